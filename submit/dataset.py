@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .palette import read as read_labels
 from .errors import MaskError, SplitError
 from .files import read_json
 from .masks import Labels, object_ids
+from .palette import read as read_labels
 
 __all__ = ["Split", "SplitVideo", "VideoMeta", "read_split"]
 
@@ -99,7 +99,7 @@ class SplitVideo:
 
     @cached_property
     def objects(self) -> tuple[int, ...]:
-        """Object ids in ascending order: those of the meta file, else the first mask."""
+        """Object ids, ascending: those of the meta file, else of the first mask."""
         if self.meta is not None and self.meta.objects is not None:
             return self.meta.objects
         return object_ids(self.first_mask())
@@ -251,7 +251,7 @@ def _read_video(
 
 
 def _video_folders(folder: Path) -> dict[str, Path]:
-    """Find the video folders in JPEGImages or Annotations, below a resolution or not."""
+    """Find the video folders in a data folder, below a resolution or not."""
     children = _folders(folder)
     for resolution in _RESOLUTIONS:
         if resolution in children:
