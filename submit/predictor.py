@@ -144,15 +144,15 @@ class Description:
         licence: Licence of code and weights; non-commercial ones say so.
         checkpoint: SHA-256 of the weights in hex; None for a model without weights.
         sizes: Legal input resolutions.
-        device: The device that the model really runs on.
-        details: Further facts worth recording, such as dtype.
+        cores: Processor cores that one worker makes good use of when there is no GPU.
+        details: Further facts that decide the result, such as dtype.
     """
 
     model: str
     licence: str
     checkpoint: str | None = None
     sizes: InputSizes = InputSizes()
-    device: str = "cpu"
+    cores: int = 1
     details: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -175,7 +175,7 @@ class Session(Protocol):
         ...
 
     def step(self, frame: Frame) -> Prediction:
-        """Predict the next frame; objects come in the order in which they were given."""
+        """Predict the next frame; objects come in the order they were given in."""
         ...
 
     def close(self) -> None:
@@ -185,11 +185,13 @@ class Session(Protocol):
 
 @runtime_checkable
 class Predictor(Protocol):
-    """A model with its weights loaded, ready to open sessions.
+    """A model, ready to open sessions.
 
     `Options` is a frozen dataclass whose fields were made with `option`; the command
     line builds `-o key=value`, its validation and its help from it. The constructor is
-    called once per worker and takes `device` as `auto`, `cpu`, `cuda` or `cuda:N`.
+    called once per worker, and once more to describe the model; it checks its options
+    and should leave the loading of weights to the first session. `device` is `auto`,
+    `cpu`, `cuda` or `cuda:N`.
     """
 
     Options: ClassVar[type[Any]]
