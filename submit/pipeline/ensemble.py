@@ -13,7 +13,7 @@ from ..errors import RunError, RunMismatchError
 from ..executors import Executor, Job, Worker
 from ..files import digest
 from ..runs import Run, SoftWriter, VideoRecord
-from .outcome import Monitor, Outcome, run_jobs
+from .outcome import Monitor, Outcome, run_jobs, silent
 
 __all__ = ["ensemble_runs"]
 
@@ -25,7 +25,7 @@ def ensemble_runs(
     executor: Executor,
     weights: Sequence[float] | None = None,
     reweight: bool = False,
-    monitor: Monitor | None = None,
+    monitor: Monitor = silent,
 ) -> Outcome:
     """Average the logits of runs; continues where an earlier call stopped.
 
@@ -36,7 +36,7 @@ def ensemble_runs(
         weights: One per run, None for equal ones.
         reweight: Whether the others fill the place of a member that lacks a video or
             an object; otherwise that is an error.
-        monitor: Hears of progress.
+        monitor: Opens the progress bar.
 
     Raises:
         RunError: A member is missing, or lacks a video.
@@ -76,7 +76,7 @@ def ensemble_runs(
             name: next(run.videos[name].frames for run in runs if name in run.videos)
             for name in videos
         }
-        skipped = {v: lengths[v] for v in videos if ensemble.is_complete(v)}
+        skipped = [v for v in videos if ensemble.is_complete(v)]
         jobs = [
             Job(
                 video,

@@ -13,7 +13,7 @@ from ..executors import Executor, Job, Worker
 from ..export import export_video
 from ..files import atomic_folder, digest, locked, read_json, remove_partial, write_json
 from ..runs import Run
-from .outcome import Monitor, Outcome, run_jobs
+from .outcome import Monitor, Outcome, run_jobs, silent
 
 __all__ = ["export_run", "exported_masks"]
 
@@ -28,7 +28,7 @@ def export_run(
     *,
     executor: Executor,
     folder: Path | None = None,
-    monitor: Monitor | None = None,
+    monitor: Monitor = silent,
 ) -> Outcome:
     """Write a run's masks as palette PNGs; continues where an earlier call stopped.
 
@@ -37,7 +37,7 @@ def export_run(
         split: The split it was made from: sizes and first masks.
         executor: Runs the videos.
         folder: Where to; None for the run's own `masks/`.
-        monitor: Hears of progress.
+        monitor: Opens the progress bar.
 
     Raises:
         RunError: The run has no videos, or some failed.
@@ -51,11 +51,11 @@ def export_run(
     record = _Record.open(target, run)
     with locked(target / ".lock"):
         remove_partial(target)
-        skipped = {
-            name: entry.frames
+        skipped = [
+            name
             for name, entry in run.videos.items()
             if record.is_current(name, entry.digest)
-        }
+        ]
         jobs = [
             Job(
                 name,
@@ -75,7 +75,6 @@ def export_run(
             on_done=lambda name, masks: record.add(
                 name, _Entry(source=run.videos[name].digest, masks=masks)
             ),
-            on_failed=lambda name, reason: None,
             monitor=monitor,
         )
 

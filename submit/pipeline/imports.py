@@ -15,7 +15,7 @@ from ..files import atomic_folder, digest
 from ..masks import object_ids
 from ..palette import decode, encode
 from ..runs import Run, VideoRecord
-from .outcome import Monitor, Outcome, run_jobs
+from .outcome import Monitor, Outcome, run_jobs, silent
 
 __all__ = ["import_masks"]
 
@@ -26,7 +26,7 @@ def import_masks(
     split: Split,
     *,
     executor: Executor,
-    monitor: Monitor | None = None,
+    monitor: Monitor = silent,
 ) -> Outcome:
     """Turn a folder or zip of `<video>/<frame>.png` into a run of hard masks.
 
@@ -35,7 +35,7 @@ def import_masks(
         path: The run's folder.
         split: The split the masks are of.
         executor: Runs the videos.
-        monitor: Hears of progress.
+        monitor: Opens the progress bar.
 
     Raises:
         ArchiveError: The source cannot be read, or holds no video of the split.
@@ -57,7 +57,7 @@ def import_masks(
         split={"path": str(split.root.resolve()), "fingerprint": split.fingerprint},
     )
     with run.writing():
-        skipped = {v.name: v.length for v in chosen if run.is_complete(v.name)}
+        skipped = [v.name for v in chosen if run.is_complete(v.name)]
         jobs = [
             Job(
                 video.name,
@@ -69,9 +69,7 @@ def import_masks(
         ]
         return run_jobs(
             f"import {run.name}",
-            Outcome(
-                run.name, details={"absent": sorted(split.videos.keys() - there)}
-            ),
+            Outcome(run.name, details={"absent": sorted(split.videos.keys() - there)}),
             executor=executor,
             build=_build,
             jobs=jobs,

@@ -2,30 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..errors import RunError
-from ..executors import Event, Executor, Finished, Job, Worker
+from ..executors import Event, Executor, Job, Progressed, Worker
 
-__all__ = ["Monitor", "Outcome", "run_jobs"]
+__all__ = ["Bar", "Monitor", "Outcome", "run_jobs", "silent"]
+
+
+class Bar(Protocol):
+    """Shows how a step goes on."""
+
+    def add(self, name: str, total: int) -> None:
+        """A video of so many frames is begun."""
+        ...
+
+    def advance(self, name: str, count: int = 1) -> None:
+        """Some more frames of a video are done."""
+        ...
+
+    def finish(self, name: str) -> None:
+        """A video has ended, complete or failed."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Something is worth a line."""
+        ...
 
 
 class Monitor(Protocol):
-    """Hears how a step goes on, for a progress bar."""
+    """Opens a bar for a step: called with its title and the frames to be done."""
 
-    def start(self, title: str, *, total: int, skipped: int) -> None:
-        """A step begins: frames in all, and frames that are complete already."""
-        ...
+    def __call__(self, title: str, *, total: int) -> AbstractContextManager[Bar]: ...
 
-    def advance(self, video: str, frames: int) -> None:
-        """Some frames of a video are done."""
-        ...
 
-    def failed(self, video: str, reason: str) -> None:
-        """A video could not be made."""
-        ...
+class _Silence:
+    """A bar that shows nothing."""
+
+    def add(self, name: str, total: int) -> None:
+        """Show nothing."""
+
+    def advance(self, name: str, count: int = 1) -> None:
+        """Show nothing."""
+
+    def finish(self, name: str) -> None:
+        """Show nothing."""
+
+    def note(self, message: str) -> None:
+        """Show nothing."""
+
+
+def silent(title: str, *, total: int) -> AbstractContextManager[Bar]:
+    """The monitor of a step that nobody watches."""
+    del title, total
+    return nullcontext(_Silence())
 
 
 @dataclass
@@ -74,43 +107,47 @@ def run_jobs(
     executor: Executor,
     build: Callable[[str], Worker],
     jobs: Sequence[Job],
-    skipped: Mapping[str, int],
+    skipped: Iterable[str],
     on_done: Callable[[str, Any], None],
-    on_failed: Callable[[str, str], None],
-    monitor: Monitor | None,
+    on_failed: Callable[[str, str], None] = lambda video, reason: None,
+    monitor: Monitor = silent,
 ) -> Outcome:
-    """Run the jobs of a step and keep its outcome, manifest and monitor up to date.
+    """Run the jobs of a step and keep its outcome, manifest and bar up to date.
 
     Args:
-        title: What the monitor shows.
+        title: What the bar shows.
         outcome: Filled in and returned.
         executor: Runs the jobs.
         build: Makes a worker; see `Executor`.
         jobs: One per video that is to be made; its cost is its number of frames.
-        skipped: Number of frames by video for those that are complete already.
+        skipped: Videos that are complete already.
         on_done: Told of each complete video and what the worker returned.
         on_failed: Told of each failed video and the reason.
-        monitor: Hears of progress.
+        monitor: Opens the bar.
     """
     frames = {job.name: int(job.cost) for job in jobs}
+    begun: set[str] = set()
     outcome.skipped.extend(skipped)
-    if monitor:
-        done = sum(skipped.values())
-        monitor.start(title, total=done + sum(frames.values()), skipped=done)
+    with monitor(title, total=sum(frames.values())) as bar:
+        if outcome.skipped:
+            bar.note(f"{title}: {len(outcome.skipped)} videos are complete already")
 
-    def hear(event: Event) -> None:
-        if not isinstance(event, Finished):
-            if monitor:
-                monitor.advance(event.name, event.frames)
-        elif event.error is None:
-            on_done(event.name, event.result)
-            outcome.done.append(event.name)
-            outcome.frames += frames[event.name]
-        else:
-            on_failed(event.name, event.error)
-            outcome.failed[event.name] = event.error
-            if monitor:
-                monitor.failed(event.name, event.error)
+        def hear(event: Event) -> None:
+            if event.name not in begun:
+                begun.add(event.name)
+                bar.add(event.name, frames[event.name])
+            if isinstance(event, Progressed):
+                bar.advance(event.name, event.frames)
+                return
+            bar.finish(event.name)
+            if event.error is None:
+                on_done(event.name, event.result)
+                outcome.done.append(event.name)
+                outcome.frames += frames[event.name]
+            else:
+                on_failed(event.name, event.error)
+                outcome.failed[event.name] = event.error
+                bar.note(f"{event.name} failed: {event.error}")
 
-    executor.map(build, jobs, hear)
+        executor.map(build, jobs, hear)
     return outcome

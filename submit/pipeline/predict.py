@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..augment import augmented, parse_variant
 from ..dataset import Split, SplitVideo, read_split
-from ..errors import OptionError, RunError, SplitError
+from ..errors import SplitError
 from ..executors import Executor, Job, Worker
 from ..export import MaskWriter
 from ..files import atomic_folder, digest
@@ -22,7 +22,7 @@ from ..frames import FrameReader
 from ..masks import binary_masks, object_ids
 from ..predictor import Prediction, Predictor, Session, Video, load, parse_options
 from ..runs import Run, SoftWriter, VideoRecord
-from .outcome import Monitor, Outcome, run_jobs
+from .outcome import Monitor, Outcome, run_jobs, silent
 
 __all__ = ["PredictPlan", "predict_split", "split_of"]
 
@@ -70,7 +70,9 @@ class PredictPlan:
         description = predictor.describe()
         return {
             "predictor": self.predictor,
-            "options": asdict(parse_options(self.predictor, kind.Options, self.options)),
+            "options": asdict(
+                parse_options(self.predictor, kind.Options, self.options)
+            ),
             "model": description.model,
             "checkpoint": description.checkpoint,
             "details": dict(description.details),
@@ -113,7 +115,7 @@ def predict_split(
     executor: Executor | Callable[[Predictor], Executor],
     videos: str | None = None,
     device: str = "auto",
-    monitor: Monitor | None = None,
+    monitor: Monitor = silent,
 ) -> Outcome:
     """Run a model over a split; continues where an earlier call stopped.
 
@@ -124,7 +126,7 @@ def predict_split(
         executor: Runs the videos; or a function that chooses one for the model.
         videos: Shell pattern of the videos to predict; None for all.
         device: Where to describe the model.
-        monitor: Hears of progress.
+        monitor: Opens the progress bar.
 
     Raises:
         RunMismatchError: The folder holds a run with other settings.
@@ -142,7 +144,7 @@ def predict_split(
     if not hasattr(executor, "map"):
         executor = executor(predictor)
     with run.writing():
-        skipped = {v.name: v.length for v in chosen if run.is_complete(v.name)}
+        skipped = [v.name for v in chosen if run.is_complete(v.name)]
         jobs = [
             Job(
                 video.name,
