@@ -1,0 +1,1 @@
+"""Executors: ways to spread videos over workers."""
