@@ -186,7 +186,7 @@ class Session(Protocol):
         ...
 
     def step(self, frame: Frame) -> Prediction:
-        """Predict the next frame. Objects come in the order in which they came in."""
+        """Predict the next frame; objects come in the order in which they were given."""
         ...
 
     def close(self) -> None:
