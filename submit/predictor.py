@@ -22,13 +22,24 @@ import dataclasses
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar, runtime_checkable
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    runtime_checkable,
+)
 
 from .errors import OptionError, PredictorError
+
+if TYPE_CHECKING:
+    # `import submit` and `submit --help` answer at once: nothing heavy is imported.
+    from importlib.metadata import EntryPoint
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = [
     "GROUP",
@@ -49,8 +60,8 @@ __all__ = [
 
 GROUP = "submit.predictors"
 
-Frame: TypeAlias = NDArray[np.uint8]
-Masks: TypeAlias = Mapping[int, NDArray[np.bool_]]
+Frame: TypeAlias = "NDArray[np.uint8]"
+Masks: TypeAlias = "Mapping[int, NDArray[np.bool_]]"
 
 T = TypeVar("T")
 
@@ -224,7 +235,7 @@ def option(
         metavar: Shown instead of the type's name.
     """
     metadata = {"help": help, "choices": tuple(choices), "metavar": metavar}
-    return typing.cast(T, dataclasses.field(default=default, metadata=metadata))
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -337,6 +348,8 @@ def parse_options(name: str, options: type[T], settings: Iterable[str]) -> T:
 
 def installed() -> dict[str, EntryPoint]:
     """List the installed models by name, without importing them."""
+    from importlib.metadata import entry_points
+
     return {point.name: point for point in sorted(entry_points(group=GROUP))}
 
 
@@ -354,7 +367,7 @@ def load(name: str) -> type[Predictor]:
         )
     try:
         loaded: type[Predictor] = points[name].load()
-    except ImportError as error:
+    except Exception as error:  # Whatever a stranger's module does when imported.
         raise PredictorError(
             f"predictor {name} ({points[name].value}) cannot be imported: {error}; "
             "reinstall the package that provides it"
@@ -402,6 +415,8 @@ class _StaticSession:
         return self.step(frame)
 
     def step(self, frame: Frame) -> Prediction:
+        import numpy as np
+
         stack = np.stack([self._masks[key] for key in self._masks])
         return Prediction(
             objects=tuple(self._masks),
