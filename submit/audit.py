@@ -68,10 +68,12 @@ def audit_split(split: Split, *, decode: bool = False) -> Iterator[VideoAudit]:
         decode: Whether to decode every frame; otherwise only headers and ends of files
             are read, which finds truncation and not damage in the middle.
     """
+    known = split.meta_path is not None
     for video in split.videos.values():
-        yield audit_video(
-            video, meta_expected=split.meta_path is not None, decode=decode
-        )
+        yield audit_video(video, meta_expected=known, decode=decode)
+    for name in split.absent:
+        problem = Problem("absent", name, "is in the meta file and has no folder")
+        yield VideoAudit(name, 0, None, (), 0, (problem,))
 
 
 def audit_video(

@@ -162,11 +162,13 @@ class Split:
         root: The folder that was given.
         videos: The videos by name, sorted.
         meta_path: The meta file, None where there is none.
+        absent: Videos that the meta file knows and that have no folder.
     """
 
     root: Path
     videos: Mapping[str, SplitVideo]
     meta_path: Path | None = None
+    absent: tuple[str, ...] = ()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -217,7 +219,7 @@ def read_split(root: Path | str, *, meta: Path | str | None = None) -> Split:
         )
     images = _video_folders(root / "JPEGImages")
     masks = _video_folders(root / "Annotations")
-    names = sorted(images or masks)
+    names = sorted(images.keys() | masks.keys())
     if not names:
         nested = [
             child.name for child in root.iterdir() if (child / "JPEGImages").is_dir()
@@ -233,7 +235,12 @@ def read_split(root: Path | str, *, meta: Path | str | None = None) -> Split:
         name: _read_video(name, images.get(name), masks.get(name), metas.get(name))
         for name in names
     }
-    return Split(root=root, videos=videos, meta_path=meta_path)
+    return Split(
+        root=root,
+        videos=videos,
+        meta_path=meta_path,
+        absent=tuple(sorted(metas.keys() - videos.keys())),
+    )
 
 
 def _read_video(

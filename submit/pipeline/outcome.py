@@ -36,7 +36,9 @@ class Bar(Protocol):
 class Monitor(Protocol):
     """Opens a bar for a step: called with its title and the frames to be done."""
 
-    def __call__(self, title: str, *, total: int) -> AbstractContextManager[Bar]: ...
+    def __call__(self, title: str, *, total: int) -> AbstractContextManager[Bar]:
+        """Open the bar; leaving the block closes it."""
+        ...
 
 
 class _Silence:

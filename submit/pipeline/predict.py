@@ -67,12 +67,11 @@ class PredictPlan:
     def settings(self, predictor: Predictor) -> dict[str, Any]:
         """Everything that decides the masks, for the manifest."""
         kind = load(self.predictor)
+        options = parse_options(self.predictor, kind.Options, self.options)
         description = predictor.describe()
         return {
             "predictor": self.predictor,
-            "options": asdict(
-                parse_options(self.predictor, kind.Options, self.options)
-            ),
+            "options": asdict(options),
             "model": description.model,
             "checkpoint": description.checkpoint,
             "details": dict(description.details),
