@@ -12,8 +12,9 @@ only folders; sizes and objects of a video are read when they are asked for.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -178,23 +179,20 @@ class Split:
             sha.update(video.fingerprint.encode())
         return sha.hexdigest()
 
-    def select(self, pattern: str | None) -> tuple[SplitVideo, ...]:
-        """The videos whose names match a shell pattern; several joined by commas.
+    def select(self, patterns: Sequence[str] = ()) -> tuple[SplitVideo, ...]:
+        """The videos whose names match any of the shell patterns; all without one.
 
         Raises:
             SplitError: Nothing matches.
         """
-        if pattern is None:
-            return tuple(self.videos.values())
-        patterns = [part.strip() for part in pattern.split(",")]
         chosen = tuple(
             video
             for video in self.videos.values()
-            if any(Path(video.name).match(part) for part in patterns)
+            if not patterns or any(fnmatchcase(video.name, p) for p in patterns)
         )
         if not chosen:
             raise SplitError(
-                f"{self.root}: no video matches {pattern!r}; it has "
+                f"{self.root}: no video matches {' or '.join(patterns)}; it has "
                 f"{len(self.videos)}, such as {next(iter(self.videos))}"
             )
         return chosen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from ..errors import PredictorError, StorageError, SubmitError
 from ..files import is_storage_failure
 from .base import Event, Finished, Job, Progressed, Worker
 
-__all__ = ["LocalExecutor", "cores"]
+__all__ = ["LocalExecutor", "cores", "gpus"]
 
 #: Read by the numeric libraries when they are imported, so set before a worker starts.
 _THREAD_VARIABLES = (
@@ -33,6 +34,16 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def gpus() -> list[str]:
+    """Devices of the GPUs on this machine; empty where there is none."""
+    # Asking torch costs seconds of import, which a machine without a driver saves.
+    if not os.path.exists("/proc/driver/nvidia") and sys.platform == "linux":
+        return []
+    import torch
+
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
 
 
 class LocalExecutor:

@@ -112,7 +112,7 @@ def predict_split(
     plan: PredictPlan,
     *,
     executor: Executor | Callable[[Predictor], Executor],
-    videos: str | None = None,
+    videos: Sequence[str] = (),
     device: str = "auto",
     monitor: Monitor = silent,
 ) -> Outcome:
@@ -123,7 +123,7 @@ def predict_split(
         path: The run's folder.
         plan: Which model, and how.
         executor: Runs the videos; or a function that chooses one for the model.
-        videos: Shell pattern of the videos to predict; None for all.
+        videos: Shell patterns of the videos to predict; all without one.
         device: Where to describe the model.
         monitor: Opens the progress bar.
 
