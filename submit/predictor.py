@@ -49,6 +49,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Session",
+    "StaticOptions",
     "StaticPredictor",
     "Video",
     "installed",
@@ -186,7 +187,7 @@ class Session(Protocol):
         ...
 
     def step(self, frame: Frame) -> Prediction:
-        """Predict the next frame; objects come in the order in which they were given."""
+        """Predict the next frame; objects come in the order they were given in."""
         ...
 
     def close(self) -> None:
