@@ -49,6 +49,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Session",
+    "StaticOptions",
     "StaticPredictor",
     "Video",
     "installed",
