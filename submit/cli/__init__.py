@@ -35,9 +35,33 @@ class Entry(NamedTuple):
 
 #: The commands under their headings, both in the order of work.
 SECTIONS: dict[str, dict[str, Entry]] = {
+    "Data": {
+        "sample": Entry(
+            "data:sample", "Write a synthetic split with complete ground truth"
+        ),
+        "videos": Entry(
+            "data:videos", "List the videos of a split, and what is wrong with them"
+        ),
+    },
     "Predict": {
+        "predict": Entry("predict:predict", "Run a model over a split"),
         "predictors": Entry(
             "predictors:predictors", "List the installed models, or describe one"
+        ),
+    },
+    "Merge": {
+        "import": Entry(
+            "merge:import_command", "Turn masks of any other program into a run"
+        ),
+        "ensemble": Entry(
+            "merge:ensemble", "Merge runs into one by the mean of their logits"
+        ),
+    },
+    "Package": {
+        "export": Entry("package:export", "Write the palette masks of a run"),
+        "pack": Entry("package:pack", "Pack masks into a submission zip"),
+        "check": Entry(
+            "package:check", "Find what the server would reject, or silently punish"
         ),
     },
 }

@@ -1,0 +1,1 @@
+"""`submit score`: the official numbers."""
