@@ -12,8 +12,9 @@ only folders; sizes and objects of a video are read when they are asked for.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -162,11 +163,13 @@ class Split:
         root: The folder that was given.
         videos: The videos by name, sorted.
         meta_path: The meta file, None where there is none.
+        absent: Videos that the meta file knows and that have no folder.
     """
 
     root: Path
     videos: Mapping[str, SplitVideo]
     meta_path: Path | None = None
+    absent: tuple[str, ...] = ()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -176,23 +179,20 @@ class Split:
             sha.update(video.fingerprint.encode())
         return sha.hexdigest()
 
-    def select(self, pattern: str | None) -> tuple[SplitVideo, ...]:
-        """The videos whose names match a shell pattern; several joined by commas.
+    def select(self, patterns: Sequence[str] = ()) -> tuple[SplitVideo, ...]:
+        """The videos whose names match any of the shell patterns; all without one.
 
         Raises:
             SplitError: Nothing matches.
         """
-        if pattern is None:
-            return tuple(self.videos.values())
-        patterns = [part.strip() for part in pattern.split(",")]
         chosen = tuple(
             video
             for video in self.videos.values()
-            if any(Path(video.name).match(part) for part in patterns)
+            if not patterns or any(fnmatchcase(video.name, p) for p in patterns)
         )
         if not chosen:
             raise SplitError(
-                f"{self.root}: no video matches {pattern!r}; it has "
+                f"{self.root}: no video matches {' or '.join(patterns)}; it has "
                 f"{len(self.videos)}, such as {next(iter(self.videos))}"
             )
         return chosen
@@ -217,7 +217,7 @@ def read_split(root: Path | str, *, meta: Path | str | None = None) -> Split:
         )
     images = _video_folders(root / "JPEGImages")
     masks = _video_folders(root / "Annotations")
-    names = sorted(images or masks)
+    names = sorted(images.keys() | masks.keys())
     if not names:
         nested = [
             child.name for child in root.iterdir() if (child / "JPEGImages").is_dir()
@@ -233,7 +233,12 @@ def read_split(root: Path | str, *, meta: Path | str | None = None) -> Split:
         name: _read_video(name, images.get(name), masks.get(name), metas.get(name))
         for name in names
     }
-    return Split(root=root, videos=videos, meta_path=meta_path)
+    return Split(
+        root=root,
+        videos=videos,
+        meta_path=meta_path,
+        absent=tuple(sorted(metas.keys() - videos.keys())),
+    )
 
 
 def _read_video(

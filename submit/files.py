@@ -67,7 +67,8 @@ def _translated(path: Path) -> Iterator[None]:
 
 
 def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}{PARTIAL}")
+    """The name while it is being written; no two processes share one."""
+    return path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
 
 
 @contextlib.contextmanager

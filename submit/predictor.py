@@ -156,15 +156,15 @@ class Description:
         licence: Licence of code and weights; non-commercial ones say so.
         checkpoint: SHA-256 of the weights in hex; None for a model without weights.
         sizes: Legal input resolutions.
-        device: The device that the model really runs on.
-        details: Further facts worth recording, such as dtype.
+        cores: Processor cores that one worker makes good use of when there is no GPU.
+        details: Further facts that decide the result, such as dtype.
     """
 
     model: str
     licence: str
     checkpoint: str | None = None
     sizes: InputSizes = InputSizes()
-    device: str = "cpu"
+    cores: int = 1
     details: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -197,11 +197,13 @@ class Session(Protocol):
 
 @runtime_checkable
 class Predictor(Protocol):
-    """A model with its weights loaded, ready to open sessions.
+    """A model, ready to open sessions.
 
     `Options` is a frozen dataclass whose fields were made with `option`; the command
     line builds `-o key=value`, its validation and its help from it. The constructor is
-    called once per worker and takes `device` as `auto`, `cpu`, `cuda` or `cuda:N`.
+    called once per worker, and once more to describe the model; it checks its options
+    and should leave the loading of weights to the first session. `device` is `auto`,
+    `cpu`, `cuda` or `cuda:N`.
     """
 
     Options: ClassVar[type[Any]]

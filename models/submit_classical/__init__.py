@@ -1,0 +1,2 @@
+from .predictor import ClassicalPredictor
+__all__ = ["ClassicalPredictor"]
