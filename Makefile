@@ -54,21 +54,21 @@ coverage: $(STAMP) ## Run the tests and demand their coverage
 
 .PHONY: lint
 lint: $(STAMP) ## Check style and spelling
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-	$(BIN)/codespell
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m codespell_lib
 
 .PHONY: types
 types: $(STAMP) ## Check types
-	$(BIN)/mypy $(TYPED)
+	$(BIN)/python -m mypy $(TYPED)
 
 .PHONY: check
 check: lint types docs-check test ## Run all checks and the tests
 
 .PHONY: format
 format: $(STAMP) ## Put the code into its format
-	$(BIN)/ruff check --fix
-	$(BIN)/ruff format
+	$(BIN)/python -m ruff check --fix
+	$(BIN)/python -m ruff format
 
 .PHONY: bench
 bench: $(STAMP) ## Measure the hot paths

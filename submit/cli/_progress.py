@@ -205,7 +205,7 @@ class _Lines:
 
 
 class _Bars:
-    """Bars: the whole below, one above it for each task in flight."""
+    """Bars: the whole, and below it one for each task in flight."""
 
     def __init__(self, state: Progress, console: Console) -> None:
         from rich import progress as rich_progress
@@ -213,7 +213,7 @@ class _Bars:
         self._state = state
         self._bars = rich_progress.Progress(
             rich_progress.TextColumn("{task.description}", markup=False),
-            rich_progress.BarColumn(),
+            rich_progress.BarColumn(bar_width=24),
             rich_progress.MofNCompleteColumn(),
             _whole_column(state),
             console=console,
@@ -235,6 +235,7 @@ class _Bars:
     def finished(self, name: str) -> None:
         self._bars.remove_task(self._ids.pop(name))
         self._update()
+        self._bars.refresh()
 
     def note(self, message: str) -> None:
         self._bars.console.print(message)

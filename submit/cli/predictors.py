@@ -29,7 +29,7 @@ class _Listed:
     """A model as the list shows it: without building it."""
 
     name: str
-    package: str
+    package: str | None
     target: str
     about: str
     problem: str | None
@@ -81,7 +81,7 @@ def _list(point: EntryPoint) -> _Listed:
     except PredictorError as error:
         # One broken plugin must not hide the others.
         problem = str(error)
-    package = "" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+    package = None if point.dist is None else f"{point.dist.name} {point.dist.version}"
     return _Listed(point.name, package, point.value, about, problem)
 
 
@@ -116,9 +116,13 @@ def _list_view(found: list[_Listed]) -> RenderableType:
 
 def _page_view(page: _Described) -> RenderableType:
     one, description = page.listed, page.description
-    pairs = {"predictor": one.name, "about": one.about, "package": one.package}
+    pairs: dict[str, str | None] = {
+        "predictor": one.name,
+        "about": one.about,
+        "package": one.package,
+    }
     if description is None:
-        pairs["not built"] = one.problem or ""
+        pairs["not built"] = one.problem
     else:
         pairs |= {
             "model": description.model,
