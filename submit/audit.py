@@ -87,7 +87,8 @@ def audit_video(
         decode: Whether to decode every frame.
     """
     problems: list[Problem] = []
-    size, objects = None, ()
+    size: tuple[int, int] | None = None
+    objects: tuple[int, ...] = ()
     try:
         size = video.size
     except SubmitError as error:

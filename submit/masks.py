@@ -58,7 +58,8 @@ def quantise(logits: NDArray[np.floating]) -> NDArray[np.int8]:
     steps = np.rint(np.asarray(logits, dtype=np.float32) / LOGIT_STEP)
     if np.isnan(steps).any():
         raise MaskError("logits hold NaN; the predictor is broken on this frame")
-    return np.clip(steps, -127, 127).astype(np.int8)
+    clipped: NDArray[np.int8] = np.clip(steps, -127, 127).astype(np.int8)
+    return clipped
 
 
 def dequantise(steps: NDArray[np.int8]) -> Logits:

@@ -9,6 +9,7 @@ from .flow import FlowEstimator
 from .learner import RandomFeatures, Ridge
 from .refine import smooth
 
+
 @dataclass(frozen=True)
 class Options:
     pixels: int = option(105_000, "x")
@@ -26,17 +27,23 @@ class Options:
     first: float = option(0.3, "x")
     dbg: bool = option(False, "x")
 
+
 class ClassicalPredictor:
     Options = Options
+
     def __init__(self, options, *, device="auto"):
         self.o = options
+
     def describe(self):
         return Description(model="classical", licence="Apache-2.0")
+
     def session(self, video, *, scale=1.0):
         return Session(video, self.o, scale)
 
+
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
+
 
 def similarity(p, q, w):
     """Weighted LSQ q ≈ s·p + t (scale and translation), trimmed once. → s, mean p, mean q"""
@@ -47,8 +54,9 @@ def similarity(p, q, w):
         s = (w[:, None] * dp * dq).sum() / ((w[:, None] * dp * dp).sum() + 1e-6)
         s = min(max(s, 0.8), 1.25)
         e = np.sqrt(((dq - s * dp) ** 2).sum(1))
-        w = w * np.exp(-(e / (np.median(e) * 2 + 0.5)) ** 2)
+        w = w * np.exp(-((e / (np.median(e) * 2 + 0.5)) ** 2))
     return s, mp, mq
+
 
 class Track:
     def __init__(self, s, mask):
@@ -56,30 +64,38 @@ class Track:
         o = s.o
         self.rf = RandomFeatures(features.N, d=o.dim, bw=o.bw, pos=o.pos)
         self.ridge = Ridge(self.rf.dim, self.rf.dim_app, o.lam)
-        m = cv2.resize(mask.astype(np.float32), (s.w, s.h), interpolation=cv2.INTER_AREA)
-        self.prob = np.clip(m, 0.001, .999)
+        m = cv2.resize(
+            mask.astype(np.float32), (s.w, s.h), interpolation=cv2.INTER_AREA
+        )
+        self.prob = np.clip(m, 0.001, 0.999)
         self.logit = np.log(self.prob / (1 - self.prob))
-        ys, xs = np.mgrid[:s.h, :s.w].astype(np.float32)
+        ys, xs = np.mgrid[: s.h, : s.w].astype(np.float32)
         t = max(m.sum(), 1e-6)
         self.c = np.array([(m * xs).sum() / t, (m * ys).sum() / t])
         self.size = math.sqrt(max(t, 4.0))
-        self.vel = np.zeros(2); self.seen = 0
-        self.lost = 0; self.vis = 1.0
-        self.template = m; self.tc = self.c.copy(); self.ts = self.size
+        self.vel = np.zeros(2)
+        self.seen = 0
+        self.lost = 0
+        self.vis = 1.0
+        self.template = m
+        self.tc = self.c.copy()
+        self.ts = self.size
         self.m0 = m
         self.trained = False
 
     def samples(self, x, y):
         """features at integer pixel arrays x, y (any shape) → N×(n+2)"""
-        x = x.ravel(); y = y.ravel()
+        x = x.ravel()
+        y = y.ravel()
         out = np.empty((len(x), features.N + 2), np.float32)
-        out[:, :features.N] = self.s.feat[y, x]
+        out[:, : features.N] = self.s.feat[y, x]
         out[:, -2] = np.clip((x - self.c[0]) / self.size, -4, 4)
         out[:, -1] = np.clip((y - self.c[1]) / self.size, -4, 4)
         return out
 
     def train(self, others):
-        s = self.s; p = self.prob
+        s = self.s
+        p = self.prob
         first = not self.trained
         hi = p > 0.8
         fgm = hi if first else hi & self.ok
@@ -87,34 +103,46 @@ class Track:
         r = max(3, int(self.size * 0.6))
         near = cv2.dilate(hard, np.ones((2 * r + 1,) * 2, np.uint8)) > 0
         low = p < 0.2
+
         def pick(m, n):
             i = np.flatnonzero(m.ravel())
             return i if len(i) <= n else i[np.linspace(0, len(i) - 1, n).astype(int)]
+
         k = 2 if first else 1
-        groups = [(pick(fgm, 1000 * k), 1, .45), (pick(near & low, 1000 * k), -1, .35), (pick(~near, 500 * k), -1, .2)]
+        groups = [
+            (pick(fgm, 1000 * k), 1, 0.45),
+            (pick(near & low, 1000 * k), -1, 0.35),
+            (pick(~near, 500 * k), -1, 0.2),
+        ]
         if others is not None:
-            groups.append((pick(others > 0.8, 600 * k), -1, .25))
-        if not len(groups[0][0]): return
+            groups.append((pick(others > 0.8, 600 * k), -1, 0.25))
+        if not len(groups[0][0]):
+            return
         groups = [g for g in groups if len(g[0])]
         idx = np.concatenate([g[0] for g in groups])
         y = np.concatenate([np.full(len(g[0]), g[1], np.float32) for g in groups])
-        wt = np.concatenate([np.full(len(g[0]), g[2] / len(g[0]), np.float32) for g in groups])
+        wt = np.concatenate(
+            [np.full(len(g[0]), g[2] / len(g[0]), np.float32) for g in groups]
+        )
         yy, xx = np.divmod(idx, s.w)
         phi = self.rf(self.samples(xx, yy))
         if first:
-            self.ridge.first(phi, y, wt); self.trained = True
+            self.ridge.first(phi, y, wt)
+            self.trained = True
             self.r0 = None
-        else: self.ridge.recent(phi, y, wt, s.o.decay, s.o.mix)
+        else:
+            self.ridge.recent(phi, y, wt, s.o.decay, s.o.mix)
 
     def move(self, prior):
         """Update centre, size, velocity with the flow of the visible object."""
-        s = self.s; fl = s.flow
+        s = self.s
+        fl = s.flow
         cam = s.camera(self.c)
         w = self.prob * fl.fconf
-        ys, xs = np.nonzero((self.prob > .5) & (fl.fconf > 0.3))
+        ys, xs = np.nonzero((self.prob > 0.5) & (fl.fconf > 0.3))
         pred = cam + self.vel
         n = len(ys)
-        expect = self.size ** 2
+        expect = self.size**2
         if n > 0.15 * expect and n > 6:
             st = max(1, n // 800)
             ys, xs = ys[::st], xs[::st]
@@ -137,23 +165,45 @@ class Track:
     def expected(self):
         """Template moved to the present centre and size."""
         k = self.size / self.ts
-        M = np.float32([[k, 0, self.c[0] - k * self.tc[0]], [0, k, self.c[1] - k * self.tc[1]]])
-        return cv2.warpAffine(self.template, M, (self.s.w, self.s.h), flags=cv2.INTER_LINEAR)
+        M = np.float32(
+            [[k, 0, self.c[0] - k * self.tc[0]], [0, k, self.c[1] - k * self.tc[1]]]
+        )
+        return cv2.warpAffine(
+            self.template, M, (self.s.w, self.s.h), flags=cv2.INTER_LINEAR
+        )
 
     def predict(self):
-        s = self.s; o = s.o; fl = s.flow
-        prior = cv2.remap(self.prob, fl.back, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-        pl = cv2.remap(self.logit, fl.back, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        s = self.s
+        o = s.o
+        fl = s.flow
+        prior = cv2.remap(
+            self.prob,
+            fl.back,
+            None,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=0,
+        )
+        pl = cv2.remap(
+            self.logit, fl.back, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
         self.move(prior)
         hard = prior > 0.5
         exp = self.expected()
         self.exp = exp
-        if self.vis < 0.7: hard = hard | (exp > 0.5)
+        if self.vis < 0.7:
+            hard = hard | (exp > 0.5)
         if not hard.any():
-            self.blank(); return
+            self.blank()
+            return
         ys, xs = np.nonzero(hard)
         r = max(4, int(self.size * o.reach))
-        x0, x1, y0, y1 = max(xs.min() - 2*r, 0), min(xs.max() + 2*r + 1, s.w), max(ys.min() - 2*r, 0), min(ys.max() + 2*r + 1, s.h)
+        x0, x1, y0, y1 = (
+            max(xs.min() - 2 * r, 0),
+            min(xs.max() + 2 * r + 1, s.w),
+            max(ys.min() - 2 * r, 0),
+            min(ys.max() + 2 * r + 1, s.h),
+        )
         st = 2 if (y1 - y0) * (x1 - x0) > 12000 else 1
         yy, xx = np.mgrid[y0:y1:st, x0:x1:st]
         w2 = np.stack([self.ridge.w, self.ridge.w0], -1)
@@ -161,26 +211,39 @@ class Track:
         if st > 1:
             h, w = y1 - y0, x1 - x0
             # sample (i) sits on pixel st·i
-            gx, gy = np.meshgrid(np.arange(w, dtype=np.float32) / st, np.arange(h, dtype=np.float32) / st)
-            S2 = cv2.remap(S2, gx, gy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            gx, gy = np.meshgrid(
+                np.arange(w, dtype=np.float32) / st, np.arange(h, dtype=np.float32) / st
+            )
+            S2 = cv2.remap(
+                S2, gx, gy, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
         S2 = np.clip(S2, -1.2, 1.2)
         S0 = S2[..., 1]
         S = (1 - o.first) * S2[..., 0] + o.first * S0
-        dist = cv2.distanceTransform((~hard[y0:y1, x0:x1]).astype(np.uint8), cv2.DIST_L2, 3)
+        dist = cv2.distanceTransform(
+            (~hard[y0:y1, x0:x1]).astype(np.uint8), cv2.DIST_L2, 3
+        )
         gate = np.minimum(0, -(dist - r) / (0.25 * r)) * 2
         c = fl.confidence[y0:y1, x0:x1]
-        L = o.prior * c * np.clip(pl[y0:y1, x0:x1], -5, 5) + o.gain * S + np.maximum(gate, -10)
+        L = (
+            o.prior * c * np.clip(pl[y0:y1, x0:x1], -5, 5)
+            + o.gain * S
+            + np.maximum(gate, -10)
+        )
         L = smooth(L[..., None], s.guide[y0:y1, x0:x1], o.smooth, o.sigma)[..., 0]
         self.logit = np.full((s.h, s.w), -10, np.float32)
         self.logit[y0:y1, x0:x1] = L
-        self.S0 = S0; self.box = (y0, y1, x0, x1)
+        self.S0 = S0
+        self.box = (y0, y1, x0, x1)
         self.ok = np.zeros((s.h, s.w), bool)
-        self.ok[y0:y1, x0:x1] = (S0 > -0.4)
+        self.ok[y0:y1, x0:x1] = S0 > -0.4
 
     def blank(self):
         s = self.s
         self.logit = np.full((s.h, s.w), -10, np.float32)
-        self.S0 = np.zeros((0, 0)); self.box = (0, 0, 0, 0); self.ok = np.zeros((s.h, s.w), bool)
+        self.S0 = np.zeros((0, 0))
+        self.box = (0, 0, 0, 0)
+        self.ok = np.zeros((s.h, s.w), bool)
 
     def finish(self):
         """After competition: visibility, corrections."""
@@ -190,17 +253,26 @@ class Track:
         m = self.prob[y0:y1, x0:x1] > 0.5
         n = int(m.sum())
         self.quality = float(self.S0[m].mean()) if n else -1.0
-        self.vis = n / self.size ** 2
+        self.vis = n / self.size**2
         if n > 4:
             ys, xs = np.nonzero(m)
             ctr = np.array([xs.mean() + x0, ys.mean() + y0])
             if self.vis > 0.75:
                 self.c += 0.15 * (ctr - self.c)
-                self.size *= min(max(self.vis, .8), 1.25) ** (0.5 * 0.15)
+                self.size *= min(max(self.vis, 0.8), 1.25) ** (0.5 * 0.15)
             elif self.vis > 0.3:
                 # slow shrink: a permanent loss of area is a change of shape
                 self.size *= self.vis ** (0.5 * 0.03)
-        if s.o.dbg: print(s.t, 'c', self.c.round(), 'size %.1f vis %.2f q %.2f' % (self.size, self.vis, self.quality), 'v', self.vel.round(1))
+        if s.o.dbg:
+            print(
+                s.t,
+                "c",
+                self.c.round(),
+                "size %.1f vis %.2f q %.2f" % (self.size, self.vis, self.quality),
+                "v",
+                self.vel.round(1),
+            )
+
 
 class Session:
     def __init__(self, video, o, scale):
@@ -211,6 +283,7 @@ class Session:
         self.flowest = FlowEstimator()
         self.prev = None
         self.t = -1
+
     def _load(self, frame):
         self.t += 1
         small = cv2.resize(frame, (self.w, self.h), interpolation=cv2.INTER_AREA)
@@ -221,44 +294,65 @@ class Session:
         self.prev = gray
         if self.flow is not None:
             st = max(2, self.w // 50)
-            ys, xs = np.mgrid[st // 2:self.h:st, st // 2:self.w:st].reshape(2, -1)
+            ys, xs = np.mgrid[st // 2 : self.h : st, st // 2 : self.w : st].reshape(
+                2, -1
+            )
             w = self.flow.fconf[ys, xs].astype(float)
-            for t in self.tracks.values(): w = w * (1 - t.prob[ys, xs])
-            p = np.stack([xs, ys], -1).astype(float); q = p + self.flow.forward[ys, xs]
+            for t in self.tracks.values():
+                w = w * (1 - t.prob[ys, xs])
+            p = np.stack([xs, ys], -1).astype(float)
+            q = p + self.flow.forward[ys, xs]
             self.cam = similarity(p, q, w + 1e-6)
+
     def camera(self, c):
         sc, mp, mq = self.cam
         return mq + sc * (c - mp) - c
+
     def start(self, frame, masks):
         return self.add(frame, masks)
+
     def add(self, frame, masks):
         self._load(frame)
         self._advance()
         new = []
-        for k, m in masks.items(): self.tracks[k] = Track(self, m); new.append(k)
-        for k in new: self.tracks[k].train(self._others(k))
+        for k, m in masks.items():
+            self.tracks[k] = Track(self, m)
+            new.append(k)
+        for k in new:
+            self.tracks[k].train(self._others(k))
         return self._out()
+
     def _others(self, k):
         o = [t.prob for j, t in self.tracks.items() if j != k]
         return np.max(o, 0) if o else None
+
     def step(self, frame):
         self._load(frame)
         self._advance()
         return self._out()
+
     def _advance(self):
         ts = list(self.tracks.values())
-        if not ts: return
-        for t in ts: t.predict()
+        if not ts:
+            return
+        for t in ts:
+            t.predict()
         L = np.stack([t.logit for t in ts])
         if len(ts) > 1:
             for i, t in enumerate(ts):
                 other = np.delete(L, i, 0).max(0)
-                t.logit = L[i] - np.maximum(other, 0) 
-        for t in ts: t.finish()
+                t.logit = L[i] - np.maximum(other, 0)
+        for t in ts:
+            t.finish()
         for k, t in self.tracks.items():
-            if t.vis > 0.4 and t.quality > 0.0: t.train(self._others(k))
+            if t.vis > 0.4 and t.quality > 0.0:
+                t.train(self._others(k))
+
     def _out(self):
         L = np.stack([t.logit for t in self.tracks.values()]).astype(np.float32)
-        return Prediction(tuple(self.tracks), np.clip(L, -12, 12), np.full(len(L), 5, np.float32))
+        return Prediction(
+            tuple(self.tracks), np.clip(L, -12, 12), np.full(len(L), 5, np.float32)
+        )
+
     def close(self):
         self.tracks.clear()

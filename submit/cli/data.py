@@ -12,7 +12,7 @@ from ._output import emit, format_count, note, number, stack, table
 from ._progress import progress
 
 
-class _Size(click.ParamType):
+class _Size(click.ParamType[tuple[int, int]]):
     """`WIDTHxHEIGHT` in pixels."""
 
     name = "WxH"

@@ -15,7 +15,6 @@ __all__ = [
     "ensemble_runs",
     "export_run",
     "exported_masks",
-
     "predict_split",
     "split_of",
 ]
