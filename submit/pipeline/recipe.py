@@ -282,4 +282,4 @@ class _Reader:
 
 
 _KINDS = {str: "a text", dict: "a table", list: "an array of tables"}
-_TYPES = {"str": str, "int": int, "bool": bool, "float": float}
+_TYPES = {"str": str, "int": int, "bool": bool, "float": float, "Mapping": dict}
