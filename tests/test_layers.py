@@ -1,4 +1,4 @@
-"""Imports point down: the table of `docs/design.md`, kept true."""
+"""Imports point down: the layers of the core, and what models may know of it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ MODELS = ROOT / "models"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors"}),
     frozenset({"_boundary", "_pixels", "_resample", "files"}),
-    frozenset({"masks", "metrics", "palette"}),
+    frozenset({"frames", "masks", "metrics", "palette"}),
     frozenset({"archive", "codabench", "dataset", "predictor", "runs"}),
     frozenset(
         {
+            "audit",
             "augment",
             "checks",
             "ensemble",
             "executors",
             "export",
-            "frames",
             "postprocess",
             "sample",
             "scoring",

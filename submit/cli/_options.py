@@ -24,7 +24,7 @@ __all__ = [
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 # Whether a split is there is for `read_split` to say: it knows the way out.
-_DIRECTORY = click.Path(path_type=Path)
+_PATH = click.Path(path_type=Path)
 
 
 def json_option(command: Command) -> Command:
@@ -40,14 +40,14 @@ def json_option(command: Command) -> Command:
 
 def split_argument(command: Command) -> Command:
     """Add the argument SPLIT; the command gets `split: Path`."""
-    return click.argument("split", type=_DIRECTORY)(command)
+    return click.argument("split", type=_PATH)(command)
 
 
 def split_option(command: Command) -> Command:
     """Add `--split`, which must be given; the command gets `split: Path`."""
     return click.option(
         "--split",
-        type=_DIRECTORY,
+        type=_PATH,
         required=True,
         metavar="DIR",
         help="The split: a folder with Annotations and JPEGImages.",

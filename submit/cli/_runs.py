@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from ..pipeline import Outcome
     from ..predictor import Predictor
 
-__all__ = ["export_if_needed", "local_executor", "masks_path", "report", "run_path"]
+__all__ = [
+    "export_if_needed",
+    "local_executor",
+    "masks_path",
+    "model_executor",
+    "report",
+    "run_path",
+]
 
 
 def run_path(runs: Path, name: str) -> Path:

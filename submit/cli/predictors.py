@@ -20,7 +20,7 @@ from ..predictor import (
     option_infos,
     parse_options,
 )
-from ._options import device_option, json_option, settings_option
+from ._options import json_option, settings_option
 from ._output import emit, facts, number, stack, table
 
 
@@ -47,11 +47,8 @@ class _Described:
 @click.command()
 @click.argument("name", required=False)
 @settings_option
-@device_option
 @json_option
-def predictors(
-    name: str | None, settings: tuple[str, ...], device: str, as_json: bool
-) -> None:
+def predictors(name: str | None, settings: tuple[str, ...], as_json: bool) -> None:
     """List the installed models, or describe one.
 
     NAME is a model: its options, its licence and the input sizes it allows are shown.
@@ -70,7 +67,7 @@ def predictors(
             _list_view(found), [_list_data(listed) for listed in found], as_json=as_json
         )
     else:
-        described = _describe(name, settings, device)
+        described = _describe(name, settings)
         emit(_page_view(described), _page_data(described), as_json=as_json)
 
 
@@ -85,15 +82,14 @@ def _list(point: EntryPoint) -> _Listed:
     return _Listed(point.name, package, point.value, about, problem)
 
 
-def _describe(name: str, settings: tuple[str, ...], device: str) -> _Described:
+def _describe(name: str, settings: tuple[str, ...]) -> _Described:
     kind = load(name)
     listed = _list(installed()[name])
     options = option_infos(kind.Options)
     description = None
     try:
-        description = kind(
-            parse_options(name, kind.Options, settings), device=device
-        ).describe()
+        built = kind(parse_options(name, kind.Options, settings), device="cpu")
+        description = built.describe()
     except PredictorError as error:
         if settings:
             raise
@@ -128,8 +124,8 @@ def _page_view(page: _Described) -> RenderableType:
             "model": description.model,
             "licence": description.licence,
             "checkpoint": description.checkpoint or "none",
-            "device": description.device,
             "input sizes": _sizes_text(description.sizes),
+            "cores": str(description.cores),
             **description.details,
         }
     if not page.options:

@@ -254,9 +254,7 @@ class _Reader:
             inner = str if "str" in annotation else (int, float)
             if all(isinstance(item, inner) for item in value):
                 return tuple(value)
-        elif (kind == "Mapping" and isinstance(value, dict)) or (
-            kind in _TYPES and type(value) is _TYPES[kind]
-        ):
+        elif type(value) is _TYPES.get(kind):
             return value
         return self.fail(f"{where}: expected {annotation}, found {value!r}")
 

@@ -38,7 +38,6 @@ class Weighty:
     def __init__(self, options: WeightyOptions, *, device: str = "auto") -> None:
         if options.checkpoint is None:
             raise PredictorError("predictor weighty: no checkpoint; -o checkpoint=FILE")
-        self.device = device
 
     def describe(self) -> Description:
         return Description(
@@ -46,7 +45,7 @@ class Weighty:
             licence="CC-BY-NC-4.0 (non-commercial)",
             checkpoint="ab" * 32,
             sizes=InputSizes(base=1024, step=32, smallest=0.5),
-            device=self.device,
+            cores=4,
             details={"dtype": "float32"},
         )
 
@@ -109,8 +108,8 @@ def test_a_model_without_options_has_a_page(runner: CliRunner) -> None:
         "model        static\n"
         "licence      Apache-2.0\n"
         "checkpoint   none\n"
-        "device       cpu\n"
         "input sizes  the frame's, scale 0.25 to 2\n"
+        "cores        1\n"
         "\n"
         "It has no options.\n"
     )
@@ -119,7 +118,7 @@ def test_a_model_without_options_has_a_page(runner: CliRunner) -> None:
 def test_a_page_shows_options_sizes_and_licence(
     runner: CliRunner, plugins: object
 ) -> None:
-    arguments = ["predictors", "weighty", "-o", "checkpoint=w.pt", "--device", "cpu"]
+    arguments = ["predictors", "weighty", "-o", "checkpoint=w.pt"]
     result = runner.invoke(cli, arguments)
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
@@ -129,8 +128,8 @@ def test_a_page_shows_options_sizes_and_licence(
         "model        weighty_b",
         "licence      CC-BY-NC-4.0 (non-commercial)",
         f"checkpoint   {'ab' * 32}",
-        "device       cpu",
         "input sizes  1024×1024, scale 0.5 to 2, multiples of 32",
+        "cores        4",
         "dtype        float32",
         "",
         "option      value       default  help",
