@@ -31,9 +31,23 @@ class _Size(click.ParamType[tuple[int, int]]):
 
 @click.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--videos", type=click.IntRange(min=1), default=6, metavar="N")
-@click.option("--frames", type=click.IntRange(min=2), default=40, metavar="T")
-@click.option("--size", type=_Size(), default="480x270", help="Width and height.")
+@click.option(
+    "--videos",
+    type=click.IntRange(min=1),
+    default=6,
+    metavar="N",
+    help="How many videos.",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(min=2),
+    default=40,
+    metavar="T",
+    help="Frames of each video.",
+)
+@click.option(
+    "--size", type=_Size(), default="480x270", help="Width and height in pixels."
+)
 @seed_option
 @json_option
 def sample(
@@ -46,7 +60,7 @@ def sample(
 ) -> None:
     """Write a synthetic split with complete ground truth.
 
-    Rendered from real photographs: objects that disappear and return, occlusion by a
+    DIRECTORY is made. Its videos are rendered from photographs: objects that disappear and return, occlusion by a
     similar object, objects below 1 % of the picture, low light, a cut, and crossings
     of three and more objects. The same seed gives the same bytes.
 
@@ -80,7 +94,7 @@ def sample(
 def videos(split: Path, videos: tuple[str, ...], decode: bool, as_json: bool) -> None:
     """List the videos of a split, and what is wrong with them.
 
-    Missing and surplus frames, unreadable or truncated files, sizes that differ,
+    SPLIT is a folder with JPEGImages and Annotations. Missing and surplus frames, unreadable or truncated files, sizes that differ,
     objects that appear late, and a meta file that disagrees are all named. The exit
     status is 1 when something would make a prediction fail.
 

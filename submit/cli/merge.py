@@ -93,9 +93,9 @@ def ensemble(
 ) -> None:
     """Merge runs into one by the mean of their logits.
 
-    Members may differ in resolution; imported masks count as sure votes. The overlap
-    rule is applied once, at export. Without --name the run is called by its members'
-    names joined by +.
+    RUN... are names below --runs, or folders. They may differ in resolution; imported
+    masks count as sure votes. The overlap rule is applied once, at export. Without
+    --name the run is called by its members' names joined by +.
 
     \b
     Example:

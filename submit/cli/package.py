@@ -22,7 +22,7 @@ __all__ = ["check", "export", "pack", "report_view"]
 
 
 @click.command()
-@click.argument("run")
+@click.argument("run", metavar="RUN")
 @click.option(
     "-o",
     "--output",
@@ -49,7 +49,7 @@ def export(
 ) -> None:
     """Write the palette masks of a run.
 
-    Each pixel goes to the object with the highest logit, if that is above 0. Masks
+    RUN is a name below --runs, or a folder. Each pixel goes to the object with the highest logit, if that is above 0. Masks
     have the size of the frame; the first one is the annotation itself.
 
     \b
@@ -116,7 +116,8 @@ def pack(
 ) -> None:
     """Pack masks into a submission zip.
 
-    Video folders stand at the root and nothing else. The same masks give the same
+    RUN|DIR is a run, which is exported if need be, or a folder of
+    <video>/<frame>.png. Video folders stand at the root and nothing else. The same masks give the same
     bytes on every machine.
 
     \b
@@ -156,7 +157,7 @@ def pack(
 def check(source: str, split: Path, runs: Path, as_json: bool) -> None:
     """Find what the server would reject, or silently punish.
 
-    Everything that is wrong is listed at once, with what it costs and how to mend it.
+    ZIP|DIR|RUN is looked at as it is. Everything that is wrong is listed at once, with what it costs and how to mend it.
     The exit status is 1 when something is fatal or costs points.
 
     \b

@@ -67,6 +67,7 @@ def predict(
 ) -> None:
     """Run a model over a split.
 
+    SPLIT is a folder with JPEGImages and Annotations, as in MOSEv2, MOSEv1 or DAVIS.
     Given the first mask of each video, the model segments its objects in every later
     frame. A video is written when it is complete; a video that fails is recorded in
     the run's failed.json and the others go on. The same command run again continues,
