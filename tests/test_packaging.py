@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import configparser
 import os
 import re
@@ -14,6 +15,14 @@ import pytest
 
 PACKAGE = "mose-submit"
 
+#: Where a package is not imported under the name it is installed by.
+DISTRIBUTION_OF = {
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "zlib_ng": "zlib-ng",
+}
+
 
 @pytest.fixture
 def config(repository: Path) -> configparser.ConfigParser:
@@ -24,6 +33,10 @@ def config(repository: Path) -> configparser.ConfigParser:
 
 def lines(config: configparser.ConfigParser, section: str, option: str) -> list[str]:
     return config.get(section, option).split("\n")[1:]
+
+
+def requirement_names(requirements: list[str]) -> set[str]:
+    return {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in requirements}
 
 
 def packages_on_disk(root: Path) -> list[str]:
@@ -100,8 +113,28 @@ def test_each_required_package_is_pinned_for_continuous_integration(
         line.split("==")[0]
         for line in (repository / "constraints.txt").read_text("utf-8").splitlines()
     }
-    names = {re.match(r"[\w.-]+", line).group() for line in required}  # type: ignore[union-attr]
-    assert sorted(names - pinned) == []
+    assert sorted(requirement_names(required) - pinned) == []
+
+
+def test_each_import_of_the_packages_is_a_requirement(
+    config: configparser.ConfigParser, repository: Path
+) -> None:
+    required = lines(config, "options", "install_requires")
+    for extra in config.options("options.extras_require"):
+        if extra != "dev":
+            required += lines(config, "options.extras_require", extra)
+    imported = set()
+    for root in (repository / "submit", repository / "models"):
+        for path in root.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Import):
+                    imported |= {alias.name.split(".")[0] for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                    imported.add((node.module or "").split(".")[0])
+    ours = {name.split(".")[0] for name in lines(config, "options", "packages")}
+    foreign = imported - ours - set(sys.stdlib_module_names)
+    needed = {DISTRIBUTION_OF.get(name, name) for name in foreign}
+    assert sorted(needed - requirement_names(required)) == []
 
 
 @pytest.mark.slow

@@ -70,6 +70,11 @@ class Progress:
         return max(self._fixed_total, self.done)
 
     @property
+    def idle(self) -> bool:
+        """Whether it was announced that there is nothing to do, and nothing was done."""
+        return self._fixed_total == 0 and self.done == 0
+
+    @property
     def elapsed(self) -> float:
         """Seconds since the start."""
         return self._clock() - self._start
@@ -165,6 +170,8 @@ class _Lines:
         self._state = state
         self._console = console
         self._last = 0.0
+        if state.idle:
+            return
         total = f": {format_count(state.total)} {state.unit}" if state.total else ""
         self.note(f"{state.title}{total}")
 
@@ -276,6 +283,7 @@ def progress(
     Args:
         title: What is being done, such as `predict`.
         total: Units to do in all; by default the sum over the tasks added so far.
+            With 0 nothing but remarks is shown.
         unit: What is counted, in the plural.
         clock: Seconds that only grow.
 
@@ -299,4 +307,5 @@ def progress(
         complete = True
     finally:
         display.close()
-        display.note(state.summary(complete=complete))
+        if not state.idle:
+            display.note(state.summary(complete=complete))

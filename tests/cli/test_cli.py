@@ -143,6 +143,11 @@ def test_a_full_disk_without_a_name_is_told_as_well(fail: Fail) -> None:
     assert result.stderr.startswith("Error: the disk is full; ")
 
 
+def test_an_error_of_the_system_that_nobody_foresaw_is_a_bug(fail: Fail) -> None:
+    error = OSError(errno.EBADF, "Bad file descriptor")
+    assert fail(error).exception is error
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()], ids=repr)
 def test_an_interrupted_command_ends_with_the_status_of_the_shell(
     error: BaseException, fail: Fail

@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -121,7 +122,7 @@ def test_json_takes_what_results_are_made_of(runner: CliRunner) -> None:
         "inner": Inner(Path("a/b"), np.array([[1, 2]], np.uint8)),
         "score": np.float32(0.5),
         "ids": {3, 1},
-        "none": None,
+        "none": MappingProxyType({"none": None}),
         "name": "J&Ḟ \x1b \udcff",
         7: (True,),
     }
@@ -132,7 +133,7 @@ def test_json_takes_what_results_are_made_of(runner: CliRunner) -> None:
         "inner": {"path": "a/b", "values": [[1, 2]]},
         "score": 0.5,
         "ids": [1, 3],
-        "none": None,
+        "none": {"none": None},
         "name": "J&Ḟ \x1b \udcff",
         "7": [True],
     }
@@ -216,6 +217,25 @@ def test_progress_that_stops_early_says_how_far_it_came(runner: CliRunner) -> No
 
     _, err = printed(runner, work)
     assert err.splitlines() == ["score", "score: stopped after 1 of 3 videos, 2.0 s"]
+
+
+@pytest.mark.parametrize("terminal", [False, True], ids=["pipe", "terminal"])
+def test_progress_of_nothing_shows_its_remarks_only(
+    terminal: bool, runner: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if terminal:
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("FORCE_COLOR", "1")
+
+    def work() -> None:
+        with progress("predict", total=0) as bar:
+            bar.note("predict: 3 videos are complete already")
+
+    _, err = printed(runner, work)
+    assert "frames in" not in err
+    assert err.count("predict: 3 videos are complete already\n") == 1
+    if not terminal:
+        assert err == "predict: 3 videos are complete already\n"
 
 
 def test_progress_counts_tasks_from_any_order() -> None:
