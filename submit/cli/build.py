@@ -91,4 +91,6 @@ def _pairs(settings: tuple[str, ...]) -> dict[str, str]:
 def _view(result: BuildResult) -> RenderableType:
     """One table of the runs, then the zip."""
     scored = any(run.scores is not None for run in result.runs)
-    raise NotImplementedError(scored, facts, format_bytes, format_seconds, number, stack, table)
+    raise NotImplementedError(
+        scored, facts, format_bytes, format_seconds, number, stack, table
+    )

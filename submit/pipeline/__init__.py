@@ -6,6 +6,7 @@ videos that fail and goes on with the rest, and returns an `Outcome`.
 
 from .ensemble import ensemble_runs
 from .export import export_run, exported_masks
+from .imports import import_masks
 from .outcome import Outcome
 from .predict import PredictPlan, predict_split, split_of
 
@@ -15,6 +16,7 @@ __all__ = [
     "ensemble_runs",
     "export_run",
     "exported_masks",
+    "import_masks",
     "predict_split",
     "split_of",
 ]
