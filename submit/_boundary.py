@@ -418,9 +418,7 @@ def score_frame(
             fine_truth, coarse_truth = counts
             _match(prediction_edges, truth_edges, kernels, fine, coarse, counts)
             fine_prediction, coarse_prediction = counts
-        scores[slot, 1] = _f_measure(
-            fine_prediction, fine_truth, n_prediction, n_truth
-        )
+        scores[slot, 1] = _f_measure(fine_prediction, fine_truth, n_prediction, n_truth)
         scores[slot, 2] = _f_measure(
             coarse_prediction, coarse_truth, n_prediction, n_truth
         )

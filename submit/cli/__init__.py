@@ -66,7 +66,8 @@ SECTIONS: dict[str, dict[str, Entry]] = {
     },
     "Score": {
         "score": Entry(
-            "score:score", "Score masks against ground truth, exactly as the server does"
+            "score:score",
+            "Score masks against ground truth, exactly as the server does",
         ),
     },
     "The whole chain": {

@@ -26,6 +26,7 @@ from .score import score_cells, score_columns
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Column
 
     from ..pipeline.build import BuildResult
 
@@ -111,7 +112,7 @@ def _view(result: BuildResult) -> RenderableType:
         ]
         for run in result.runs
     ]
-    columns = ["run", "made by", number("videos"), number("time")]
+    columns: list[str | Column] = ["run", "made by", number("videos"), number("time")]
     return stack(
         table([*columns, *(score_columns() if scored else ())], rows),
         facts(

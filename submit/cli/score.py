@@ -25,7 +25,6 @@ from ._runs import masks_path
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
     from rich.table import Column
 
     from ..scoring import DavisSplitScore, SplitScore

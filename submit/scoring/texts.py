@@ -13,7 +13,7 @@ import numpy as np
 
 from ..files import write_bytes
 from ..metrics import ObjectScore
-from .results import SplitScore, VideoScore
+from .results import DavisSplitScore, SplitScore, VideoScore
 
 __all__ = [
     "frames_csv",
@@ -110,6 +110,9 @@ def scores_json(score: SplitScore | DavisSplitScore) -> str:
         "notes": score.notes,
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+_FIELDS = ("jf_dot", "j", "f_dot", "disappear", "reappear", "f", "jf")
 
 
 def objects_csv(score: SplitScore) -> str:
