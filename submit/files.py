@@ -49,10 +49,16 @@ def is_storage_failure(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def _translated(path: Path) -> Iterator[None]:
-    """Turn a refusal of the disk into a sentence about `path`."""
+    """Turn a refusal of the disk into a sentence about `path`.
+
+    Errors about files elsewhere, such as a checkpoint that is opened while a result is
+    being written, go through: they say themselves what they are about.
+    """
     try:
         yield
     except OSError as error:
+        if error.filename is not None and not _is_within(error.filename, path.parent):
+            raise
         if error.errno in _STORAGE_ERRNOS:
             raise StorageError(
                 f"{path}: cannot be written, {_STORAGE_ERRNOS[error.errno]}; make "
@@ -64,6 +70,14 @@ def _translated(path: Path) -> Iterator[None]:
                 "folder or change its permissions"
             ) from error
         raise
+
+
+def _is_within(name: str | bytes | int, folder: Path) -> bool:
+    """Whether a file that an error names is `folder`, in it, or one of its parents."""
+    if isinstance(name, int):
+        return False
+    path = Path(os.fsdecode(name))
+    return path.is_relative_to(folder) or folder.is_relative_to(path)
 
 
 def _partial(path: Path) -> Path:
@@ -178,7 +192,7 @@ def locked(path: Path) -> Iterator[None]:
     The lock belongs to the process: it goes when the process does, however it ends.
 
     Raises:
-        StorageError: Another process holds the lock.
+        StorageError: Another process holds the lock, or the disk knows no locks.
     """
     with _translated(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -190,4 +204,9 @@ def locked(path: Path) -> Iterator[None]:
             raise StorageError(
                 f"{path.parent}: another command is writing here; wait for it to end"
             ) from None
+        except OSError as error:  # Some network file systems are mounted without.
+            raise StorageError(
+                f"{path}: cannot be locked ({error.strerror}); choose a folder on "
+                "another disk, with --runs or --name for example"
+            ) from error
         yield
