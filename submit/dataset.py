@@ -12,6 +12,7 @@ only folders; sizes and objects of a video are read when they are asked for.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -27,7 +28,7 @@ from .files import read_json
 from .masks import Labels, object_ids
 from .palette import read as read_labels
 
-__all__ = ["Split", "SplitVideo", "VideoMeta", "read_split"]
+__all__ = ["Split", "SplitVideo", "VideoMeta", "image_size", "read_split"]
 
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
@@ -76,17 +77,10 @@ class SplitVideo:
         Raises:
             SplitError: Neither can be opened.
         """
-        for paths in (self.images, self.masks):
-            for path in paths.values():
-                try:
-                    with Image.open(path) as image:
-                        return image.height, image.width
-                except OSError as error:
-                    raise SplitError(
-                        f"{path}: cannot be opened as an image ({error}); "
-                        "extract the split again"
-                    ) from error
-        raise SplitError(f"video {self.name}: has neither frames nor masks")
+        paths = (*self.images.values(), *self.masks.values())
+        if not paths:
+            raise SplitError(f"video {self.name}: has neither frames nor masks")
+        return image_size(paths[0])
 
     @property
     def height(self) -> int:
@@ -144,7 +138,7 @@ class SplitVideo:
     @property
     def fully_annotated(self) -> bool:
         """Whether every frame has a mask, so that the video can be scored."""
-        return len(self.masks) >= self.length > 1
+        return self.length > 1 and self.masks.keys() >= set(self.frames)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -196,6 +190,24 @@ class Split:
                 f"{len(self.videos)}, such as {next(iter(self.videos))}"
             )
         return chosen
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width that the header of an image file says.
+
+    Raises:
+        SplitError: It cannot be opened as an image.
+    """
+    try:
+        with warnings.catch_warnings():
+            # A damaged header may claim an absurd size, which is for the caller to see.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                return image.height, image.width
+    except (OSError, Image.DecompressionBombError) as error:
+        raise SplitError(
+            f"{path}: cannot be opened as an image ({error}); extract the split again"
+        ) from error
 
 
 def read_split(root: Path | str, *, meta: Path | str | None = None) -> Split:

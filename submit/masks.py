@@ -55,11 +55,13 @@ def quantise(logits: NDArray[np.floating]) -> NDArray[np.int8]:
     Raises:
         MaskError: A logit is not a number.
     """
-    steps = np.rint(np.asarray(logits, dtype=np.float32) / LOGIT_STEP)
-    if np.isnan(steps).any():
+    # Clipped first: models write "no object" as the lowest float there is, which a
+    # division would turn into infinity and a warning.
+    clipped = np.clip(logits, -LOGIT_LIMIT, LOGIT_LIMIT)
+    if np.isnan(clipped).any():
         raise MaskError("logits hold NaN; the predictor is broken on this frame")
-    clipped: NDArray[np.int8] = np.clip(steps, -127, 127).astype(np.int8)
-    return clipped
+    steps: NDArray[np.int8] = np.rint(clipped / LOGIT_STEP).astype(np.int8)
+    return steps
 
 
 def dequantise(steps: NDArray[np.int8]) -> Logits:
@@ -68,7 +70,7 @@ def dequantise(steps: NDArray[np.int8]) -> Logits:
 
 
 def resize_logits(logits: Logits, size: tuple[int, int]) -> Logits:
-    """Resize N×h×w logits to N×H×W, bilinear with pixel centres aligned.
+    """Resize N×h×w finite logits to N×H×W, bilinear with pixel centres aligned.
 
     The geometry of `torch.nn.functional.interpolate(…, mode="bilinear",
     align_corners=False)`: no antialiasing, edge values repeat.
@@ -88,8 +90,8 @@ def to_labels(
     """Apply the overlap rule: each pixel goes to its highest logit, if that is > 0.
 
     Args:
-        logits: N×h×w at any resolution. int8 steps of the run store give the same
-            labels as the logits that they stand for, since a common scale moves
+        logits: N×h×w at any resolution, finite. int8 steps of the run store give the
+            same labels as the logits that they stand for, since a common scale moves
             neither the sign nor the order.
         objects: The N object ids, each in 1 … 254. Of equal logits the earlier object
             wins, as in `argmax`.
