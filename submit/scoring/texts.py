@@ -101,9 +101,7 @@ def scores_json(score: SplitScore) -> str:
                         "missing": video.missing,
                         "frames": len(video.frames.frames),
                         "objects": {
-                            str(key): dict(
-                                zip(_FIELDS, _seven(numbers), strict=True)
-                            )
+                            str(key): dict(zip(_FIELDS, _seven(numbers), strict=True))
                             for key, numbers in video.objects.items()
                         },
                     }
