@@ -24,6 +24,15 @@ class Options:
     reach: float = option(0.35, "x")
     dim: int = option(384, "x")
     first: float = option(0.3, "x")
+    motion: float = option(1.0, "x")
+    fscale: float = option(0.5, "x")
+    ccor: float = option(0.15, "x")
+    scor: float = option(0.3, "x")
+    lpen: float = option(0.5, "x")
+    lrate: float = option(0.3, "x")
+    mnoise: float = option(10.0, "x")
+    tgate: float = option(0.3, "x")
+    trate: float = option(0.1, "x")
     dbg: bool = option(False, "x")
 
 class ClassicalPredictor:
@@ -34,6 +43,8 @@ class ClassicalPredictor:
         return Description(model="classical", licence="Apache-2.0")
     def session(self, video, *, scale=1.0):
         return Session(video, self.o, scale)
+
+GRID = 96; SPAN = 3.0
 
 def sigmoid(x):
     return 1 / (1 + np.exp(-x))
@@ -64,10 +75,10 @@ class Track:
         self.c = np.array([(m * xs).sum() / t, (m * ys).sum() / t])
         self.size = math.sqrt(max(t, 4.0))
         self.vel = np.zeros(2); self.seen = 0
-        self.lost = 0; self.vis = 1.0
-        self.template = m; self.tc = self.c.copy(); self.ts = self.size
-        self.m0 = m
-        self.trained = False
+        self.lost = 0; self.vis = 1.0; self.rho = 1.0; self.ref = None
+        self.template = self.align(m)
+        self.omo = None
+        self.trained = False; self.seen_t = 0
 
     def samples(self, x, y):
         """features at integer pixel arrays x, y (any shape) → N×(n+2)"""
@@ -103,7 +114,8 @@ class Track:
         phi = self.rf(self.samples(xx, yy))
         if first:
             self.ridge.first(phi, y, wt); self.trained = True
-            self.r0 = None
+            self.ref = None
+            self.ref = max(0.3, float(self.rate(self.c[None], np.array([self.size]))[0])) 
         else: self.ridge.recent(phi, y, wt, s.o.decay, s.o.mix)
 
     def move(self, prior):
@@ -113,7 +125,7 @@ class Track:
         w = self.prob * fl.fconf
         ys, xs = np.nonzero((self.prob > .5) & (fl.fconf > 0.3))
         pred = cam + self.vel
-        n = len(ys)
+        n = len(ys); self.omo = None
         expect = self.size ** 2
         if n > 0.15 * expect and n > 6:
             st = max(1, n // 800)
@@ -123,8 +135,9 @@ class Track:
             sc, mp, mq = similarity(p, q, w[ys, xs].astype(np.float64))
             new = mq + sc * (self.c - mp)
             trust = min(1.0, n / (0.5 * expect))
+            self.omo = (sc, mp, mq)
             new = trust * new + (1 - trust) * (self.c + pred)
-            self.size *= sc if n > 0.3 * expect else 1
+            if self.vis > 0.7: self.size *= min(max(sc, 0.96), 1.04) ** s.o.fscale
             v = new - self.c - cam
             a = 0.5 * trust if self.seen else 1.0
             self.vel = (1 - a) * self.vel + a * v
@@ -136,15 +149,24 @@ class Track:
 
     def expected(self):
         """Template moved to the present centre and size."""
-        k = self.size / self.ts
-        M = np.float32([[k, 0, self.c[0] - k * self.tc[0]], [0, k, self.c[1] - k * self.tc[1]]])
-        return cv2.warpAffine(self.template, M, (self.s.w, self.s.h), flags=cv2.INTER_LINEAR)
+        return cv2.warpAffine(self.template, self.grid(), (self.s.w, self.s.h), flags=cv2.INTER_LINEAR)
+
+    def grid(self):
+        """template pixel → frame pixel"""
+        k = self.size * 2 * SPAN / GRID
+        return np.float32([[k, 0, self.c[0] - k * (GRID - 1) / 2], [0, k, self.c[1] - k * (GRID - 1) / 2]])
+
+    def align(self, m):
+        k = self.size * 2 * SPAN / GRID
+        if k > 1.5: m = cv2.GaussianBlur(m, (0, 0), k * 0.4)
+        return cv2.warpAffine(m, self.grid(), (GRID, GRID), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 
     def predict(self):
         s = self.s; o = s.o; fl = s.flow
         prior = cv2.remap(self.prob, fl.back, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
         pl = cv2.remap(self.logit, fl.back, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         self.move(prior)
+        self.locate()
         hard = prior > 0.5
         exp = self.expected()
         self.exp = exp
@@ -169,13 +191,87 @@ class Track:
         dist = cv2.distanceTransform((~hard[y0:y1, x0:x1]).astype(np.uint8), cv2.DIST_L2, 3)
         gate = np.minimum(0, -(dist - r) / (0.25 * r)) * 2
         c = fl.confidence[y0:y1, x0:x1]
-        L = o.prior * c * np.clip(pl[y0:y1, x0:x1], -5, 5) + o.gain * S + np.maximum(gate, -10)
+        if o.motion and self.omo is not None:
+            L2 = self.motion(x0, x1, y0, y1)
+        else: L2 = 0
+        if self.seen_t > 0 and o.tgate > 0:
+            td = cv2.distanceTransform((exp[y0:y1, x0:x1] < 0.25).astype(np.uint8), cv2.DIST_L2, 3)
+            k = o.tgate * self.size + 3
+            gate = np.minimum(gate, -4 * np.maximum(td / k - 1, 0))
+        L = L2 + o.prior * c * np.clip(pl[y0:y1, x0:x1], -5, 5) + o.gain * S + np.maximum(gate, -10)
         L = smooth(L[..., None], s.guide[y0:y1, x0:x1], o.smooth, o.sigma)[..., 0]
         self.logit = np.full((s.h, s.w), -10, np.float32)
         self.logit[y0:y1, x0:x1] = L
         self.S0 = S0; self.box = (y0, y1, x0, x1)
         self.ok = np.zeros((s.h, s.w), bool)
         self.ok[y0:y1, x0:x1] = (S0 > -0.4)
+
+    def points(self):
+        """Template points: u, v (units of size), weight (positive inside, negative around)."""
+        T = self.template
+        ins = T > 0.6
+        if ins.sum() < 4: ins = T >= T.max() * 0.7
+        k = 2 * SPAN / GRID
+        near = cv2.dilate((T > 0.3).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+        ring = near & (T < 0.15)
+        out = []
+        for m, sgn, n in ((ins, 1, 160), (ring, -1, 100)):
+            i = np.flatnonzero(m.ravel())
+            if len(i) > n: i = i[np.linspace(0, len(i) - 1, n).astype(int)]
+            y, x = np.divmod(i, GRID)
+            out.append(np.stack([(x - (GRID - 1) / 2) * k, (y - (GRID - 1) / 2) * k, np.full(len(i), sgn / max(len(i), 1))], -1))
+        return np.concatenate(out).astype(np.float32)
+
+    def rate(self, cs, ss):
+        """Scores of hypotheses: centres H×2, sizes H → H."""
+        s = self.s
+        P = self.points()
+        x = cs[:, None, 0] + ss[:, None] * P[None, :, 0]
+        y = cs[:, None, 1] + ss[:, None] * P[None, :, 1]
+        xi = np.rint(x).astype(int); yi = np.rint(y).astype(int)
+        inside = (xi >= 0) & (xi < s.w) & (yi >= 0) & (yi < s.h)
+        xi = np.clip(xi, 0, s.w - 1); yi = np.clip(yi, 0, s.h - 1)
+        f = np.empty(xi.shape + (features.N + 2,), np.float32)
+        f[..., :-2] = s.feat[yi, xi]
+        f[..., -2:] = np.clip(P[None, :, :2], -4, 4)
+        S = np.clip(self.rf.score(f.reshape(-1, features.N + 2), self.ridge.w0[:, None]), -1.2, 1.2).reshape(xi.shape)
+        return (S * P[None, :, 2] * inside).sum(1)
+
+    def locate(self):
+        s = self.s; o = s.o
+        if self.ref is None: return
+        g = np.array([(i, j) for j in (-1, 0, 1) for i in (-1, 0, 1)], float)
+        step = max(1.0, 0.12 * self.size)
+        uncertain = self.vis < 0.5 or self.rho < 0.5
+        if uncertain:
+            k = min(4, 2 + self.lost // 3)
+            r = np.arange(-k, k + 1)
+            g = np.stack(np.meshgrid(r, r), -1).reshape(-1, 2).astype(float)
+            step = max(1.0, 0.2 * self.size)
+        cs = self.c + g * step
+        sc = self.rate(cs, np.full(len(cs), self.size))
+        d2 = (g ** 2).sum(1) * (step / self.size) ** 2
+        pen = sc / self.ref - o.lpen * d2 / (1 + 0.5 * self.lost)
+        b = int(pen.argmax()); mid = len(g) // 2
+        if pen[b] > pen[mid] + 0.02 and sc[b] > 0.3 * self.ref:
+            f = o.lrate if not uncertain else 1.0
+            self.c = self.c + f * (cs[b] - self.c)
+            self.rho = sc[b] / self.ref
+        else:
+            self.rho = sc[mid] / self.ref
+        self.lost = self.lost + 1 if self.rho < 0.35 else 0
+
+    def motion(self, x0, x1, y0, y1):
+        s = self.s
+        cur = s.prev[y0:y1, x0:x1].astype(np.float32)
+        def err(model):
+            sc, mp, mq = model
+            # previous = mp + (x - mq) / sc
+            M = np.float32([[1 / sc, 0, mp[0] + (x0 - mq[0]) / sc], [0, 1 / sc, mp[1] + (y0 - mq[1]) / sc]])
+            w = cv2.warpAffine(s.before, M, (x1 - x0, y1 - y0), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+            return cv2.GaussianBlur(np.abs(w - cur), (0, 0), 2.0)
+        a, b = err(s.cam), err(self.omo)
+        return s.o.motion * (a - b) / (a + b + s.o.mnoise)
 
     def blank(self):
         s = self.s
@@ -191,16 +287,19 @@ class Track:
         n = int(m.sum())
         self.quality = float(self.S0[m].mean()) if n else -1.0
         self.vis = n / self.size ** 2
+        self.seen_t = 1
         if n > 4:
             ys, xs = np.nonzero(m)
             ctr = np.array([xs.mean() + x0, ys.mean() + y0])
-            if self.vis > 0.75:
-                self.c += 0.15 * (ctr - self.c)
-                self.size *= min(max(self.vis, .8), 1.25) ** (0.5 * 0.15)
+            if self.vis > 0.75 and self.rho > 0.5:
+                self.c += s.o.ccor * (ctr - self.c)
+                self.size *= min(max(self.vis, .7), 1.4) ** (0.5 * s.o.scor)
             elif self.vis > 0.3:
                 # slow shrink: a permanent loss of area is a change of shape
                 self.size *= self.vis ** (0.5 * 0.03)
-        if s.o.dbg: print(s.t, 'c', self.c.round(), 'size %.1f vis %.2f q %.2f' % (self.size, self.vis, self.quality), 'v', self.vel.round(1))
+        if self.vis > 0.7 and self.quality > 0.2:
+            self.template += s.o.trate * (self.align(self.prob) - self.template)
+        if s.o.dbg: print(s.t, 'c', self.c.round(), 'size %.1f vis %.2f q %.2f rho %.2f' % (self.size, self.vis, self.quality,self.rho), 'v', self.vel.round(1))
 
 class Session:
     def __init__(self, video, o, scale):
@@ -218,6 +317,7 @@ class Session:
         self.feat = features.compute(small)
         self.guide = self.feat[..., :3]
         self.flow = self.flowest(self.prev, gray) if self.prev is not None else None
+        self.before = None if self.prev is None else self.prev.astype(np.float32)
         self.prev = gray
         if self.flow is not None:
             st = max(2, self.w // 50)
