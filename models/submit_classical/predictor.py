@@ -30,6 +30,11 @@ class Options:
     scor: float = option(0.3, "x")
     lpen: float = option(0.5, "x")
     lrate: float = option(0.3, "x")
+    kt: float = option(0.0, "x")
+    tb: float = option(0.2, "x")
+    comp: bool = option(True, "x")
+    okS: float = option(-0.4, "x")
+    okT: float = option(0.1, "x")
     mnoise: float = option(10.0, "x")
     tgate: float = option(0.3, "x")
     trate: float = option(0.1, "x")
@@ -198,13 +203,16 @@ class Track:
             td = cv2.distanceTransform((exp[y0:y1, x0:x1] < 0.25).astype(np.uint8), cv2.DIST_L2, 3)
             k = o.tgate * self.size + 3
             gate = np.minimum(gate, -4 * np.maximum(td / k - 1, 0))
+        if self.seen_t > 0 and o.kt > 0:
+            L2 = L2 + o.kt * np.clip(2 * exp[y0:y1, x0:x1] - 1 + o.tb, -1, 0.5)
         L = L2 + o.prior * c * np.clip(pl[y0:y1, x0:x1], -5, 5) + o.gain * S + np.maximum(gate, -10)
         L = smooth(L[..., None], s.guide[y0:y1, x0:x1], o.smooth, o.sigma)[..., 0]
+        if o.comp and self.seen_t > 0: L = self.clean(L, exp[y0:y1, x0:x1])
         self.logit = np.full((s.h, s.w), -10, np.float32)
         self.logit[y0:y1, x0:x1] = L
         self.S0 = S0; self.box = (y0, y1, x0, x1)
         self.ok = np.zeros((s.h, s.w), bool)
-        self.ok[y0:y1, x0:x1] = (S0 > -0.4)
+        self.ok[y0:y1, x0:x1] = (S0 > o.okS) & (exp[y0:y1, x0:x1] > o.okT)
 
     def points(self):
         """Template points: u, v (units of size), weight (positive inside, negative around)."""
@@ -261,6 +269,26 @@ class Track:
             self.rho = sc[mid] / self.ref
         self.lost = self.lost + 1 if self.rho < 0.35 else 0
 
+    def clean(self, L, exp):
+        m = (L > 0).astype(np.uint8)
+        r = int(round(0.03 * self.size))
+        e = np.ones((2 * r + 1,) * 2, np.uint8)
+        o = cv2.erode(m, e) if r else m
+        n, lab, st, _ = cv2.connectedComponentsWithStats(o, connectivity=8)
+        if n <= 2: return L
+        good = np.zeros(n, bool)
+        inner = np.bincount(lab.ravel(), weights=(exp > 0.25).ravel(), minlength=n)
+        good = inner >= 0.3 * st[:, 4]
+        good[1 + st[1:, 4].argmax()] = True
+        good[0] = False
+        bad = ~good; bad[0] = False
+        if not bad.any(): return L
+        g = good[lab].astype(np.uint8); b = bad[lab].astype(np.uint8)
+        if r:
+            e = np.ones((2 * r + 3,) * 2, np.uint8)
+            g = cv2.dilate(g, e); b = cv2.dilate(b, e)
+        return np.where((b > 0) & (g == 0), np.minimum(L, -2), L)
+
     def motion(self, x0, x1, y0, y1):
         s = self.s
         cur = s.prev[y0:y1, x0:x1].astype(np.float32)
@@ -297,7 +325,7 @@ class Track:
             elif self.vis > 0.3:
                 # slow shrink: a permanent loss of area is a change of shape
                 self.size *= self.vis ** (0.5 * 0.03)
-        if self.vis > 0.7 and self.quality > 0.2:
+        if 0.7 < self.vis < 1.4 and self.quality > 0.2:
             self.template += s.o.trate * (self.align(self.prob) - self.template)
         if s.o.dbg: print(s.t, 'c', self.c.round(), 'size %.1f vis %.2f q %.2f rho %.2f' % (self.size, self.vis, self.quality,self.rho), 'v', self.vel.round(1))
 
