@@ -63,17 +63,16 @@ class FrameScores:
     @classmethod
     def from_rows(cls, rows: NDArray[np.float64]) -> FrameScores:
         """Make scores from `FrameScorer` results stacked to T×N×4."""
-        columns = np.moveaxis(rows, -1, 0)
-        j, f_dot, f, empty = (np.ascontiguousarray(column) for column in columns)
+        j, f_dot, f, empty = np.ascontiguousarray(np.moveaxis(rows, -1, 0))
         return cls(j, f_dot, f, empty != 0)
 
     def of(self, index: int) -> FrameScores:
         """The scores of the object at `index` of the second axis."""
         return FrameScores(
-            *(
-                np.ascontiguousarray(values[:, index])
-                for values in (self.j, self.f_dot, self.f, self.empty)
-            )
+            j=np.ascontiguousarray(self.j[:, index]),
+            f_dot=np.ascontiguousarray(self.f_dot[:, index]),
+            f=np.ascontiguousarray(self.f[:, index]),
+            empty=np.ascontiguousarray(self.empty[:, index]),
         )
 
 
@@ -175,7 +174,7 @@ class FrameScorer:
         self, height: int, width: int, objects: Sequence[int], *, davis: bool = False
     ) -> None:
         # Compiled code loads on first use, so that reading scores needs no compiler.
-        from ._boundary import BOX, score_frame
+        from ._boundary import BOX, room, score_frame
 
         if len(set(objects)) != len(objects) or not all(0 < i < 256 for i in objects):
             raise ValueError(
@@ -185,13 +184,13 @@ class FrameScorer:
         self._shape = (height, width)
         self._slots = np.full(256, -1, np.int64)
         self._slots[list(objects)] = np.arange(len(objects))
-        self._disks, limit = _disks(height, width)
-        self._limit = -1.0 if davis else limit
+        self._disks = disks = _disks(height, width)
+        self._limit = -1.0 if davis else disks.limit
         self._smoothing = 0 if davis else 1
         words = -(-width // 64)
         self._bits = np.zeros((len(objects), 2, height, words), np.uint64)
         self._boxes = np.empty((len(objects), BOX), np.int64)
-        self._edges = np.empty((2, height, words), np.uint64)
+        self._edges = np.empty((2, room(height, width, disks.largest)), np.uint64)
 
     def score(self, truth: Labels, prediction: Labels) -> Floats:
         """Score one frame.
@@ -214,7 +213,8 @@ class FrameScorer:
             _flat(prediction),
             self._shape[1],
             self._slots,
-            self._disks,
+            self._disks.windows,
+            self._disks.spans,
             self._limit,
             self._smoothing,
             self._bits,
@@ -236,27 +236,51 @@ def _flat(labels: Labels) -> Labels:
     return flat
 
 
-@lru_cache(maxsize=64)
-def _disks(height: int, width: int) -> tuple[NDArray[np.int64], float]:
-    """The disks that a frame of this size can need, as rows of offsets.
+@dataclass(frozen=True, eq=False)
+class _Disks:
+    """The disks that a frame of some size can need, as lists of windows.
 
-    Returns:
-        K×rows×3 (dy, first dx, last dx), nearest rows first, closed by a row with
-        first > last: the disk of radius 0.008·D, which need not be an integer, then
-        those of radius 1 to ⌈0.008·D⌉. And 0.008·D itself.
+    Attributes:
+        limit: 0.008·D, the radius of disk 0; those after it have the radii 1 to
+            ⌈0.008·D⌉.
+        windows: K×windows×2 int64: row and first column relative to the middle.
+        spans: K×windows uint64: as many low bits set as the window is wide, 0 where
+            the disk has no more windows.
     """
+
+    limit: float
+    windows: NDArray[np.int64]
+    spans: NDArray[np.uint64]
+
+    @property
+    def largest(self) -> int:
+        """Radius and index of the largest disk."""
+        return len(self.spans) - 1
+
+
+@lru_cache(maxsize=64)
+def _disks(height: int, width: int) -> _Disks:
+    """Lay out the disks for a frame of this size."""
     limit = BOUNDARY * np.linalg.norm((height, width))
-    largest = np.ceil(limit)
-    radii = [limit, *np.arange(1.0, largest + 1)]
-    disks = [_rows_of_disk(radius) for radius in radii]
-    table = np.zeros((len(disks), max(map(len, disks)) + 1, 3), np.int64)
-    table[:, :, 1] = 1  # first > last
-    for index, rows in enumerate(disks):
-        table[index, : len(rows)] = rows
-    return table, float(limit)
+    radii = [limit, *np.arange(1.0, np.ceil(limit) + 1)]
+    disks = [
+        [
+            (dy, start, min(last - start + 1, 64))
+            for dy, first, last in _rows_of_disk(radius)
+            for start in range(first, last + 1, 64)
+        ]
+        for radius in radii
+    ]
+    longest = max(map(len, disks))
+    windows = np.zeros((len(disks), longest, 2), np.int64)
+    spans = np.zeros((len(disks), longest), np.uint64)
+    for index, disk in enumerate(disks):
+        windows[index, : len(disk)] = [window[:2] for window in disk]
+        spans[index, : len(disk)] = [(1 << window[2]) - 1 for window in disk]
+    return _Disks(float(limit), windows, spans)
 
 
-def _rows_of_disk(radius: np.float64) -> list[tuple[int, int, int]]:
+def _rows_of_disk(radius: np.floating) -> list[tuple[int, int, int]]:
     """Offsets (dy, first dx, last dx) that `cv2.dilate` sees under skimage's `disk`.
 
     Officially the radius may be fractional. skimage then lays its grid from -radius

@@ -64,6 +64,18 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "package:check", "Find what the server would reject, or silently punish"
         ),
     },
+    "Score": {
+        "score": Entry(
+            "score:score",
+            "Score masks against ground truth, exactly as the server does",
+        ),
+    },
+    "The whole chain": {
+        "build": Entry(
+            "build:build",
+            "Make everything a recipe names, from the split to the checked zip",
+        ),
+    },
 }
 
 #: What the disk can refuse, and what to do about it.

@@ -71,7 +71,7 @@ class Progress:
 
     @property
     def idle(self) -> bool:
-        """Whether it was announced that there is nothing to do, and nothing was done."""
+        """Whether nothing is to be done, as announced, and nothing was done."""
         return self._fixed_total == 0 and self.done == 0
 
     @property

@@ -10,12 +10,23 @@ import click
 
 from ..errors import OptionError
 from ._options import device_option, json_option, settings_option, workers_option
-from ._output import emit, facts, format_bytes, format_seconds, number, stack, table
+from ._output import (
+    Cell,
+    emit,
+    facts,
+    format_bytes,
+    format_seconds,
+    number,
+    stack,
+    table,
+)
 from ._progress import progress
 from ._runs import local_executor, model_executor
+from .score import score_cells, score_columns
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.table import Column
 
     from ..pipeline.build import BuildResult
 
@@ -91,6 +102,25 @@ def _pairs(settings: tuple[str, ...]) -> dict[str, str]:
 def _view(result: BuildResult) -> RenderableType:
     """One table of the runs, then the zip."""
     scored = any(run.scores is not None for run in result.runs)
-    raise NotImplementedError(
-        scored, facts, format_bytes, format_seconds, number, stack, table
+    rows: list[list[Cell]] = [
+        [
+            run.name,
+            run.made_by,
+            run.videos,
+            format_seconds(run.seconds) if run.made else "unchanged",
+            *(score_cells(run.scores.totals) if run.scores else ()),
+        ]
+        for run in result.runs
+    ]
+    columns: list[str | Column] = ["run", "made by", number("videos"), number("time")]
+    return stack(
+        table([*columns, *(score_columns() if scored else ())], rows),
+        facts(
+            {
+                "zip": str(result.zip),
+                "size": format_bytes(result.size),
+                "SHA-256": result.sha256,
+                "precheck": "no findings",
+            }
+        ),
     )

@@ -60,9 +60,10 @@ def sample(
 ) -> None:
     """Write a synthetic split with complete ground truth.
 
-    DIRECTORY is made. Its videos are rendered from photographs: objects that disappear and return, occlusion by a
-    similar object, objects below 1 % of the picture, low light, a cut, and crossings
-    of three and more objects. The same seed gives the same bytes.
+    DIRECTORY is made. Its videos are rendered from photographs and show what MOSEv2
+    is about: objects that disappear and return, occlusion by a similar object, objects
+    below 1 % of the picture, low light, a cut, and crossings of three and more objects.
+    The same seed gives the same bytes.
 
     \b
     Example:
@@ -94,9 +95,10 @@ def sample(
 def videos(split: Path, videos: tuple[str, ...], decode: bool, as_json: bool) -> None:
     """List the videos of a split, and what is wrong with them.
 
-    SPLIT is a folder with JPEGImages and Annotations. Missing and surplus frames, unreadable or truncated files, sizes that differ,
-    objects that appear late, and a meta file that disagrees are all named. The exit
-    status is 1 when something would make a prediction fail.
+    SPLIT is a folder with JPEGImages and Annotations. Missing and surplus frames,
+    unreadable or truncated files, sizes that differ, objects that appear late, and a
+    meta file that disagrees are all named. The exit status is 1 when something would
+    make a prediction fail.
 
     \b
     Example:

@@ -49,8 +49,9 @@ def export(
 ) -> None:
     """Write the palette masks of a run.
 
-    RUN is a name below --runs, or a folder. Each pixel goes to the object with the highest logit, if that is above 0. Masks
-    have the size of the frame; the first one is the annotation itself.
+    RUN is a name below --runs, or a folder. Each pixel goes to the object with the
+    highest logit, if that is above 0. Masks have the size of the frame; the first one
+    is the annotation itself.
 
     \b
     Example:
@@ -117,8 +118,8 @@ def pack(
     """Pack masks into a submission zip.
 
     RUN|DIR is a run, which is exported if need be, or a folder of
-    <video>/<frame>.png. Video folders stand at the root and nothing else. The same masks give the same
-    bytes on every machine.
+    <video>/<frame>.png. Video folders stand at the root and nothing else. The same
+    masks give the same bytes on every machine.
 
     \b
     Example:
@@ -157,8 +158,9 @@ def pack(
 def check(source: str, split: Path, runs: Path, as_json: bool) -> None:
     """Find what the server would reject, or silently punish.
 
-    ZIP|DIR|RUN is looked at as it is. Everything that is wrong is listed at once, with what it costs and how to mend it.
-    The exit status is 1 when something is fatal or costs points.
+    ZIP|DIR|RUN is looked at as it is. Everything that is wrong is listed at once, with
+    what it costs and how to mend it. The exit status is 1 when something is fatal or
+    costs points.
 
     \b
     Example:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..archive import pack
+from ..archive import open_masks, pack
 from ..checks import Report, check_masks
 from ..dataset import Split, read_split
 from ..errors import RunMismatchError, SplitError
@@ -18,7 +18,7 @@ from ..files import digest, read_json, write_json
 from ..predictor import Predictor
 from ..runs import Run
 from ..sample import write_sample
-from ..scoring import SplitScore, score_split
+from ..scoring import SplitScore, frames_to_score, score_split
 from .ensemble import ensemble_runs
 from .export import export_run
 from .imports import import_masks
@@ -108,7 +108,7 @@ def build(
                 Run.open(folder / name), split, executor=executor, monitor=monitor
             ).require_complete(str(folder / name))
         if truth:
-            scores = _scores(folder / name, split, executor)
+            scores = _scores(folder / name, split, monitor)
         videos = len(outcome.done) + len(outcome.skipped)
         seconds = time.perf_counter() - began
         result.runs.append(
@@ -185,10 +185,13 @@ def _ensemble(
         return merge()
 
 
-def _scores(path: Path, split: Split, executor: Executor) -> SplitScore:
+def _scores(path: Path, split: Split, monitor: Monitor) -> SplitScore:
     """Score an exported run."""
-    del executor
-    return score_split(path / "masks", split)
+    with (
+        open_masks(path / "masks") as masks,
+        monitor(f"score {path.name}", total=frames_to_score(split)) as bar,
+    ):
+        return score_split(split, masks, report=bar.advance)
 
 
 def _pack(recipe: Recipe, split: Split, result: BuildResult) -> None:

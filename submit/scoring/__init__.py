@@ -9,7 +9,7 @@ from .results import (
     VideoFrames,
     VideoScore,
 )
-from .run import MaskSource, frames_to_score, score_davis, score_split
+from .run import frames_to_score, score_davis, score_split
 from .texts import (
     frames_csv,
     metrics_json,
@@ -24,7 +24,6 @@ __all__ = [
     "DavisSplitScore",
     "DavisTotals",
     "DavisVideoScore",
-    "MaskSource",
     "SplitScore",
     "Totals",
     "VideoFrames",

@@ -133,9 +133,7 @@ class SplitScore:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(
-        cls, videos: Iterable[VideoFrames], notes: Sequence[str] = ()
-    ) -> SplitScore:
+    def of(cls, videos: Iterable[VideoFrames], notes: Sequence[str] = ()) -> SplitScore:
         """Average frames over objects and objects over the split."""
         scores = {frames.video: VideoScore.of(frames) for frames in videos}
         return cls(
@@ -218,9 +216,7 @@ class DavisSplitScore:
                 for index, key in enumerate(frames.objects)
             }
             scores[frames.video] = DavisVideoScore(frames.video, objects, frames)
-        every = [
-            score for video in scores.values() for score in video.objects.values()
-        ]
+        every = [score for video in scores.values() for score in video.objects.values()]
         j = _mean(score.j for score in every)
         f = _mean(score.f for score in every)
         totals = DavisTotals(

@@ -11,48 +11,26 @@ import io
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from ..dataset import Split, SplitVideo
+from ..archive import Masks
+from ..dataset import VOID, Split, SplitVideo
 from ..errors import MaskError, ScoringError
 from ..masks import Labels
 from ..metrics import FrameScorer, FrameScores
 from ..palette import decode, read_header
-from .plan import FATAL, FramePlan, plan_frames
+from .plan import FATAL, Plan, plan_as_server, plan_davis, plan_split, require_truth
 from .results import DavisSplitScore, SplitScore, VideoFrames
 
-__all__ = ["MaskSource", "frames_to_score", "score_davis", "score_split"]
+__all__ = ["frames_to_score", "score_davis", "score_split"]
 
 #: Frames in one piece of work: small enough to share a single video among all cores.
 _RANGE = 32
 
-#: Label of void pixels in DAVIS: in the truth, and in nobody's prediction.
-_VOID = 255
-
-#: How many problems a message lists.
-_SHOWN = 5
-
 Report = Callable[[str, int], None]
-
-
-class MaskSource(Protocol):
-    """Predicted masks: a folder or zip of `<video>/<frame>.png`; read from threads."""
-
-    def videos(self) -> Sequence[str]:
-        """Names of the video folders."""
-        ...
-
-    def frames(self, video: str) -> Sequence[str]:
-        """Stems of a video's PNGs."""
-        ...
-
-    def read(self, video: str, frame: str) -> bytes:
-        """The bytes of one PNG."""
-        ...
 
 
 def frames_to_score(split: Split) -> int:
@@ -62,7 +40,7 @@ def frames_to_score(split: Split) -> int:
 
 def score_split(
     split: Split,
-    source: MaskSource,
+    masks: Masks,
     *,
     workers: int | None = None,
     as_server: bool = False,
@@ -75,7 +53,7 @@ def score_split(
 
     Args:
         split: A split with a mask for every frame.
-        source: The predicted masks.
+        masks: The predicted masks.
         workers: Threads; one for each core by default.
         as_server: Give the server's number for defective masks too, where it gives one.
         report: Called with a video and a number of frames that are done, from the
@@ -86,15 +64,15 @@ def score_split(
             as they should be (with `as_server`: the server would fail).
         MaskError: A mask cannot be read.
     """
-    videos, notes = _score(
-        split, source, workers=workers, report=report, as_server=as_server
-    )
-    return SplitScore.of(videos, notes)
+    require_truth(split)
+    plan = plan_as_server(split, masks) if as_server else plan_split(split, masks)
+    videos = _score(split, masks, plan, workers, report, as_server=as_server)
+    return SplitScore.of(videos, plan.notes)
 
 
 def score_davis(
     split: Split,
-    source: MaskSource,
+    masks: Masks,
     *,
     workers: int | None = None,
     report: Report = lambda video, frames: None,
@@ -109,14 +87,10 @@ def score_davis(
             not know.
         MaskError: A mask cannot be read.
     """
-    there = set(source.videos())
-    if missing := [name for name in split.videos if name not in there]:
-        raise ScoringError(
-            f"{len(missing)} of {len(split.videos)} videos have no masks, such as "
-            f"{missing[0]}; the DAVIS protocol has no score for them"
-        )
-    videos, notes = _score(split, source, workers=workers, report=report, davis=True)
-    return DavisSplitScore.of(videos, notes)
+    require_truth(split)
+    plan = plan_davis(split, masks)
+    videos = _score(split, masks, plan, workers, report, davis=True)
+    return DavisSplitScore.of(videos, plan.notes)
 
 
 @dataclass(frozen=True)
@@ -138,49 +112,46 @@ class _Work:
 
 def _score(
     split: Split,
-    source: MaskSource,
-    *,
+    masks: Masks,
+    plan: Plan,
     workers: int | None,
     report: Report,
+    *,
     as_server: bool = False,
     davis: bool = False,
-) -> tuple[list[VideoFrames], list[str]]:
-    """Score all frames of a split."""
-    _require_truth(split)
-    plans, notes = _plan(split, source, as_server=as_server)
+) -> list[VideoFrames]:
+    """Score all frames of a plan."""
     results = {
-        name: np.empty((len(plan.frames), len(split.videos[name].objects), 4))
-        for name, plan in plans.items()
+        name: np.empty((len(frames), len(split.videos[name].objects), 4))
+        for name, frames in plan.frames.items()
     }
-    seconds = dict.fromkeys(plans, 0.0)
+    seconds = dict.fromkeys(plan.frames, 0.0)
 
     def run(work: _Work) -> float:
         began = time.thread_time()
         scorer = FrameScorer(*work.size, work.video.objects, davis=davis)
         for index, frame in enumerate(work.frames, work.start):
             truth = _read_truth(work.video, frame, work.size)
-            masks = _read_prediction(
-                source, work.video, frame, work.size, as_server=as_server
-            )
             if davis:
-                truth[truth == _VOID] = 0
-            results[work.video.name][index] = scorer.score(truth, masks)
+                truth[truth == VOID] = 0
+            name = f"{plan.prefix}{work.video.name}/{frame}.png"
+            labels = _decode(masks.read_entry(name), name, work.size, lenient=as_server)
+            results[work.video.name][index] = scorer.score(truth, labels)
         return time.thread_time() - began
 
-    for work, spent in _in_threads(run, list(_pieces(split, plans)), workers):
+    for work, spent in _in_threads(run, list(_pieces(split, plan)), workers):
         seconds[work.video.name] += spent
         report(work.video.name, len(work.frames))
-    videos = [
+    return [
         VideoFrames(
             video=name,
             objects=video.objects,
-            frames=plans[name].frames if name in plans else (),
-            scores=FrameScores.from_rows(results[name]) if name in plans else None,
+            frames=plan.frames.get(name, ()),
+            scores=FrameScores.from_rows(results[name]) if name in results else None,
             seconds=seconds.get(name, 0.0),
         )
         for name, video in split.videos.items()
     ]
-    return videos, notes
 
 
 def _in_threads(
@@ -188,100 +159,32 @@ def _in_threads(
 ) -> Iterator[tuple[_Work, float]]:
     """Do all pieces of work and yield each with its seconds when it is done.
 
-    Raises:
-        SubmitError: What went wrong with the first piece that failed; the others are
-            not begun.
+    After a failure no further piece is begun.
     """
-    count = workers or len(os.sched_getaffinity(0))
+    count = workers or _cores()
     with ThreadPoolExecutor(max(1, min(count, len(pieces)))) as pool:
-        futures: dict[Future[float], _Work] = {
-            pool.submit(run, piece): piece for piece in pieces
-        }
+        futures = {pool.submit(run, piece): piece for piece in pieces}
         try:
-            waiting = set(futures)
-            while waiting:
-                done, waiting = wait(waiting, 0.2, FIRST_EXCEPTION)
-                for future in done:
-                    yield futures[future], future.result()
+            for future in as_completed(futures):
+                yield futures[future], future.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _require_truth(split: Split) -> None:
-    """Make sure that every frame of every video can be compared with something.
-
-    Raises:
-        ScoringError: A video lacks truth.
-    """
-    lacking = [
-        video
-        for video in split.videos.values()
-        if any(frame not in video.masks for frame in video.frames)
-    ]
-    if not lacking:
-        return
-    if all(len(video.masks) <= 1 for video in lacking):
-        raise ScoringError(
-            f"{split.root}: has ground truth for first frames only, against which "
-            "nothing can be scored; make a local split with truth from the train set "
-            "(submit holdout), or judge without truth (submit preview)"
-        )
-    video = lacking[0]
-    missing = [frame for frame in video.frames if frame not in video.masks]
-    raise ScoringError(
-        f"{split.root}: {len(lacking)} of {len(split.videos)} videos lack ground "
-        f"truth, such as {video.name} in {len(missing)} of {video.length} frames "
-        f"({missing[0]}.png); scoring needs a mask for every frame"
-    )
+def _cores() -> int:
+    """Number of processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
-def _plan(
-    split: Split, source: MaskSource, *, as_server: bool
-) -> tuple[dict[str, FramePlan], list[str]]:
-    """Choose the frames of each video that is there.
-
-    Raises:
-        ScoringError: The masks cannot be scored as they should be.
-    """
-    there = set(source.videos())
-    present = [name for name in split.videos if name in there]
-    if not present and not as_server:
-        raise ScoringError(
-            f"the masks hold no video of {split.root}: expected folders such as "
-            f"{next(iter(split.videos))}/ at their root, found "
-            f"{', '.join(sorted(there)[:3]) or 'none'}; the server would score 0.0 for "
-            "everything"
-        )
-    notes = []
-    if missing := [name for name in split.videos if name not in there]:
-        notes.append(
-            f"{len(missing)} of {len(split.videos)} videos have no masks, such as "
-            f"{missing[0]}: their objects score 0"
-        )
-    plans = {
-        name: plan_frames(split.videos[name].frames, source.frames(name))
-        for name in present
-    }
-    wrong = {name: plan for name, plan in plans.items() if plan.problem is not None}
-    if as_server:
-        fatal = {name: plan for name, plan in wrong.items() if plan.fatal}
-        notes += [f"{name}: {plan.problem}" for name, plan in wrong.items()]
-        wrong = fatal
-    if wrong:
-        lines = [f"{name}: {plan.problem}" for name, plan in wrong.items()]
-        more = len(lines) - _SHOWN
-        if more > 0:
-            lines[_SHOWN:] = [f"and {more} more videos with such problems"]
-        raise ScoringError("\n".join(lines))
-    return plans, notes
-
-
-def _pieces(split: Split, plans: dict[str, FramePlan]) -> Iterator[_Work]:
+def _pieces(split: Split, plan: Plan) -> Iterator[_Work]:
     """Cut the work into ranges of frames, long videos first."""
-    for name in sorted(plans, key=lambda name: (-len(plans[name].frames), name)):
-        video, frames = split.videos[name], plans[name].frames
+    for name in sorted(plan.frames, key=lambda name: (-len(plan.frames[name]), name)):
+        frames = plan.frames[name]
         if not frames:
             continue
+        video = split.videos[name]
         size = _mask_size(video)
         for start in range(0, len(frames), _RANGE):
             yield _Work(video, size, frames[start : start + _RANGE], start)
@@ -318,41 +221,39 @@ def _read_truth(video: SplitVideo, frame: str, size: tuple[int, int]) -> Labels:
     return labels
 
 
-def _read_prediction(
-    source: MaskSource,
-    video: SplitVideo,
-    frame: str,
-    size: tuple[int, int],
-    *,
-    as_server: bool,
-) -> Labels:
-    """Read a predicted mask.
+def _decode(data: bytes, name: str, size: tuple[int, int], *, lenient: bool) -> Labels:
+    """Decode a predicted mask.
+
+    Args:
+        data: The file.
+        name: What to call it in messages.
+        size: Height and width that it should have.
+        lenient: Take what the server takes.
 
     Raises:
-        MaskError: It cannot be read, or has another size than the video.
-        ScoringError: With `as_server`: the server would fail.
+        MaskError: It is not a mask of ids, or has another size.
+        ScoringError: With `lenient`: the server would fail.
     """
-    name = f"{video.name}/{frame}.png"
-    data = source.read(video.name, frame)
     try:
         labels = decode(data, name=name)
     except MaskError:
-        if not as_server:
+        if not lenient:
             raise
         labels = _decode_as_server(data, name)
     if labels.shape == size:
         return labels
-    found = f"{name}: expected {size[1]}×{size[0]} pixels, found " + "×".join(
-        map(str, labels.shape[::-1])
+    found = (
+        f"{name}: expected {size[1]}×{size[0]} pixels, found "
+        f"{labels.shape[1]}×{labels.shape[0]}; {FATAL} (ValueError)"
     )
-    if not as_server:
-        raise MaskError(f"{found}; {FATAL} (ValueError)")
+    if not lenient:
+        raise MaskError(found)
     try:
-        # The server assigns a mask to its place in an array, which repeats a single
+        # The server assigns the mask to its place in an array, which repeats a single
         # row or column.
         return np.ascontiguousarray(np.broadcast_to(labels, size))
     except ValueError as error:
-        raise ScoringError(f"{found}; {FATAL} (ValueError)") from error
+        raise ScoringError(found) from error
 
 
 def _decode_as_server(data: bytes, name: str) -> Labels:

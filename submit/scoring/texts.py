@@ -13,7 +13,7 @@ import numpy as np
 
 from ..files import write_bytes
 from ..metrics import ObjectScore
-from .results import SplitScore, VideoScore
+from .results import DavisSplitScore, SplitScore, VideoScore
 
 __all__ = [
     "frames_csv",
@@ -90,32 +90,26 @@ def scores_txt(score: SplitScore) -> str:
     return "\n".join(lines) + "\n"
 
 
-def scores_json(score: SplitScore) -> str:
+def scores_json(score: SplitScore | DavisSplitScore) -> str:
     """All totals, videos and objects as fractions at full precision."""
-    return (
-        json.dumps(
-            {
-                "totals": dataclasses.asdict(score.totals),
-                "videos": {
-                    video.video: {
-                        "missing": video.missing,
-                        "frames": len(video.frames.frames),
-                        "objects": {
-                            str(key): dict(
-                                zip(_FIELDS, _seven(numbers), strict=True)
-                            )
-                            for key, numbers in video.objects.items()
-                        },
-                    }
-                    for video in score.videos.values()
+    # An object's score has the attributes of the totals, in either protocol.
+    names = [field.name for field in dataclasses.fields(score.totals)]
+    content = {
+        "totals": dataclasses.asdict(score.totals),
+        "videos": {
+            name: {
+                "missing": video.frames.scores is None,
+                "frames": len(video.frames.frames),
+                "objects": {
+                    str(key): {each: getattr(one, each) for each in names}
+                    for key, one in video.objects.items()
                 },
-                "notes": score.notes,
-            },
-            indent=2,
-            ensure_ascii=False,
-        )
-        + "\n"
-    )
+            }
+            for name, video in score.videos.items()
+        },
+        "notes": score.notes,
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 _FIELDS = ("jf_dot", "j", "f_dot", "disappear", "reappear", "f", "jf")

@@ -197,9 +197,7 @@ def test_a_run_of_another_split_is_refused(run: Run, split: Path) -> None:
     assert predict(run, split).exit_code == 0
     (split / "Annotations" / "beta" / "00000.png").write_bytes(encode(labels_at(1)))
     assert "split: it has" in error_line(predict(run, split))
-    assert "is not the split that run r was made from" in error_line(
-        run("export", "r")
-    )
+    assert "is not the split that run r was made from" in error_line(run("export", "r"))
 
 
 def test_an_unknown_run_names_those_that_are_there(run: Run, split: Path) -> None:
