@@ -7,17 +7,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from PIL import Image
-
-from .dataset import Split, SplitVideo
+from .dataset import Split, SplitVideo, image_size
 from .errors import SubmitError
 from .frames import read_frame
 from .masks import object_ids
 
 __all__ = ["Problem", "VideoAudit", "audit_split", "audit_video"]
 
-#: A JPEG ends with the marker FF D9; some writers pad it.
-_JPEG_END = b"\xff\xd9"
+#: What a complete file ends with, by suffix; some writers pad it.
+_ENDS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
 _TAIL = 1024
 
 
@@ -122,14 +120,21 @@ def _frame_problems(video: SplitVideo, *, decode: bool) -> Iterator[Problem]:
             "odd-name", str(video.images[odd]), "frame names are numbers, such as 00000"
         )
     steps = {later - earlier for earlier, later in pairwise(numbers)}
+    if 0 in steps:
+        yield Problem("odd-name", video.name, "two frames have the same number")
+    step = min(steps - {0}, default=0)
+    width = len(video.frames[0])
     for earlier, later in pairwise(numbers):
-        if later - earlier > min(steps):
-            width = len(video.frames[0])
+        if later - earlier > step:
+            first, last = (
+                f"{number:0{width}d}" for number in (earlier + step, later - step)
+            )
             yield Problem(
                 "missing-frame",
                 video.name,
-                f"frames {earlier + min(steps):0{width}d} … "
-                f"{later - min(steps):0{width}d} are missing",
+                f"frame {first} is missing"
+                if first == last
+                else f"frames {first} … {last} are missing",
             )
     for path in video.images.values():
         if problem := _image_problem(path, video.size, decode=decode):
@@ -141,11 +146,10 @@ def _image_problem(
 ) -> Problem | None:
     """What is wrong with one frame's file."""
     try:
-        with Image.open(path) as image:
-            found = (image.height, image.width)
+        found = image_size(path)
         if decode or not _ends_well(path):
             read_frame(path)
-    except (OSError, SyntaxError, SubmitError) as error:
+    except (OSError, SubmitError) as error:
         return Problem("unreadable", str(path), str(error))
     if found != size:
         return Problem(
@@ -161,8 +165,7 @@ def _ends_well(path: Path) -> bool:
     """Whether a file has the end of its format; decoding decides otherwise."""
     with path.open("rb") as stream:
         stream.seek(max(0, path.stat().st_size - _TAIL))
-        tail = stream.read()
-    return _JPEG_END in tail or b"IEND" in tail
+        return _ENDS[path.suffix.lower()] in stream.read()
 
 
 def _mask_problems(
@@ -170,7 +173,8 @@ def _mask_problems(
 ) -> tuple[tuple[int, ...], list[Problem]]:
     """The objects, and what is wrong with the masks."""
     problems = []
-    surplus = [frame for frame in video.masks if frame not in set(video.frames)]
+    frames = set(video.frames)
+    surplus = [frame for frame in video.masks if frame not in frames]
     if surplus:
         problems.append(
             Problem(

@@ -37,7 +37,7 @@ def read_frame(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.ui
     try:
         with Image.open(path) as image:
             frame = np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise SplitError(
             f"{path}: cannot be decoded ({error}); extract the split again"
         ) from error
@@ -69,9 +69,10 @@ class FrameReader:
     ) -> None:
         self._images = images
         self._size = size
-        self._queue: queue.Queue[
+        self._queue: queue.SimpleQueue[
             tuple[str, NDArray[np.uint8]] | BaseException | None
-        ] = queue.Queue(maxsize=ahead)
+        ] = queue.SimpleQueue()
+        self._free = threading.Semaphore(ahead)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._decode, daemon=True)
 
@@ -83,6 +84,7 @@ class FrameReader:
         while (item := self._queue.get()) is not None:
             if isinstance(item, BaseException):
                 raise item
+            self._free.release()
             yield item
 
     def __exit__(
@@ -92,23 +94,17 @@ class FrameReader:
         trace: TracebackType | None,
     ) -> None:
         self._stop.set()
+        self._free.release()
         self._thread.join()
 
     def _decode(self) -> None:
+        """Run in the thread: wait for a free place, then decode into it."""
         try:
             for stem, path in self._images.items():
-                if not self._put((stem, read_frame(path, self._size))):
+                self._free.acquire()
+                if self._stop.is_set():
                     return
-            self._put(None)
+                self._queue.put((stem, read_frame(path, self._size)))
+            self._queue.put(None)
         except BaseException as error:
-            self._put(error)
-
-    def _put(self, item: tuple[str, NDArray[np.uint8]] | BaseException | None) -> bool:
-        """Wait for a free place; False when nobody reads any more."""
-        while not self._stop.is_set():
-            try:
-                self._queue.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
+            self._queue.put(error)

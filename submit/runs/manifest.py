@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +84,7 @@ class Run:
             )
             for name, entry in sorted(manifest["videos"].items())
         }
-        self.failures: dict[str, str] = {}
-        if (path / "failed.json").exists():
-            self.failures = read_json(path / "failed.json")
+        self.failures = _read_failures(path / "failed.json")
 
     @property
     def name(self) -> str:
@@ -105,8 +105,6 @@ class Run:
     def identity(self) -> str:
         """Digest of what the run holds: changes when any video does."""
         text = json.dumps({name: r.digest for name, r in self.videos.items()})
-        import hashlib
-
         return hashlib.sha256(text.encode()).hexdigest()
 
     @classmethod
@@ -140,9 +138,10 @@ class Run:
                     f"reads {SCHEMA}; use the version that wrote it or make it again"
                 )
             return cls(path, manifest)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            what = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise RunError(
-                f"{manifest_path}: is not a run's manifest (no {error}); delete the "
+                f"{manifest_path}: is not a run's manifest ({what}); delete the "
                 "folder and make the run again"
             ) from error
 
@@ -161,27 +160,30 @@ class Run:
         Raises:
             RunMismatchError: The one that is there was made with other settings or
                 from another split.
-            RunError: There is a folder of another kind in the way.
+            RunError: There is a file, or a folder of another kind, in the way.
         """
         wanted = json.loads(json.dumps(dict(settings)))
         if cls.exists(path):
             run = cls.open(path)
             differences = _differences(
-                {
-                    "command": run.kind,
-                    "split": run.split["fingerprint"],
-                    **run.settings,
-                },
-                {"command": kind, "split": split["fingerprint"], **wanted},
+                {"command": run.kind, **run.settings}, {"command": kind, **wanted}
             )
+            if run.split["fingerprint"] != split["fingerprint"]:
+                differences.append(
+                    f"split: it has {run.split['path']}, asked for {split['path']}, "
+                    "with other videos, frames or first masks"
+                )
             if differences:
                 raise RunMismatchError(
                     f"{path}: this run was made with other settings "
-                    f"({'; '.join(differences)}); choose another --name, or delete the "
+                    f"({_joined(differences)}); choose another --name, or delete the "
                     "folder to make it anew"
                 )
             return run
-        if path.exists() and any(child.name != ".lock" for child in path.iterdir()):
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path}: is a file; choose another --name")
+        # Hidden files are locks, and manifests that a killed command did not finish.
+        if path.exists() and any(child.name[0] != "." for child in path.iterdir()):
             raise RunError(
                 f"{path}: is a folder with files and no manifest.json, so not a run; "
                 "choose another --name"
@@ -203,10 +205,15 @@ class Run:
     def writing(self) -> Iterator[None]:
         """Hold the run for writing, and clear away what a killed command left.
 
+        What another command has added since the run was opened is read again, so that
+        it is not written over.
+
         Raises:
             StorageError: Another command is writing it.
         """
         with locked(self.path / ".lock"):
+            current = Run.open(self.path)
+            self.videos, self.failures = current.videos, current.failures
             for folder in (self.path, self.path / "soft", self.masks_folder):
                 remove_partial(folder)
             yield
@@ -232,7 +239,8 @@ class Run:
             self._save_failures()
 
     def fail(self, video: str, reason: str) -> None:
-        """Note why a video is not there."""
+        """Note why a video is not there; what was there before no longer counts."""
+        self.forget(video)
         self.failures[video] = reason
         self._save_failures()
 
@@ -254,8 +262,14 @@ class Run:
         if record.soft:
             return SoftVideo(self.soft_path(video))
         folder = self.masks_folder / video
+        paths = sorted(folder.glob("*.png"), key=_number)
+        if len(paths) != record.frames:
+            raise RunError(
+                f"{folder}: expected {record.frames} masks, found {len(paths)}; run "
+                "the command that made the run again"
+            )
         return HardVideo(
-            {path.stem: path for path in sorted(folder.glob("*.png"), key=_number)},
+            {path.stem: path for path in paths},
             objects=record.objects,
             size=record.size,
         )
@@ -288,19 +302,47 @@ def _number(path: Path) -> tuple[int, str]:
     return int(path.stem) if path.stem.isdecimal() else -1, path.stem
 
 
-def _differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Say in words which settings differ."""
-    lines = []
-    for key in sorted(there.keys() | wanted.keys()):
-        old, new = there.get(key), wanted.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            lines += [f"{key}.{line}" for line in _differences(old, new)]
-        elif old != new:
-            lines.append(f"{key}: it has {_short(old)}, asked for {_short(new)}")
-    return lines
+def _read_failures(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    try:
+        return {str(video): str(reason) for video, reason in read_json(path).items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise RunError(
+            f"{path}: cannot be read ({error}); delete it, the reasons come back when "
+            "the videos fail again"
+        ) from error
+
+
+def _differences(there: Any, wanted: Any, where: str = "") -> list[str]:
+    """Say in words which settings differ, down to the last list and table."""
+    if isinstance(there, Mapping) and isinstance(wanted, Mapping):
+        prefix = f"{where}." if where else ""
+        return [
+            line
+            for key in sorted(there.keys() | wanted.keys())
+            for line in _differences(there.get(key), wanted.get(key), prefix + key)
+        ]
+    if isinstance(there, list) and isinstance(wanted, list):
+        return [
+            line
+            for index, (old, new) in enumerate(zip_longest(there, wanted), start=1)
+            for line in _differences(old, new, f"{where} {index}")
+        ]
+    if there == wanted:
+        return []
+    return [f"{where}: it has {_short(there)}, asked for {_short(wanted)}"]
+
+
+def _joined(lines: list[str]) -> str:
+    """The first few of many differences, which tell enough."""
+    more = [f"and {len(lines) - 4} more"] if len(lines) > 4 else []
+    return "; ".join(lines[:4] + more)
 
 
 def _short(value: Any) -> str:
+    if value is None:
+        return "nothing"
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 40 else text[:37] + "…"
 
@@ -311,7 +353,7 @@ def _environment() -> dict[str, Any]:
         with contextlib.suppress(PackageNotFoundError):
             versions[package] = version(package)
     return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "versions": versions,

@@ -103,6 +103,7 @@ class SoftWriter:
 
         Raises:
             RunError: An object of an earlier frame is gone or has moved.
+            MaskError: A logit is not a number.
             StorageError: The disk refuses.
         """
         if tuple(objects[: len(self._objects)]) != self._objects:
@@ -111,7 +112,11 @@ class SoftWriter:
                 f"{list(self._objects)}; an object keeps its place in a video"
             )
         self._objects = tuple(objects)
-        self._member(frame, quantise(logits))
+        try:
+            steps = quantise(logits)
+        except MaskError as error:
+            raise MaskError(f"{self.path}: frame {frame}: {error}") from error
+        self._member(frame, steps)
         self._presence.append(presence)
         self._iou.append(iou)
 
@@ -159,25 +164,44 @@ class SoftVideo:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file = np.load(path, allow_pickle=False)
-            self.objects = tuple(int(key) for key in self._file["objects"])
-            self.presence: Floats = self._file["presence"]
-            self.iou: Floats = self._file["iou"]
-            height, width = self._file["size"]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            with contextlib.ExitStack() as stack:
+                # Opened here, since NumPy leaves a file open that it cannot read.
+                stream = stack.enter_context(path.open("rb"))
+                self._file = stack.enter_context(np.load(stream, allow_pickle=False))
+                self.objects = tuple(int(key) for key in self._file["objects"])
+                self.presence: Floats = self._file["presence"]
+                self.iou: Floats = self._file["iou"]
+                height, width = self._file["size"]
+                self.size = (int(height), int(width))
+                names: list[str] = self._file.files
+                self.frames = tuple(name for name in names if name not in _EXTRA)
+                table = (len(self.frames), len(self.objects))
+                if not self.presence.shape == self.iou.shape == table:
+                    raise ValueError(
+                        f"it has {table[0]} frames of {table[1]} objects, and scores "
+                        f"{self.presence.shape} and {self.iou.shape}"
+                    )
+                self._stack = stack.pop_all()
+        except Exception as error:  # NumPy and zipfile raise anything on damaged files.
             raise RunError(
                 f"{path}: is not a readable soft-mask file ({error}); delete it and "
                 "run the command that made the run again"
             ) from error
-        self.size = (int(height), int(width))
-        self.frames = tuple(name for name in self._file.files if name not in _EXTRA)
 
     def steps(self, index: int) -> NDArray[np.int8]:
-        """Logits of a frame as n×h×w int8 steps of 1/8."""
+        """Logits of a frame as n×h×w int8 steps of 1/8.
+
+        Raises:
+            RunError: The file is damaged.
+        """
         frame = self.frames[index]
         try:
             array: NDArray[np.int8] = self._file[frame]
-        except (OSError, ValueError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+            if array.dtype != np.int8 or array.ndim != 3:
+                raise ValueError(
+                    f"expected int8 N×h×w, found {array.dtype} of shape {array.shape}"
+                )
+        except Exception as error:  # See above.
             raise RunError(
                 f"{self.path}: frame {frame} is damaged ({error}); delete the file "
                 "and run the command that made the run again"
@@ -186,7 +210,7 @@ class SoftVideo:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._stack.close()
 
 
 class HardVideo:
