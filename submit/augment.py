@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import OptionError
-from .masks import resize_logits
+from .errors import OptionError, PredictorError
+from .masks import LOGIT_LIMIT, resize_logits
 from .predictor import Description, Frame, Masks, Prediction, Predictor, Session, Video
 
 __all__ = [
@@ -42,7 +42,8 @@ class Variant:
     def __str__(self) -> str:
         parts = ["hflip"] if self.hflip else []
         if self.scale != 1.0:
-            parts.append(f"scale={self.scale:g}")
+            # All digits, since runs are told apart by this text.
+            parts.append(f"scale={self.scale!r}".removesuffix(".0"))
         return "+".join(parts) or "plain"
 
 
@@ -186,12 +187,22 @@ class _MergedSession:
 
 
 def _mean(predictions: Sequence[Prediction]) -> Prediction:
-    """Average predictions of the same objects."""
+    """Average predictions of the same objects.
+
+    Logits are clipped to the range of the run store, as those of runs are that are
+    merged later; an infinite one would otherwise outvote everybody.
+    """
     first = predictions[0]
     height, width = first.logits.shape[1:]
-    total = np.zeros_like(first.logits)
+    total = np.zeros(first.logits.shape, np.float32)
     for prediction in predictions:
-        total += resize_logits(prediction.logits, (height, width))
+        if prediction.objects != first.objects:
+            raise PredictorError(
+                f"one variant has the objects {list(first.objects)}, another "
+                f"{list(prediction.objects)}; this is a bug of the predictor"
+            )
+        logits = np.clip(prediction.logits, -LOGIT_LIMIT, LOGIT_LIMIT)
+        total += resize_logits(logits, (height, width))
 
     def mean(values: Sequence[NDArray[np.float32] | None]) -> Any:
         present = [value for value in values if value is not None]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +23,11 @@ class MergedFrame:
     """One frame of an ensemble.
 
     Attributes:
-        objects: Ids of the n objects that some member has in this frame.
-        logits: n×h×w weighted mean of the members' logits.
-        presence: n mean object scores, NaN where no member has one.
-        iou: n mean predicted IoUs, NaN where no member has one.
+        objects: Ids of all N objects of the video, the same in every frame.
+        logits: N×h×w weighted mean of the members' logits; the lowest there is for an
+            object that no member has yet.
+        presence: N mean object scores, NaN where no member has one.
+        iou: N mean predicted IoUs, NaN where no member has one.
     """
 
     objects: tuple[int, ...]
@@ -35,6 +39,8 @@ class MergedFrame:
 def normalised(weights: Sequence[float] | None, count: int) -> tuple[float, ...]:
     """Turn the weights of the members into shares that sum to 1; equal if None.
 
+    Their order does not change a bit of any share.
+
     Raises:
         RunError: Their number is not `count`, one is negative, or all are 0.
     """
@@ -42,8 +48,8 @@ def normalised(weights: Sequence[float] | None, count: int) -> tuple[float, ...]
         return (1.0 / count,) * count
     if len(weights) != count:
         raise RunError(f"expected {count} weights, one per run, found {len(weights)}")
-    total = float(sum(weights))
-    if not np.isfinite(total) or total <= 0 or min(weights) < 0:
+    total = math.fsum(weights) if all(map(math.isfinite, weights)) else 0.0
+    if not 0 < total < math.inf or min(weights) < 0:
         raise RunError(
             f"weights must not be negative and not all 0, found {list(weights)}"
         )
@@ -88,11 +94,19 @@ class VideoMerger:
             sorted({key for member in self._members for key in member.objects})
         )
         for name, member in members.items():
-            self._require_equal("frames", name, member.frames, self.frames)
-            self._require_equal("frame size", name, member.size, self.size)
-            if not reweight:
-                ids = tuple(sorted(member.objects))
-                self._require_equal("objects", name, ids, self.objects)
+            if member.frames != self.frames:
+                self._refuse(name, "frames", *_differing(member.frames, self.frames))
+            if member.size != self.size:
+                self._refuse(
+                    name, "a frame size", *map(_pixels, (member.size, self.size))
+                )
+            if not reweight and set(member.objects) != set(self.objects):
+                lacking = sorted(set(self.objects) - set(member.objects))
+                raise RunError(
+                    f"run {name} lacks the objects {lacking}; predict or import the "
+                    "video again, or leave them to the other runs with --missing "
+                    "reweight"
+                )
 
     def merge(self, index: int) -> MergedFrame:
         """Merge the frame at an index."""
@@ -101,7 +115,7 @@ class VideoMerger:
             {key: row for row, key in enumerate(member.objects[: len(step)])}
             for member, step in zip(self._members, steps, strict=True)
         ]
-        objects = tuple(k for k in self.objects if any(k in rows for rows in present))
+        objects = self.objects
         shape = max((step.shape[1:] for step in steps), key=lambda s: s[0] * s[1])
         total = np.zeros((len(objects), *shape))
         shares = np.zeros(len(objects))
@@ -112,7 +126,8 @@ class VideoMerger:
                     total[place] += weight * values[rows[key]]
                     shares[place] += weight
         # A share is less than 1 only where a member lacks the object: the others then
-        # fill its place. An object that only members of weight 0 have stays absent.
+        # fill its place. An object that no member has yet, or that only members of
+        # weight 0 have, is absent.
         absent = shares == 0
         total[absent] = -LOGIT_LIMIT
         shares[absent] = 1
@@ -147,20 +162,19 @@ class VideoMerger:
         result[known] = totals[known] / shares[known]
         return result
 
-    def _require_equal(
-        self, what: str, name: str, found: Sequence[object], wanted: Sequence[object]
-    ) -> None:
-        if tuple(found) == tuple(wanted):
-            return
+    def _refuse(self, name: str, what: str, found: str, wanted: str) -> NoReturn:
         raise RunError(
-            f"run {name} has other {what} than run {self._names[0]}: "
-            f"{_summary(found)} against {_summary(wanted)}; predict or import the "
-            "video again, or leave the missing objects to the other runs with "
-            "--missing reweight"
+            f"run {name} has {what} other than run {self._names[0]}: {found} against "
+            f"{wanted}; predict or import the video again"
         )
 
 
-def _summary(values: Sequence[object]) -> str:
-    if len(values) <= 6:
-        return ", ".join(map(str, values)) or "none"
-    return f"{values[0]} … {values[-1]} ({len(values)})"
+def _pixels(size: tuple[int, int]) -> str:
+    return f"{size[1]}×{size[0]}"
+
+
+def _differing(found: Sequence[str], wanted: Sequence[str]) -> tuple[str, str]:
+    """Say of two lists of frames where they part."""
+    pairs = zip_longest(found, wanted, fillvalue="none")
+    here, there = next(pair for pair in pairs if pair[0] != pair[1])
+    return f"{here} ({len(found)} frames)", f"{there} ({len(wanted)} frames)"

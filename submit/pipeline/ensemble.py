@@ -152,12 +152,8 @@ def _merge(task: _Task, report: Callable[[int], None]) -> VideoRecord:
             run = Run.open(Path(folder))
             videos[run.name] = run.read(task.video)
             stack.callback(videos[run.name].close)
-        total = sum(task.members.values())
-        merger = VideoMerger(
-            videos,
-            [share / total for share in task.members.values()],
-            reweight=task.reweight,
-        )
+        shares = normalised(list(task.members.values()), len(task.members))
+        merger = VideoMerger(videos, shares, reweight=task.reweight)
         writer = stack.enter_context(SoftWriter(task.path, size=merger.size))
         objects: tuple[int, ...] = ()
         for index, frame in enumerate(merger.frames):
