@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 __all__ = ["bilinear", "winners"]
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def _taps(source: int, target: int) -> Any:
     """For each target pixel the two source pixels it lies between, and the weight.
 
@@ -32,7 +32,7 @@ def _taps(source: int, target: int) -> Any:
     return low, high, weight
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def bilinear(
     logits: NDArray[np.float32], height: int, width: int
 ) -> NDArray[np.float32]:
@@ -53,7 +53,7 @@ def bilinear(
     return result
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True)
 def winners(
     logits: Any, objects: NDArray[np.uint8], height: int, width: int
 ) -> NDArray[np.uint8]:

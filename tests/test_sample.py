@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from submit.errors import SplitError, StorageError
+from submit.palette import DAVIS_PALETTE
 from submit.sample import write_sample
 from submit.sample.materials import PICTURES, picture
 
@@ -106,11 +107,12 @@ def test_every_object_is_in_the_first_frame(split: Path, video: str) -> None:
 
 
 def test_masks_are_palette_pngs_with_the_davis_colours(split: Path) -> None:
-    with Image.open(split / "Annotations" / "vanish" / "00003.png") as mask:
-        assert mask.mode == "P"
-        palette = mask.getpalette()
-    assert palette is not None
-    assert palette[:12] == [0, 0, 0, 128, 0, 0, 0, 128, 0, 128, 128, 0]
+    for path in sorted((split / "Annotations" / "vanish").iterdir()):
+        with Image.open(path) as mask:
+            assert mask.mode == "P"
+            palette = mask.getpalette()
+        assert palette is not None
+        assert palette == DAVIS_PALETTE.ravel()[: len(palette)].tolist()
 
 
 def test_frames_are_jpegs_with_halved_colour(split: Path) -> None:
@@ -120,7 +122,7 @@ def test_frames_are_jpegs_with_halved_colour(split: Path) -> None:
         assert frame.layer[1][1:3] == (1, 1)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_objects_vanish_for_three_frames_and_return(tmp_path: Path, seed: int) -> None:
     for frames_ in (8, 13):
         folder = tmp_path / str(frames_)
@@ -242,7 +244,7 @@ def test_odd_narrow_and_wide_sizes_hold_all_objects(
     ("arguments", "message"),
     [
         ({"videos": 0}, "videos: expected 1 to"),
-        ({"frames": 2}, "frames: expected 3 to .*, found 2"),
+        ({"frames": 1}, "frames: expected 2 to .*, found 1"),
         ({"size": (40, 64)}, "width: expected 48 to"),
         ({"size": (64, 9999)}, "height: expected 48 to"),
         ({"seed": -1}, "seed: expected 0 to"),

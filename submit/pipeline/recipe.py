@@ -132,10 +132,14 @@ class Recipe:
         return self.submission.zip or self.runs_folder / "submission.zip"
 
     @property
+    def steps(self) -> tuple[PredictStep | ImportStep | EnsembleStep, ...]:
+        """All steps that make a run, in the order in which they are done."""
+        return (*self.predict, *self.imports, *self.ensemble)
+
+    @property
     def names(self) -> tuple[str, ...]:
         """All runs, in the order in which they are made."""
-        steps = (*self.predict, *self.imports, *self.ensemble)
-        return tuple(step.name for step in steps)
+        return tuple(step.name for step in self.steps)
 
     def with_predictor(self, predictor: str, settings: Mapping[str, str]) -> Recipe:
         """The same chain with another model in every predict step."""
@@ -261,7 +265,7 @@ class _Reader:
     def check_names(self, recipe: Recipe) -> None:
         """Names are unique, and members are made before they are merged."""
         made: set[str] = set()
-        for step in (*recipe.predict, *recipe.imports, *recipe.ensemble):
+        for step in recipe.steps:
             if isinstance(step, EnsembleStep):
                 for member in step.members:
                     if member not in made:

@@ -228,11 +228,13 @@ class Horse:
         y += np.float32(1.6 * effort * np.cos(4 * np.pi * phase))
         seen = np.zeros((4, *u.shape), np.float32)
         for texture, leg in self._parts:
+            # Legs are below, the body is above: a part needs only some of the rows.
             chosen = y < 262 if leg is None else y > leg.joint - 20
-            chosen &= (x > -10) & (x < 410)
-            if not chosen.any():
+            used = np.flatnonzero(chosen.any(1))
+            if not used.size:
                 continue
-            near_x, near_y = x[chosen], y[chosen]
+            rows = slice(int(used[0]), int(used[-1]) + 1)
+            near_x, near_y = x[rows], y[rows]
             if leg is None:
                 near_x, near_y = _nod(near_x, near_y, phase, effort)
             else:
@@ -240,7 +242,9 @@ class Horse:
             zoom, half = np.float32(self._zoom), np.float32(0.5)
             row = (near_y + _MARGIN) * zoom - half
             over = sample(texture, row, (near_x + _MARGIN) * zoom - half)
-            seen[:, chosen] = seen[:, chosen] * (1 - over[3]) + over
+            part = seen[:, rows]
+            part *= 1 - over[3]
+            part += over
         return seen
 
 

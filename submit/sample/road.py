@@ -59,10 +59,10 @@ def small(stage: Stage) -> Scene:
     course = _Course(
         0.10 + stage.jitter(0.03), 1.6 + stage.jitter(0.3), stage.jitter(1)
     )
-    tunnel = 0.10 + stage.jitter(0.08)
+    tunnel = -0.02 + stage.jitter(0.06)
     stay = 0.11
     keys = [
-        (0.0, -half + 0.16),
+        (0.0, -half + 0.11),
         (0.5 - away, tunnel - stay),
         (0.5 + away, tunnel + stay),
         (1.0, half - 0.02),
@@ -73,19 +73,19 @@ def small(stage: Stage) -> Scene:
             2,
             (0.88, 0.88, 0.86),
             -_LANE,
-            curve(span, (0, half - 0.45), (1, -half - 0.2)),
+            curve(span, (0, half - 0.31), (1, -half - 0.2)),
         ),
         (
             3,
             (0.86, 0.86, 0.85),
             -_LANE,
-            curve(span, (0, half - 0.25), (1, -half + 0.1)),
+            curve(span, (0, half - 0.16), (1, -half + 0.1)),
         ),
         (
             4,
             (0.12, 0.19, 0.36),
             _LANE,
-            curve(span, (0, -half + 0.42), (1, half + 0.25)),
+            curve(span, (0, -half + 0.28), (1, half + 0.25)),
         ),
     )
     layers: list[Layer] = [_land(stage, course)]
@@ -98,8 +98,8 @@ def small(stage: Stage) -> Scene:
         shadow = Shadow(0.011, 0.014, 0.004, 0.6)
         layers.append(Actor(sprite, pose, id=number, shadow=shadow))
     layers.extend(_trees(stage, course, tunnel))
-    across = curve(span, (0, -0.10), (1, 0.12))
-    turn = curve(span, (0, -0.10), (1, 0.03))
+    across = curve(span, (0, -0.05), (1, 0.08))
+    turn = curve(span, (0, -0.08), (1, 0.04))
     zoom = curve(span, (0, 1.06), (1, 1.0))
     camera = handheld(
         stage,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -133,6 +134,7 @@ def curve(span: float, *keys: tuple[float, float]) -> Curve:
     slope = spline.derivative()
     low, high = shares[0], shares[-1]
 
+    @functools.lru_cache(maxsize=16)
     def value(time: float) -> float:
         share = time / span
         near = min(max(share, low), high)
@@ -191,6 +193,7 @@ def handheld(
     starts = stage.rng.uniform(0, 2 * np.pi, (3, 3))
     sizes = np.array([1.0, 0.40, 0.12]) * 0.0045 * amount
 
+    @functools.lru_cache(maxsize=16)
     def shaken(time: float) -> Camera:
         pan, tilt, roll = (sizes * np.sin(rates * time + starts)).sum(1)
         camera = base(time)

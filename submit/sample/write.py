@@ -14,6 +14,7 @@ from PIL import Image
 
 from ..errors import SplitError
 from ..files import atomic_folder
+from ..palette import encode
 from .scenes import SCENARIOS
 from .stage import Stage
 
@@ -21,8 +22,8 @@ __all__ = ["write_sample"]
 
 #: Raised whenever the same arguments begin to give other pictures.
 LOOK = 1
-#: The official scorer leaves out the first and the last frame.
-FEWEST_FRAMES = 3
+#: One to start a tracker with, and one to track.
+FEWEST_FRAMES = 2
 SMALLEST = 48
 LARGEST = 4096
 _META = "meta_valid.json"
@@ -53,7 +54,7 @@ def write_sample(
     Args:
         directory: The split's folder; its parents are made.
         videos: Number of videos, 1 or more.
-        frames: Frames of each video, 3 or more.
+        frames: Frames of each video, 2 or more.
         size: Width and height in pixels, 48 to 4096 each.
         seed: Chooses positions, textures and noise; 0 or more.
         progress: Called with a video's name and a number of frames just done.
@@ -96,7 +97,7 @@ def write_sample(
                 folder.mkdir(parents=True)
             for number, (rgb, labels) in enumerate(scene.render(stage)):
                 (folders[0] / f"{number:05d}.jpg").write_bytes(_jpeg(rgb))
-                (folders[1] / f"{number:05d}.png").write_bytes(_png(labels))
+                (folders[1] / f"{number:05d}.png").write_bytes(encode(labels))
                 if progress is not None:
                     progress(name, 1)
             meta[name] = {
@@ -155,21 +156,3 @@ def _jpeg(rgb: NDArray[np.uint8]) -> bytes:
     stream = io.BytesIO()
     Image.fromarray(rgb).save(stream, "JPEG", quality=_QUALITY, subsampling=2)
     return stream.getvalue()
-
-
-def _png(labels: NDArray[np.uint8]) -> bytes:
-    stream = io.BytesIO()
-    image = Image.fromarray(labels).convert("L")
-    image.putpalette(_davis())
-    image.save(stream, "PNG")
-    return stream.getvalue()
-
-
-def _davis() -> list[int]:
-    values = []
-    for id in range(256):
-        for channel in range(3):
-            values.append(
-                sum(((id >> (3 * bit + channel)) & 1) << (7 - bit) for bit in range(3))
-            )
-    return values

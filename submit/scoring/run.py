@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._heap import keep_freed_memory
 from ..archive import Masks
 from ..dataset import VOID, Split, SplitVideo
 from ..errors import MaskError, ScoringError
@@ -121,6 +122,7 @@ def _score(
     davis: bool = False,
 ) -> list[VideoFrames]:
     """Score all frames of a plan."""
+    keep_freed_memory()
     results = {
         name: np.empty((len(frames), len(split.videos[name].objects), 4))
         for name, frames in plan.frames.items()
