@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .dataset import SplitVideo
 from .errors import MaskError, RunError
-from .masks import Labels, to_labels
+from .masks import Labels, quantise, to_labels
 from .palette import encode
 from .runs import VideoMasks
 
@@ -35,9 +35,23 @@ class MaskWriter:
         objects: tuple[int, ...],
         logits: NDArray[np.float32] | NDArray[np.int8],
     ) -> None:
-        """Apply the overlap rule to a frame's logits and write the mask."""
+        """Apply the overlap rule to a frame's logits and write the mask.
+
+        Logits are rounded to the steps of the run store first, so that masks which are
+        written at once equal those which are exported from a soft file.
+
+        Raises:
+            MaskError: A logit is not a number.
+        """
         labels = self._first
         if labels is None:
+            try:
+                if logits.dtype != np.int8:
+                    logits = quantise(logits.astype(np.float32, copy=False))
+            except MaskError as error:
+                raise MaskError(
+                    f"video {self._video.name}: frame {frame}: {error}"
+                ) from error
             labels = to_labels(logits, objects, self._video.size)
         self._first = None
         (self._folder / f"{frame}.png").write_bytes(encode(labels))

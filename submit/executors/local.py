@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -27,6 +28,8 @@ _THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
+
+_OUT_OF_MEMORY = "OutOfMemoryError"
 
 
 def cores() -> int:
@@ -166,7 +169,9 @@ class _Process:
     def give(self, job: Job | None) -> None:
         """Hand over a job, or None to let the process end."""
         self.job = job
-        self.connection.send(job)
+        # One that died since its last message is heard of at the end of its pipe.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.connection.send(job)
 
     def stop(self) -> None:
         """Wait for a process that was let go."""
@@ -242,8 +247,15 @@ def _do(worker: Worker, job: Job, report: Callable[[Event], None]) -> Finished:
             if isinstance(error, SubmitError):
                 raise
             raise StorageError(f"{job.name}: {error}") from error
-        if isinstance(error, (SubmitError, MemoryError)):
-            return Finished(job.name, error=str(error) or "memory ran out")
+        if isinstance(error, SubmitError):
+            return Finished(job.name, error=str(error))
+        # torch has a class of this name and must not be imported for it.
+        if isinstance(error, MemoryError) or type(error).__name__ == _OUT_OF_MEMORY:
+            return Finished(
+                job.name,
+                error=f"memory ran out ({error}); run the same command again with "
+                "fewer --workers or a smaller input size",
+            )
         return Finished(
             job.name,
             error=f"{type(error).__name__}: {error} (a bug; please report it with the "
