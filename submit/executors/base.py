@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-__all__ = ["Event", "Executor", "Finished", "Job", "Progressed", "Worker"]
+from ..errors import StorageError, SubmitError
+from ..files import is_storage_failure
+
+__all__ = [
+    "Event",
+    "Executor",
+    "Finished",
+    "Job",
+    "Progressed",
+    "Worker",
+    "do_job",
+    "longest_first",
+]
+
+_OUT_OF_MEMORY = "OutOfMemoryError"
 
 
 @dataclass(frozen=True)
@@ -71,3 +86,40 @@ class Executor(Protocol):
     ) -> None:
         """Run all jobs, long ones first; `notify` hears what happens as it happens."""
         ...
+
+
+def longest_first(jobs: Sequence[Job]) -> list[Job]:
+    """Order jobs by falling cost, so that no long one is left for the end."""
+    return sorted(jobs, key=lambda job: (-job.cost, job.name))
+
+
+def do_job(worker: Worker, job: Job, report: Callable[[Event], None]) -> Finished:
+    """Do one job and say how it ended.
+
+    Raises:
+        SubmitError: The disk refused, which no other job would survive either.
+    """
+    try:
+        result = worker(
+            job.payload, lambda frames: report(Progressed(job.name, frames))
+        )
+        return Finished(job.name, result=result)
+    except Exception as error:
+        if is_storage_failure(error):
+            if isinstance(error, SubmitError):
+                raise
+            raise StorageError(f"{job.name}: {error}") from error
+        if isinstance(error, SubmitError):
+            return Finished(job.name, error=str(error))
+        # torch has a class of this name and must not be imported for it.
+        if isinstance(error, MemoryError) or type(error).__name__ == _OUT_OF_MEMORY:
+            return Finished(
+                job.name,
+                error=f"memory ran out ({error}); run the same command again with "
+                "fewer --workers or a smaller input size",
+            )
+        return Finished(
+            job.name,
+            error=f"{type(error).__name__}: {error} (a bug; please report it with the "
+            f"lines below)\n{traceback.format_exc()}",
+        )

@@ -8,16 +8,14 @@ import os
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import cast
 
-from ..errors import PredictorError, StorageError, SubmitError
-from ..files import is_storage_failure
-from .base import Event, Finished, Job, Progressed, Worker
+from ..errors import PredictorError, SubmitError
+from .base import Event, Finished, Job, Progressed, Worker, do_job, longest_first
 
 __all__ = ["LocalExecutor", "cores", "gpus"]
 
@@ -28,8 +26,6 @@ _THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
-
-_OUT_OF_MEMORY = "OutOfMemoryError"
 
 
 def cores() -> int:
@@ -71,7 +67,7 @@ class LocalExecutor:
         notify: Callable[[Event], None],
     ) -> None:
         """Run all jobs, long ones first; `notify` hears what happens as it happens."""
-        queue = sorted(jobs, key=lambda job: (-job.cost, job.name))
+        queue = longest_first(jobs)
         if self._workers > 1 and len(queue) > 1:
             _Pool(build, self._devices, min(self._workers, len(queue))).run(
                 queue, notify
@@ -79,7 +75,7 @@ class LocalExecutor:
         elif queue:
             worker = build(self._devices[0])
             for job in queue:
-                notify(_do(worker, job, notify))
+                notify(do_job(worker, job, notify))
 
 
 class _Pool:
@@ -218,7 +214,7 @@ def _serve(connection: Connection, build: Callable[[str], Worker], device: str) 
         worker = build(device)
         connection.send(None)
         while (job := connection.recv()) is not None:
-            connection.send(_do(worker, job, connection.send))
+            connection.send(do_job(worker, job, connection.send))
     except SubmitError as error:
         connection.send(error)
 
@@ -229,35 +225,3 @@ def _die_with_parent() -> None:
     assert parent is not None
     wait([parent.sentinel])
     os._exit(1)
-
-
-def _do(worker: Worker, job: Job, report: Callable[[Event], None]) -> Finished:
-    """Do one job and say how it ended.
-
-    Raises:
-        SubmitError: The disk refused, which no other job would survive either.
-    """
-    try:
-        result = worker(
-            job.payload, lambda frames: report(Progressed(job.name, frames))
-        )
-        return Finished(job.name, result=result)
-    except Exception as error:
-        if is_storage_failure(error):
-            if isinstance(error, SubmitError):
-                raise
-            raise StorageError(f"{job.name}: {error}") from error
-        if isinstance(error, SubmitError):
-            return Finished(job.name, error=str(error))
-        # torch has a class of this name and must not be imported for it.
-        if isinstance(error, MemoryError) or type(error).__name__ == _OUT_OF_MEMORY:
-            return Finished(
-                job.name,
-                error=f"memory ran out ({error}); run the same command again with "
-                "fewer --workers or a smaller input size",
-            )
-        return Finished(
-            job.name,
-            error=f"{type(error).__name__}: {error} (a bug; please report it with the "
-            f"lines below)\n{traceback.format_exc()}",
-        )
