@@ -1,4 +1,4 @@
-"""The C library's heap: who works on one large array after another pays for its habits."""
+"""The C library's heap, whose habits cost whoever works on large arrays in turn."""
 
 from __future__ import annotations
 

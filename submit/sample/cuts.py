@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from .animals import Coat
 from .grade import Grade
 from .materials import fractal, picture, ramp, spread
-from .meadow import COATS, Meadow, hedge, walker
+from .meadow import COATS, Meadow, hedge, tufts, walker
 from .person import Astronaut
 from .render import Actor, Camera, Plane, Pose, Shadow
 from .stage import Scene, Shot, Stage, curve, handheld, still
@@ -24,8 +25,8 @@ def cuts(stage: Stage) -> Scene:
     second = max(1, round(stage.frames * 0.34))
     third = max(second + 1, round(stage.frames * 0.70))
     coat = COATS[int(stage.rng.integers(4))]
-    shots = [(0, _day(stage, coat_index=COATS.index(coat))), (second, _close(stage))]
-    shots.append((third, _evening(stage, coat_index=COATS.index(coat))))
+    shots = [(0, _day(stage, coat)), (second, _close(stage))]
+    shots.append((third, _evening(stage, coat)))
     return Scene(shots, (1, 2))
 
 
@@ -39,14 +40,14 @@ def _person(stage: Stage, scale: float) -> Astronaut:
     )
 
 
-def _day(stage: Stage, coat_index: int) -> Shot:
+def _day(stage: Stage, coat: Coat) -> Shot:
     """Horse on the meadow, astronaut behind a hedge."""
     span = stage.span
-    layers = Meadow(reach=0.2).build(stage)
+    meadow = Meadow(reach=0.2)
+    layers = meadow.build(stage)
     walk = curve(span, (0, -0.48), (0.36, 0.14))
-    layers.append(
-        walker(stage, coat=COATS[coat_index], x=walk, foot=0.22, tall=0.50, id=2)
-    )
+    layers.append(walker(stage, coat=coat, x=walk, foot=0.22, tall=0.50, id=2))
+    layers.append(tufts(stage, meadow, 0.22))
     scale = 0.62
     place = 0.46 + stage.jitter(0.08)
     layers.append(
@@ -87,7 +88,7 @@ def _close(stage: Stage) -> Shot:
     )
 
 
-def _evening(stage: Stage, coat_index: int) -> Shot:
+def _evening(stage: Stage, coat: Coat) -> Shot:
     """From the other side in the evening, the horse near and the astronaut far."""
     meadow = Meadow(
         horizon=-0.02,
@@ -104,10 +105,9 @@ def _evening(stage: Stage, coat_index: int) -> Shot:
     layers.append(hedge(stage, 0.11, 0.16, 0.72))
     home = curve(stage.span, (0.68, 0.60), (1.0, 0.02))
     layers.append(
-        walker(
-            stage, coat=COATS[coat_index], x=home, foot=0.42, tall=0.68, id=2, flip=True
-        )
+        walker(stage, coat=coat, x=home, foot=0.42, tall=0.68, id=2, flip=True)
     )
+    layers.append(tufts(stage, meadow, 0.42))
     camera = handheld(stage, lambda time: Camera(x=0.1))
     grade = Grade(gain=(1.0, 0.80, 0.64), gamma=1.2, noise=0.018, lift=0.03)
     return Shot(camera, layers, grade)

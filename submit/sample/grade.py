@@ -41,7 +41,7 @@ class Grade:
     lift: float = 0.0
     saturation: float = 1.0
     vignette: float = 0.15
-    blur: float = 0.45
+    blur: float = 0.32
     noise: float = 0.010
     grain: float = 0.5
     flicker: Callable[[float], float] = _steady

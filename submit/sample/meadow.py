@@ -15,12 +15,12 @@ from .sprites import defocus, trunk
 from .stage import Curve, Scene, Shot, Stage, curve, handheld, still
 from .surfaces import clouds, foliage, grass_blades, ground
 
-__all__ = ["COATS", "Meadow", "hedge", "similar", "walker"]
+__all__ = ["COATS", "Meadow", "hedge", "similar", "tufts", "walker"]
 
 COATS: tuple[Coat, ...] = (
     ((0.07, 0.03, 0.02), (0.36, 0.19, 0.10), (0.74, 0.48, 0.30)),
     ((0.14, 0.06, 0.03), (0.50, 0.27, 0.13), (0.86, 0.60, 0.38)),
-    ((0.05, 0.04, 0.04), (0.22, 0.16, 0.13), (0.52, 0.42, 0.36)),
+    ((0.06, 0.04, 0.03), (0.27, 0.17, 0.11), (0.66, 0.50, 0.38)),
     ((0.16, 0.15, 0.15), (0.56, 0.54, 0.52), (0.93, 0.91, 0.88)),
 )
 _POINTS = (0.07, 0.05, 0.05)
@@ -138,7 +138,7 @@ def walker(
         horse,
         lambda time: Pose(x(time), foot, tall, flip=flip),
         id=id,
-        shadow=Shadow(blur=0.012, strength=0.55, flat=0.15, lean=0.3),
+        shadow=Shadow(blur=0.010, strength=0.7, flat=0.16, lean=0.3),
     )
 
 
@@ -174,13 +174,44 @@ def hedge(
     return Plane(texture, density, -wide / 2, top - 0.05, parallax)
 
 
+def tufts(stage: Stage, meadow: Meadow, foot: float) -> Plane:
+    """Let grass grow over the hooves of what stands at world y `foot`."""
+    density = stage.unit * 1.05
+    near = (foot - meadow.horizon) / (meadow.foot - meadow.horizon)
+    wide = 2 * (stage.half + 0.1 + meadow.reach * near)
+    rows, columns = max(4, int(0.055 * near * density)), int(wide * density)
+    red, green, blue = meadow.grass[1]
+    blades = grass_blades(
+        rows,
+        columns,
+        stage.rng,
+        blade=max(0.8, 0.0055 * density),
+        thick=0.5,
+        colour=(1.3 * red, 1.3 * green, 1.3 * blue),
+        shade=0.85,
+    )
+    gaps = fractal(1, columns, density * 0.12, stage.rng, octaves=4)
+    blades = blades * smoothstep(-0.4, 0.5, gaps)
+    blades = np.pad(blades, ((0, 0), (2, 1), (0, 0)))
+    top = foot + 0.014 - rows / density
+    return Plane(blades, density, -wide / 2, top, near)
+
+
 def _fringe(stage: Stage, reach: float) -> Plane:
     """Let grass stand right before the lens, out of focus."""
     density = stage.unit * 0.7
     parallax = 2.4
     wide = 2 * (stage.half + 0.1 + reach * parallax)
-    rows, columns = int(0.22 * density), int(wide * density)
-    blades = grass_blades(rows, columns, stage.rng, blade=max(1.5, 0.016 * density))
+    rows, columns = int(0.30 * density), int(wide * density)
+    blades = grass_blades(
+        rows,
+        columns,
+        stage.rng,
+        blade=max(1.5, 0.016 * density),
+        thick=1.6,
+        colour=(0.34, 0.42, 0.15),
+        shade=0.5,
+    )
     sigma = density * 0.009
     blades = ndimage.gaussian_filter(blades, (0, sigma, sigma))
     blades = np.pad(blades, ((0, 0), (2, 0), (0, 0)))
@@ -195,11 +226,14 @@ def similar(stage: Stage) -> Scene:
     first = curve(span, (0, -0.52 + shift), (0.5, -0.02), (1, 0.62))
     second = curve(span, (0, 0.52 + shift), (0.45, 0.08), (1, -0.66))
     coat = COATS[int(rng.integers(3))]
-    layers = Meadow(reach=0.2).build(stage)
+    meadow = Meadow(reach=0.2)
+    layers = meadow.build(stage)
     layers.append(walker(stage, coat=coat, x=first, foot=0.25, tall=0.47, id=1))
+    layers.append(tufts(stage, meadow, 0.25))
     layers.append(
         walker(stage, coat=coat, x=second, foot=0.33, tall=0.53, id=2, flip=True)
     )
+    layers.append(tufts(stage, meadow, 0.33))
     for x, width in ((-0.55 + shift, 0.16), (0.93 + shift, 0.22)):
         tree = trunk(stage.unit * 0.9, width, stage.rise + 0.1, rng)
         layers.append(Actor(defocus(tree, 0.006), still(x, 0.0, 1.0), parallax=1.9))

@@ -62,8 +62,8 @@ def lowlight(stage: Stage) -> Scene:
     grade = Grade(
         gain=(0.72, 0.69, 0.73),
         gamma=1.2,
-        noise=0.045,
-        grain=0.65,
+        noise=0.036,
+        grain=0.8,
         blur=0.6,
         vignette=0.3,
         saturation=0.8,

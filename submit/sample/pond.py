@@ -79,7 +79,11 @@ def vanish(stage: Stage) -> Scene:
     layers.extend(_leaves(stage, spot))
     zoom = curve(span, (0, 1.0), (1, 1.07))
     camera = handheld(stage, lambda time: Camera(zoom=zoom(time)), 0.8)
-    shot = Shot(camera, layers, Grade(noise=0.010, saturation=1.1))
+    shot = Shot(
+        camera,
+        layers,
+        Grade(gain=(1.18, 1.18, 1.14), gamma=0.95, noise=0.009, saturation=1.1),
+    )
     return Scene([(0, shot)], (1, 2, 3), mirror=bool(stage.rng.random() < 0.5))
 
 
@@ -129,11 +133,9 @@ def _leaves(stage: Stage, spot: tuple[float, float]) -> list[Layer]:
     places = [
         (spot[0] - 0.15, spot[1] + 0.01, 0.66, -2.2),
         (spot[0] + 0.17, spot[1] - 0.01, 0.64, -0.9),
-        (spot[0] + 0.04, spot[1] + 0.36, 0.30, 1.2),
-        (half - 0.05, rise - 0.02, 0.44, 2.6),
-        (half - 0.22, -rise + 0.02, 0.34, 1.9),
+        (half - 0.03, rise + 0.02, 0.40, 2.6),
+        (half - 0.30, -rise - 0.02, 0.32, 1.9),
         (-half + 0.04, -rise + 0.04, 0.40, 0.5),
-        (-half + 0.30, rise + 0.03, 0.30, 4.0),
     ]
     layers: list[Layer] = []
     for index, (x, y, scale, angle) in enumerate(places):

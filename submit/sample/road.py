@@ -106,7 +106,9 @@ def small(stage: Stage) -> Scene:
         lambda time: Camera(x=across(time), roll=turn(time), zoom=zoom(time)),
         0.35,
     )
-    shot = Shot(camera, layers, Grade(noise=0.007, saturation=0.95, vignette=0.1))
+    shot = Shot(
+        camera, layers, Grade(gain=(1.22, 1.19, 1.12), noise=0.007, vignette=0.1)
+    )
     return Scene([(0, shot)], (1, 2, 3, 4), mirror=bool(rng.random() < 0.5))
 
 

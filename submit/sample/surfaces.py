@@ -174,7 +174,14 @@ def wood(rows: int, columns: int, rng: np.random.Generator) -> Array:
 
 
 def grass_blades(
-    rows: int, columns: int, rng: np.random.Generator, *, blade: float
+    rows: int,
+    columns: int,
+    rng: np.random.Generator,
+    *,
+    blade: float,
+    thick: float,
+    colour: Colour,
+    shade: float,
 ) -> Array:
     """Draw blades of grass that stand at the lower edge, as 4×H×W.
 
@@ -183,24 +190,27 @@ def grass_blades(
         columns: Width.
         rng: Source of randomness.
         blade: Width of a blade in pixels.
+        thick: How many blades stand within the width of one.
+        colour: Colour of a blade in the light.
+        shade: Brightness at the foot of the blades, relative to their tips.
     """
     fine = 2
     canvas = Image.new("RGBA", (columns * fine, rows * fine))
     draw = ImageDraw.Draw(canvas)
     part = np.linspace(0, 1, 6)
-    for _ in range(int(columns / blade * 1.6)):
-        tall = rows * fine * rng.uniform(0.35, 0.95)
+    for _ in range(int(columns / blade * thick)):
+        tall = rows * fine * rng.uniform(0.25, 0.68)
         foot = rng.uniform(-0.05, 1.05) * columns * fine
         lean = rng.normal(0, 0.30) * tall
         middle = foot + lean * part**2
         half = 0.5 * blade * fine * (1 - part) ** 0.7 + 0.3
-        y = rows * fine - tall * part
+        y = rows * fine * (1 - rng.uniform(0, 0.3)) - tall * part
         sides = np.concatenate([middle - half, (middle + half)[::-1]])
         corners = np.stack([sides, np.concatenate([y, y[::-1]])], axis=1)
-        light = rng.uniform(0.5, 1.1)
-        green = np.clip(np.array([0.34, 0.42, 0.15]) * light * 255, 0, 255).astype(int)
+        tone = rng.uniform(0.6, 1.15)
+        green = np.clip(np.array(colour) * tone * 255, 0, 255).astype(int)
         draw.polygon(corners.ravel().tolist(), fill=(*green.tolist(), 255))
     small = canvas.resize((columns, rows), Image.Resampling.BOX)
     planes = np.moveaxis(np.asarray(small, np.float32) / 255, 2, 0)
-    shade = np.linspace(1.1, 0.55, rows, dtype=np.float32)[:, None]
-    return join(np.clip(planes[:3] * shade, 0, 1), planes[3])
+    light = np.linspace(1.1, 1.1 * shade, rows, dtype=np.float32)[:, None]
+    return join(np.clip(planes[:3] * light, 0, 1), planes[3])
