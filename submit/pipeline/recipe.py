@@ -27,12 +27,14 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
-from ..errors import RecipeError
+from ..augment import parse_variant
+from ..ensemble import normalised
+from ..errors import OptionError, RecipeError, RunError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -124,7 +126,11 @@ class Recipe:
     @property
     def runs_folder(self) -> Path:
         """Where runs are kept."""
-        return self.runs if self.runs is not None else Path("runs") / self.split.name
+        return (
+            self.runs
+            if self.runs is not None
+            else Path("runs") / self.split.resolve().name
+        )
 
     @property
     def zip_path(self) -> Path:
@@ -161,7 +167,7 @@ def read_recipe(path: Path) -> Recipe:
 
     Raises:
         RecipeError: The file is not there or not TOML, a key is unknown or missing, a
-            value has the wrong type, or a step names a run that is not made before it.
+            value is not legal, or a step names a run that is not made before it.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -190,7 +196,7 @@ def read_recipe(path: Path) -> Recipe:
             f"unknown key {min(content)!r}; expected split, runs, sample, predict, "
             "import, ensemble or submission"
         )
-    reader.check_names(recipe)
+    reader.check(recipe)
     return recipe
 
 
@@ -200,7 +206,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def fail(self, message: str) -> Any:
+    def fail(self, message: str) -> NoReturn:
         raise RecipeError(f"{self._path}: {message}")
 
     def take(
@@ -213,7 +219,7 @@ class _Reader:
             return None
         value = table.pop(key)
         if not isinstance(value, kind):
-            self.fail(f"{key}: expected {_KINDS[kind]}, found {value!r}")
+            self.fail(f"{key}: expected {_WORDS[kind]}, found {value!r}")
         return value
 
     def steps(
@@ -251,21 +257,53 @@ class _Reader:
 
     def _value(self, value: Any, annotation: str, where: str) -> Any:
         """Check a value against a field's annotation, and convert lists and paths."""
-        kind = annotation.split("[")[0].split(" |")[0]
-        if kind == "Path" and isinstance(value, str):
-            return Path(value)
-        if kind == "tuple" and isinstance(value, list):
-            inner = str if "str" in annotation else (int, float)
-            if all(isinstance(item, inner) for item in value):
-                return tuple(value)
-        elif type(value) is _TYPES.get(kind):
-            return value
-        return self.fail(f"{where}: expected {annotation}, found {value!r}")
+        kind = _KINDS[annotation.removesuffix(" | None")]
+        if not kind.fits(value):
+            self.fail(f"{where}: expected {kind.words}, found {value!r}")
+        return kind.convert(value)
 
-    def check_names(self, recipe: Recipe) -> None:
+    def check(self, recipe: Recipe) -> None:
+        """Find what would make a step fail, perhaps after a night of the others."""
+        for predict in recipe.predict:
+            self._check_variants(predict)
+        for ensemble in recipe.ensemble:
+            self._check_ensemble(ensemble)
+        self._check_names(recipe)
+
+    def _check_variants(self, step: PredictStep) -> None:
+        for text in (*step.tta, *([] if step.variant is None else [step.variant])):
+            try:
+                parse_variant(text)
+            except OptionError as error:
+                self.fail(f"predict {step.name}: {error}")
+
+    def _check_ensemble(self, step: EnsembleStep) -> None:
+        """Weights make a mean, and the other values are legal."""
+        if not step.members:
+            self.fail(f"ensemble {step.name}: expected at least one member")
+        if len(set(step.members)) < len(step.members):
+            self.fail(
+                f"ensemble {step.name}: a run is a member twice; give it a weight"
+            )
+        if step.missing not in ("fail", "reweight"):
+            self.fail(
+                f"ensemble {step.name}: missing: expected 'fail' or 'reweight', found "
+                f"{step.missing!r}"
+            )
+        try:
+            normalised(step.weights, len(step.members))
+        except RunError as error:
+            self.fail(f"ensemble {step.name}: {error}")
+
+    def _check_names(self, recipe: Recipe) -> None:
         """Names are unique, and members are made before they are merged."""
         made: set[str] = set()
         for step in recipe.steps:
+            if not step.name or step.name[0] == "." or "/" in step.name:
+                self.fail(
+                    f"a run is called {step.name!r}; expected a name of a folder, "
+                    "without / and no dot in front"
+                )
             if isinstance(step, EnsembleStep):
                 for member in step.members:
                     if member not in made:
@@ -283,5 +321,47 @@ class _Reader:
             )
 
 
-_KINDS = {str: "a text", dict: "a table", list: "an array of tables"}
-_TYPES = {"str": str, "int": int, "bool": bool, "float": float, "Mapping": dict}
+class _Kind(NamedTuple):
+    """What a key may hold: in words, as a test, and what becomes of it."""
+
+    words: str
+    fits: Callable[[Any], bool]
+    convert: Callable[[Any], Any] = lambda value: value
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _numbers(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_number, value))
+
+
+def _size(value: Any) -> bool:
+    return _numbers(value) and [type(item) for item in value] == [int, int]
+
+
+def _options(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(item, str) or _number(item) or isinstance(item, bool)
+        for item in value.values()
+    )
+
+
+#: By the annotation of a step's field.
+_KINDS = {
+    "str": _Kind("a text", lambda value: isinstance(value, str)),
+    "int": _Kind("a whole number", lambda value: type(value) is int),
+    "bool": _Kind("true or false", lambda value: isinstance(value, bool)),
+    "Path": _Kind("a path", lambda value: isinstance(value, str), Path),
+    "tuple[str, ...]": _Kind("a list of texts", _texts, tuple),
+    "tuple[float, ...]": _Kind("a list of numbers", _numbers, tuple),
+    "tuple[int, int]": _Kind("[width, height]", _size, tuple),
+    "Mapping[str, Any]": _Kind("a table of texts, numbers and booleans", _options),
+}
+#: By the type that a key outside of the steps has.
+_WORDS: dict[type, str] = {str: "a text", dict: "a table", list: "an array of tables"}
