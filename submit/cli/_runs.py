@@ -11,7 +11,7 @@ from ._progress import progress
 
 if TYPE_CHECKING:
     from ..dataset import Split
-    from ..executors import LocalExecutor
+    from ..executors import Executor, LocalExecutor
     from ..pipeline import Outcome
     from ..predictor import Predictor
 
@@ -41,9 +41,14 @@ def local_executor(workers: int | None, *, device: str = "cpu") -> LocalExecutor
 
 
 def model_executor(
-    predictor: Predictor, workers: int | None, device: str
-) -> LocalExecutor:
+    predictor: Predictor, workers: int | None, device: str, *, kind: str = "local"
+) -> Executor:
     """One worker for each GPU, or for each share of the cores that the model needs."""
+    if kind == "ray":
+        from ..executors.ray import RayExecutor
+
+        needed = predictor.describe().cores
+        return RayExecutor(workers=workers, device=device, cores=needed)
     from ..executors.local import LocalExecutor, cores, gpus
 
     devices = gpus() if device in ("auto", "cuda") else [device]

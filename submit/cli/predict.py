@@ -46,6 +46,12 @@ from ._runs import model_executor, report, run_path
     default=True,
     help="Keep soft masks, which ensembles and export need, or palette masks only.",
 )
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    help="Processes of this machine, or a Ray cluster (RAY_ADDRESS).",
+)
 @workers_option
 @device_option
 @runs_dir_option
@@ -60,6 +66,7 @@ def predict(
     videos: tuple[str, ...],
     late_objects: bool,
     soft: bool,
+    executor: str,
     workers: int | None,
     device: str,
     runs: Path,
@@ -80,7 +87,8 @@ def predict(
     from ..dataset import read_split
     from ..pipeline import PredictPlan, predict_split
 
-    path = run_path(runs, name)
+    # Workers of a cluster have a current folder of their own.
+    path, split = run_path(runs, name).absolute(), split.absolute()
     outcome = predict_split(
         read_split(split),
         path,
@@ -92,7 +100,7 @@ def predict(
             soft=soft,
             late_objects=late_objects,
         ),
-        executor=lambda model: model_executor(model, workers, device),
+        executor=lambda model: model_executor(model, workers, device, kind=executor),
         videos=videos,
         device=device,
         monitor=progress,
