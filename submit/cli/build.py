@@ -108,7 +108,7 @@ def _view(result: BuildResult) -> RenderableType:
             run.made_by,
             run.videos,
             format_seconds(run.seconds) if run.made else "unchanged",
-            *(score_cells(run.scores.totals) if run.scores else ()),
+            *(score_cells(run.scores) if run.scores else ()),
         ]
         for run in result.runs
     ]
