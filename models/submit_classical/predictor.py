@@ -35,6 +35,12 @@ class Options:
     comp: bool = option(True, "x")
     okS: float = option(-0.4, "x")
     okT: float = option(0.1, "x")
+    adopt: float = option(0.5, "x")
+    lostr: float = option(0.6, "x")
+    wide: int = option(4, "x")
+    absq: float = option(0.15, "x")
+    gS: float = option(0.2, "x")
+    unc: float = option(0.7, "x")
     mnoise: float = option(10.0, "x")
     tgate: float = option(0.3, "x")
     trate: float = option(0.1, "x")
@@ -80,10 +86,10 @@ class Track:
         self.c = np.array([(m * xs).sum() / t, (m * ys).sum() / t])
         self.size = math.sqrt(max(t, 4.0))
         self.vel = np.zeros(2); self.seen = 0
-        self.lost = 0; self.vis = 1.0; self.rho = 1.0; self.ref = None
+        self.lost = 0; self.vis = 1.0; self.quality = 1.0; self.rho = 1.0; self.ref = None
         self.template = self.align(m)
         self.omo = None
-        self.trained = False; self.seen_t = 0
+        self.trained = False; self.good = np.ones((s.h, s.w), np.float32); self.rtyp = 1.0; self.seen_t = 0
 
     def samples(self, x, y):
         """features at integer pixel arrays x, y (any shape) → N×(n+2)"""
@@ -127,8 +133,8 @@ class Track:
         """Update centre, size, velocity with the flow of the visible object."""
         s = self.s; fl = s.flow
         cam = s.camera(self.c)
-        w = self.prob * fl.fconf
-        ys, xs = np.nonzero((self.prob > .5) & (fl.fconf > 0.3))
+        w = self.prob * fl.fconf * self.good
+        ys, xs = np.nonzero((self.prob > .5) & (fl.fconf > 0.3) & (self.good > 0.1))
         pred = cam + self.vel
         n = len(ys); self.omo = None
         expect = self.size ** 2
@@ -139,7 +145,7 @@ class Track:
             q = p + fl.forward[ys, xs]
             sc, mp, mq = similarity(p, q, w[ys, xs].astype(np.float64))
             new = mq + sc * (self.c - mp)
-            trust = min(1.0, n / (0.5 * expect))
+            trust = min(1.0, n / (0.5 * expect)) * min(max((self.rho / self.rtyp - 0.4) / 0.3, 0.0), 1.0)
             self.omo = (sc, mp, mq)
             new = trust * new + (1 - trust) * (self.c + pred)
             if self.vis > 0.7: self.size *= min(max(sc, 0.96), 1.04) ** s.o.fscale
@@ -151,6 +157,8 @@ class Track:
         else:
             self.c = self.c + pred
             self.vel = self.vel * 0.97
+        lim = np.array([s.w, s.h], float)
+        self.c = np.clip(self.c, -0.5 * self.size, lim + 0.5 * self.size)
 
     def expected(self):
         """Template moved to the present centre and size."""
@@ -212,6 +220,8 @@ class Track:
         self.logit[y0:y1, x0:x1] = L
         self.S0 = S0; self.box = (y0, y1, x0, x1)
         self.ok = np.zeros((s.h, s.w), bool)
+        self.good = np.zeros((s.h, s.w), np.float32)
+        self.good[y0:y1, x0:x1] = np.clip(S0 + o.gS, 0.0, 1) * (exp[y0:y1, x0:x1] > o.okT)
         self.ok[y0:y1, x0:x1] = (S0 > o.okS) & (exp[y0:y1, x0:x1] > o.okT)
 
     def points(self):
@@ -250,24 +260,48 @@ class Track:
         if self.ref is None: return
         g = np.array([(i, j) for j in (-1, 0, 1) for i in (-1, 0, 1)], float)
         step = max(1.0, 0.12 * self.size)
-        uncertain = self.vis < 0.5 or self.rho < 0.5
+        uncertain = self.vis < 0.5 or self.rho < o.unc * self.rtyp
         if uncertain:
-            k = min(4, 2 + self.lost // 3)
+            k = min(5, 2 + self.lost // 2)
             r = np.arange(-k, k + 1)
             g = np.stack(np.meshgrid(r, r), -1).reshape(-1, 2).astype(float)
             step = max(1.0, 0.2 * self.size)
         cs = self.c + g * step
-        sc = self.rate(cs, np.full(len(cs), self.size))
-        d2 = (g ** 2).sum(1) * (step / self.size) ** 2
-        pen = sc / self.ref - o.lpen * d2 / (1 + 0.5 * self.lost)
-        b = int(pen.argmax()); mid = len(g) // 2
-        if pen[b] > pen[mid] + 0.02 and sc[b] > 0.3 * self.ref:
+        mid = len(g) // 2
+        if self.lost >= o.wide: cs = np.concatenate([cs, self.scan()])
+        sc = self.rate(cs, np.full(len(cs), self.size)) / self.ref
+        d2 = ((cs - self.c) ** 2).sum(1) / self.size ** 2
+        d2 = np.minimum(d2, 4 + 0 * d2) if self.lost >= o.wide else d2
+        pen = sc - o.lpen * d2 / (1 + 0.5 * self.lost)
+        b = int(pen.argmax())
+        self.jump = False
+        if pen[b] > pen[mid] + 0.03 and sc[b] > o.adopt * self.rtyp:
             f = o.lrate if not uncertain else 1.0
+            self.jump = b >= len(g) or d2[b] > 0.5
             self.c = self.c + f * (cs[b] - self.c)
-            self.rho = sc[b] / self.ref
+            self.rho = float(sc[b])
         else:
-            self.rho = sc[mid] / self.ref
-        self.lost = self.lost + 1 if self.rho < 0.35 else 0
+            self.rho = float(sc[mid])
+        if self.vis > 0.7 and self.quality > 0.3:
+            self.rtyp += 0.05 * (min(self.rho, 1.0) - self.rtyp)
+        self.lost = self.lost + 1 if self.rho < o.lostr * self.rtyp else 0
+
+    def scan(self):
+        """Candidate centres over the whole frame, by appearance alone."""
+        s = self.s
+        st = int(min(max(2, self.size / 5), 6))
+        ys, xs = np.mgrid[st // 2:s.h:st, st // 2:s.w:st]
+        f = np.zeros((xs.size, features.N + 2), np.float32)
+        f[:, :features.N] = s.feat[ys, xs].reshape(-1, features.N)
+        S = np.clip(self.rf.score(f, self.ridge.w_app[:, None], app_only=True), -1.2, 1.2).reshape(xs.shape)
+        k = max(1, int(round(self.size / st)) | 1)
+        m = cv2.blur(S, (k, k), borderType=cv2.BORDER_CONSTANT) - 0.5 * cv2.blur(S, (2 * k + 1, 2 * k + 1), borderType=cv2.BORDER_REPLICATE)
+        peak = m >= cv2.dilate(m, np.ones((3, 3), np.uint8))
+        i = np.flatnonzero(peak.ravel())
+        i = i[np.argsort(-m.ravel()[i], kind="stable")[:40]]
+        c = np.stack([xs.ravel()[i], ys.ravel()[i]], -1).astype(float)
+        off = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)], float) * 0.25 * self.size
+        return (c[:, None] + off).reshape(-1, 2)
 
     def clean(self, L, exp):
         m = (L > 0).astype(np.uint8)
@@ -304,7 +338,7 @@ class Track:
     def blank(self):
         s = self.s
         self.logit = np.full((s.h, s.w), -10, np.float32)
-        self.S0 = np.zeros((0, 0)); self.box = (0, 0, 0, 0); self.ok = np.zeros((s.h, s.w), bool)
+        self.S0 = np.zeros((0, 0)); self.box = (0, 0, 0, 0); self.ok = np.zeros((s.h, s.w), bool); self.good = np.zeros((s.h, s.w), np.float32)
 
     def finish(self):
         """After competition: visibility, corrections."""
@@ -316,7 +350,12 @@ class Track:
         self.quality = float(self.S0[m].mean()) if n else -1.0
         self.vis = n / self.size ** 2
         self.seen_t = 1
-        if n > 4:
+        self.here = n > max(2, 0.03 * self.size ** 2) and self.quality > s.o.absq and (self.rho > 0.4 * self.rtyp or self.vis > 0.5)
+        if not self.here:
+            self.logit = np.minimum(self.logit, -1.0) - 2
+            self.prob = sigmoid(self.logit)
+            self.vis = 0.0
+        if n > 4 and self.here:
             ys, xs = np.nonzero(m)
             ctr = np.array([xs.mean() + x0, ys.mean() + y0])
             if self.vis > 0.75 and self.rho > 0.5:
@@ -327,7 +366,7 @@ class Track:
                 self.size *= self.vis ** (0.5 * 0.03)
         if 0.7 < self.vis < 1.4 and self.quality > 0.2:
             self.template += s.o.trate * (self.align(self.prob) - self.template)
-        if s.o.dbg: print(s.t, 'c', self.c.round(), 'size %.1f vis %.2f q %.2f rho %.2f' % (self.size, self.vis, self.quality,self.rho), 'v', self.vel.round(1))
+        if s.o.dbg: print(s.t, 'c', self.c.round(), 'size %.1f vis %.2f q %.2f rho %.2f/%.2f lost %d here %d' % (self.size, self.vis, self.quality,self.rho,self.rtyp,self.lost,self.here), 'v', self.vel.round(1))
 
 class Session:
     def __init__(self, video, o, scale):
