@@ -173,9 +173,10 @@ class Session(Protocol):
 
     The caller calls `start` with frame 0, then for each later frame exactly one of
     `add` and `step`, then `close`, also after an error. Frames are H×W×3 uint8 RGB
-    and masks H×W bool, both of the video's size. The implementer keeps only what later
-    frames can still need, so that memory does not grow with the video, and never
-    writes into the arrays it is given. Equal input gives equal output.
+    and masks H×W bool, both of the video's size; they may be read-only and shared with
+    other sessions. The implementer keeps only what later frames can still need, so
+    that memory does not grow with the video, and never writes into the arrays it is
+    given. Equal input gives equal output.
     """
 
     def start(self, frame: Frame, masks: Masks) -> Prediction:

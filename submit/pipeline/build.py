@@ -97,6 +97,9 @@ def build(
     """
     split = _open_split(recipe, monitor)
     builder = _Builder(recipe, split, executor, model_executor, device, monitor)
+    # A wrong option of the last model must not show after the first one's night.
+    for step in recipe.predict:
+        _plan(step).build(device)
     runs = tuple(builder.run(step) for step in recipe.steps)
     sha256 = builder.submission()
     zip_path = recipe.zip_path
@@ -174,17 +177,10 @@ class _Builder:
         return str(packed)
 
     def _predict(self, step: PredictStep, path: Path) -> Outcome:
-        plan = PredictPlan(
-            predictor=step.predictor,
-            options=tuple(f"{key}={_text(v)}" for key, v in step.options.items()),
-            variant=step.variant,
-            tta=step.tta,
-            late_objects=step.late_objects,
-        )
         return predict_split(
             self.split,
             path,
-            plan,
+            _plan(step),
             executor=self.model_executor,
             device=self.device,
             monitor=self.monitor,
@@ -233,6 +229,16 @@ class _Builder:
         write_scores(scores, run.path / "scores")
         stamp.set("scored", run.identity, asdict(scores.totals))
         return scores.totals
+
+
+def _plan(step: PredictStep) -> PredictPlan:
+    return PredictPlan(
+        predictor=step.predictor,
+        options=tuple(f"{key}={_text(v)}" for key, v in step.options.items()),
+        variant=step.variant,
+        tta=step.tta,
+        late_objects=step.late_objects,
+    )
 
 
 class _Stamp:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,7 @@ def export_run(
     if target == run.masks_folder and not run.is_soft:
         return Outcome(run.name, skipped=list(run.videos))
     record = _Record.open(target, run)
-    with locked(target / ".lock"):
-        remove_partial(target)
+    with run.writing() if folder is None else _writing(target):
         skipped = [
             name
             for name, entry in run.videos.items()
@@ -98,6 +98,14 @@ def exported_masks(run: Run) -> Path:
                 f"do: submit export {run.path}"
             )
     return run.masks_folder
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Hold a folder for writing, and clear away what a killed export left."""
+    with locked(folder / ".lock"):
+        remove_partial(folder)
+        yield
 
 
 @dataclass(frozen=True)
