@@ -13,6 +13,7 @@ from .materials import (
     Colour,
     blend,
     fractal,
+    grey,
     join,
     outline,
     picture,
@@ -70,7 +71,7 @@ class Koi:
         spots = spots + 0.1 - 0.9 * smoothstep(0.05, 0.0, along)
         colour = blend(rgb(*belly), rgb(*marks), smoothstep(0.05, 0.3, spots))
         scales = np.cos(u * 210) * np.cos(v * 210) + np.cos((u + v) * 150)
-        skin = spread(picture("gravel.png").mean(0), rows, columns, 0.2, rng)
+        skin = spread(grey("gravel.png"), rows, columns, 0.2, rng)
         relief = 1 + 0.03 * scales * (along > 0.17) + 0.15 * (skin - 0.5)
         curved = np.sqrt(np.clip(1 - (v / np.maximum(half, 1e-3)) ** 2, 0, 1))
         ridge = 0.14 * np.exp(-(((v + 0.018) / 0.02) ** 2))
@@ -197,7 +198,7 @@ class Horse:
     ) -> None:
         self._step, self._effort = step, effort
         self._zoom = zoom = density / _HORSE_UNIT
-        silhouette = np.pad(1 - picture("horse.png").mean(0), _MARGIN)
+        silhouette = np.pad(1 - grey("horse.png"), _MARGIN)
         rows = max(8, round(silhouette.shape[0] * zoom))
         columns = max(8, round(silhouette.shape[1] * zoom))
         alpha = np.clip(resize(silhouette, rows, columns), 0, 1)

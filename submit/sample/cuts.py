@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from .animals import Coat
 from .grade import Grade
-from .materials import fractal, picture, ramp, spread
+from .materials import fractal, grey, ramp, spread
 from .meadow import COATS, Meadow, hedge, tufts, walker
 from .person import Astronaut
 from .render import Actor, Camera, Plane, Pose, Shadow
@@ -65,7 +65,7 @@ def _close(stage: Stage) -> Shot:
     wide, tall = 2 * stage.half + 0.2, 2 * stage.rise + 0.2
     rows, columns = int(tall * density), int(wide * density)
     zoom = max(1.02 * columns / 512, 1.02 * rows / 512)
-    bricks = spread(picture("brick.png").mean(0), rows, columns, zoom, stage.rng)
+    bricks = spread(grey("brick.png"), rows, columns, zoom, stage.rng)
     bricks = ndimage.gaussian_filter(bricks, density * 0.007)
     stains = fractal(rows, columns, density * 0.7, stage.rng)
     wall = ramp(

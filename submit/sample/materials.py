@@ -26,6 +26,7 @@ __all__ = [
     "blend",
     "cutout",
     "fractal",
+    "grey",
     "join",
     "mirrored",
     "outline",
@@ -71,6 +72,14 @@ def picture(name: str) -> Array:
             "reinstall scikit-image from its wheel"
         ) from error
     array = np.moveaxis(np.asarray(image, np.float32) / 255, 2, 0)
+    array.flags.writeable = False
+    return array
+
+
+@functools.lru_cache(maxsize=len(PICTURES))
+def grey(name: str) -> Array:
+    """Open a photograph as H×W brightness, read-only; see `picture`."""
+    array = np.asarray(picture(name).mean(0), np.float32)
     array.flags.writeable = False
     return array
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -29,6 +30,12 @@ _OUTLINE = (
 _UNIT = 495.0
 
 
+@functools.lru_cache(maxsize=1)
+def _cut() -> Array:
+    """Cut the person from the photograph, 4×512×512."""
+    return cutout(picture("astronaut.png"), outline(_OUTLINE, 512, 512), 1.6)
+
+
 class Astronaut:
     """A person in a space suit from the waist up, one unit tall, cut off at v = 0.
 
@@ -48,10 +55,8 @@ class Astronaut:
     ) -> None:
         self._tilt, self._breath = tilt, breath
         self._zoom = density / _UNIT
-        photo = picture("astronaut.png")
-        whole = cutout(photo, outline(_OUTLINE, 512, 512), 1.6)
         side = max(8, round(512 * self._zoom))
-        small = np.clip(resize(whole, side, side), 0, 1)
+        small = np.clip(resize(_cut(), side, side), 0, 1)
         # Transparent at the sides, but not below, where the person goes on.
         self._texture = np.pad(small, ((0, 0), (2, 0), (2, 2)))
 

@@ -12,7 +12,7 @@ from .materials import (
     Array,
     Colour,
     fractal,
-    picture,
+    grey,
     ramp,
     resize,
     rgb,
@@ -112,7 +112,7 @@ def _bed(stage: Stage) -> Plane:
     wide, tall = 2 * stage.half + 0.24, 2 * stage.rise + 0.24
     rows, columns = int(tall * density), int(wide * density)
     zoom = max(density / 330, 1.02 * columns / 512, 1.02 * rows / 512)
-    stones = spread(picture("gravel.png").mean(0), rows, columns, zoom, stage.rng)
+    stones = spread(grey("gravel.png"), rows, columns, zoom, stage.rng)
     mud = fractal(rows, columns, density * 0.5, stage.rng, octaves=5)
     stones = 0.06 + stones * (0.85 + 0.14 * mud)
     bed = ramp(

@@ -12,7 +12,7 @@ from .materials import (
     Colour,
     blend,
     fractal,
-    picture,
+    grey,
     ramp,
     rgb,
     smoothstep,
@@ -123,7 +123,7 @@ def _land(stage: Stage, course: _Course) -> Plane:
     off = (v - course.y(u)) / np.sqrt(1 + course.slope(u) ** 2)
     near = np.abs(off)
     fine = stage.unit / 270
-    grass, gravel = picture("grass.png").mean(0), picture("gravel.png").mean(0)
+    grass, gravel = grey("grass.png"), grey("gravel.png")
     blades = spread(grass, rows, columns, 0.5 * fine, rng)
     wide = fractal(rows, columns, density * 0.7, rng, octaves=6)
     tufts = fractal(rows, columns, density * 0.08, rng, octaves=4)

@@ -17,6 +17,7 @@ from .materials import (
     blend,
     cutout,
     fractal,
+    grey,
     join,
     outline,
     picture,
@@ -240,7 +241,7 @@ def lily_pad(density: float, rng: np.random.Generator) -> Still:
     alpha = alpha * smoothstep(-edge, edge, notch)
     veins = np.abs(np.sin(angle * 9.5 + 0.3 * np.sin(radius * 14)))
     vein = np.exp(-((veins * radius / 0.016) ** 2)) * smoothstep(0.5, 0.1, radius)
-    grass = picture("grass.png").mean(0)
+    grass = grey("grass.png")
     fibre = spread(grass, *_size(u), max(density / 700, 0.05), rng)
     blotch = fractal(*_size(u), density * 0.3, rng)
     tone = 0.5 + 0.22 * (fibre - 0.5) + 0.08 * blotch + 0.16 * vein

@@ -16,9 +16,9 @@ from .materials import (
     Colour,
     blend,
     fractal,
+    grey,
     join,
     mirrored,
-    picture,
     ramp,
     resize,
     rgb,
@@ -48,7 +48,7 @@ def ground(
         fineness: Pixels of the photograph for each pixel in the last row.
         focal: Focal length of the camera in pixels.
     """
-    plain = picture("grass.png").mean(0)
+    plain = grey("grass.png")
     levels = [plain]
     while len(levels) < 6:
         side = len(levels[-1]) // 2
@@ -120,7 +120,7 @@ def foliage(
         cell: Width of a tuft in pixels.
         colours: Ramp from shadows to lights.
     """
-    grass = picture("grass.png").mean(0)
+    grass = grey("grass.png")
     blades = spread(grass, rows, columns, min(max(cell / 40, 0.1), 1.5), rng)
     tufts = fractal(rows, columns, cell, rng, octaves=4)
     # Light comes from the upper left: the slope of the tufts says what faces it.
@@ -132,7 +132,7 @@ def foliage(
 
 def bark(rows: int, columns: int, rng: np.random.Generator) -> Array:
     """Paint the bark of a trunk: photographed grass drawn out lengthwise."""
-    source = picture("grass.png").mean(0)[:170]
+    source = grey("grass.png")[:170]
     tall = resize(source, rows * 2, max(columns * 3, 8))
     top, left = int(rng.integers(rows)), int(rng.integers(columns * 2))
     fibre = tall[top : top + rows, left : left + columns]
