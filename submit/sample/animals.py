@@ -64,7 +64,7 @@ class Koi:
         along = 0.5 - u
         edge = 1.2 / (density * fine)
         half = np.interp(along, _KOI_LENGTHS, _KOI_WIDTHS)
-        half[(along < 0) | (along > 0.93)] = 0
+        half[(along < 0) | (along > 0.93)] = -1
         body = smoothstep(-edge, edge, half - np.abs(v))
         thin = np.maximum(_tail(along, v, edge), _fins(along, v, edge))
         spots = fractal(rows, columns, density * fine * 0.3, rng, octaves=3)

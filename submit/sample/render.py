@@ -311,13 +311,14 @@ class Actor:
 
     def draw(self, canvas: Canvas) -> None:
         """Draw shadow and sprite, blurred by its own motion and the camera's."""
-        opened, closed = canvas.time - SHUTTER / 2, canvas.time + SHUTTER / 2
-        corners = np.stack([self._view(canvas, t)[1] for t in (opened, closed)])
+        corners = self._corners(canvas, SHUTTER)
+        shift = float(np.abs((corners[1] - corners[0]).mean(0)).max())
+        # What moves very fast is filmed with a shorter exposure.
+        shutter = SHUTTER * min(1.0, BLUR * canvas.scale / (shift + 1e-6))
+        corners = self._corners(canvas, shutter)
         moved = corners[1] - corners[0]
         shift = moved.mean(0)
-        # What moves very fast is filmed with a shorter exposure.
-        shift *= min(1.0, BLUR * canvas.scale / (float(np.abs(shift).max()) + 1e-6))
-        turned = float(np.abs(moved - moved.mean(0)).max())
+        turned = float(np.abs(moved - shift).max())
         moments = 1 + min(int(turned / 1.5), 2)
         left, top = np.floor(corners.min((0, 1))).astype(int) - 1
         right, bottom = np.ceil(corners.max((0, 1))).astype(int) + 2
@@ -329,7 +330,7 @@ class Actor:
         y, x = np.mgrid[top:bottom, left:right].astype(np.float32)
         seen = np.zeros((4, *x.shape), np.float32)
         for moment in range(moments):
-            time = opened + SHUTTER * (moment + 0.5) / moments
+            time = canvas.time + shutter * ((moment + 0.5) / moments - 0.5)
             inverse = self._view(canvas, time)[0]
             u = inverse[0, 0] * x + inverse[0, 1] * y + inverse[0, 2]
             v = inverse[1, 0] * x + inverse[1, 1] * y + inverse[1, 2]
@@ -351,6 +352,11 @@ class Actor:
         target *= 1 - seen[3]
         target += seen[:3] * rgb(*self.tint)
         canvas.labels[rows, columns][seen[3] > 0.5] = self.id
+
+    def _corners(self, canvas: Canvas, shutter: float) -> Array:
+        """Give the corners of the box at the ends of an exposure, 2×4×2."""
+        times = (canvas.time - shutter / 2, canvas.time + shutter / 2)
+        return np.stack([self._view(canvas, time)[1] for time in times])
 
     def _margin(self, canvas: Canvas, tall: int, moved: float) -> int:
         """How far outside of the frame things still matter inside, in pixels."""
