@@ -319,7 +319,7 @@ class Actor:
         moved = corners[1] - corners[0]
         shift = moved.mean(0)
         turned = float(np.abs(moved - shift).max())
-        moments = 1 + min(int(turned / 1.5), 2)
+        moments = 1 + min(int(turned / 2.5), 2)
         left, top = np.floor(corners.min((0, 1))).astype(int) - 1
         right, bottom = np.ceil(corners.max((0, 1))).astype(int) + 2
         margin = self._margin(canvas, bottom - top, float(np.abs(shift).max()))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
-from .grade import Grade
+from .grade import Film, Grade
 from .render import Camera, Canvas, Layer, Path, Pose
 
 __all__ = ["Curve", "Route", "Scene", "Shot", "Stage", "curve", "handheld", "still"]
@@ -102,8 +102,11 @@ class Scene:
     ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
         """Yield each frame, H×W×3 RGB, and its labels, H×W object ids."""
         size = (stage.height, stage.width)
+        starts = dict(self.shots)
         for time in range(stage.frames):
-            shot = [shot for first, shot in self.shots if first <= time][-1]
+            if time in starts:
+                shot = starts[time]
+                film = Film(shot.grade, *size, stage.rng)
             canvas = Canvas(
                 rgb=np.zeros((3, *size), np.float32),
                 labels=np.zeros(size, np.uint8),
@@ -113,7 +116,7 @@ class Scene:
             )
             for layer in shot.layers:
                 layer.draw(canvas)
-            frame = shot.grade.finish(canvas.rgb, canvas.time, stage.rng)
+            frame = film.finish(canvas.rgb, canvas.time)
             labels = canvas.labels
             if self.mirror:
                 frame, labels = frame[:, ::-1], labels[:, ::-1]
