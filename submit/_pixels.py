@@ -9,7 +9,74 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["unfilter"]
+__all__ = ["pack", "unfilter", "unpack"]
+
+
+@njit(cache=True, nogil=True)
+def pack(labels: NDArray[np.uint8], depth: int) -> NDArray[np.uint8]:
+    """Put 8/depth pixels into each byte, the left one highest.
+
+    Args:
+        labels: H×W values below 2**depth.
+        depth: 1, 2, 4 or 8 bits for each pixel.
+
+    Returns:
+        H×(1+B): each row begins with 0, the number of the filter that does nothing.
+    """
+    height, width = labels.shape
+    rows = np.zeros((height, 1 + (width * depth + 7) // 8), np.uint8)
+    count = 8 // depth
+    whole = width // count
+    for y in range(height):
+        source, row = labels[y], rows[y]
+        if depth == 8:
+            row[1:] = source
+            continue
+        # One loop for each depth lets the compiler use vectors.
+        if depth == 4:
+            for x in range(whole):
+                row[1 + x] = source[2 * x] << 4 | source[2 * x + 1]
+        elif depth == 2:
+            for x in range(whole):
+                i = 4 * x
+                row[1 + x] = (
+                    source[i] << 6
+                    | source[i + 1] << 4
+                    | source[i + 2] << 2
+                    | source[i + 3]
+                )
+        else:
+            for x in range(whole):
+                byte = 0
+                for i in range(8):
+                    byte |= source[8 * x + i] << (7 - i)
+                row[1 + x] = byte
+        for x in range(whole * count, width):
+            row[1 + whole] |= source[x] << (8 - depth * (x % count + 1))
+    return rows
+
+
+@njit(cache=True, nogil=True)
+def unpack(packed: NDArray[np.uint8], depth: int, width: int) -> NDArray[np.uint8]:
+    """Undo `pack` for 2 or 4 bits, from H×B bytes without the filters."""
+    height = len(packed)
+    labels = np.empty((height, width), np.uint8)
+    count = 8 // depth
+    whole = width // count
+    for y in range(height):
+        source, row = packed[y], labels[y]
+        if depth == 4:
+            for x in range(whole):
+                byte = source[x]
+                row[2 * x], row[2 * x + 1] = byte >> 4, byte & 15
+        else:
+            for x in range(whole):
+                byte, i = source[x], 4 * x
+                row[i], row[i + 1] = byte >> 6, byte >> 4 & 3
+                row[i + 2], row[i + 3] = byte >> 2 & 3, byte & 3
+        for x in range(whole * count, width):
+            row[x] = source[whole] >> (8 - depth * (x % count + 1)) & ((1 << depth) - 1)
+    return labels
 
 
 @njit(cache=True, nogil=True)

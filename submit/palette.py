@@ -7,7 +7,6 @@ values that the official scorer sees through Pillow's `Image.open(…).convert("
 
 from __future__ import annotations
 
-import functools
 import io
 import struct
 import warnings
@@ -15,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +33,9 @@ __all__ = [
 ]
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+#: Deflate with a window of 32 KiB, compressed as well as possible.
+_ZLIB_HEADER = b"\x78\xda"
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
 #: Channels of each colour type, which are also the only legal colour types.
@@ -120,17 +122,21 @@ def encode(labels: NDArray[np.uint8]) -> bytes:
             f"labels must be a non-empty uint8 H×W array, found {labels.dtype} "
             f"{'×'.join(map(str, labels.shape))}"
         )
+    from ._deflate import deflate
+    from ._pixels import pack
+
     height, width = labels.shape
     highest = int(labels.max())
     depth = next(depth for depth in (1, 2, 4, 8) if highest < 1 << depth)
-    raw = np.zeros((height, 1 + (width * depth + 7) // 8), np.uint8)
-    raw[:, 1:] = _pack(labels, depth)
+    # Every row keeps filter 0: label maps are smallest unfiltered.
+    rows = pack(np.ascontiguousarray(labels), depth)
+    stream = _ZLIB_HEADER + deflate(rows) + struct.pack(">I", zlib_ng.adler32(rows))
     return b"".join(
         (
             SIGNATURE,
             _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, 3, 0, 0, 0)),
             _chunk(b"PLTE", DAVIS_PALETTE[: max(highest, 1) + 1].tobytes()),
-            _chunk(b"IDAT", zlib.compress(raw.tobytes(), 9)),
+            _chunk(b"IDAT", stream),
             _chunk(b"IEND", b""),
         )
     )
@@ -218,8 +224,7 @@ def decode(data: bytes, *, name: str = "mask") -> NDArray[np.uint8]:
         return _decode_with_pillow(data, name)
     raw = _inflate(compressed, (header.row_bytes + 1) * header.height, name)
     rows = np.frombuffer(raw, np.uint8).reshape(header.height, header.row_bytes + 1)
-    packed = _unfilter(rows, name)
-    labels = _unpack(packed, header.bit_depth, header.width)
+    labels = _unpack(_unfilter(rows, name), header.bit_depth, header.width)
     if header.colour_type == GREY and header.bit_depth < 8:
         labels *= np.uint8(255 // ((1 << header.bit_depth) - 1))
     return labels
@@ -298,40 +303,15 @@ def _unfilter(rows: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     return unfilter(filters, packed)
 
 
-def _pack(labels: NDArray[np.uint8], depth: int) -> NDArray[np.uint8]:
-    """Put 8/depth pixels into each byte, the left one highest."""
-    if depth == 8:
-        return labels
-    if depth == 1:
-        return np.packbits(labels, axis=1)
-    count = 8 // depth
-    height, width = labels.shape
-    padded = np.zeros((height, -(-width // count), count), np.uint8)
-    padded.reshape(height, -1)[:, :width] = labels
-    packed = np.zeros(padded.shape[:2], np.uint8)
-    for place in range(count):
-        packed |= padded[:, :, place] << (8 - depth * (place + 1))
-    return packed
-
-
 def _unpack(packed: NDArray[np.uint8], depth: int, width: int) -> NDArray[np.uint8]:
-    """Undo `_pack`; the result is always a new array."""
+    """Take the pixels out of H×B bytes; the result is always a new array."""
     if depth == 8:
         return packed.copy()
     if depth == 1:
         return np.unpackbits(packed, axis=1, count=width)
-    pixels = np.take(_unpacked_bytes(depth), packed).view(np.uint8)
-    return np.ascontiguousarray(pixels[:, :width])
+    from ._pixels import unpack
 
-
-@functools.cache
-def _unpacked_bytes(depth: int) -> NDArray[Any]:
-    """The pixels of each possible byte, as one number that holds them in order."""
-    count = 8 // depth
-    shifts = np.arange(8 - depth, -1, -depth)
-    pixels = (np.arange(256)[:, None] >> shifts) & ((1 << depth) - 1)
-    table = np.ascontiguousarray(pixels.astype(np.uint8))
-    return table.view(np.uint16 if count == 2 else np.uint32).ravel()
+    return unpack(packed, depth, width)
 
 
 def _decode_with_pillow(data: bytes, name: str) -> NDArray[np.uint8]:

@@ -213,13 +213,16 @@ class MaskZip(Masks):
         # with a guess at that, one read suffices.
         file, start = self._stream.fileno(), info.header_offset
         guess = 30 + len(info.orig_filename) + 64 + info.compress_size
-        block = os.pread(file, guess, start)
-        if len(block) < 30 or block[:4] != b"PK\3\4":
-            raise ArchiveError(f"{where} is damaged: it has no local header")
-        begin = 30 + sum(struct.unpack("<HH", block[26:30]))
-        end = begin + info.compress_size
-        if len(block) < end:
-            block += os.pread(file, end - len(block), start + len(block))
+        try:
+            block = os.pread(file, guess, start)
+            if len(block) < 30 or block[:4] != b"PK\3\4":
+                raise ArchiveError(f"{where} is damaged: it has no local header")
+            begin = 30 + sum(struct.unpack("<HH", block[26:30]))
+            end = begin + info.compress_size
+            if len(block) < end:
+                block += os.pread(file, end - len(block), start + len(block))
+        except (OSError, OverflowError) as error:  # Also of offsets that are absurd.
+            raise ArchiveError(f"{where} cannot be read ({error})") from error
         if len(block) < end:
             raise ArchiveError(f"{where} is truncated")
         return block[begin:end]
