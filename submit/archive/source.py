@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import threading
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -152,6 +153,7 @@ class MaskZip(Masks):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self._stream: IO[bytes] | None = None
+        self._opening = threading.Lock()
         _index(path, _stamp(path))
 
     @cached_property
@@ -207,11 +209,13 @@ class MaskZip(Masks):
 
     def _stored_bytes(self, info: zipfile.ZipInfo, where: str) -> bytes:
         """What lies behind a local header, still compressed."""
-        if self._stream is None:
-            self._stream = _open(self.path)
+        with self._opening:  # Of two threads that open it, one would leak its file.
+            if self._stream is None:
+                self._stream = _open(self.path)
+            file = self._stream.fileno()
         # The local header repeats the name and has an extra field of its own length;
         # with a guess at that, one read suffices.
-        file, start = self._stream.fileno(), info.header_offset
+        start = info.header_offset
         guess = 30 + len(info.orig_filename) + 64 + info.compress_size
         try:
             block = os.pread(file, guess, start)
