@@ -1,8 +1,8 @@
 """Compiled kernels of `metrics`: one pair of label maps in, counts and matches out.
 
-A frame is read once. Its horizontal runs of equal labels give every object's areas,
-intersection and box, and set the object's pixels in a bitmap of 64-bit words. The
-boundary of a mask is then a few shifts and exclusive-ors on words, and "is there a
+A map is read once, in words of 64 bits and without unpacking its pixels. Its runs of
+equal labels give every object's area and box, and set the object's pixels in a bitmap.
+The boundary of a mask is then a few shifts and exclusive-ors on words, and "is there a
 boundary of the other mask within the disk" is, for each boundary pixel, a look at one
 window of bits for each row of the disk, from the middle row outwards.
 """
@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 
 __all__ = ["BOX", "room", "score_frame"]
 
-#: Columns of the table that `_scan` fills, one row per object: pixels of the truth, of
-#: the prediction and of both; then for truth and for prediction the first and last row
-#: and the first and last column (empty while the first exceeds the last).
-BOX = 11
+#: What `_scan` says of an object in a map: its number of pixels, its first and last row
+#: and its first and last column (empty while the first exceeds the last).
+BOX = 5
 
 Words: TypeAlias = NDArray[np.uint64]
 Labels: TypeAlias = NDArray[np.uint8]
@@ -30,7 +29,7 @@ Ints: TypeAlias = NDArray[np.int64]
 _FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE = np.uint64(1)
 
-#: Words of labels that are compared before the first look at the result.
+#: Words that are compared before the first look at the result.
 _BLOCK = 64
 
 
@@ -56,120 +55,121 @@ def _popcount(word: Any) -> Any:
     return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _first_pixel(difference: Any, depth: int) -> Any:
+    """The first pixel of a word, in the order of the file, that has a bit set.
+
+    Bytes come lowest first, and in a byte the left pixel has the highest bits.
+    """
+    bit = _popcount((difference & (~difference + _ONE)) - _ONE)
+    byte = np.int64((difference >> np.uint64(bit & 56)) & np.uint64(255))
+    pixel = 0
+    while byte >> (8 - depth - depth * pixel) == 0:
+        pixel += 1
+    return (bit >> 3) * (8 // depth) + pixel
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def _scan(
-    truth: Labels,
-    prediction: Labels,
+    data: Labels,
+    stride: int,
+    lead: int,
+    depth: int,
     width: int,
     slots: Ints,
+    side: int,
     bits: Words,
     boxes: Ints,
 ) -> None:
-    """Find all objects of both maps in one pass over their runs.
+    """Find all objects of a map in one pass over its runs.
 
     Args:
-        truth: Flat uint8 labels, 8-byte aligned.
-        prediction: As `truth`.
+        data: Flat uint8, 8-byte aligned: rows of packed pixels.
+        stride: Bytes from a row to the next.
+        lead: Bytes before the pixels of each row; they are 0.
+        depth: Bits of a pixel: 1, 2, 4 or 8.
         width: Pixels in a row.
-        slots: 256 int64: the object's index, or -1 for labels that are not scored.
+        slots: The object's index for each value, or -1 for those that are not scored,
+            0 among them.
+        side: 0 for the truth, 1 for the prediction.
         bits: N×2×H×words uint64 zeros; filled with the objects' pixels.
-        boxes: N×BOX int64; filled.
+        boxes: N×2×BOX int64; filled.
     """
     for slot in range(len(boxes)):
-        boxes[slot, :3] = 0
-        for side in range(2):
-            boxes[slot, 3 + 4 * side] = 1 << 30
-            boxes[slot, 4 + 4 * side] = -1
-            boxes[slot, 5 + 4 * side] = 1 << 30
-            boxes[slot, 6 + 4 * side] = -1
-    size = len(truth)
-    words = size // 8
-    truth_words = truth[: words * 8].view(np.uint64)
-    prediction_words = prediction[: words * 8].view(np.uint64)
-    spread = np.uint64(0x0101010101010101)
+        boxes[slot, side, 0] = 0
+        boxes[slot, side, 1] = boxes[slot, side, 3] = 1 << 30
+        boxes[slot, side, 2] = boxes[slot, side, 4] = -1
+    per_byte = 8 // depth
+    per_word = 64 // depth
+    pitch = stride * per_byte
+    margin = lead * per_byte
+    size = len(data) * per_byte
+    count = len(data) // 8
+    words = data[: count * 8].view(np.uint64)
+    # The bytes after the last whole word.
+    tail = np.uint64(0)
+    for byte in range(count * 8, len(data)):
+        tail |= np.uint64(data[byte]) << np.uint64(8 * (byte & 7))
+    values = np.uint64((1 << depth) - 1)
+    spread = _FULL // values
     start = 0
-    t = truth[0]
-    p = prediction[0]
-    t_word = spread * np.uint64(t)
-    p_word = spread * np.uint64(p)
     while start < size:
-        stop = start + 1
-        while stop & 7 and stop < size and truth[stop] == t and prediction[stop] == p:
-            stop += 1
-        if not stop & 7:
-            # Words that only continue the run need no look at their pixels. Blocks of
-            # words first: that loop has no way out, and becomes vector instructions.
-            index = stop >> 3
-            while index + _BLOCK <= words:
-                change = np.uint64(0)
-                for near in range(index, index + _BLOCK):
-                    change |= (truth_words[near] ^ t_word) | (
-                        prediction_words[near] ^ p_word
-                    )
-                if change:
+        index = start // per_word
+        pixel = start - index * per_word
+        byte = pixel // per_byte
+        place = (pixel - byte * per_byte) * depth
+        word = words[index] if index < count else tail
+        value = (word >> np.uint64(8 * byte + 8 - depth - place)) & values
+        pattern = spread * value
+        # What lies before this pixel in its word does not count as a change.
+        passed = np.uint64(0xFF00 >> place) & np.uint64(0xFF)
+        passed = (passed << np.uint64(8 * byte)) | ~(_FULL << np.uint64(8 * byte))
+        change = (word ^ pattern) & ~passed
+        if change == np.uint64(0):
+            index += 1
+            # Blocks first: that loop has no way out, and an unsigned index cannot count
+            # from the end, so that it becomes vector instructions.
+            while index + _BLOCK <= count:
+                any_change = np.uint64(0)
+                base = np.uint64(index)
+                for near in range(np.uint64(_BLOCK)):
+                    any_change |= words[base + near] ^ pattern
+                if any_change:
                     break
                 index += _BLOCK
-            while index < words and (
-                (truth_words[index] ^ t_word) | (prediction_words[index] ^ p_word)
-            ) == np.uint64(0):
+            while index < count and words[index] == pattern:
                 index += 1
-            stop = index * 8
-            while stop < size and truth[stop] == t and prediction[stop] == p:
-                stop += 1
-        _enter_run(slots, bits, boxes, t, p, start, stop, width)
+            change = (words[index] if index < count else tail) ^ pattern
+        stop = size
+        if change and index <= count:
+            stop = min(index * per_word + _first_pixel(change, depth), size)
+        slot = slots[np.int64(value)]
+        if slot >= 0:
+            top = start // pitch
+            bottom = (stop - 1) // pitch
+            for y in range(top, bottom + 1):
+                first = start - y * pitch - margin if y == top else 0
+                last = stop - 1 - y * pitch - margin if y == bottom else width - 1
+                last = min(last, width - 1)  # Rows are padded to whole bytes.
+                if first > last:
+                    continue
+                boxes[slot, side, 0] += last - first + 1
+                boxes[slot, side, 1] = min(boxes[slot, side, 1], y)
+                boxes[slot, side, 2] = max(boxes[slot, side, 2], y)
+                boxes[slot, side, 3] = min(boxes[slot, side, 3], first)
+                boxes[slot, side, 4] = max(boxes[slot, side, 4], last)
+                low = first >> 6
+                high = last >> 6
+                head = _FULL << np.uint64(first & 63)
+                end = _FULL >> np.uint64(63 - (last & 63))
+                if low == high:
+                    bits[slot, side, y, low] |= head & end
+                else:
+                    bits[slot, side, y, low] |= head
+                    for middle in range(low + 1, high):
+                        bits[slot, side, y, middle] = _FULL
+                    bits[slot, side, y, high] |= end
         start = stop
-        if start < size:
-            t = truth[start]
-            p = prediction[start]
-            t_word = spread * np.uint64(t)
-            p_word = spread * np.uint64(p)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
-def _enter_run(
-    slots: Ints,
-    bits: Words,
-    boxes: Ints,
-    t: Any,
-    p: Any,
-    start: int,
-    stop: int,
-    width: int,
-) -> None:
-    """Enter the pixels `start` to `stop`: all `t` in truth and `p` in prediction."""
-    for side in range(2):
-        slot = slots[p] if side else slots[t]
-        if slot < 0:
-            continue
-        boxes[slot, side] += stop - start
-        if side and t == p:
-            boxes[slot, 2] += stop - start
-        top = start // width
-        bottom = (stop - 1) // width
-        left = start - top * width
-        right = stop - 1 - bottom * width
-        for y in range(top, bottom + 1):
-            first = left if y == top else 0
-            last = right if y == bottom else width - 1
-            low = first >> 6
-            high = last >> 6
-            head = _FULL << np.uint64(first & 63)
-            tail = _FULL >> np.uint64(63 - (last & 63))
-            if low == high:
-                bits[slot, side, y, low] |= head & tail
-            else:
-                bits[slot, side, y, low] |= head
-                for word in range(low + 1, high):
-                    bits[slot, side, y, word] = _FULL
-                bits[slot, side, y, high] |= tail
-        if top < bottom:
-            left = 0
-            right = width - 1
-        corner = 3 + 4 * side
-        boxes[slot, corner] = min(boxes[slot, corner], top)
-        boxes[slot, corner + 1] = max(boxes[slot, corner + 1], bottom)
-        boxes[slot, corner + 2] = min(boxes[slot, corner + 2], left)
-        boxes[slot, corner + 3] = max(boxes[slot, corner + 3], right)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -240,11 +240,12 @@ def _match(
         spans: See `score_frame`.
         fine: Index of the smaller disk.
         coarse: Index of the larger disk, which covers the smaller one.
-        counts: Two int64 zeros, filled: pixels matched under `fine` and under `coarse`.
+        counts: Two int64, filled: pixels matched under `fine` and under `coarse`.
     """
     # No array may be handed to another function here: each time its references would
     # be counted, by all threads in turn.
     stages = 1 if fine == coarse else 2
+    matched = coarse_only = 0
     rows, words = edges.shape
     for y in range(margin, rows - margin):
         for word in range(words):
@@ -272,10 +273,13 @@ def _match(
                             near = True
                             break
                     if near:
-                        counts[stage:] += 1
+                        if stage:
+                            coarse_only += 1
+                        else:
+                            matched += 1
                         break
-    if stages == 1:
-        counts[1] = counts[0]
+    counts[0] = matched
+    counts[1] = matched + coarse_only
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -298,8 +302,9 @@ def _f_measure(
 def score_frame(
     truth: Labels,
     prediction: Labels,
-    width: int,
+    formats: Ints,
     slots: Ints,
+    width: int,
     windows: Ints,
     spans: Words,
     limit: float,
@@ -316,10 +321,11 @@ def score_frame(
     bit set ends the list.
 
     Args:
-        truth: Flat uint8 labels, 8-byte aligned.
+        truth: Flat uint8, 8-byte aligned: rows of packed pixels.
         prediction: As `truth`.
+        formats: 2×3: stride, lead and depth of both maps; see `_scan`.
+        slots: 2×256: slots of both maps; see `_scan`.
         width: Pixels in a row.
-        slots: 256 int64: the object's index, or -1 for labels that are not scored.
         windows: K×windows×2 rows and columns. Disk 0 is the official one of a radius
             that need not be an integer, disk i > 0 that of radius i; the last one is
             the largest.
@@ -329,37 +335,53 @@ def score_frame(
             measure, the largest disk for everything.
         smoothing: Added to intersection and union: 1 for MOSEv2, 0 for DAVIS.
         bits: N×2×H×words uint64, all zero, and all zero again afterwards.
-        boxes: N×BOX int64 to work in.
+        boxes: N×2×BOX int64 to work in.
         edges: 2×`room` uint64 to work in.
         scores: N×4 float64, filled: J, Ḟ, F and 1 where the truth is empty.
     """
-    _scan(truth, prediction, width, slots, bits, boxes)
+    for side in range(2):
+        _scan(
+            prediction if side else truth,
+            formats[side, 0],
+            formats[side, 1],
+            formats[side, 2],
+            width,
+            slots[side],
+            side,
+            bits,
+            boxes,
+        )
     counts = np.empty((2, 2), np.int64)
     largest = len(spans) - 1
     margin = largest
     guard = margin // 64 + 1
     for slot in range(len(boxes)):
-        box = boxes[slot]
-        union = box[0] + box[1] - box[2]
-        scores[slot, 3] = 1.0 if box[0] == 0 else 0.0
-        if union == 0:
+        area = boxes[slot, 0, 0]
+        scores[slot, 3] = 1.0 if area == 0 else 0.0
+        if area + boxes[slot, 1, 0] == 0:
             scores[slot, :3] = 1.0
             continue
-        scores[slot, 0] = (box[2] + smoothing) / (union + smoothing)
+        # A boundary reaches one pixel up and left of its mask.
+        top = max(min(boxes[slot, 0, 1], boxes[slot, 1, 1]) - 1, 0)
+        bottom = max(boxes[slot, 0, 2], boxes[slot, 1, 2])
+        low = max(min(boxes[slot, 0, 3], boxes[slot, 1, 3]) - 1, 0) >> 6
+        high = max(boxes[slot, 0, 4], boxes[slot, 1, 4]) >> 6
+        common = 0
+        for y in range(top, bottom + 1):
+            for word in range(low, high + 1):
+                both = bits[slot, 0, y, word] & bits[slot, 1, y, word]
+                common += _popcount(both)
+        union = area + boxes[slot, 1, 0] - common
+        scores[slot, 0] = (common + smoothing) / (union + smoothing)
         fine = 0
         coarse = 0
         if limit < 0:
             fine = coarse = largest
-        elif box[0] > 0:
-            reach = math.ceil(0.1 * math.sqrt(box[0]))
+        elif area > 0:
+            reach = math.ceil(0.1 * math.sqrt(area))
             if reach < limit:
                 fine = int(reach)
                 coarse = largest
-        # A boundary reaches one pixel up and left of its mask.
-        top = max(min(box[3], box[7]) - 1, 0)
-        bottom = max(box[4], box[8])
-        low = max(min(box[5], box[9]) - 1, 0) >> 6
-        high = max(box[6], box[10]) >> 6
         shape = (bottom - top + 1 + 2 * margin, high - low + 1 + 2 * guard)
         truth_edges = edges[0, : shape[0] * shape[1]].reshape(shape)
         prediction_edges = edges[1, : shape[0] * shape[1]].reshape(shape)

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ __all__ = [
     "FrameScorer",
     "FrameScores",
     "ObjectScore",
+    "Packed",
     "davis_score",
     "object_score",
 ]
@@ -149,6 +151,40 @@ class DavisScore:
         return (self.j + self.f) / 2
 
 
+class Packed(Protocol):
+    """A label map whose pixels share bytes, as a file stores them."""
+
+    @property
+    def data(self) -> Labels:
+        """Flat uint8 rows; in a byte the left pixel has the highest bits."""
+        ...
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height and width, in pixels."""
+        ...
+
+    @property
+    def stride(self) -> int:
+        """Bytes from a row to the next."""
+        ...
+
+    @property
+    def lead(self) -> int:
+        """Bytes before the pixels of each row, which are 0."""
+        ...
+
+    @property
+    def depth(self) -> int:
+        """Bits of a pixel: 1, 2, 4 or 8."""
+        ...
+
+    @property
+    def step(self) -> int:
+        """What the stored values have to be multiplied with."""
+        ...
+
+
 class FrameScorer:
     """Scores the frames of one video, all objects at once.
 
@@ -189,7 +225,7 @@ class FrameScorer:
         self._smoothing = 0 if davis else 1
         words = -(-width // 64)
         self._bits = np.zeros((len(objects), 2, height, words), np.uint64)
-        self._boxes = np.empty((len(objects), BOX), np.int64)
+        self._boxes = np.empty((len(objects), 2, BOX), np.int64)
         self._edges = np.empty((2, room(height, width, disks.largest)), np.uint64)
 
     def score(self, truth: Labels, prediction: Labels) -> Floats:
@@ -202,17 +238,24 @@ class FrameScorer:
         Returns:
             N×4 float64: J, Ḟ, F and 1.0 where the truth has none of the object.
         """
+        return self.score_packed(_Plain(truth), _Plain(prediction))
+
+    def score_packed(self, truth: Packed, prediction: Packed) -> Floats:
+        """Score one frame without unpacking its masks; see `score`."""
+        maps = truth, prediction
         if not truth.shape == prediction.shape == self._shape:
             raise ValueError(
                 f"expected label maps of {self._shape}, "
                 f"found {truth.shape} and {prediction.shape}"
             )
+        formats = [(each.stride, each.lead, each.depth) for each in maps]
         scores = np.empty((len(self._boxes), 4))
         self._kernel(
-            _flat(truth),
-            _flat(prediction),
+            _aligned(truth.data),
+            _aligned(prediction.data),
+            np.array(formats, np.int64),
+            np.stack([self._slots_of(each) for each in maps]),
             self._shape[1],
-            self._slots,
             self._disks.windows,
             self._disks.spans,
             self._limit,
@@ -224,16 +267,34 @@ class FrameScorer:
         )
         return scores
 
+    def _slots_of(self, packed: Packed) -> NDArray[np.int64]:
+        """The object's index for each stored value of a map."""
+        if packed.step == 1:
+            return self._slots
+        slots = np.full(256, -1, np.int64)
+        slots[: 255 // packed.step + 1] = self._slots[:: packed.step]
+        return slots
 
-def _flat(labels: Labels) -> Labels:
-    """The same pixels as one aligned row; the kernel reads them eight at a time."""
-    flat = np.ascontiguousarray(labels, np.uint8).reshape(-1)
-    if flat.__array_interface__["data"][0] % 8:
-        flat = flat.copy()
-    if not flat.flags.writeable:
-        # Arrays that may not be written are another type to the compiler.
-        flat = np.lib.stride_tricks.as_strided(flat)
-    return flat
+
+class _Plain:
+    """A label map as a packed one of 8 bits."""
+
+    lead, depth, step = 0, 8, 1
+
+    def __init__(self, labels: Labels) -> None:
+        self.shape: tuple[int, ...] = labels.shape
+        self.stride = labels.shape[-1]
+        self.data = np.ascontiguousarray(labels, np.uint8).reshape(-1)
+
+
+def _aligned(data: Labels) -> Labels:
+    """The same bytes where the kernel can read eight at a time, and may not write."""
+    if data.__array_interface__["data"][0] % 8:
+        data = data.copy()
+    view = data.view()
+    # One kind of array means one version of the kernel.
+    view.setflags(write=False)
+    return view
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,8 +24,10 @@ from .errors import MaskError
 
 __all__ = [
     "DAVIS_PALETTE",
+    "PackedLabels",
     "PngHeader",
     "decode",
+    "decode_packed",
     "encode",
     "read",
     "read_header",
@@ -103,6 +105,37 @@ class PngHeader:
         """Bytes of one row, without the filter's byte."""
         bits = self.width * self.bit_depth * _CHANNELS[self.colour_type]
         return (bits + 7) // 8
+
+
+@dataclass(frozen=True, eq=False)
+class PackedLabels:
+    """A label map whose pixels still share bytes, as its file stores them.
+
+    Attributes:
+        data: Flat uint8: the rows one after another, of `stride` bytes each. In a byte
+            the left pixel has the highest bits.
+        shape: Height and width, in pixels.
+        stride: Bytes from a row to the next.
+        lead: Bytes before the pixels of each row, which are 0.
+        depth: Bits of a pixel: 1, 2, 4 or 8.
+        step: What the stored values have to be multiplied with.
+    """
+
+    data: NDArray[np.uint8]
+    shape: tuple[int, int]
+    stride: int
+    lead: int
+    depth: int
+    step: int = 1
+
+    def unpack(self) -> NDArray[np.uint8]:
+        """The label map: H×W uint8, a new array."""
+        height, width = self.shape
+        packed = self.data.reshape(height, self.stride)[:, self.lead :]
+        labels = _unpack(packed, self.depth, width)
+        if self.step > 1:
+            labels *= np.uint8(self.step)
+        return labels
 
 
 def encode(labels: NDArray[np.uint8]) -> bytes:
@@ -207,6 +240,11 @@ def decode(data: bytes, *, name: str = "mask") -> NDArray[np.uint8]:
         MaskError: It is not a PNG, damaged, truncated, or of another kind, such as
             RGB or 16 bits.
     """
+    return decode_packed(data, name=name).unpack()
+
+
+def decode_packed(data: bytes, *, name: str = "mask") -> PackedLabels:
+    """Read a palette or grey PNG without unpacking its pixels; see `decode`."""
     header = read_header(data, name=name)
     if header.colour_type not in (PALETTE, GREY) or header.bit_depth == 16:
         raise MaskError(
@@ -220,14 +258,21 @@ def decode(data: bytes, *, name: str = "mask") -> NDArray[np.uint8]:
             "reader opens so many"
         )
     compressed = b"".join(_image_data(data, name))
+    shape = header.height, header.width
     if header.interlaced:
-        return _decode_with_pillow(data, name)
-    raw = _inflate(compressed, (header.row_bytes + 1) * header.height, name)
-    rows = np.frombuffer(raw, np.uint8).reshape(header.height, header.row_bytes + 1)
-    labels = _unpack(_unfilter(rows, name), header.bit_depth, header.width)
-    if header.colour_type == GREY and header.bit_depth < 8:
-        labels *= np.uint8(255 // ((1 << header.bit_depth) - 1))
-    return labels
+        labels = _decode_with_pillow(data, name)
+        return PackedLabels(labels.reshape(-1), shape, header.width, lead=0, depth=8)
+    stride = header.row_bytes + 1
+    raw = np.frombuffer(_inflate(compressed, stride * header.height, name), np.uint8)
+    lead = 1  # The number of the row's filter.
+    rows = raw.reshape(header.height, stride)
+    if rows[:, 0].any():
+        raw, lead = _unfilter(rows, name).reshape(-1), 0
+        stride = header.row_bytes
+    step = 1
+    if header.colour_type == GREY:
+        step = 255 // ((1 << header.bit_depth) - 1)
+    return PackedLabels(raw, shape, stride, lead, header.bit_depth, step)
 
 
 def _image_data(data: bytes, name: str) -> Iterator[memoryview]:
@@ -291,8 +336,6 @@ def _unfilter(rows: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
         name: What to call the file in messages.
     """
     filters, packed = rows[:, 0], rows[:, 1:]
-    if not filters.any():
-        return packed
     if filters.max() > 4:
         raise MaskError(
             f"{name}: is damaged: row {int(np.argmax(filters > 4))} has the unknown "

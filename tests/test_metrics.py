@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from submit.metrics import (
     davis_score,
     object_score,
 )
+from submit.palette import decode_packed, encode
 
 Labels = NDArray[np.uint8]
 
@@ -251,6 +253,22 @@ def test_a_scorer_keeps_nothing_of_the_frames_before() -> None:
     fresh = FrameScorer(480, 854, objects=(1,)).score(*second)
     scorer.score(*first)
     assert scorer.score(*second).tolist() == fresh.tolist()
+
+
+@given(label_pairs(), st.sampled_from([1, 3, 12, 200]), st.booleans())
+def test_packed_masks_score_as_their_pixels_do(
+    maps: tuple[Labels, Labels], highest: int, grey: bool
+) -> None:
+    # The highest id decides how many bits of the file a pixel has.
+    ids = np.array([0, 1, max(highest // 2, 1), highest], np.uint8)
+    truth, prediction = (decode_packed(encode(ids[labels])) for labels in maps)
+    if grey and truth.depth < 8:
+        truth = replace(truth, step=255 // ((1 << truth.depth) - 1))
+    labels = truth.unpack(), prediction.unpack()
+    objects = sorted({1, highest, *np.unique(labels[0]).tolist()} - {0})
+    scorer = FrameScorer(*truth.shape, objects)
+    expected = scorer.score(*labels).tolist()
+    assert scorer.score_packed(truth, prediction).tolist() == expected
 
 
 def test_labels_may_be_views_or_read_only() -> None:

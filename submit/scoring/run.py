@@ -18,11 +18,11 @@ import numpy as np
 
 from .._heap import keep_freed_memory
 from ..archive import Masks
-from ..dataset import VOID, Split, SplitVideo
+from ..dataset import Split, SplitVideo
 from ..errors import MaskError, ScoringError
 from ..masks import Labels
 from ..metrics import FrameScorer, FrameScores
-from ..palette import decode, read_header
+from ..palette import PackedLabels, decode_packed, read_header
 from .plan import FATAL, Plan, plan_as_server, plan_davis, plan_split, require_truth
 from .results import DavisSplitScore, SplitScore, VideoFrames
 
@@ -134,11 +134,9 @@ def _score(
         scorer = FrameScorer(*work.size, work.video.objects, davis=davis)
         for index, frame in enumerate(work.frames, work.start):
             truth = _read_truth(work.video, frame, work.size)
-            if davis:
-                truth[truth == VOID] = 0
             name = f"{plan.prefix}{work.video.name}/{frame}.png"
             labels = _decode(masks.read_entry(name), name, work.size, lenient=as_server)
-            results[work.video.name][index] = scorer.score(truth, labels)
+            results[work.video.name][index] = scorer.score_packed(truth, labels)
         return time.thread_time() - began
 
     for work, spent in _in_threads(run, list(_pieces(split, plan)), workers):
@@ -203,7 +201,7 @@ def _mask_size(video: SplitVideo) -> tuple[int, int]:
     return header.height, header.width
 
 
-def _read_truth(video: SplitVideo, frame: str, size: tuple[int, int]) -> Labels:
+def _read_truth(video: SplitVideo, frame: str, size: tuple[int, int]) -> PackedLabels:
     """Read a mask of the split.
 
     Raises:
@@ -214,7 +212,7 @@ def _read_truth(video: SplitVideo, frame: str, size: tuple[int, int]) -> Labels:
         data = path.read_bytes()
     except OSError as error:
         raise MaskError(f"{path}: cannot be read ({error.strerror})") from error
-    labels = decode(data, name=str(path))
+    labels = decode_packed(data, name=str(path))
     if labels.shape != size:
         raise MaskError(
             f"{path}: expected {size[1]}×{size[0]} pixels as the split says, found "
@@ -223,7 +221,9 @@ def _read_truth(video: SplitVideo, frame: str, size: tuple[int, int]) -> Labels:
     return labels
 
 
-def _decode(data: bytes, name: str, size: tuple[int, int], *, lenient: bool) -> Labels:
+def _decode(
+    data: bytes, name: str, size: tuple[int, int], *, lenient: bool
+) -> PackedLabels:
     """Decode a predicted mask.
 
     Args:
@@ -237,7 +237,7 @@ def _decode(data: bytes, name: str, size: tuple[int, int], *, lenient: bool) -> 
         ScoringError: With `lenient`: the server would fail.
     """
     try:
-        labels = decode(data, name=name)
+        labels = decode_packed(data, name=name)
     except MaskError:
         if not lenient:
             raise
@@ -253,12 +253,12 @@ def _decode(data: bytes, name: str, size: tuple[int, int], *, lenient: bool) -> 
     try:
         # The server assigns the mask to its place in an array, which repeats a single
         # row or column.
-        return np.ascontiguousarray(np.broadcast_to(labels, size))
+        return _packed(np.broadcast_to(labels.unpack(), size))
     except ValueError as error:
         raise ScoringError(found) from error
 
 
-def _decode_as_server(data: bytes, name: str) -> Labels:
+def _decode_as_server(data: bytes, name: str) -> PackedLabels:
     """Decode anything that Pillow opens, as the official scorer does.
 
     Raises:
@@ -268,6 +268,13 @@ def _decode_as_server(data: bytes, name: str) -> Labels:
 
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return np.array(image.convert("P"), np.uint8)
+            return _packed(np.array(image.convert("P"), np.uint8))
     except Exception as error:  # Pillow raises nearly anything on damaged files.
         raise ScoringError(f"{name}: {error}; {FATAL}") from error
+
+
+def _packed(labels: Labels) -> PackedLabels:
+    """A label map in the form in which masks are scored."""
+    height, width = labels.shape
+    data = np.ascontiguousarray(labels).reshape(-1)
+    return PackedLabels(data, (height, width), stride=width, lead=0, depth=8)
