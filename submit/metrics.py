@@ -18,10 +18,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ._cached import load_cached
 
 __all__ = [
     "DavisScore",
@@ -216,7 +218,7 @@ class FrameScorer:
             raise ValueError(
                 f"objects must be different ids in 1…255, found {tuple(objects)}"
             )
-        self._kernel = score_frame
+        self._kernel: Any = score_frame
         self._shape = (height, width)
         self._slots = np.full(256, -1, np.int64)
         self._slots[list(objects)] = np.arange(len(objects))
@@ -250,7 +252,7 @@ class FrameScorer:
             )
         formats = [(each.stride, each.lead, each.depth) for each in maps]
         scores = np.empty((len(self._boxes), 4))
-        self._kernel(
+        arguments = (
             _aligned(truth.data),
             _aligned(prediction.data),
             np.array(formats, np.int64),
@@ -265,6 +267,9 @@ class FrameScorer:
             self._edges,
             scores,
         )
+        if not self._kernel.overloads:
+            load_cached(self._kernel, *arguments)
+        self._kernel(*arguments)
         return scores
 
     def _slots_of(self, packed: Packed) -> NDArray[np.int64]:
