@@ -69,12 +69,13 @@ def masks_path(runs: Path, source: str, split: Split | None = None) -> Path:
     Raises:
         RunError: There is neither such a file or folder nor such a run.
     """
-    from ..pipeline import exported_masks
     from ..runs import Run
 
     folder = run_path(runs, source)
     if Path(source).exists() and not Run.exists(Path(source)):
         return Path(source)
+    from ..pipeline import exported_masks
+
     run = Run.open(folder)
     try:
         return exported_masks(run)
