@@ -17,13 +17,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._heap import keep_freed_memory
-from ..archive import Masks
+from ..archive import FATAL, Masks
 from ..dataset import VOID, Split, SplitVideo
 from ..errors import MaskError, ScoringError
 from ..masks import Labels
 from ..metrics import FrameScorer, FrameScores
 from ..palette import decode, read_header
-from .plan import FATAL, Plan, plan_as_server, plan_davis, plan_split, require_truth
+from .plan import Plan, plan_as_server, plan_davis, plan_split, require_truth
 from .results import DavisSplitScore, SplitScore, VideoFrames
 
 __all__ = ["frames_to_score", "score_davis", "score_split"]
