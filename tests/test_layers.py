@@ -16,7 +16,7 @@ MODELS = ROOT / "models"
 #: from the rows above its own; only inside a subpackage may imports go sideways.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors"}),
-    frozenset({"_boundary", "_deflate", "_heap", "_pixels", "_resample", "files"}),
+    frozenset({"_boundary", "_deflate", "_machine", "_pixels", "_resample", "files"}),
     frozenset({"frames", "masks", "metrics", "palette"}),
     frozenset({"archive", "codabench", "dataset", "predictor", "runs"}),
     frozenset(

@@ -8,7 +8,6 @@ starts in no time. Results do not depend on their number.
 from __future__ import annotations
 
 import io
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._heap import keep_freed_memory
+from .._machine import cores, keep_freed_memory
 from ..archive import FATAL, Masks
 from ..dataset import VOID, Split, SplitVideo
 from ..errors import MaskError, ScoringError
@@ -163,7 +162,7 @@ def _in_threads(
 
     After a failure no further piece is begun.
     """
-    count = workers or _cores()
+    count = workers or cores()
     with ThreadPoolExecutor(max(1, min(count, len(pieces)))) as pool:
         futures = {pool.submit(run, piece): piece for piece in pieces}
         try:
@@ -171,13 +170,6 @@ def _in_threads(
                 yield futures[future], future.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _cores() -> int:
-    """Number of processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _pieces(split: Split, plan: Plan) -> Iterator[_Work]:
