@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["pack", "unfilter", "unpack"]
+__all__ = ["pack", "transitions", "unfilter", "unpack"]
 
 
 @njit(cache=True, nogil=True)
@@ -118,6 +118,46 @@ def unfilter(
                 corner = up
         above = row
     return result
+
+
+@njit(cache=True, nogil=True)
+def transitions(
+    before: NDArray[np.uint8], after: NDArray[np.uint8]
+) -> NDArray[np.int32]:
+    """Count which ids pixels have in one label map and in the next one.
+
+    Args:
+        before: H×W labels, contiguous.
+        after: H×W labels of the following frame, contiguous.
+
+    Returns:
+        256×256: how many pixels go from the row's id to the column's.
+    """
+    counts = np.zeros((256, 256), np.int32)
+    old, new = before.ravel(), after.ravel()
+    whole = len(old) // 8
+    # Eight pixels at once, wherever all have the same ids as the pixel before them.
+    old_words, new_words = (
+        old[: whole * 8].view(np.uint64),
+        new[: whole * 8].view(np.uint64),
+    )
+    ones = np.uint64(0x0101010101010101)
+    a, b, run = np.uint8(0), np.uint8(0), 0
+    a_word, b_word = np.uint64(0), np.uint64(0)
+    for i in range(whole):
+        if old_words[i] == a_word and new_words[i] == b_word:
+            run += 8
+            continue
+        counts[a, b] += run
+        run = 0
+        for x in range(8 * i, 8 * i + 8):
+            counts[old[x], new[x]] += 1
+        a, b = old[8 * i + 7], new[8 * i + 7]
+        a_word, b_word = ones * np.uint64(a), ones * np.uint64(b)
+    counts[a, b] += run
+    for x in range(whole * 8, len(old)):
+        counts[old[x], new[x]] += 1
+    return counts
 
 
 @njit(cache=True, nogil=True)

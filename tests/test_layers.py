@@ -21,7 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "_boundary",
             "_cached",
             "_deflate",
-            "_heap",
+            "_machine",
             "_pixels",
             "_resample",
             "files",

@@ -40,6 +40,7 @@ class Entry:
         is_link: Whether it is a symbolic link.
         encrypted: Whether a password is needed.
         method: The zip's number of the compression method; 0 is none, 8 deflate.
+        zip64: Whether a reader must know zip64.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Entry:
     is_link: bool = False
     encrypted: bool = False
     method: int = zipfile.ZIP_STORED
+    zip64: bool = False
 
 
 class Masks:
@@ -169,6 +171,7 @@ class MaskZip(Masks):
                 and stat.S_ISLNK(info.external_attr >> 16),
                 encrypted=bool(info.flag_bits & _ENCRYPTED),
                 method=info.compress_type,
+                zip64=info.extract_version >= zipfile.ZIP64_VERSION,
             )
             for info in self._index.infos
         )

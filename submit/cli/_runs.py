@@ -35,7 +35,8 @@ def run_path(runs: Path, name: str) -> Path:
 
 def local_executor(workers: int | None, *, device: str = "cpu") -> LocalExecutor:
     """Workers that need no model: as many as there are cores."""
-    from ..executors.local import LocalExecutor, cores
+    from .._machine import cores
+    from ..executors.local import LocalExecutor
 
     return LocalExecutor(workers=workers or cores(), devices=(device,))
 
@@ -49,7 +50,8 @@ def model_executor(
 
         needed = predictor.describe().cores
         return RayExecutor(workers=workers, device=device, cores=needed)
-    from ..executors.local import LocalExecutor, cores, gpus
+    from .._machine import cores
+    from ..executors.local import LocalExecutor, gpus
 
     devices = gpus() if device in ("auto", "cuda") else [device]
     if devices and devices[0].startswith("cuda"):

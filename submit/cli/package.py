@@ -9,7 +9,7 @@ import click
 
 from ..errors import ArchiveError
 from ._options import json_option, runs_dir_option, split_option, workers_option
-from ._output import emit, facts, format_bytes, format_count
+from ._output import emit, escape, facts, format_bytes, format_count, stack
 from ._progress import progress
 from ._runs import local_executor, masks_path, report, run_path
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     from ..checks import Report
 
-__all__ = ["check", "export", "pack", "report_view"]
+__all__ = ["check", "export", "pack"]
+
+#: Findings of one kind that are listed; --json has all.
+_SHOWN = 5
 
 
 @click.command()
@@ -153,9 +156,25 @@ def pack(
 @click.command()
 @click.argument("source", metavar="ZIP|DIR|RUN")
 @split_option
+@click.option(
+    "--sample",
+    type=click.Path(path_type=Path),
+    metavar="ZIP",
+    help="The organisers' sample submission, which is believed where it differs.",
+)
+@click.option("--team", is_flag=True, help="Demand a team.json, as test phases do.")
+@workers_option
 @runs_dir_option
 @json_option
-def check(source: str, split: Path, runs: Path, as_json: bool) -> None:
+def check(
+    source: str,
+    split: Path,
+    sample: Path | None,
+    team: bool,
+    workers: int | None,
+    runs: Path,
+    as_json: bool,
+) -> None:
     """Find what the server would reject, or silently punish.
 
     ZIP|DIR|RUN is looked at as it is. Everything that is wrong is listed at once, with
@@ -166,16 +185,59 @@ def check(source: str, split: Path, runs: Path, as_json: bool) -> None:
     Example:
       submit check both.zip --split MOSEv2/valid
     """
-    from ..checks import check_masks
+    from ..checks import check_masks, masks_to_check
     from ..dataset import read_split
 
     opened = read_split(split)
-    found = check_masks(masks_path(runs, source, opened), opened)
-    emit(report_view(found), found, as_json=as_json)
-    if found.exit_code:
-        click.get_current_context().exit(found.exit_code)
+    with progress("check", total=masks_to_check(opened), unit="masks") as bar:
+        found = check_masks(
+            masks_path(runs, source, opened),
+            opened,
+            sample=sample,
+            team=team,
+            workers=workers,
+            progress=bar.advance,
+        )
+    emit(_report_view(found), found, as_json=as_json)
+    click.get_current_context().exit(found.exit_code)
 
 
-def report_view(found: Report) -> RenderableType:
-    """Lay out the findings of a check."""
-    raise NotImplementedError
+def _report_view(found: Report) -> RenderableType:
+    """One block for each kind of finding, then the counts."""
+    from rich.text import Text
+
+    from ..checks import Severity
+
+    styles = {
+        Severity.FATAL: "bold red",
+        Severity.COSTLY: "bold yellow",
+        Severity.NOTE: "bold",
+    }
+    views: list[RenderableType] = []
+    for group in found.groups:
+        lines = Text()
+        lines.append(f"{group.severity.value} ", style=styles[group.severity])
+        lines.append(f"{group.code}, {format_count(group.count)}: ", style="bold")
+        lines.append(escape(group.consequence))
+        for finding in group.findings[:_SHOWN]:
+            lines.append(f"\n  {escape(finding.where)}: {escape(finding.what)}")
+        if len(group.findings) > _SHOWN:
+            lines.append(f"\n  … and {len(group.findings) - _SHOWN} more (--json)")
+        lines.append(f"\n  To do: {escape(group.fix)}")
+        views.append(lines)
+    counts = ", ".join(
+        f"{found.count(severity)} {severity.value}" for severity in Severity
+    )
+    views.append(
+        facts(
+            {
+                "checked": found.path,
+                "videos": f"{format_count(found.videos)} of "
+                f"{format_count(found.expected_videos)}",
+                "masks": found.frames,
+                "size": format_bytes(found.size),
+                "findings": counts if found.findings else "none",
+            }
+        )
+    )
+    return stack(*views)

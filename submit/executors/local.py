@@ -14,10 +14,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import cast
 
+from .._machine import cores
 from ..errors import PredictorError, SubmitError
 from .base import Event, Finished, Job, Progressed, Worker, do_job, longest_first
 
-__all__ = ["LocalExecutor", "cores", "gpus"]
+__all__ = ["LocalExecutor", "gpus"]
 
 #: Read by the numeric libraries when they are imported, so set before a worker starts.
 _THREAD_VARIABLES = (
@@ -26,13 +27,6 @@ _THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
-
-
-def cores() -> int:
-    """Number of processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def gpus() -> list[str]:

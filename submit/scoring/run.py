@@ -8,7 +8,6 @@ starts in no time. Results do not depend on their number.
 from __future__ import annotations
 
 import io
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -16,14 +15,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._heap import keep_freed_memory
-from ..archive import Masks
+from .._machine import cores, keep_freed_memory
+from ..archive import FATAL, Masks
 from ..dataset import Split, SplitVideo
 from ..errors import MaskError, ScoringError
 from ..masks import Labels
 from ..metrics import FrameScorer, FrameScores
 from ..palette import PackedLabels, decode_packed, read_header
-from .plan import FATAL, Plan, plan_as_server, plan_davis, plan_split, require_truth
+from .plan import Plan, plan_as_server, plan_davis, plan_split, require_truth
 from .results import DavisSplitScore, SplitScore, VideoFrames
 
 __all__ = ["frames_to_score", "score_davis", "score_split"]
@@ -161,7 +160,7 @@ def _in_threads(
 
     After a failure no further piece is begun.
     """
-    count = workers or _cores()
+    count = workers or cores()
     with ThreadPoolExecutor(max(1, min(count, len(pieces)))) as pool:
         futures = {pool.submit(run, piece): piece for piece in pieces}
         try:
@@ -169,13 +168,6 @@ def _in_threads(
                 yield futures[future], future.result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _cores() -> int:
-    """Number of processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _pieces(split: Split, plan: Plan) -> Iterator[_Work]:

@@ -1,11 +1,12 @@
-"""The C library's heap, whose habits cost whoever works on large arrays in turn."""
+"""The machine: its cores, and its heap, whose habits cost users of large arrays."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import os
 
-__all__ = ["keep_freed_memory"]
+__all__ = ["cores", "keep_freed_memory"]
 
 # Parameters of glibc's mallopt(3), from its malloc.h.
 _TRIM_THRESHOLD = -1
@@ -31,3 +32,10 @@ def keep_freed_memory() -> None:
         return
     mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK)
     mallopt(_TRIM_THRESHOLD, _KEPT)
+
+
+def cores() -> int:
+    """Number of processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
