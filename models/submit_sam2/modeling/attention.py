@@ -98,11 +98,11 @@ def _attend_rows(q: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) ->
     scores = q @ keys[0]
     shift = scores.amax(1, keepdim=True)
     scores = scores.sub_(shift).exp_()
-    total = scores.sum(1, keepdim=True, dtype=torch.float32)
+    total = scores.sum(1, keepdim=True).float()
     found = (scores @ values[0]).float()
     for k, v in zip(keys[1:], values[1:], strict=True):
-        scores = torch.addmm(shift, q, k, beta=-1).exp_()
-        total += scores.sum(1, keepdim=True, dtype=torch.float32)
+        scores = torch.mm(q, k).sub_(shift).exp_()
+        total += scores.sum(1, keepdim=True)
         found += scores @ v
     if not bool((total < _LARGEST).all()):
         scores = torch.cat([q @ k for k in keys], 1)
