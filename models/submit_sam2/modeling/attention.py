@@ -17,6 +17,8 @@ __all__ = ["Attention", "attend_blocks"]
 
 #: Queries and keys of one tile on the processor: its scores fit the second-level cache.
 _QUERIES, _KEYS = 512, 2048
+#: Sums of exponentials above it are not trusted: values times them might overflow.
+_LARGEST = 1e20
 
 
 class Attention(nn.Module):
@@ -91,18 +93,18 @@ def _attend_rows(q: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) ->
     """Attention of Q×C over tiles C×K and K×V, as one running sum."""
     q = q * (1 / math.sqrt(q.shape[1]))
     # Softmax does not change when a number is taken off a whole row. The largest
-    # score of the first tile serves all tiles: exact unless a later score is
-    # larger by 88, where exp overflows.
+    # score of the first tile serves all tiles, unless a later score is so much larger
+    # that its exponential leaves the range of float32.
     scores = q @ keys[0]
     shift = scores.amax(1, keepdim=True)
     scores = scores.sub_(shift).exp_()
-    total = scores.sum(1, keepdim=True, dtype=torch.float32)
+    total = scores.sum(1, keepdim=True).float()
     found = (scores @ values[0]).float()
     for k, v in zip(keys[1:], values[1:], strict=True):
-        scores = torch.addmm(shift, q, k, beta=-1).exp_()
-        total += scores.sum(1, keepdim=True, dtype=torch.float32)
+        scores = torch.mm(q, k).sub_(shift).exp_()
+        total += scores.sum(1, keepdim=True)
         found += scores @ v
-    if not torch.isfinite(total).all():
+    if not bool((total < _LARGEST).all()):
         scores = torch.cat([q @ k for k in keys], 1)
         return torch.softmax(scores, 1) @ torch.cat(list(values))
     return found / total

@@ -35,6 +35,7 @@ class Hiera(nn.Module):
         )
         self.blocks = nn.ModuleList()
         self._stage_ends = config.stage_ends
+        self._placed: dict[int, Tensor] = {}
         channels, heads, stage = config.channels, config.heads, 0
         for index in range(sum(config.blocks)):
             # The first block of a stage still has the window of the stage before:
@@ -59,10 +60,13 @@ class Hiera(nn.Module):
 
     def _positions(self, side: int) -> Tensor:
         """A coarse map stretched over the grid plus a fine one repeated: 1×s×s×C."""
-        stretched = F.interpolate(self.pos_embed, size=(side, side), mode="bicubic")
-        repeats = side // self.pos_embed_window.shape[-1]
-        repeated = self.pos_embed_window.tile(1, 1, repeats, repeats)
-        return (stretched + repeated).permute(0, 2, 3, 1)
+        if side not in self._placed:
+            stretched = F.interpolate(self.pos_embed, size=(side, side), mode="bicubic")
+            repeats = side // self.pos_embed_window.shape[-1]
+            repeated = self.pos_embed_window.tile(1, 1, repeats, repeats)
+            # The same for every frame of an input size.
+            self._placed = {side: (stretched + repeated).permute(0, 2, 3, 1)}
+        return self._placed[side]
 
 
 class PatchEmbed(nn.Module):
