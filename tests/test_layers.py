@@ -42,7 +42,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "scoring",
         }
     ),
-    frozenset({"pipeline", "report", "tuning"}),
+    frozenset({"pipeline", "repair", "report", "tuning"}),
     frozenset({"cli"}),
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -79,7 +80,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     )
 
 
-def saved(image: Image.Image, **options: object) -> bytes:
+def saved(image: Image.Image, **options: Any) -> bytes:
     stream = io.BytesIO()
     image.save(stream, "PNG", **options)
     return stream.getvalue()
@@ -126,6 +127,7 @@ def test_readers_see_the_ids_that_were_written(
     assert np.array_equal(decode(data), labels)
     # OpenCV, and libpng behind it, knows no palettes: it shows colours.
     colours = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert colours is not None
     assert np.array_equal(colours[..., ::-1], DAVIS_PALETTE[labels])
 
 

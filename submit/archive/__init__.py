@@ -1,6 +1,6 @@
 """Submissions as files: packing a zip, and reading a zip or a folder of masks alike."""
 
-from .packing import TEAM_FILE, Packed, pack
+from .packing import TEAM_FILE, Packed, pack, read_team, write_zip
 from .server import FATAL, FramePlan, ServerView, plan_frames, server_view
 from .source import Entry, MaskFolder, Masks, MaskZip, open_masks
 
@@ -17,5 +17,7 @@ __all__ = [
     "open_masks",
     "pack",
     "plan_frames",
+    "read_team",
     "server_view",
+    "write_zip",
 ]

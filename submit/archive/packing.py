@@ -7,7 +7,9 @@ import json
 import stat
 import struct
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +17,7 @@ from ..errors import ArchiveError
 from ..files import atomic_open
 from .source import Masks, open_masks
 
-__all__ = ["TEAM_FILE", "Packed", "pack"]
+__all__ = ["TEAM_FILE", "Packed", "pack", "read_team", "write_zip"]
 
 TEAM_FILE = "team.json"
 
@@ -61,24 +63,42 @@ def pack(
         with open_masks(source) as masks:
             return pack(masks, path, team=team)
     path = Path(path)
-    extra = None if team is None else _team_bytes(Path(team))
+    extra = None if team is None else read_team(team)
     videos = source.videos()
     if not videos:
         raise ArchiveError(
             f"{source.path}: holds no masks; expected folders of <frame>.png at its "
             "root (submit export makes them)"
         )
-    frames = 0
+    frames = sum(len(source.frames(video)) for video in videos)
+    files: Iterable[tuple[str, bytes]] = (
+        (f"{video}/{frame}.png", source.read(video, frame))
+        for video in videos
+        for frame in source.frames(video)
+    )
+    if extra is not None:
+        files = chain([(TEAM_FILE, extra)], files)
+    sha256, size = write_zip(path, files)
+    return Packed(path, sha256, size, len(videos), frames)
+
+
+def write_zip(path: Path, files: Iterable[tuple[str, bytes]]) -> tuple[str, int]:
+    """Write files into a zip, in this order; returns its SHA-256 and its size.
+
+    Args:
+        path: The zip; it appears, or replaces an older one, when it is complete.
+        files: Name and content of each file.
+
+    Raises:
+        ArchiveError: A name cannot be written into a zip.
+        StorageError: The zip cannot be written.
+    """
     with atomic_open(path) as stream:
         writer = _ZipWriter(stream)
-        if extra is not None:
-            writer.add(TEAM_FILE, extra)
-        for video in videos:
-            for frame in source.frames(video):
-                writer.add(f"{video}/{frame}.png", source.read(video, frame))
-                frames += 1
+        for name, data in files:
+            writer.add(name, data)
         writer.finish()
-    return Packed(path, writer.sha256, writer.size, len(videos), frames)
+    return writer.sha256, writer.size
 
 
 class _ZipWriter:
@@ -193,7 +213,13 @@ class _ZipWriter:
         self.size += len(data)
 
 
-def _team_bytes(path: Path) -> bytes:
+def read_team(path: Path | str) -> bytes:
+    """Read a team file.
+
+    Raises:
+        ArchiveError: It cannot be read, or is not a JSON object.
+    """
+    path = Path(path)
     try:
         data = path.read_bytes()
         if not isinstance(json.loads(data), dict):

@@ -1,6 +1,6 @@
 """The precheck: everything that the server would reject, or silently punish."""
 
-from .check import check_masks, masks_to_check
+from .check import check_masks, expected_frames, masks_to_check
 from .report import Finding, Group, Report
 from .rules import RULES, Rule, Severity
 
@@ -12,5 +12,6 @@ __all__ = [
     "Rule",
     "Severity",
     "check_masks",
+    "expected_frames",
     "masks_to_check",
 ]

@@ -13,7 +13,7 @@ from .layout import Found, check_layout, listed
 from .pixels import VideoCheck, check_video
 from .report import Finding, Report
 
-__all__ = ["check_masks", "masks_to_check"]
+__all__ = ["check_masks", "expected_frames", "masks_to_check"]
 
 
 def check_masks(

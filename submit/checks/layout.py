@@ -98,17 +98,21 @@ def _check_zip(
     entries: Sequence[Entry], expected: Mapping[str, Sequence[str]]
 ) -> Iterator[Finding]:
     """Find what only a zip can have."""
-    yield from _about("encrypted", (e.name for e in entries if e.encrypted))
+    yield from _about(
+        "encrypted", (e.name for e in entries if e.encrypted), "is encrypted"
+    )
     methods = {e.name: e.method for e in entries if not e.encrypted}
     strange = [name for name in methods if methods[name] not in _KNOWN_METHODS]
-    yield from _about("compression", strange)
+    yield from _about("compression", strange, "is packed in a strange way")
     known = [name for name in methods if methods[name] in _KNOWN_METHODS]
     rare = [name for name in known if methods[name] not in _COMMON_METHODS]
-    yield from _about("rare-compression", rare)
-    yield from _about("link", (e.name for e in entries if e.is_link))
+    yield from _about("rare-compression", rare, "is packed in a rare way")
+    yield from _about(
+        "link", (e.name for e in entries if e.is_link), "is a symbolic link"
+    )
     needed = sum(map(len, expected.values())) >= 0xFFFF
     if not needed:
-        yield from _about("zip64", (e.name for e in entries if e.zip64))
+        yield from _about("zip64", (e.name for e in entries if e.zip64), "needs zip64")
         if len(entries) >= 0xFFFF:
             yield Finding.of("zip64", "", f"it has {len(entries)} entries")
 
@@ -124,14 +128,30 @@ def _check_budget(masks: Masks, size: int) -> Iterator[Finding]:
 def _check_names(entries: Sequence[Entry]) -> Iterator[Finding]:
     """Find paths that lead elsewhere, and names that mean the same file."""
     names = [entry.name for entry in entries]
-    yield from _about("unsafe-path", (name for name in names if _is_unsafe(name)))
-    yield from _about("backslash", (name for name in names if "\\" in name))
+    yield from _about(
+        "unsafe-path",
+        (name for name in names if _is_unsafe(name)),
+        "leads out of the folder",
+    )
+    yield from _about(
+        "backslash",
+        (name for name in names if "\\" in name),
+        "has a backslash in its name",
+    )
     counts = Counter(names)
-    yield from _about("duplicate", (name for name in counts if counts[name] > 1))
+    yield from _about(
+        "duplicate",
+        (name for name in counts if counts[name] > 1),
+        "is there more than once",
+    )
     spelled: dict[str, list[str]] = {}
     for name in counts:
         spelled.setdefault(name.lower(), []).append(name)
-    yield from _about("case", (", ".join(n) for n in spelled.values() if len(n) > 1))
+    yield from _about(
+        "case",
+        (", ".join(n) for n in spelled.values() if len(n) > 1),
+        "differ only in small and large letters",
+    )
 
 
 def _is_unsafe(name: str) -> bool:
@@ -205,7 +225,9 @@ def _check_junk(entries: Sequence[Entry], prefix: str) -> Iterator[Finding]:
     """Find what the server ignores, and what Codabench does not."""
     files = [entry.name for entry in entries if not entry.is_folder]
     roots = [name for name in files if "/" not in name]
-    yield from _about("metadata", (name for name in roots if name in _METADATA))
+    yield from _about(
+        "metadata", (name for name in roots if name in _METADATA), "is at the root"
+    )
     macos = [e.name for e in entries if e.name.split("/")[0] == _MACOS]
     if macos:
         yield Finding.of("junk", f"{_MACOS}/", "was put in by macOS", count=len(macos))
@@ -270,7 +292,7 @@ def _check_video(
     findings: list[Finding] = []
     images = [other for other in folder.others if _IMAGE.search(other)]
     if images and len(found.names) < len(frames):
-        findings += _about("wrong-suffix", images)
+        findings += _about("wrong-suffix", images, "does not end in .png")
     else:
         findings += _about("surplus", folder.others, "is no mask of a frame")
     if not folder.masks:
@@ -280,7 +302,9 @@ def _check_video(
     misnamed = [stem for stem in folder.masks if not _is_number(stem.split(".")[0])]
     missing = [frame for frame in frames if frame not in folder.masks]
     surplus = [s for s in folder.masks if s not in known and s not in misnamed]
-    findings += _about("misnamed", (folder.masks[stem] for stem in misnamed))
+    findings += _about(
+        "misnamed", (folder.masks[stem] for stem in misnamed), "is no number"
+    )
     if missing:
         what = f"lacks {len(missing)} of {len(frames)} masks: {listed(missing, '.png')}"
         if surplus:
@@ -290,7 +314,11 @@ def _check_video(
         what = f"has more masks than frames: {listed(surplus, '.png')}"
         findings.append(_about_missing(where, what, plan.problem, plan.fatal, surplus))
     elif surplus:
-        findings += _about("surplus", (folder.masks[stem] for stem in surplus))
+        findings += _about(
+            "surplus",
+            (folder.masks[stem] for stem in surplus),
+            "is no frame of the video",
+        )
     return found, findings
 
 
@@ -342,17 +370,14 @@ def _check_absent(
             yield Finding.of("unknown-video", f"{prefix}{name}/", what)
 
 
-def _about(code: str, names: Iterable[str], what: str = "") -> list[Finding]:
+def _about(code: str, names: Iterable[str], what: str) -> list[Finding]:
     """One finding about all of these files; none where there are none."""
     names = list(names)
     if not names:
         return []
-    text = what or "is concerned"
     if len(names) > 1:
-        text = f"and {len(names) - 1} more"
-        if what:
-            text += f"; each {what}"
-    return [Finding.of(code, names[0], text, count=len(names))]
+        what += f" (and {len(names) - 1} more)"
+    return [Finding.of(code, names[0], what, count=len(names))]
 
 
 def _is_number(text: str) -> bool:

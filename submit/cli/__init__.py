@@ -63,6 +63,9 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "check": Entry(
             "package:check", "Find what the server would reject, or silently punish"
         ),
+        "repair": Entry(
+            "repair:repair", "Mend a submission where that needs no guesses"
+        ),
     },
     "Score": {
         "score": Entry(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ..checks import Report
 
-__all__ = ["check", "export", "pack"]
+__all__ = ["check", "export", "pack", "report_view"]
 
 #: Findings of one kind that are listed; --json has all.
 _SHOWN = 5
@@ -198,11 +198,11 @@ def check(
             workers=workers,
             progress=bar.advance,
         )
-    emit(_report_view(found), found, as_json=as_json)
+    emit(report_view(found), found, as_json=as_json)
     click.get_current_context().exit(found.exit_code)
 
 
-def _report_view(found: Report) -> RenderableType:
+def report_view(found: Report) -> RenderableType:
     """One block for each kind of finding, then the counts."""
     from rich.text import Text
 

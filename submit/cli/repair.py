@@ -1,0 +1,121 @@
+"""`submit repair`: mends a submission, and checks what came out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ._options import json_option, split_option, workers_option
+from ._output import Cell, emit, facts, format_bytes, number, stack, table
+from ._progress import progress
+from .package import report_view
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ..repair import Repaired
+
+__all__ = ["repair"]
+
+
+@click.command()
+@click.argument("source", metavar="ZIP|DIR")
+@split_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    metavar="FILE.zip",
+    help="The zip to write.",
+)
+@click.option(
+    "--sample",
+    type=click.Path(path_type=Path),
+    metavar="ZIP",
+    help="The organisers' sample submission, which is believed where it differs.",
+)
+@click.option(
+    "--team",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A team.json to put at the root; one that is there is kept without it.",
+)
+@click.option(
+    "--fill-missing",
+    is_flag=True,
+    help="Put empty masks where masks are missing, also for whole videos.",
+)
+@workers_option
+@json_option
+def repair(
+    source: str,
+    split: Path,
+    output: Path,
+    sample: Path | None,
+    team: Path | None,
+    fill_missing: bool,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Mend a submission where that needs no guesses.
+
+    ZIP|DIR is never written to. Videos move to the root, junk is left out, names become
+    those of the frames, colours and grey values become ids where there is one way only,
+    and the first masks become the annotations. The new zip is then checked; the exit
+    status is that of `submit check`.
+
+    \b
+    Example:
+      submit repair broken.zip --split MOSEv2/valid -o mended.zip
+    """
+    from .. import repair as mending
+    from ..checks import check_masks, masks_to_check
+    from ..dataset import read_split
+
+    opened = read_split(split)
+    done = mending.repair(
+        Path(source),
+        output,
+        opened,
+        sample=sample,
+        team=team,
+        fill_missing=fill_missing,
+        workers=workers,
+    )
+    with progress("check", total=masks_to_check(opened), unit="masks") as bar:
+        found = check_masks(
+            output,
+            opened,
+            sample=sample,
+            team=team is not None,
+            workers=workers,
+            progress=bar.advance,
+        )
+    emit(
+        stack(_repair_view(done), report_view(found)),
+        {"repaired": done, "check": found},
+        as_json=as_json,
+    )
+    click.get_current_context().exit(found.exit_code)
+
+
+def _repair_view(done: Repaired) -> RenderableType:
+    """Lay out what a repair has done."""
+    rows: list[list[Cell]] = [
+        [mend.what, mend.count, mend.where] for mend in done.mends
+    ]
+    if not rows:
+        rows = [["nothing had to be mended", 0, ""]]
+    return stack(
+        table(["mended", number("files"), "such as"], rows),
+        facts(
+            {
+                "zip": str(done.packed.path),
+                "size": format_bytes(done.packed.size),
+                "SHA-256": done.packed.sha256,
+            }
+        ),
+    )

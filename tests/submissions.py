@@ -1,0 +1,100 @@
+"""A small split and a submission that fits it, for tests that break it."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from submit.palette import DAVIS_PALETTE, write
+
+Labels = NDArray[np.uint8]
+
+FRAMES, SIZE = 6, (24, 32)
+#: Objects of each video.
+VIDEOS = {"aaaaaaaa": (1, 2), "bbbbbbbb": (1,), "cccccccc": (1, 2, 3)}
+
+
+def labels_of(video: str, frame: int) -> Labels:
+    """Squares that move to the right, one below the other."""
+    labels = np.zeros(SIZE, np.uint8)
+    for key in VIDEOS[video]:
+        labels[8 * key - 7 : 8 * key - 1, 2 + 2 * frame : 12 + 2 * frame] = key
+    return labels
+
+
+def write_split(root: Path) -> Path:
+    """A split with images, the first mask of each video, and a meta file."""
+    meta = {}
+    for video, objects in VIDEOS.items():
+        images, masks = root / "JPEGImages" / video, root / "Annotations" / video
+        images.mkdir(parents=True)
+        masks.mkdir(parents=True)
+        for frame in range(FRAMES):
+            Image.new("RGB", SIZE[::-1]).save(images / f"{frame:05}.jpg")
+        write(masks / "00000.png", labels_of(video, 0))
+        meta[video] = {
+            "length": FRAMES,
+            "height": SIZE[0],
+            "width": SIZE[1],
+            "objects": list(objects),
+        }
+    (root / "meta.json").write_text(json.dumps({"videos": meta}))
+    return root
+
+
+def write_masks(root: Path) -> Path:
+    """A folder of masks in which nothing is wrong."""
+    for video in VIDEOS:
+        (root / video).mkdir(parents=True)
+        for frame in range(FRAMES):
+            write(root / video / f"{frame:05}.png", labels_of(video, frame))
+    return root
+
+
+def zip_up(folder: Path, path: Path, *, method: int = zipfile.ZIP_DEFLATED) -> Path:
+    """A zip of everything in a folder, junk and empty folders too."""
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for child in sorted(folder.rglob("*")):
+            archive.write(child, str(child.relative_to(folder)))
+    return path
+
+
+def saved(image: Image.Image, **options: Any) -> bytes:
+    """A PNG as Pillow writes it."""
+    stream = io.BytesIO()
+    image.save(stream, "PNG", **options)
+    return stream.getvalue()
+
+
+def colours(labels: Labels) -> bytes:
+    """The mask that viewers show: its palette's colours."""
+    return saved(Image.fromarray(DAVIS_PALETTE[labels]))
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """A chunk of a PNG."""
+    checksum = zlib.crc32(kind + data)
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", checksum)
+
+
+def grey_of_four_bits(labels: Labels) -> bytes:
+    """A grey PNG whose values are ids, two to a byte."""
+    height, width = labels.shape
+    packed = labels[:, 0::2] << 4 | labels[:, 1::2]
+    raw = b"".join(b"\0" + row.tobytes() for row in packed)
+    header = struct.pack(">IIBBBBB", width, height, 4, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(raw))
+        + chunk(b"IEND", b"")
+    )
