@@ -272,6 +272,11 @@ class FrameScorer:
         self._kernel(*arguments)
         return scores
 
+    def areas(self, labels: Packed) -> NDArray[np.int64]:
+        """Count the pixels of each object in one label map."""
+        self.score_packed(labels, labels)
+        return self._boxes[:, 0, 0].copy()
+
     def _slots_of(self, packed: Packed) -> NDArray[np.int64]:
         """The object's index for each stored value of a map."""
         if packed.step == 1:
