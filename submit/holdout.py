@@ -170,9 +170,8 @@ def read_list(path: Path) -> tuple[str, ...]:
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise SplitError(f"{path}: cannot be read as a list of videos ({error})") from (
-            error
-        )
+        reason = f"{path}: cannot be read as a list of videos ({error})"
+        raise SplitError(reason) from error
     names = [line.strip() for line in lines if not line.lstrip().startswith("#")]
     found = tuple(dict.fromkeys(name for name in names if name))
     if not found:
