@@ -7,10 +7,9 @@ classic one is that of DAVIS 2017
 (https://github.com/davisvideochallenge/davis2017-evaluation/tree/ac7c43f).
 
     scorer = FrameScorer(480, 854, objects=(1, 2))
-    for truth, prediction in pairs:
-        rows.append(scorer.score(truth, prediction))
-    frames = FrameScores.stack(rows)
-    frames.of(0).summary()
+    rows = [scorer.score(truth, prediction) for truth, prediction in pairs]
+    frames = FrameScores.from_rows(np.stack(rows))
+    first = object_score(frames.of(0))
 """
 
 from __future__ import annotations
@@ -272,6 +271,11 @@ class FrameScorer:
         self._kernel(*arguments)
         return scores
 
+    def areas(self, labels: Packed) -> NDArray[np.int64]:
+        """Count the pixels of each object in one label map."""
+        self.score_packed(labels, labels)
+        return self._boxes[:, 0, 0].copy()
+
     def _slots_of(self, packed: Packed) -> NDArray[np.int64]:
         """The object's index for each stored value of a map."""
         if packed.step == 1:
@@ -375,12 +379,12 @@ def object_score(frames: FrameScores) -> ObjectScore:
             None at all (a video of two frames) scores zero, officially.
     """
     if not len(frames.j):
-        return ObjectScore(0, 0, 0)
+        return ObjectScore(0.0, 0.0, 0.0)
     gone, back = _clips(frames.empty)
     return ObjectScore(
-        j=frames.j.mean(),
-        f_dot=frames.f_dot.mean(),
-        f=frames.f.mean(),
+        j=float(frames.j.mean()),
+        f_dot=float(frames.f_dot.mean()),
+        f=float(frames.f.mean()),
         disappear_j=_mean_of_clips(frames.j, gone),
         disappear_f_dot=_mean_of_clips(frames.f_dot, gone),
         reappear_j=_mean_of_clips(frames.j, back),
@@ -410,7 +414,7 @@ def _clips(empty: NDArray[np.bool_]) -> tuple[list[slice], list[slice]]:
 def _mean_of_clips(values: Floats, clips: Iterable[slice]) -> float | None:
     """Mean over clips of the mean in the clip."""
     means = [values[clip].mean() for clip in clips]
-    return np.mean(means) if means else None
+    return float(np.mean(means)) if means else None
 
 
 def davis_score(frames: FrameScores) -> DavisScore:
@@ -429,4 +433,8 @@ def _statistics(values: Floats) -> tuple[float, float, float]:
     ids = (np.round(np.linspace(1, len(values), 5) + 1e-10) - 1).astype(int)
     first = values[ids[0] : ids[1] + 1]
     last = values[ids[3] : ids[4] + 1]
-    return values.mean(), (values > 0.5).mean(), first.mean() - last.mean()
+    return (
+        float(values.mean()),
+        float((values > 0.5).mean()),
+        float(first.mean() - last.mean()),
+    )

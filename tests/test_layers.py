@@ -37,12 +37,13 @@ LAYERS: tuple[frozenset[str], ...] = (
             "ensemble",
             "executors",
             "export",
+            "holdout",
             "postprocess",
             "sample",
             "scoring",
         }
     ),
-    frozenset({"pipeline", "repair", "report", "tuning"}),
+    frozenset({"compare", "pipeline", "repair", "report", "tuning"}),
     frozenset({"cli"}),
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}

@@ -449,6 +449,15 @@ def test_truth_that_lacks_frames_of_the_images_is_refused(
         score(read_split(split.root), masks)
 
 
+def test_truth_without_objects_is_refused(split: Split, masks: Path) -> None:
+    (split.root / "meta.json").unlink()
+    for name, video in split.videos.items():
+        height, width, _ = VIDEOS[name]
+        write(video.masks["00000"], np.zeros((height, width), np.uint8))
+    with pytest.raises(ScoringError, match="there is nothing to score"):
+        score(read_split(split.root), masks)
+
+
 def test_truth_of_another_size_than_the_meta_file_says_is_refused(
     split: Split, masks: Path
 ) -> None:
@@ -582,4 +591,5 @@ def test_the_davis_protocol_needs_every_mask(split: Split, masks: Path) -> None:
         "them all",
         "owl: 5 of 7 masks are missing, such as 00001.png; the DAVIS protocol needs "
         "them all",
+        "two: has 2 frames, too few for DAVIS",
     ]

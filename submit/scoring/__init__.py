@@ -11,6 +11,7 @@ from .results import (
 )
 from .run import frames_to_score, score_davis, score_split
 from .texts import (
+    OFFICIAL_NAMES,
     frames_csv,
     metrics_json,
     objects_csv,
@@ -21,6 +22,7 @@ from .texts import (
 )
 
 __all__ = [
+    "OFFICIAL_NAMES",
     "DavisSplitScore",
     "DavisTotals",
     "DavisVideoScore",

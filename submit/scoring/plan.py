@@ -60,15 +60,19 @@ def require_truth(split: Split) -> None:
         for video in videos
         if any(frame not in video.masks for frame in video.frames)
     ]
-    if not lacking:
-        return
-    video = lacking[0]
-    missing = [frame for frame in video.frames if frame not in video.masks]
-    raise ScoringError(
-        f"{split.root}: {len(lacking)} of {len(split.videos)} videos lack ground "
-        f"truth, such as {video.name} in {len(missing)} of {video.length} frames "
-        f"({missing[0]}.png); scoring needs a mask for every frame"
-    )
+    if lacking:
+        video = lacking[0]
+        missing = [frame for frame in video.frames if frame not in video.masks]
+        raise ScoringError(
+            f"{split.root}: {len(lacking)} of {len(split.videos)} videos lack ground "
+            f"truth, such as {video.name} in {len(missing)} of {video.length} frames "
+            f"({missing[0]}.png); scoring needs a mask for every frame"
+        )
+    if not any(video.objects for video in videos):
+        raise ScoringError(
+            f"{split.root}: no video has an object in its first mask or in the meta "
+            "file, so there is nothing to score"
+        )
 
 
 def plan_split(split: Split, masks: Masks) -> Plan:
@@ -158,6 +162,8 @@ def plan_davis(split: Split, masks: Masks) -> Plan:
     lines = []
     for name, video in split.videos.items():
         frames[name] = video.frames[1:-1]
+        if not frames[name]:
+            lines.append(f"{name}: has {video.length} frames, too few for DAVIS")
         found = set(masks.frames(name)) if name in there else set()
         if missing := [frame for frame in frames[name] if frame not in found]:
             lines.append(

@@ -13,9 +13,10 @@ import numpy as np
 
 from ..files import write_bytes
 from ..metrics import ObjectScore
-from .results import DavisSplitScore, SplitScore, VideoScore
+from .results import DavisSplitScore, SplitScore, Totals, VideoScore
 
 __all__ = [
+    "OFFICIAL_NAMES",
     "frames_csv",
     "metrics_json",
     "objects_csv",
@@ -112,7 +113,7 @@ def scores_json(score: SplitScore | DavisSplitScore) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-_FIELDS = ("jf_dot", "j", "f_dot", "disappear", "reappear", "f", "jf")
+_FIELDS = tuple(field.name for field in dataclasses.fields(Totals))
 
 
 def objects_csv(score: SplitScore) -> str:
