@@ -243,26 +243,26 @@ RULES: dict[str, Rule] = {
     "never-predicted": Rule(
         _NOTE,
         "The object scores only in the frames in which it is really gone.",
-        "look at the video: submit report",
+        "look at the video",
     ),
     "lost": Rule(
         _NOTE,
         "If the object comes back, all frames after that score 0.",
-        "look at the video: submit report",
+        "look at the video",
     ),
     "jump": Rule(
         _NOTE,
         "The mask probably slipped to something else, or leaked.",
-        "look at the video: submit report",
+        "look at the video",
     ),
     "swap": Rule(
         _NOTE,
         "The objects probably were mistaken for each other.",
-        "look at the video: submit report",
+        "look at the video",
     ),
     "frozen": Rule(
         _NOTE,
         "Nothing was tracked; the first mask was repeated.",
-        "look at the video: submit report",
+        "look at the video",
     ),
 }

@@ -42,6 +42,10 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "videos": Entry(
             "data:videos", "List the videos of a split, and what is wrong with them"
         ),
+        "holdout": Entry(
+            "holdout:holdout",
+            "Choose videos of the train set as a local split with ground truth",
+        ),
     },
     "Predict": {
         "predict": Entry("predict:predict", "Run a model over a split"),
@@ -71,6 +75,10 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "score": Entry(
             "score:score",
             "Score masks against ground truth, exactly as the server does",
+        ),
+        "compare": Entry(
+            "compare:compare",
+            "Tell whether an entry is better than another, or had the luckier videos",
         ),
     },
     "The whole chain": {

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ..scoring import DavisSplitScore, SplitScore
 
-__all__ = ["score", "score_cells", "score_columns"]
+__all__ = ["DAVIS", "MOSEV2", "score", "score_cells", "score_columns"]
 
 #: The seven official numbers in their official order, and where results keep them.
 MOSEV2 = {

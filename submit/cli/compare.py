@@ -1,0 +1,135 @@
+"""`submit compare`: which entry is better, and how surely."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ._options import json_option, runs_dir_option, split_option, workers_option
+from ._output import Cell, emit, format_score, number, stack, table
+from ._progress import progress
+from ._runs import masks_path
+from .score import MOSEV2
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ..compare import Comparison
+    from ..scoring import SplitScore
+
+__all__ = ["compare"]
+
+#: Videos that are listed of each comparison; --json has all.
+_SHOWN = 8
+
+
+@click.command()
+@click.argument("baseline", metavar="A")
+@click.argument("others", metavar="B...", nargs=-1, required=True)
+@split_option
+@click.option(
+    "--resamples",
+    type=click.IntRange(min=100),
+    default=10_000,
+    metavar="N",
+    help="How many times to draw the videos anew.",
+)
+@workers_option
+@runs_dir_option
+@json_option
+def compare(
+    baseline: str,
+    others: tuple[str, ...],
+    split: Path,
+    resamples: int,
+    workers: int | None,
+    runs: Path,
+    as_json: bool,
+) -> None:
+    """Tell whether an entry is better than another, or had the luckier videos.
+
+    A is compared with each B... in turn: runs, folders, zips, or the server's
+    metrics.json of earlier entries. Differences are taken object by object; intervals
+    come from a bootstrap over videos, at 95 %.
+
+    \b
+    Example:
+      submit compare plain both --split work/sample
+    """
+    from ..compare import compare_entries, entry_of, read_metrics
+
+    entries = [
+        read_metrics(Path(source))
+        if source.endswith(".json")
+        else entry_of(source, _score(source, split, runs, workers))
+        for source in (baseline, *others)
+    ]
+    found = [
+        compare_entries(entries[0], other, resamples=resamples) for other in entries[1:]
+    ]
+    emit(stack(*(_view(one) for one in found)), found, as_json=as_json)
+
+
+def _score(source: str, split: Path, runs: Path, workers: int | None) -> SplitScore:
+    from ..archive import open_masks
+    from ..dataset import read_split
+    from ..scoring import frames_to_score, score_split
+
+    opened = read_split(split)
+    with (
+        open_masks(masks_path(runs, source)) as masks,
+        progress(f"score {source}", total=frames_to_score(opened)) as bar,
+    ):
+        return score_split(opened, masks, workers=workers, report=bar.advance)
+
+
+def _view(found: Comparison) -> RenderableType:
+    """The measures, then the videos that decide."""
+    rows: list[list[Cell]] = []
+    for name, attribute in MOSEV2.items():
+        one = found.measures[attribute]
+        rows.append(
+            [
+                name,
+                format_score(one.baseline),
+                format_score(one.other),
+                _signed(one.difference),
+                f"{_signed(one.low)} … {_signed(one.high)}",
+                "yes" if one.is_clear else "no",
+                f"{one.wins} / {one.losses} / {one.ties}",
+            ]
+        )
+    measures = table(
+        [
+            "measure",
+            number(found.baseline),
+            number(found.other),
+            number("difference"),
+            number("95 % interval"),
+            "clear",
+            number("better / worse / equal"),
+        ],
+        rows,
+    )
+    videos = table(
+        ["video", number("objects"), number("J&Ḟ"), number("of the whole"), "decides"],
+        [
+            [
+                video.video,
+                video.objects,
+                _signed(video.difference),
+                _signed(video.share),
+                "yes" if video.video in found.deciding else "",
+            ]
+            for video in found.videos[:_SHOWN]
+        ],
+    )
+    return stack(measures, videos)
+
+
+def _signed(value: float | None) -> str:
+    """A difference of scores, with its sign."""
+    text = format_score(value)
+    return f"+{text}" if value is not None and value > 0 else text
