@@ -30,14 +30,11 @@ from PIL import Image
 
 from submit.predictor import Video
 from submit_sam2 import Sam2Options, Sam2Predictor
+from submit_sam2.build import random_weights
 from submit_sam2.config import MODELS
-from submit_sam2.model import Sam2Network
 
 #: The last bias of the head that scores an object's presence.
 SCORE_BIAS = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
-#: The last bias of the head that predicts the masks' IoU.
-IOU_BIAS = "sam_mask_decoder.iou_prediction_head.layers.2.bias"
-
 OFFICIAL_CONFIG = {
     f"{version}_hiera_{size}": f"configs/{version}/{version}_hiera_{short}.yaml"
     for version in ("sam2", "sam2.1")
@@ -54,27 +51,6 @@ FORK_CONFIG = {
     f"sam2.1_hiera_{size}": f"configs/sam2.1/sam2.1_hiera_{short}_rcms_mqf_mss_lvt.yaml"
     for size, short in (("base_plus", "b+"), ("large", "l"))
 }
-
-
-def random_state(name: str, seed: int) -> dict[str, torch.Tensor]:
-    """Draw weights for a network so that each of them matters."""
-    random = torch.Generator().manual_seed(seed)
-    state = {}
-    with torch.device("meta"):
-        shapes = Sam2Network(MODELS[name]).state_dict()
-    for key, tensor in shapes.items():
-        noise = torch.randn(tensor.shape, generator=random)
-        if key.endswith("gaussian_matrix"):
-            state[key] = noise
-        elif "norm" in key and key.endswith("weight"):
-            state[key] = 1 + 0.1 * noise
-        elif key.endswith("weight") and tensor.ndim > 1 and "embed" not in key:
-            state[key] = noise / tensor[0].numel() ** 0.5
-        else:
-            state[key] = 0.1 * noise
-    # Plausible masks, so that the choice of good frames has something to choose.
-    state[IOU_BIAS] = state[IOU_BIAS] + 2
-    return state
 
 
 @dataclass(frozen=True)
@@ -253,7 +229,7 @@ def main() -> int:
         checkpoint, state = args.checkpoint, None
         if checkpoint is None:
             checkpoint = Path(folder) / "random.pt"
-            state = random_state(args.model, args.seed)
+            state = random_weights(MODELS[args.model], seed=args.seed)
             torch.save({"model": state}, checkpoint)
         options = Sam2Options(
             model=args.model,

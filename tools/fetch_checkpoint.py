@@ -2,6 +2,8 @@
 
     python tools/fetch_checkpoint.py sam2.1_hiera_large
 
+With `--random` the file is made of random weights instead, to try what needs one.
+
 The SHA-256 of the SAM 2.1 files is that of Meta's own copies on Hugging Face
 (facebook/sam2.1-hiera-*). For the older SAM 2.0 files none is published; they must load
 into the network they are named after.
@@ -17,9 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
+import torch
 
 from submit.errors import PredictorError, SubmitError
-from submit_sam2.build import read_state, recognise
+from submit_sam2.build import random_weights, read_state, recognise
+from submit_sam2.config import MODELS
 
 _CHUNK = 1 << 20
 
@@ -137,9 +141,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("name", choices=CHECKPOINTS)
     parser.add_argument("--folder", type=Path, default=Path("checkpoints"))
+    parser.add_argument("--random", action="store_true", help="make one, fetch none")
     args = parser.parse_args()
     try:
-        print(fetch(args.name, args.folder))
+        if args.random:
+            path = args.folder / f"{args.name}.random.pt"
+            args.folder.mkdir(parents=True, exist_ok=True)
+            torch.save({"model": random_weights(MODELS[args.name])}, path)
+            print(path)
+        else:
+            print(fetch(args.name, args.folder))
     except SubmitError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1

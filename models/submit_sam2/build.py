@@ -18,7 +18,14 @@ from submit.errors import PredictorError
 from .config import MODELS, Sam2Config
 from .model import Sam2Network
 
-__all__ = ["build_network", "load_network", "read_state", "recognise", "sha256"]
+__all__ = [
+    "build_network",
+    "load_network",
+    "random_weights",
+    "read_state",
+    "recognise",
+    "sha256",
+]
 
 _CHUNK = 1 << 20
 #: How many missing or unexpected weights a message lists.
@@ -84,6 +91,38 @@ def build_network(
         {key: tensor.float() for key, tensor in state.items()}, assign=True
     )
     return network.eval().requires_grad_(False)
+
+
+def random_weights(
+    config: Sam2Config, *, seed: int = 0, gain: float = 1.0
+) -> dict[str, Tensor]:
+    """Draw weights in which each one matters, to try and to measure a network.
+
+    Args:
+        config: The network's shape.
+        seed: Equal seeds give equal weights.
+        gain: Factor of all products; larger ones make attention sharper.
+
+    Returns:
+        Weights by name, as `read_state` does.
+    """
+    random = torch.Generator().manual_seed(seed)
+    with torch.device("meta"):
+        shapes = Sam2Network(config).state_dict()
+    state = {}
+    for key, tensor in shapes.items():
+        noise = torch.randn(tensor.shape, generator=random)
+        if key.endswith("gaussian_matrix"):
+            state[key] = noise
+        elif "norm" in key and key.endswith("weight"):
+            state[key] = 1 + 0.1 * noise
+        elif key.endswith("weight") and tensor.ndim > 1 and "embed" not in key:
+            state[key] = gain * noise / tensor[0].numel() ** 0.5
+        else:
+            state[key] = 0.1 * noise
+    # Masks that the network itself takes for good ones.
+    state["sam_mask_decoder.iou_prediction_head.layers.2.bias"] += 2
+    return state
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

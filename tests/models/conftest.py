@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from submit.predictor import Prediction, Video
 from submit_sam2 import Sam2Options, Sam2Predictor
+from submit_sam2.build import random_weights
 from submit_sam2.config import MODELS, Sam2Config, TrunkConfig
-from submit_sam2.model import Sam2Network
 from submit_sam2.predictor import Sam2Session
 
 State = dict[str, torch.Tensor]
@@ -28,33 +28,8 @@ TINY = Sam2Config(
     memory_layers=2,
 )
 
-#: Biases of the last layers that score an object's presence and a mask's IoU.
+#: Bias of the last layer that scores an object's presence.
 SCORE_BIAS = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
-IOU_BIAS = "sam_mask_decoder.iou_prediction_head.layers.2.bias"
-
-
-def random_state(config: Sam2Config) -> State:
-    """Draw weights in which each one matters, under the official names.
-
-    Masks are plausible, and with the moving discs objects are present at first.
-    """
-    random = torch.Generator().manual_seed(0)
-    with torch.device("meta"):
-        shapes = Sam2Network(config).state_dict()
-    state = {}
-    for key, tensor in shapes.items():
-        noise = torch.randn(tensor.shape, generator=random)
-        if key.endswith("gaussian_matrix"):
-            state[key] = noise
-        elif "norm" in key and key.endswith("weight"):
-            state[key] = 1 + 0.1 * noise
-        elif key.endswith("weight") and tensor.ndim > 1 and "embed" not in key:
-            state[key] = 2 * noise / tensor[0].numel() ** 0.5
-        else:
-            state[key] = 0.1 * noise
-    state[SCORE_BIAS] += 2.045
-    state[IOU_BIAS] += 2
-    return state
 
 
 @dataclass(frozen=True)
@@ -93,7 +68,10 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def tiny_state() -> State:
-    return random_state(TINY)
+    """Random weights with which the moving discs are present at first."""
+    state = random_weights(TINY, gain=2.0)
+    state[SCORE_BIAS] += 2.045
+    return state
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ Open = Callable[..., Any]
 Track = Callable[..., list[Prediction]]
 
 # What the official predictors say of the moving discs with the weights of
-# `random_state`: facebookresearch/sam2 @ 2b90b9f, and for RCMS (4 frames, quality above
+# `tiny_state`: facebookresearch/sam2 @ 2b90b9f, and for RCMS (4 frames, quality above
 # 0.45) MOSEv2/sam2_rcms of henghuiding/MOSE-api @ 241977a. Both were built with the
 # numbers of `TINY`, given the frames as lossless files, and asked for
 # `object_score_logits` and the mean and one pixel (row 5, column 9) of `pred_masks`.

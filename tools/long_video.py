@@ -1,0 +1,91 @@
+"""Track objects through a long generated video and watch the memory of the process.
+
+    python tools/long_video.py --frames 8000
+
+What counts is that nothing grows with the video, so the network is narrow and the
+frames are small; `--model` takes a published one. The weights are random.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from submit.predictor import Video
+from submit_sam2 import Sam2Options, Sam2Predictor
+from submit_sam2.build import random_weights
+from submit_sam2.config import MODELS, Sam2Config, TrunkConfig
+
+#: A network of the published shape with a tenth of the channels.
+NARROW = Sam2Config(
+    TrunkConfig(8, 1, (1, 1, 2, 1), (3,)),
+    channels=32,
+    memory_channels=8,
+    memory_hidden=64,
+    memory_layers=2,
+)
+HEIGHT, WIDTH = 96, 160
+
+
+def make_frame(number: int) -> NDArray[np.uint8]:
+    """A striped picture that moves."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    planes = (3 * x + number, 5 * y - number, x * y % 89 + number)
+    return np.stack(planes, 2).astype(np.uint8)
+
+
+def peak() -> float:
+    """Most memory that the process has had so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main() -> None:
+    """Print the memory at a few points of the video."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--frames", type=int, default=8000)
+    parser.add_argument("--objects", type=int, default=3)
+    parser.add_argument("--model", default="narrow", choices=("narrow", *MODELS))
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--preset", default="rcms")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    MODELS["narrow"] = NARROW
+    masks = {key: np.zeros((HEIGHT, WIDTH), bool) for key in range(args.objects)}
+    for key, mask in masks.items():
+        mask[10 * key : 10 * key + 30, 20 * key : 20 * key + 40] = True
+    marks = {200, 1000, 2000, 4000, args.frames}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "random.pt"
+        torch.save({"model": random_weights(MODELS[args.model])}, path)
+        options = Sam2Options(
+            model=args.model,
+            checkpoint=str(path),
+            image_size=args.image_size,
+            preset=args.preset,
+            dtype="float32",
+        )
+        predictor = Sam2Predictor(options, device="cpu")
+        session = predictor.session(Video("long", HEIGHT, WIDTH, args.frames))
+        began, first = time.process_time(), 0.0
+        session.start(make_frame(0), masks)
+        for number in range(1, args.frames):
+            session.step(make_frame(number))
+            if number + 1 in marks:
+                now = peak()
+                first = first or now
+                print(
+                    f"{number + 1:6} frames  {now:8.1f} MiB  {now / first - 1:+.2%}  "
+                    f"{(time.process_time() - began) / number * 1000:.1f} ms a frame",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
