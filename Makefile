@@ -11,7 +11,6 @@ VENV ?= .venv
 ARGS ?=
 
 RECIPE ?= examples/sample.toml
-RUN ?= runs/sample
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -35,10 +34,6 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 .PHONY: submission
 submission: $(STAMP) ## Predict, export, pack and check a submission (DATA=, RECIPE=, PREDICTOR=, CHECKPOINT=)
 	$(BIN)/submit build $(RECIPE) $(if $(DATA),--split $(DATA)) $(if $(PREDICTOR),--predictor $(PREDICTOR)) $(if $(CHECKPOINT),-o checkpoint=$(CHECKPOINT)) $(ARGS)
-
-.PHONY: preview
-preview: $(STAMP) ## Look at a run without ground truth (RUN=, DATA=)
-	$(BIN)/submit preview $(RUN) $(if $(DATA),--split $(DATA)) $(ARGS)
 
 .PHONY: test
 test: $(STAMP) ## Run the tests, but for the slow ones

@@ -46,7 +46,7 @@ def require_truth(split: Split) -> None:
         raise ScoringError(
             f"{split.root}: has ground truth for first frames only, against which "
             "nothing can be scored; make a local split with truth from the train set "
-            "(submit holdout), or judge without truth (submit preview)"
+            "(submit holdout)"
         )
     for video in videos:
         length = None if video.meta is None else video.meta.length
