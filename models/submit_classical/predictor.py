@@ -20,7 +20,7 @@ class Options:
     smooth: float = option(20.0, "x")
     sigma: float = option(0.15, "x")
     bw: float = option(1.0, "x")
-    pos: float = option(1.0, "x")
+    pos: float = option(0.7, "x")
     reach: float = option(0.35, "x")
     dim: int = option(384, "x")
     first: float = option(0.3, "x")
@@ -39,6 +39,10 @@ class Options:
     lostr: float = option(0.6, "x")
     wide: int = option(4, "x")
     absq: float = option(0.15, "x")
+    okw: float = option(0.0, "x")
+    lw: float = option(0.0, "x")
+    lsc: float = option(0.0, "x")
+    bias: float = option(0.5, "x")
     gS: float = option(0.2, "x")
     unc: float = option(0.7, "x")
     mnoise: float = option(10.0, "x")
@@ -206,6 +210,12 @@ class Track:
         c = fl.confidence[y0:y1, x0:x1]
         if o.motion and self.omo is not None:
             L2 = self.motion(x0, x1, y0, y1)
+            ins = (prior[y0:y1, x0:x1] > 0.7)
+            ring = (exp[y0:y1, x0:x1] < 0.1) & (prior[y0:y1, x0:x1] < 0.1)
+            if ins.sum() > 8 and ring.sum() > 8:
+                sep = min(float(L2[ins].mean()), 2 * float(L2[ins].mean()) - 2 * float(L2[ring].mean())) / o.motion
+            else: sep = 0.0
+            L2 = L2 * min(max(sep - 0.1, 0.0) / 0.3, 1.0)
         else: L2 = 0
         if self.seen_t > 0 and o.tgate > 0:
             td = cv2.distanceTransform((exp[y0:y1, x0:x1] < 0.25).astype(np.uint8), cv2.DIST_L2, 3)
@@ -213,7 +223,8 @@ class Track:
             gate = np.minimum(gate, -4 * np.maximum(td / k - 1, 0))
         if self.seen_t > 0 and o.kt > 0:
             L2 = L2 + o.kt * np.clip(2 * exp[y0:y1, x0:x1] - 1 + o.tb, -1, 0.5)
-        L = L2 + o.prior * c * np.clip(pl[y0:y1, x0:x1], -5, 5) + o.gain * S + np.maximum(gate, -10)
+        self.S = S; self.dbgm = L2 if not isinstance(L2, int) else S * 0
+        L = L2 - o.bias + o.prior * c * np.clip(pl[y0:y1, x0:x1], -5, 5) + o.gain * S + np.maximum(gate, -10)
         L = smooth(L[..., None], s.guide[y0:y1, x0:x1], o.smooth, o.sigma)[..., 0]
         if o.comp and self.seen_t > 0: L = self.clean(L, exp[y0:y1, x0:x1])
         self.logit = np.full((s.h, s.w), -10, np.float32)
@@ -222,7 +233,7 @@ class Track:
         self.ok = np.zeros((s.h, s.w), bool)
         self.good = np.zeros((s.h, s.w), np.float32)
         self.good[y0:y1, x0:x1] = np.clip(S0 + o.gS, 0.0, 1) * (exp[y0:y1, x0:x1] > o.okT)
-        self.ok[y0:y1, x0:x1] = (S0 > o.okS) & (exp[y0:y1, x0:x1] > o.okT)
+        self.ok[y0:y1, x0:x1] = ((o.okw * S + (1 - o.okw) * S0) > o.okS) & (exp[y0:y1, x0:x1] > o.okT)
 
     def points(self):
         """Template points: u, v (units of size), weight (positive inside, negative around)."""
@@ -242,7 +253,7 @@ class Track:
 
     def rate(self, cs, ss):
         """Scores of hypotheses: centres H×2, sizes H → H."""
-        s = self.s
+        s = self.s; o = s.o
         P = self.points()
         x = cs[:, None, 0] + ss[:, None] * P[None, :, 0]
         y = cs[:, None, 1] + ss[:, None] * P[None, :, 1]
@@ -252,7 +263,7 @@ class Track:
         f = np.empty(xi.shape + (features.N + 2,), np.float32)
         f[..., :-2] = s.feat[yi, xi]
         f[..., -2:] = np.clip(P[None, :, :2], -4, 4)
-        S = np.clip(self.rf.score(f.reshape(-1, features.N + 2), self.ridge.w0[:, None]), -1.2, 1.2).reshape(xi.shape)
+        S = np.clip(self.rf.score(f.reshape(-1, features.N + 2), (o.lw * self.ridge.w + (1 - o.lw) * self.ridge.w0)[:, None]), -1.2, 1.2).reshape(xi.shape)
         return (S * P[None, :, 2] * inside).sum(1)
 
     def locate(self):
@@ -282,7 +293,12 @@ class Track:
             self.rho = float(sc[b])
         else:
             self.rho = float(sc[mid])
-        if self.vis > 0.7 and self.quality > 0.3:
+        if o.lsc and not uncertain:
+            z = np.array([0.94, 1.0, 1.06])
+            r3 = self.rate(np.repeat(self.c[None], 3, 0), self.size * z) / self.ref
+            k3 = int(r3.argmax())
+            if r3[k3] > r3[1] + 0.02: self.size *= z[k3] ** o.lsc
+        if self.vis > 0.7 and self.quality > 0.3 and self.rho > 0.6 * self.rtyp:
             self.rtyp += 0.05 * (min(self.rho, 1.0) - self.rtyp)
         self.lost = self.lost + 1 if self.rho < o.lostr * self.rtyp else 0
 
@@ -350,7 +366,7 @@ class Track:
         self.quality = float(self.S0[m].mean()) if n else -1.0
         self.vis = n / self.size ** 2
         self.seen_t = 1
-        self.here = n > max(2, 0.03 * self.size ** 2) and self.quality > s.o.absq and (self.rho > 0.4 * self.rtyp or self.vis > 0.5)
+        self.here = n > max(0, 0.01 * self.size ** 2) and (self.quality > 0.35 or (self.quality > s.o.absq and self.rho > 0.4 * self.rtyp))
         if not self.here:
             self.logit = np.minimum(self.logit, -1.0) - 2
             self.prob = sigmoid(self.logit)
