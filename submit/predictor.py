@@ -22,13 +22,24 @@ import dataclasses
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar, runtime_checkable
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    runtime_checkable,
+)
 
 from .errors import OptionError, PredictorError
+
+if TYPE_CHECKING:
+    # `import submit` and `submit --help` answer at once: nothing heavy is imported.
+    from importlib.metadata import EntryPoint
+
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = [
     "GROUP",
@@ -38,6 +49,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Session",
+    "StaticOptions",
     "StaticPredictor",
     "Video",
     "installed",
@@ -49,8 +61,8 @@ __all__ = [
 
 GROUP = "submit.predictors"
 
-Frame: TypeAlias = NDArray[np.uint8]
-Masks: TypeAlias = Mapping[int, NDArray[np.bool_]]
+Frame: TypeAlias = "NDArray[np.uint8]"
+Masks: TypeAlias = "Mapping[int, NDArray[np.bool_]]"
 
 T = TypeVar("T")
 
@@ -144,15 +156,15 @@ class Description:
         licence: Licence of code and weights; non-commercial ones say so.
         checkpoint: SHA-256 of the weights in hex; None for a model without weights.
         sizes: Legal input resolutions.
-        device: The device that the model really runs on.
-        details: Further facts worth recording, such as dtype.
+        cores: Processor cores that one worker makes good use of when there is no GPU.
+        details: Further facts that decide the result, such as dtype.
     """
 
     model: str
     licence: str
     checkpoint: str | None = None
     sizes: InputSizes = InputSizes()
-    device: str = "cpu"
+    cores: int = 1
     details: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -161,9 +173,10 @@ class Session(Protocol):
 
     The caller calls `start` with frame 0, then for each later frame exactly one of
     `add` and `step`, then `close`, also after an error. Frames are H×W×3 uint8 RGB
-    and masks H×W bool, both of the video's size. The implementer keeps only what later
-    frames can still need, so that memory does not grow with the video, and never
-    writes into the arrays it is given. Equal input gives equal output.
+    and masks H×W bool, both of the video's size; they may be read-only and shared with
+    other sessions. The implementer keeps only what later frames can still need, so
+    that memory does not grow with the video, and never writes into the arrays it is
+    given. Equal input gives equal output.
     """
 
     def start(self, frame: Frame, masks: Masks) -> Prediction:
@@ -175,7 +188,7 @@ class Session(Protocol):
         ...
 
     def step(self, frame: Frame) -> Prediction:
-        """Predict the next frame. Objects come in the order in which they were given."""
+        """Predict the next frame; objects come in the order they were given in."""
         ...
 
     def close(self) -> None:
@@ -185,11 +198,13 @@ class Session(Protocol):
 
 @runtime_checkable
 class Predictor(Protocol):
-    """A model with its weights loaded, ready to open sessions.
+    """A model, ready to open sessions.
 
     `Options` is a frozen dataclass whose fields were made with `option`; the command
     line builds `-o key=value`, its validation and its help from it. The constructor is
-    called once per worker and takes `device` as `auto`, `cpu`, `cuda` or `cuda:N`.
+    called once per worker, and once more to describe the model; it checks its options
+    and should leave the loading of weights to the first session. `device` is `auto`,
+    `cpu`, `cuda` or `cuda:N`.
     """
 
     Options: ClassVar[type[Any]]
@@ -222,7 +237,7 @@ def option(
         metavar: Shown instead of the type's name.
     """
     metadata = {"help": help, "choices": tuple(choices), "metavar": metavar}
-    return typing.cast(T, dataclasses.field(default=default, metadata=metadata))
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -335,6 +350,8 @@ def parse_options(name: str, options: type[T], settings: Iterable[str]) -> T:
 
 def installed() -> dict[str, EntryPoint]:
     """List the installed models by name, without importing them."""
+    from importlib.metadata import entry_points
+
     return {point.name: point for point in sorted(entry_points(group=GROUP))}
 
 
@@ -352,7 +369,7 @@ def load(name: str) -> type[Predictor]:
         )
     try:
         loaded: type[Predictor] = points[name].load()
-    except ImportError as error:
+    except Exception as error:  # Whatever a stranger's module does when imported.
         raise PredictorError(
             f"predictor {name} ({points[name].value}) cannot be imported: {error}; "
             "reinstall the package that provides it"
@@ -400,6 +417,8 @@ class _StaticSession:
         return self.step(frame)
 
     def step(self, frame: Frame) -> Prediction:
+        import numpy as np
+
         stack = np.stack([self._masks[key] for key in self._masks])
         return Prediction(
             objects=tuple(self._masks),

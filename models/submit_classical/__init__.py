@@ -1,2 +1,3 @@
 from .predictor import ClassicalPredictor
+
 __all__ = ["ClassicalPredictor"]

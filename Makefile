@@ -1,0 +1,92 @@
+# Every target installs first when needed, so each works on a fresh machine.
+#
+#   make                                      show the targets
+#   make submission                           sample split, classical predictor
+#   make submission DATA=MOSEv2/valid RECIPE=recipe.toml
+#   make submission DATA=MOSEv2/valid PREDICTOR=sam2 CHECKPOINT=sam2.1_hiera_large.pt
+#   make test ARGS="-k palette -x"            hand arguments to pytest
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+RECIPE ?= examples/sample.toml
+RUN ?= runs/sample
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TYPED := submit models tools tests
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: install
+install: $(STAMP) ## Make .venv with the submit command in it
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Error: Python 3.10 or newer is needed, found $$($(PYTHON) --version 2>&1); name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "Error: $(PYTHON) cannot make a virtual environment; install its venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.PHONY: submission
+submission: $(STAMP) ## Predict, export, pack and check a submission (DATA=, RECIPE=, PREDICTOR=, CHECKPOINT=)
+	$(BIN)/submit build $(RECIPE) $(if $(DATA),--split $(DATA)) $(if $(PREDICTOR),--predictor $(PREDICTOR)) $(if $(CHECKPOINT),-o checkpoint=$(CHECKPOINT)) $(ARGS)
+
+.PHONY: preview
+preview: $(STAMP) ## Look at a run without ground truth (RUN=, DATA=)
+	$(BIN)/submit preview $(RUN) $(if $(DATA),--split $(DATA)) $(ARGS)
+
+.PHONY: test
+test: $(STAMP) ## Run the tests, but for the slow ones
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: test-slow
+test-slow: $(STAMP) ## Run the slow tests only
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+.PHONY: coverage
+coverage: $(STAMP) ## Run the tests and demand their coverage
+	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+.PHONY: lint
+lint: $(STAMP) ## Check style and spelling
+	$(BIN)/python -m ruff check
+	$(BIN)/python -m ruff format --check
+	$(BIN)/python -m codespell_lib
+
+.PHONY: types
+types: $(STAMP) ## Check types
+	$(BIN)/python -m mypy $(TYPED)
+
+.PHONY: check
+check: lint types docs-check test ## Run all checks and the tests
+
+.PHONY: format
+format: $(STAMP) ## Put the code into its format
+	$(BIN)/python -m ruff check --fix
+	$(BIN)/python -m ruff format
+
+.PHONY: bench
+bench: $(STAMP) ## Measure the hot paths
+	$(BIN)/python tools/bench.py $(ARGS)
+
+.PHONY: docs
+docs: $(STAMP) ## Write docs/cli.md from the commands
+	$(BIN)/python tools/write_cli_docs.py
+
+.PHONY: docs-check
+docs-check: $(STAMP) ## Fail when docs/cli.md is stale
+	$(BIN)/python tools/write_cli_docs.py --check
+
+.PHONY: build
+build: $(STAMP) ## Build the wheel and the source archive into dist/
+	$(BIN)/python -m build
+
+.PHONY: clean
+clean: ## Remove what the other targets made, .venv and runs/ excepted
+	rm -rf build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

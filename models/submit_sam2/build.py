@@ -1,0 +1,210 @@
+"""From a checkpoint file to a network, strictly."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from submit.errors import PredictorError
+
+from .config import MODELS, Sam2Config
+from .model import Sam2Network
+
+__all__ = ["build_network", "load_network", "read_state", "recognise", "sha256"]
+
+_CHUNK = 1 << 20
+#: How many missing or unexpected weights a message lists.
+_LISTED = 12
+
+
+def load_network(name: str, path: Path) -> Sam2Network:
+    """Read a published network's weights into it.
+
+    Args:
+        name: One of `MODELS`.
+        path: An official `.pt` file, one that RCMS training wrote, or safetensors with
+            the same names.
+
+    Returns:
+        The network on the processor, in float32, ready for inference.
+
+    Raises:
+        PredictorError: The file is not there, is damaged, or holds other weights.
+    """
+    state = read_state(path)
+    found = recognise(state)
+    if found is not None and found != name:
+        raise PredictorError(
+            f"{path}: holds the weights of {found}, expected {name}; "
+            f"say -o model={found} or name another checkpoint"
+        )
+    return build_network(MODELS[name], state, path)
+
+
+def build_network(
+    config: Sam2Config, state: Mapping[str, Tensor], path: Path
+) -> Sam2Network:
+    """Make a network of given weights.
+
+    Args:
+        config: The network's shape.
+        state: Its weights by name.
+        path: Where they are from, for messages.
+
+    Raises:
+        PredictorError: Names or shapes differ from the network's.
+    """
+    with torch.device("meta"):
+        network = Sam2Network(config)
+    expected = network.state_dict()
+    problems = _listed("missing", expected.keys() - state.keys())
+    problems += _listed("unexpected", state.keys() - expected.keys())
+    problems += _listed(
+        "of another shape",
+        {
+            f"{key} {tuple(state[key].shape)} instead of {tuple(tensor.shape)}"
+            for key, tensor in expected.items()
+            if key in state and state[key].shape != tensor.shape
+        },
+    )
+    if problems:
+        raise PredictorError(
+            f"{path}: does not fit the network: {'; '.join(problems)}; expected an "
+            "official SAM 2 checkpoint (see: tools/fetch_checkpoint.py)"
+        )
+    network.load_state_dict(
+        {key: tensor.float() for key, tensor in state.items()}, assign=True
+    )
+    return network.eval().requires_grad_(False)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read the weights in a checkpoint file by name.
+
+    Raises:
+        PredictorError: The file is not there, is damaged, or holds something else.
+    """
+    if not path.is_file():
+        raise PredictorError(
+            f"checkpoint {path}: there is no such file; download an official one with "
+            "tools/fetch_checkpoint.py and name it with -o checkpoint=FILE"
+        )
+    if path.suffix == ".safetensors":
+        state = _read_safetensors(path)
+    else:
+        state = _read_pickle(path)
+    if not state or not all(
+        isinstance(key, str) and isinstance(value, Tensor)
+        for key, value in state.items()
+    ):
+        raise PredictorError(
+            f"{path}: expected named weights under the key 'model', as in the official "
+            "SAM 2 checkpoints, found something else"
+        )
+    return state
+
+
+def recognise(state: Mapping[str, Tensor]) -> str | None:
+    """Say which published network the weights belong to; None for none of them."""
+    start = "image_encoder.trunk."
+    positions = state.get(f"{start}pos_embed")
+    blocks = {key.split(".")[3] for key in state if key.startswith(f"{start}blocks.")}
+    timed = "no_obj_embed_spatial" in state
+    for name, config in MODELS.items():
+        if (
+            positions is not None
+            and positions.ndim == 4
+            and positions.shape[1] == config.trunk.channels
+            and len(blocks) == sum(config.trunk.blocks)
+            and timed == config.timed_pointers
+        ):
+            return name
+    return None
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file in hex.
+
+    Raises:
+        PredictorError: The file cannot be read.
+    """
+    try:
+        facts = path.stat()
+        return _sha256(path, facts.st_size, facts.st_mtime_ns)
+    except OSError as error:
+        raise PredictorError(
+            f"checkpoint {path}: cannot be read ({error.strerror}); download an "
+            "official one with tools/fetch_checkpoint.py and name it with "
+            "-o checkpoint=FILE"
+        ) from error
+
+
+@functools.lru_cache
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """Hash a file; its size and time of change tell an answer from a stale one."""
+    del size, changed
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _read_pickle(path: Path) -> dict[str, Tensor]:
+    try:
+        with warnings.catch_warnings():
+            # Of foreign pickles PyTorch also says that it may not understand them.
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise PredictorError(
+            f"{path}: is not a checkpoint, or holds more than weights, which is not "
+            "loaded since it could run any code; expected an official .pt file"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise PredictorError(
+            f"{path}: is damaged or not a checkpoint ({_first_line(error)}); "
+            "download it again"
+        ) from error
+    state = content.get("model", content) if isinstance(content, dict) else None
+    return dict(state) if isinstance(state, dict) else {}
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    if importlib.util.find_spec("safetensors") is None:
+        raise PredictorError(
+            f"{path}: the package safetensors is needed to read it and is not "
+            "installed; run: pip install safetensors"
+        )
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        state: dict[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise PredictorError(
+            f"{path}: is damaged or not a safetensors file ({_first_line(error)}); "
+            "download it again"
+        ) from error
+    return state
+
+
+def _listed(what: str, names: set[str]) -> list[str]:
+    """Put names into words, not too many of them."""
+    if not names:
+        return []
+    shown = ", ".join(sorted(names)[:_LISTED])
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return [f"{len(names)} {what} ({shown}{more})"]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

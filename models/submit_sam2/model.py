@@ -1,0 +1,262 @@
+"""The network of SAM 2: the blocks, and how a frame goes through them.
+
+Matches `SAM2Base` of sam2/modeling/sam2_base.py (facebookresearch/sam2 @ 2b90b9f) for
+video object segmentation: objects are given as masks, and nobody corrects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .config import Sam2Config
+from .modeling.layers import Perceptron
+from .modeling.mask_decoder import MaskDecoder
+from .modeling.memory_attention import FrameStart, MemoryAttention, MemoryTokens
+from .modeling.memory_encoder import MemoryEncoder
+from .modeling.neck import ImageEncoder
+from .modeling.position import Grids, rotary_table, sine_grid, sine_steps
+from .modeling.prompt_encoder import PromptEncoder
+
+__all__ = ["ABSENT", "Features", "Sam2Network", "Seen"]
+
+#: Logit of every pixel of an object that is not in the frame.
+ABSENT = -1024.0
+#: A given mask as logits: inside and outside.
+_SURE = 10.0
+
+
+@dataclass(frozen=True)
+class Features:
+    """What all objects of a frame share.
+
+    Attributes:
+        pixels: 1×C×h×w at stride 16.
+        middle: 1×C/4×2h×2w at stride 8.
+        fine: 1×C/8×4h×4w at stride 4.
+        projected: 1×C×h×w, for the memory encoder.
+        start: The first steps of the memory attention; None where no memory is read.
+    """
+
+    pixels: Tensor
+    middle: Tensor
+    fine: Tensor
+    projected: Tensor
+    start: FrameStart | None
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the network says of N objects in a frame.
+
+    Attributes:
+        logits: N×4h×4w float32.
+        presence: N float32, logit of the object being there.
+        iou: N float32 in [0, 1], predicted IoU of the mask.
+        pointers: N×C, what the object looks like in a nutshell.
+    """
+
+    logits: Tensor
+    presence: Tensor
+    iou: Tensor
+    pointers: Tensor
+
+    def select(self, rows: Sequence[int]) -> Seen:
+        """Some of the objects, in the order of `rows`."""
+        index = torch.tensor(rows, device=self.logits.device)
+        return Seen(
+            self.logits[index],
+            self.presence[index],
+            self.iou[index],
+            self.pointers[index],
+        )
+
+
+class Sam2Network(nn.Module):
+    """All weights of SAM 2, under the names that the checkpoints use."""
+
+    def __init__(self, config: Sam2Config) -> None:
+        super().__init__()
+        self.config = config
+        channels, narrow = config.channels, config.memory_channels
+        self.image_encoder = ImageEncoder(config.trunk, channels)
+        self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
+        self.memory_attention = MemoryAttention(config)
+        self.memory_encoder = MemoryEncoder(config)
+        self.sam_prompt_encoder = PromptEncoder(channels)
+        self.sam_mask_decoder = MaskDecoder(config)
+        self.obj_ptr_proj = Perceptron((channels,) * 4)
+        self.maskmem_tpos_enc = nn.Parameter(torch.zeros(config.memories, 1, 1, narrow))
+        self.no_obj_ptr = nn.Parameter(torch.zeros(1, channels))
+        # Loaded with the checkpoint, and used by clicks on single images only.
+        self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, channels))
+        self.no_mem_pos_enc = nn.Parameter(torch.zeros(1, 1, channels))
+        if config.timed_pointers:
+            self.no_obj_embed_spatial = nn.Parameter(torch.zeros(1, narrow))
+            self.obj_ptr_tpos_proj = nn.Linear(channels, narrow)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.no_obj_ptr.device
+
+    def grids(self, image_size: int) -> Grids:
+        """Compute the position encodings of an input of image_size×image_size."""
+        side, device = image_size // 16, self.device
+        channels = self.config.channels
+        return Grids(
+            side=side,
+            queries=sine_grid(side, channels)[None].to(device),
+            memories=sine_grid(side, self.config.memory_channels).to(device),
+            rotary=rotary_table(side, channels).to(device),
+            image=self.sam_prompt_encoder.pe_layer(side)[None],
+        )
+
+    def encode_image(
+        self, image: Tensor, grids: Grids, *, reads_memory: bool = True
+    ) -> Features:
+        """Encode a normalised image, 1×3×S×S."""
+        fine, middle, pixels = self.image_encoder(image)
+        return Features(
+            pixels=pixels,
+            middle=self.sam_mask_decoder.conv_s1(middle),
+            fine=self.sam_mask_decoder.conv_s0(fine),
+            projected=self.memory_encoder.project(pixels),
+            start=self.memory_attention.begin(_to_tokens(pixels), grids)
+            if reads_memory
+            else None,
+        )
+
+    def take_masks(self, features: Features, masks: Tensor, grids: Grids) -> Seen:
+        """Take given masks, N×S×S of zeros and ones, for what is seen.
+
+        The decoder runs for the pointers' sake only. Its own opinion of whether the
+        object is there counts for them, beside the mask being empty.
+        """
+        masks = masks[:, None]
+        logits = F.interpolate(
+            masks * (2 * _SURE) - _SURE,
+            scale_factor=0.25,
+            mode="bilinear",
+            align_corners=False,
+            antialias=True,
+        )
+        prompt = self.sam_prompt_encoder(self.mask_downsample(masks))
+        decoded = self.sam_mask_decoder(
+            _to_tokens(features.pixels) + prompt,
+            self.sam_prompt_encoder.no_points(),
+            grids,
+        )
+        given = masks.flatten(1).any(1)
+        return Seen(
+            logits=logits[:, 0],
+            presence=torch.where(given, _SURE, -_SURE),
+            iou=torch.ones_like(logits[:, 0, 0, 0]),
+            pointers=self._pointers(
+                decoded.masks[:, 0], given & (decoded.presence > 0)
+            ),
+        )
+
+    def track(self, features: Features, memory: MemoryTokens, grids: Grids) -> Seen:
+        """Find N objects again by what they left in memory."""
+        assert features.start is not None
+        image = self.memory_attention(features.start, memory, grids)
+        decoded = self.sam_mask_decoder(
+            image + self.sam_prompt_encoder.no_mask(),
+            self.sam_prompt_encoder.no_points(),
+            grids,
+        )
+        # Candidate 0 is for clear prompts; a memory may mean several things.
+        iou, choice = decoded.iou[:, 1:].max(1)
+        choice = choice + 1
+        tokens = decoded.masks[torch.arange(len(choice)), choice]
+        present = decoded.presence > 0
+        logits = tokens.new_full(
+            (len(choice), *features.fine.shape[2:]), ABSENT, dtype=torch.float32
+        )
+        if present.any():
+            logits[present] = self.sam_mask_decoder.draw(
+                decoded.image[present],
+                tokens[present],
+                choice[present],
+                features.fine,
+                features.middle,
+            ).float()
+        return Seen(
+            logits=logits,
+            presence=decoded.presence.float(),
+            iou=iou.float(),
+            pointers=self._pointers(tokens, present),
+        )
+
+    def remember(
+        self, features: Features, seen: Seen, *, scale: float, bias: float
+    ) -> Tensor:
+        """Turn what was seen of N objects into memories.
+
+        Args:
+            features: Of the frame.
+            seen: Of the objects.
+            scale: The mask's probabilities are multiplied by it …
+            bias: … and added to it.
+
+        Returns:
+            N×h·w×M in bfloat16, as which they are kept in every precision.
+        """
+        side = 16 * features.pixels.shape[-1]
+        full = F.interpolate(
+            seen.logits[:, None],
+            size=(side, side),
+            mode="bilinear",
+            align_corners=False,
+        )
+        memories = self.memory_encoder(
+            features.projected, torch.sigmoid(full) * scale + bias
+        )
+        if self.config.timed_pointers:
+            absent = (seen.presence <= 0).to(memories.dtype)
+            mark = (
+                absent[:, None, None, None] * self.no_obj_embed_spatial[..., None, None]
+            )
+            memories = memories + mark
+        return _to_tokens(memories).bfloat16().contiguous()
+
+    def time_codes(self, places: Tensor) -> Tensor:
+        """Codes of places in time: N indices to N×1×M."""
+        return self.maskmem_tpos_enc[places][:, 0]
+
+    def pointer_tokens(self, pointers: Tensor) -> Tensor:
+        """Cut pointers N×P×C into tokens N×P·C/M×M."""
+        return pointers.reshape(len(pointers), -1, self.config.memory_channels)
+
+    def pointer_times(self, ages: Tensor) -> Tensor:
+        """Codes of the ages of pointers, for each of their tokens.
+
+        Args:
+            ages: N×P, in frames, divided by the greatest age in the window.
+
+        Returns:
+            N×P·C/M×M; zeros in SAM 2.0, which does not know the age.
+        """
+        pieces = self.config.channels // self.config.memory_channels
+        if self.config.timed_pointers:
+            codes: Tensor = self.obj_ptr_tpos_proj(
+                sine_steps(ages, self.config.channels)
+            )
+        else:
+            codes = ages.new_zeros(*ages.shape, self.config.memory_channels)
+        return codes.repeat_interleave(pieces, 1)
+
+    def _pointers(self, tokens: Tensor, present: Tensor) -> Tensor:
+        """Pointers N×C of mask tokens; one and the same for all that is absent."""
+        pointers: Tensor = self.obj_ptr_proj(tokens)
+        return torch.where(present[:, None], pointers, self.no_obj_ptr)
+
+
+def _to_tokens(x: Tensor) -> Tensor:
+    """N×C×h×w to N×h·w×C."""
+    return x.flatten(2).transpose(1, 2)

@@ -1,0 +1,12 @@
+"""The network of SAM 2, one block of the paper per file.
+
+hiera             image → features at strides 4, 8, 16 and 32
+neck              → 256 channels at strides 4, 8 and 16
+memory_attention  features of a frame look at what an object left in earlier ones
+mask_decoder      → mask, its predicted IoU, whether the object is there, pointer
+memory_encoder    mask and features → memory for later frames
+prompt_encoder    the given mask of the first frame
+position          the four position encodings
+attention         softmax attention, plain, rotary and in blocks
+layers            perceptron and channel norm that the others share
+"""

@@ -1,0 +1,110 @@
+"""Softmax attention: with heads, and of many queries over many blocks of keys.
+
+Matches `Attention` and `RoPEAttention` of sam2/modeling/sam/transformer.py
+(facebookresearch/sam2 @ 2b90b9f).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+__all__ = ["Attention", "attend_blocks"]
+
+#: Queries and keys of one tile on the processor: its scores fit the second-level cache.
+_QUERIES, _KEYS = 512, 2048
+#: Sums of exponentials above it are not trusted: values times them might overflow.
+_LARGEST = 1e20
+
+
+class Attention(nn.Module):
+    """Attention between two sets of tokens, with projections and heads."""
+
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        *,
+        inner: int | None = None,
+        key_channels: int | None = None,
+    ) -> None:
+        super().__init__()
+        inner = inner or channels
+        key_channels = key_channels or channels
+        self.heads = heads
+        self.q_proj = nn.Linear(channels, inner)
+        self.k_proj = nn.Linear(key_channels, inner)
+        self.v_proj = nn.Linear(key_channels, inner)
+        self.out_proj = nn.Linear(inner, channels)
+
+    def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Let q, N×Q×C, look at k and v, N×K×C'; returns N×Q×C."""
+        q = self._split(self.q_proj(q))
+        k = self._split(self.k_proj(k))
+        v = self._split(self.v_proj(v))
+        found = F.scaled_dot_product_attention(q, k, v)
+        out: Tensor = self.out_proj(found.transpose(1, 2).flatten(2))
+        return out
+
+    def _split(self, x: Tensor) -> Tensor:
+        """N×L×C to N×heads×L×C/heads."""
+        return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
+
+
+def attend_blocks(
+    q: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]
+) -> Tensor:
+    """Softmax attention over keys that come in blocks; values may be narrow.
+
+    Libraries want values as wide as keys, or hold all scores at once. Here the scores
+    of a tile stay in the cache and narrow values stay narrow.
+
+    Args:
+        q: N×Q×C.
+        keys: Blocks of N×K×C, any K each.
+        values: For each block of keys N×K×V.
+
+    Returns:
+        N×Q×V, in the dtype of `q`.
+    """
+    if q.device.type != "cpu":
+        return F.scaled_dot_product_attention(
+            q, torch.cat(list(keys), 1), torch.cat(list(values), 1)
+        )
+    tiles = [
+        [part for block in blocks for part in torch.split(block, _KEYS, 1)]
+        for blocks in (keys, values)
+    ]
+    out = torch.empty(*q.shape[:2], values[0].shape[2], dtype=q.dtype)
+    for index in range(len(q)):
+        k = [tile[index].t() for tile in tiles[0]]
+        v = [tile[index] for tile in tiles[1]]
+        for start in range(0, q.shape[1], _QUERIES):
+            rows = slice(start, start + _QUERIES)
+            out[index, rows] = _attend_rows(q[index, rows], k, v)
+    return out
+
+
+def _attend_rows(q: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
+    """Attention of Q×C over tiles C×K and K×V, as one running sum."""
+    q = q * (1 / math.sqrt(q.shape[1]))
+    # Softmax does not change when a number is taken off a whole row. The largest
+    # score of the first tile serves all tiles, unless a later score is so much larger
+    # that its exponential leaves the range of float32.
+    scores = q @ keys[0]
+    shift = scores.amax(1, keepdim=True)
+    scores = scores.sub_(shift).exp_()
+    total = scores.sum(1, keepdim=True).float()
+    found = (scores @ values[0]).float()
+    for k, v in zip(keys[1:], values[1:], strict=True):
+        scores = torch.mm(q, k).sub_(shift).exp_()
+        total += scores.sum(1, keepdim=True)
+        found += scores @ v
+    if not bool((total < _LARGEST).all()):
+        scores = torch.cat([q @ k for k in keys], 1)
+        return torch.softmax(scores, 1) @ torch.cat(list(values))
+    return found / total

@@ -1,0 +1,203 @@
+"""The mask decoder: features that know of an object become its mask.
+
+Matches sam2/modeling/sam/mask_decoder.py and `TwoWayTransformer` of
+sam2/modeling/sam/transformer.py (facebookresearch/sam2 @ 2b90b9f). The official decoder
+draws four masks and keeps one; here `forward` says which, and `draw` draws only that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..config import Sam2Config
+from .attention import Attention
+from .layers import ChannelNorm, Perceptron
+from .position import Grids
+
+__all__ = ["Decoded", "MaskDecoder"]
+
+#: One mask for a clear prompt, and three for what an ambiguous one could mean.
+_MASKS = 4
+_HIDDEN = 2048
+_IOU_HIDDEN = 256
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What the decoder says of N objects before it draws masks.
+
+    Attributes:
+        masks: N×4×C, tokens of the candidate masks.
+        iou: N×4, predicted IoU of the candidates in [0, 1].
+        presence: N, logit of the object being in the frame.
+        image: N×h·w×C, features to draw the masks from.
+    """
+
+    masks: Tensor
+    iou: Tensor
+    presence: Tensor
+    image: Tensor
+
+
+class MaskDecoder(nn.Module):
+    """A two-way transformer between a few tokens and the image, with four heads."""
+
+    def __init__(self, config: Sam2Config) -> None:
+        super().__init__()
+        channels = config.channels
+        self.transformer = TwoWayTransformer(channels, config.heads)
+        self.iou_token = nn.Embedding(1, channels)
+        self.mask_tokens = nn.Embedding(_MASKS, channels)
+        self.obj_score_token = nn.Embedding(1, channels)
+        self.output_upscaling = nn.Sequential(
+            nn.ConvTranspose2d(channels, channels // 4, kernel_size=2, stride=2),
+            ChannelNorm(channels // 4),
+            nn.GELU(),
+            nn.ConvTranspose2d(channels // 4, channels // 8, kernel_size=2, stride=2),
+            nn.GELU(),
+        )
+        self.conv_s0 = nn.Conv2d(channels, channels // 8, kernel_size=1)
+        self.conv_s1 = nn.Conv2d(channels, channels // 4, kernel_size=1)
+        self.output_hypernetworks_mlps = nn.ModuleList(
+            Perceptron((channels, channels, channels, channels // 8))
+            for _ in range(_MASKS)
+        )
+        self.iou_prediction_head = Perceptron(
+            (channels, _IOU_HIDDEN, _IOU_HIDDEN, _MASKS)
+        )
+        self.pred_obj_score_head = Perceptron((channels, channels, channels, 1))
+
+    def forward(self, image: Tensor, no_points: Tensor, grids: Grids) -> Decoded:
+        """Look at the image.
+
+        Args:
+            image: N×h·w×C, features with the embedding of the prompt added.
+            no_points: 2×C from the prompt encoder.
+            grids: Position encodings of the input size.
+        """
+        tokens = torch.cat(
+            (
+                self.obj_score_token.weight,
+                self.iou_token.weight,
+                self.mask_tokens.weight,
+                no_points,
+            )
+        )
+        tokens, image = self.transformer(tokens[None], image, grids.image)
+        presence, iou, masks, _ = tokens.split((1, 1, _MASKS, len(no_points)), 1)
+        return Decoded(
+            masks=masks,
+            iou=self.iou_prediction_head(iou[:, 0]).sigmoid(),
+            presence=self.pred_obj_score_head(presence[:, 0])[:, 0],
+            image=image,
+        )
+
+    def draw(
+        self,
+        image: Tensor,
+        tokens: Tensor,
+        choice: Tensor,
+        fine: Tensor,
+        middle: Tensor,
+    ) -> Tensor:
+        """Draw one mask for each of N objects.
+
+        Args:
+            image: N×h·w×C from `forward`.
+            tokens: N×C, token of the chosen candidate.
+            choice: N, number of the chosen candidate.
+            fine: 1×C/8×4h×4w features.
+            middle: 1×C/4×2h×2w features.
+
+        Returns:
+            Logits N×4h×4w.
+        """
+        grow, norm, act, grow_again, act_again = self.output_upscaling
+        side = middle.shape[-1] // 2
+        x = image.transpose(1, 2).reshape(len(image), -1, side, side)  # N×C×h×w
+        x = act(norm(grow(x) + middle))
+        x = act_again(grow_again(x) + fine)  # N×C/8×4h×4w
+        # Few objects, small perceptrons: the chosen one for each in turn.
+        brush = torch.stack(
+            [
+                self.output_hypernetworks_mlps[index](token)
+                for index, token in zip(choice.tolist(), tokens, strict=True)
+            ]
+        )
+        return torch.einsum("nc,nchw->nhw", brush, x)
+
+
+class TwoWayTransformer(nn.Module):
+    """Tokens look at the image and the image at the tokens, twice."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            TwoWayLayer(channels, heads, first=index == 0) for index in range(2)
+        )
+        self.final_attn_token_to_image = Attention(channels, heads, inner=channels // 2)
+        self.norm_final_attn = nn.LayerNorm(channels)
+
+    def forward(
+        self, tokens: Tensor, image: Tensor, positions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Let 1×T×C tokens and N×L×C image look at each other: N×T×C and N×L×C."""
+        initial = tokens
+        for layer in self.layers:
+            tokens, image = layer(tokens, image, initial, positions)
+        found = self.final_attn_token_to_image(
+            tokens + initial, image + positions, image
+        )
+        return self.norm_final_attn(tokens + found), image
+
+
+class TwoWayLayer(nn.Module):
+    """Four steps, each followed by a norm."""
+
+    def __init__(self, channels: int, heads: int, *, first: bool) -> None:
+        super().__init__()
+        inner = channels // 2
+        self.self_attn = Attention(channels, heads)
+        self.norm1 = nn.LayerNorm(channels)
+        self.cross_attn_token_to_image = Attention(channels, heads, inner=inner)
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = Perceptron((channels, _HIDDEN, channels))
+        self.norm3 = nn.LayerNorm(channels)
+        self.norm4 = nn.LayerNorm(channels)
+        self.cross_attn_image_to_token = Attention(channels, heads, inner=inner)
+        self._first = first
+
+    def forward(
+        self, tokens: Tensor, image: Tensor, initial: Tensor, positions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One round.
+
+        Args:
+            tokens: N×T×C; 1×T×C while they are the same for all objects.
+            image: N×L×C.
+            initial: 1×T×C, the first tokens, which serve as their positions.
+            positions: 1×L×C, positions of the image.
+        """
+        # Tokens look at each other; at first they are nothing but positions.
+        if self._first:
+            tokens = self.self_attn(tokens, tokens, tokens)
+        else:
+            placed = tokens + initial
+            tokens = tokens + self.self_attn(placed, placed, tokens)
+        tokens = self.norm1(tokens).expand(len(image), -1, -1)
+
+        # Tokens look at the image.
+        found = self.cross_attn_token_to_image(
+            tokens + initial, image + positions, image
+        )
+        tokens = self.norm2(tokens + found)
+        tokens = self.norm3(tokens + self.mlp(tokens))
+
+        # The image looks at the tokens.
+        found = self.cross_attn_image_to_token(
+            image + positions, tokens + initial, tokens
+        )
+        return tokens, self.norm4(image + found)

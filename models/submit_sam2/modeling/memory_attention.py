@@ -1,0 +1,143 @@
+"""Memory attention: the features of a frame look at what an object left before.
+
+Matches sam2/modeling/memory_attention.py and `RoPEAttention` of
+sam2/modeling/sam/transformer.py (facebookresearch/sam2 @ 2b90b9f), by other ways to
+the same sums:
+
+- Until it meets a memory, the first layer is the same for all objects; `begin` computes
+  it once for a frame.
+- The values of the cross-attention are a linear map of the memories, and the weights of
+  a query add up to one. So attention runs over the 64 channels of the memories, and
+  what it found is projected to the 256 of the values afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..config import Sam2Config
+from .attention import Attention, attend_blocks
+from .position import Grids, rotate
+
+__all__ = ["FrameStart", "MemoryAttention", "MemoryTokens"]
+
+
+@dataclass(frozen=True)
+class FrameStart:
+    """What all objects of a frame share of the memory attention.
+
+    Attributes:
+        tokens: 1×L×C, after the first layer's self-attention.
+        queries: 1×L×C, of the first layer's cross-attention, rotated.
+    """
+
+    tokens: Tensor
+    queries: Tensor
+
+
+@dataclass(frozen=True)
+class MemoryTokens:
+    """What N objects look back to; each has as many maps and pointers as the others.
+
+    Attributes:
+        maps: For each remembered frame N×L×M, values of its memory.
+        times: For each remembered frame N×1×M, the code of its place in time.
+        pointers: N×P×M, object pointers cut into tokens.
+        pointer_times: N×P×M, the codes of their age.
+    """
+
+    maps: Sequence[Tensor]
+    times: Sequence[Tensor]
+    pointers: Tensor
+    pointer_times: Tensor
+
+
+class MemoryAttention(nn.Module):
+    """Layers of self-attention, attention to memories, and a perceptron."""
+
+    def __init__(self, config: Sam2Config) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.memory_layers))
+        self.norm = nn.LayerNorm(config.channels)
+
+    def begin(self, features: Tensor, grids: Grids) -> FrameStart:
+        """Do for 1×L×C features what does not depend on an object."""
+        first = self._layer(0)
+        tokens = first.look_around(features + 0.1 * grids.queries, grids)
+        return FrameStart(tokens, first.queries(tokens, grids))
+
+    def forward(self, start: FrameStart, memory: MemoryTokens, grids: Grids) -> Tensor:
+        """Condition a frame's features on N objects' memories: N×L×C."""
+        count = len(memory.pointers)
+        tokens = start.tokens
+        queries = start.queries.expand(count, -1, -1)
+        for index in range(len(self.layers)):
+            layer = self._layer(index)
+            if index:
+                tokens = layer.look_around(tokens, grids)
+                queries = layer.queries(tokens, grids)
+            tokens = tokens + layer.look_back(queries, memory, grids)
+            tokens = layer.think(tokens)
+        out: Tensor = self.norm(tokens)
+        return out
+
+    def _layer(self, index: int) -> Layer:
+        layer = self.layers[index]
+        assert isinstance(layer, Layer)
+        return layer
+
+
+class Layer(nn.Module):
+    """One layer: norms come first, rotations take the place of added positions."""
+
+    def __init__(self, config: Sam2Config) -> None:
+        super().__init__()
+        channels, hidden = config.channels, config.memory_hidden
+        self.self_attn = Attention(channels, 1)
+        self.cross_attn_image = Attention(
+            channels, 1, key_channels=config.memory_channels
+        )
+        self.linear1 = nn.Linear(channels, hidden)
+        self.linear2 = nn.Linear(hidden, channels)
+        self.norm1 = nn.LayerNorm(channels)
+        self.norm2 = nn.LayerNorm(channels)
+        self.norm3 = nn.LayerNorm(channels)
+
+    def look_around(self, tokens: Tensor, grids: Grids) -> Tensor:
+        """Self-attention of N×L×C, with its residual."""
+        attention, x = self.self_attn, self.norm1(tokens)
+        q = rotate(attention.q_proj(x), grids.rotary)
+        k = rotate(attention.k_proj(x), grids.rotary)
+        v = attention.v_proj(x)
+        found: Tensor = attention.out_proj(attend_blocks(q, [k], [v]))
+        return tokens + found
+
+    def queries(self, tokens: Tensor, grids: Grids) -> Tensor:
+        """What N×L×C tokens ask the memories."""
+        asked: Tensor = self.cross_attn_image.q_proj(self.norm2(tokens))
+        return rotate(asked, grids.rotary)
+
+    def look_back(self, queries: Tensor, memory: MemoryTokens, grids: Grids) -> Tensor:
+        """Attention of N×L×C queries to memories, without a residual."""
+        attention = self.cross_attn_image
+        keys, values = [], []
+        for content, time in zip(memory.maps, memory.times, strict=True):
+            key = attention.k_proj(content + (grids.memories + time))
+            keys.append(rotate(key, grids.rotary))  # N×L×C
+            values.append(content.to(queries.dtype))  # N×L×M
+        # Pointers have no place in the frame and are not rotated.
+        keys.append(attention.k_proj(memory.pointers + memory.pointer_times))
+        values.append(memory.pointers.to(queries.dtype))
+        found = attend_blocks(queries, keys, values)  # N×L×M
+        out: Tensor = attention.out_proj(attention.v_proj(found))
+        return out
+
+    def think(self, tokens: Tensor) -> Tensor:
+        """The perceptron on N×L×C, with its residual."""
+        hidden = F.relu(self.linear1(self.norm3(tokens)))
+        out: Tensor = tokens + self.linear2(hidden)
+        return out

@@ -1,0 +1,407 @@
+"""SAM 2 behind the predictor protocol: options in, NumPy in, NumPy out.
+
+Frames are resampled and normalised as in sam2/utils/misc.py (facebookresearch/sam2
+@ 2b90b9f).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from submit.errors import OptionError, PredictorError
+from submit.predictor import Description, InputSizes, Prediction, Video, option
+
+from .config import MODELS
+from .memory import MemoryPolicy, RcmsMemory, Sam2Memory
+
+if TYPE_CHECKING:
+    # `submit predictors` lists options without the second that torch takes.
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from .model import Sam2Network
+    from .tracker import Tracker
+
+__all__ = ["Sam2Options", "Sam2Predictor"]
+
+#: Mean and deviation of each colour, in [0, 1], that the networks were trained with.
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+#: Objects that go through the network at once where memory is not measured.
+_BATCH = 8
+
+#: Bytes that one object needs on its way through the network, for each pixel of the
+#: input: measured at its peak, in the memory attention, and rounded up.
+_BYTES_PER_PIXEL = 400
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A published set of choices for the memory."""
+
+    memory: str = "sam2"
+    promote: int = 4
+    quality: float = 0.6
+    mask_scale: float = 20.0
+    mask_bias: float = -10.0
+
+
+PRESETS = {
+    "sam2": Preset(),
+    # MOSEv2/sam2_rcms of henghuiding/MOSE-api @ 241977a: its README and configs.
+    "rcms": Preset(memory="rcms", mask_scale=7.5, mask_bias=-4.0),
+    # Mask output scaling alone, with the values that the MOSEv2 authors give for it.
+    "masseg": Preset(mask_scale=7.5, mask_bias=-4.0),
+}
+
+
+@dataclass(frozen=True)
+class Sam2Options:
+    """Options of the `sam2` predictor; None takes the preset's value."""
+
+    model: str = option(
+        "sam2.1_hiera_large", "The network's size.", choices=tuple(MODELS)
+    )
+    checkpoint: str | None = option(
+        None, "The file with the network's weights; required.", metavar="FILE"
+    )
+    image_size: int = option(
+        1024, "Side in pixels of the square that frames are resized to; 32 divides it."
+    )
+    preset: str = option(
+        "sam2", "Defaults of the memory options.", choices=tuple(PRESETS)
+    )
+    memory: str | None = option(
+        None, "Which earlier frames are looked back to.", choices=("sam2", "rcms")
+    )
+    promote: int | None = option(
+        None, "Good frames that rcms keeps for ever when an object disappears."
+    )
+    quality: float | None = option(None, "What rcms takes for a good frame, in [0, 1].")
+    mask_scale: float | None = option(
+        None, "Mask probabilities are multiplied by it before they are remembered."
+    )
+    mask_bias: float | None = option(None, "Added to the scaled mask probabilities.")
+    dtype: str = option(
+        "auto",
+        "Precision; auto takes bfloat16 where the hardware multiplies it fast.",
+        choices=("auto", "float32", "bfloat16"),
+    )
+    batch: int | None = option(
+        None, "Objects that go through the network at once; none follows the memory."
+    )
+    compile: bool = option(False, "Compile the image encoder; pays off on GPUs.")
+    tf32: bool = option(False, "Allow TF32 products on GPUs in float32.")
+    deterministic: bool = option(
+        False, "Refuse operations whose results vary from run to run."
+    )
+
+    def __post_init__(self) -> None:
+        if self.image_size < 64 or self.image_size % 32:
+            raise ValueError(
+                f"image_size={self.image_size}: expected a multiple of 32, at least 64"
+            )
+        if self.batch is not None and self.batch < 1:
+            raise ValueError(f"batch={self.batch}: expected at least 1")
+        if self.promote is not None and self.promote < 0:
+            raise ValueError(f"promote={self.promote}: expected at least 0")
+
+    def resolved(self) -> Preset:
+        """The memory options, with the preset's values where none is given."""
+        preset = PRESETS[self.preset]
+        given = {
+            name: value
+            for name in ("memory", "promote", "quality", "mask_scale", "mask_bias")
+            if (value := getattr(self, name)) is not None
+        }
+        return Preset(**{**vars(preset), **given})
+
+
+class Sam2Predictor:
+    """The video tracker of SAM 2.1 and 2.0, with RCMS memory selection.
+
+    Needs the official weights: `-o checkpoint=FILE`. Weights and code of SAM 2 are
+    under the Apache License 2.0.
+    """
+
+    Options: ClassVar[type[Any]] = Sam2Options
+
+    def __init__(self, options: Sam2Options, *, device: str = "auto") -> None:
+        self._options = options
+        self._memory = options.resolved()
+        self._device_name = device
+        self._network: Sam2Network | None = None
+
+    def describe(self) -> Description:
+        """Say what this model is, for the manifest.
+
+        Raises:
+            OptionError: No checkpoint is named.
+            PredictorError: It cannot be read.
+        """
+        from .build import sha256
+
+        options, memory = self._options, self._memory
+        device = _device(self._device_name)
+        details = {
+            "dtype": str(_dtype(options.dtype, device)).removeprefix("torch."),
+            "device": device.type,
+            "image_size": str(options.image_size),
+            "memory": memory.memory,
+            "mask_scale": f"{memory.mask_scale:g}",
+            "mask_bias": f"{memory.mask_bias:g}",
+            "tf32": str(options.tf32).lower(),
+            "compile": str(options.compile).lower(),
+            "deterministic": str(options.deterministic).lower(),
+        }
+        if memory.memory == "rcms":
+            details |= {
+                "promote": str(memory.promote),
+                "quality": f"{memory.quality:g}",
+            }
+        return Description(
+            model=options.model,
+            licence="Apache-2.0",
+            checkpoint=sha256(self._checkpoint()),
+            sizes=InputSizes(base=options.image_size, step=32),
+            cores=4,
+            details=details,
+        )
+
+    def session(self, video: Video, *, scale: float = 1.0) -> Sam2Session:
+        """Open a video at `scale` times the model's usual input resolution.
+
+        Raises:
+            OptionError: The input's side is not a multiple of 32 then, or no
+                checkpoint is named.
+            PredictorError: The checkpoint does not fit, or the device is not there.
+        """
+        from .tracker import Settings, Tracker
+
+        options, memory = self._options, self._memory
+        sizes = InputSizes(base=options.image_size, step=32)
+        if not sizes.allows(scale):
+            raise OptionError(
+                f"scale {scale:g} of image_size={options.image_size}: expected a "
+                f"multiple of 32, found {scale * options.image_size:g}"
+            )
+        side = round(scale * options.image_size)
+        with _explained(options):
+            network = self._load()
+            device = network.device
+            pointers = min(video.length, network.config.pointers)
+            return Sam2Session(
+                video,
+                options,
+                side,
+                Tracker(
+                    network,
+                    Settings(
+                        image_size=side,
+                        mask_scale=memory.mask_scale,
+                        mask_bias=memory.mask_bias,
+                        batch=options.batch or _batch(side, device),
+                        dtype=_dtype(options.dtype, device),
+                    ),
+                    policy=_policy(memory, network.config.memories, pointers),
+                    pointers=pointers,
+                ),
+            )
+
+    def _checkpoint(self) -> Path:
+        if self._options.checkpoint is None:
+            raise OptionError(
+                "option checkpoint: expected the file with the weights of "
+                f"{self._options.model}, found none; fetch it with "
+                f"tools/fetch_checkpoint.py {self._options.model} and name it with "
+                "-o checkpoint=FILE"
+            )
+        return Path(self._options.checkpoint)
+
+    def _load(self) -> Sam2Network:
+        """Read the weights, once."""
+        if self._network is None:
+            import torch
+
+            from .build import load_network
+
+            options = self._options
+            path, device = self._checkpoint(), _device(self._device_name)
+            network = load_network(options.model, path).to(device)
+            if device.type == "cuda":
+                torch.backends.cuda.matmul.allow_tf32 = options.tf32
+                torch.backends.cudnn.allow_tf32 = options.tf32
+            if options.deterministic:
+                torch.use_deterministic_algorithms(True)
+            if options.compile:
+                network.image_encoder.compile()
+            self._network = network
+        return self._network
+
+
+class Sam2Session:
+    """One video: see `submit.predictor.Session`."""
+
+    def __init__(
+        self, video: Video, options: Sam2Options, side: int, tracker: Tracker
+    ) -> None:
+        self._video, self._options, self._side = video, options, side
+        self._tracker: Tracker | None = tracker
+
+    def start(
+        self, frame: NDArray[np.uint8], masks: Mapping[int, NDArray[np.bool_]]
+    ) -> Prediction:
+        """Take frame 0 with the masks of its objects; returns them as a prediction."""
+        return self._advance(frame, masks)
+
+    def add(
+        self, frame: NDArray[np.uint8], masks: Mapping[int, NDArray[np.bool_]]
+    ) -> Prediction:
+        """Do what `step` does, and begin to track the new objects in `masks`."""
+        return self._advance(frame, masks)
+
+    def step(self, frame: NDArray[np.uint8]) -> Prediction:
+        """Predict the next frame; objects come in the order they were given in."""
+        return self._advance(frame, {})
+
+    def close(self) -> None:
+        """Free what the session holds. May be called twice."""
+        self._tracker = None
+
+    def _advance(
+        self, frame: NDArray[np.uint8], masks: Mapping[int, NDArray[np.bool_]]
+    ) -> Prediction:
+        import torch
+
+        if self._tracker is None:
+            raise PredictorError(
+                f"video {self._video.name}: the session is closed; open another one"
+            )
+        if known := sorted(masks.keys() & set(self._tracker.objects)):
+            raise PredictorError(
+                f"video {self._video.name}: objects {known} were given before; "
+                "a mask is taken for a new object only"
+            )
+        with _explained(self._options):
+            seen = self._tracker.advance(
+                _to_tensor(frame, self._side),
+                {key: torch.from_numpy(mask.copy()) for key, mask in masks.items()},
+            )
+            return Prediction(
+                objects=self._tracker.objects,
+                logits=seen.logits.float().cpu().numpy(),
+                presence=seen.presence.float().cpu().numpy(),
+                iou=seen.iou.float().cpu().numpy(),
+            )
+
+
+def _to_tensor(frame: NDArray[np.uint8], side: int) -> torch.Tensor:
+    """Resample H×W×3 to a square and normalise it: 1×3×side×side."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    # The default of `resize` in the official loader; no other library's is equal.
+    image = Image.fromarray(frame).resize((side, side), Image.Resampling.BICUBIC)
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+    mean = torch.tensor(_MEAN)[:, None, None]
+    deviation = torch.tensor(_DEVIATION)[:, None, None]
+    return ((pixels - mean) / deviation)[None]
+
+
+def _policy(memory: Preset, memories: int, pointers: int) -> Callable[[], MemoryPolicy]:
+    """Make the maker of an object's memory policy."""
+    if memory.memory == "rcms":
+        return partial(
+            RcmsMemory,
+            memories=memories,
+            pointers=pointers,
+            promote=memory.promote,
+            quality=memory.quality,
+        )
+    return partial(Sam2Memory, memories=memories, pointers=pointers)
+
+
+def _device(name: str) -> torch.device:
+    """Find a device.
+
+    Raises:
+        PredictorError: It is not there.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise PredictorError(
+            f"device {name!r}: expected auto, cpu, cuda or cuda:N"
+        ) from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise PredictorError(
+            f"device {name}: is not there; this machine has "
+            f"{torch.cuda.device_count()} CUDA devices that PyTorch "
+            f"{torch.__version__} can use; say --device cpu, or install the PyTorch "
+            "build for your GPU"
+        )
+    return device
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    """Choose the precision: bfloat16 where the hardware has products of its own."""
+    import torch
+
+    if name == "float32":
+        return torch.float32
+    if name == "bfloat16":
+        return torch.bfloat16
+    if device.type == "cuda":
+        fast = torch.cuda.get_device_capability(device) >= (8, 0)
+    else:
+        fast = device.type == "cpu" and _cpu_has_matrix_units()
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _cpu_has_matrix_units() -> bool:
+    """Whether the processor has tile registers for bfloat16 (Intel AMX)."""
+    import torch
+
+    check = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(check and check())
+
+
+def _batch(side: int, device: torch.device) -> int:
+    """How many objects fit into half of the free memory of the device, at most 64."""
+    import torch
+
+    if device.type != "cuda":
+        return _BATCH
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1, min(64, free // 2 // (_BYTES_PER_PIXEL * side * side)))
+
+
+@contextlib.contextmanager
+def _explained(options: Sam2Options) -> Iterator[None]:
+    """Say what to do when memory runs out."""
+    import torch
+
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        out_of_memory = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+            "can't allocate memory" in str(error)
+        )
+        if not out_of_memory:
+            raise
+        raise PredictorError(
+            f"{options.model} at image_size={options.image_size} ran out of memory; "
+            "use a smaller -o batch (such as batch=1), -o dtype=bfloat16, a smaller "
+            "-o image_size or a smaller -o model"
+        ) from error

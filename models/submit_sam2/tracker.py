@@ -1,0 +1,268 @@
+"""The tracker: one video through the network, frame by frame, many objects at once.
+
+Matches the loop of sam2/sam2_video_predictor.py (facebookresearch/sam2 @ 2b90b9f)
+without its stores: of earlier frames only what the memory policies still need is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .memory import MemoryPolicy, Recall
+from .model import ABSENT, Features, Sam2Network, Seen
+from .modeling.memory_attention import MemoryTokens
+
+__all__ = ["Settings", "Tracker"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a tracker runs its network.
+
+    Attributes:
+        image_size: Side of the square input, a multiple of 32.
+        mask_scale: Mask probabilities are multiplied by it for the memory …
+        mask_bias: … and this is added.
+        batch: Most objects that go through the network at once.
+        dtype: Precision of the large products: float32 or bfloat16.
+    """
+
+    image_size: int = 1024
+    mask_scale: float = 20.0
+    mask_bias: float = -10.0
+    batch: int = 8
+    dtype: torch.dtype = torch.float32
+
+
+class Track:
+    """One object: its policy and what is kept of earlier frames."""
+
+    def __init__(self, policy: MemoryPolicy) -> None:
+        self.policy = policy
+        self.maps: dict[int, Tensor] = {}
+        self.pointers: dict[int, Tensor] = {}
+
+    def keep(self, frame: int, memory: Tensor, pointer: Tensor) -> None:
+        """Keep a frame's memory L×M and pointer C, and forget what is not needed."""
+        self.maps[frame] = memory
+        self.pointers[frame] = pointer
+        kept = self.policy.kept()
+        for known in self.maps.keys() - kept.maps:
+            del self.maps[known]
+        for known in self.pointers.keys() - kept.pointers:
+            del self.pointers[known]
+
+
+class Tracker:
+    """Tracks the objects of one video."""
+
+    def __init__(
+        self,
+        network: Sam2Network,
+        settings: Settings,
+        *,
+        policy: Callable[[], MemoryPolicy],
+        pointers: int,
+    ) -> None:
+        """Open a video.
+
+        Args:
+            network: The weights, on the device where they shall run.
+            settings: How to run them.
+            policy: Makes the memory policy of an object.
+            pointers: Greatest age of a pointer in the window, plus one.
+        """
+        self._network, self._settings = network, settings
+        self._policy, self._pointers = policy, pointers
+        self._grids = network.grids(settings.image_size)
+        self._tracks: dict[int, Track] = {}
+        self._frame = -1
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """Ids of the objects, in the order they were given."""
+        return tuple(self._tracks)
+
+    @torch.inference_mode()
+    def advance(self, image: Tensor, masks: Mapping[int, Tensor]) -> Seen:
+        """Take the next frame.
+
+        Args:
+            image: 1×3×S×S, normalised.
+            masks: Bool H×W masks of new objects.
+
+        Returns:
+            Logits S/4×S/4, presence and predicted IoU of all objects in their order.
+        """
+        self._frame += 1
+        network, device = self._network, self._network.device
+        image = image.to(device, non_blocking=True)
+        parts: dict[int, Seen] = {}
+        with self._precision():
+            features = network.encode_image(
+                image, self._grids, reads_memory=bool(self._tracks)
+            )
+            for keys, recalls in self._batches():
+                seen = network.track(features, self._tokens(keys, recalls), self._grids)
+                self._keep_tracked(keys, features, seen)
+                parts.update(_split(keys, seen))
+            for keys in _chunks(list(masks), self._settings.batch):
+                given = torch.stack(
+                    [self._to_input(masks[key].to(device)) for key in keys]
+                )
+                seen = network.take_masks(features, given, self._grids)
+                self._keep_given(keys, features, seen)
+                parts.update(_split(keys, seen))
+        return _join([parts[key] for key in self._tracks])
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(
+            self._network.device.type,
+            dtype=torch.bfloat16,
+            enabled=self._settings.dtype == torch.bfloat16,
+        )
+
+    def _to_input(self, mask: Tensor) -> Tensor:
+        """Resize a bool H×W mask to the network's input, as zeros and ones."""
+        side = self._settings.image_size
+        if mask.shape == (side, side):
+            return mask.float()
+        resized = F.interpolate(
+            mask.float()[None, None],
+            size=(side, side),
+            mode="bilinear",
+            align_corners=False,
+            antialias=True,
+        )
+        return (resized[0, 0] >= 0.5).float()
+
+    def _batches(self) -> Iterator[tuple[list[int], list[Recall]]]:
+        """Put objects together that look back to equally many frames."""
+        groups: dict[tuple[int, int], list[tuple[int, Recall]]] = {}
+        for key, track in self._tracks.items():
+            recall = track.policy.recall(self._frame)
+            size = len(recall.maps), len(recall.pointers)
+            groups.setdefault(size, []).append((key, recall))
+        for group in groups.values():
+            for chunk in _chunks(group, self._settings.batch):
+                yield [key for key, _ in chunk], [recall for _, recall in chunk]
+
+    def _tokens(self, keys: Sequence[int], recalls: Sequence[Recall]) -> MemoryTokens:
+        """Gather what a batch of objects looks back to."""
+        network, tracks = self._network, [self._tracks[key] for key in keys]
+        device, dtype = network.device, self._settings.dtype
+        maps, times = [], []
+        for slot in range(len(recalls[0].maps)):
+            chosen = [recall.maps[slot] for recall in recalls]
+            content = [
+                track.maps[frame]
+                for track, (frame, _) in zip(tracks, chosen, strict=True)
+            ]
+            places = torch.tensor([place for _, place in chosen], device=device)
+            maps.append(torch.stack(content).to(dtype))
+            times.append(network.time_codes(places))
+        pointers = torch.stack(
+            [
+                torch.stack([track.pointers[frame] for frame, _ in recall.pointers])
+                for track, recall in zip(tracks, recalls, strict=True)
+            ]
+        )
+        ages = torch.tensor(
+            [[age for _, age in recall.pointers] for recall in recalls],
+            dtype=torch.float32,
+            device=device,
+        )
+        return MemoryTokens(
+            maps=maps,
+            times=times,
+            pointers=network.pointer_tokens(pointers),
+            pointer_times=network.pointer_times(ages / max(self._pointers - 1, 1)),
+        )
+
+    def _keep_tracked(
+        self, keys: Sequence[int], features: Features, seen: Seen
+    ) -> None:
+        """Remember a frame in which objects were looked for."""
+        tracks = [self._tracks[key] for key in keys]
+        memories = self._remember(features, seen)
+        presence = seen.presence.tolist()
+        quality = [0.0] * len(keys)
+        if any(track.policy.wants_quality for track in tracks):
+            quality = _quality(seen).tolist()
+        for index, track in enumerate(tracks):
+            track.policy.tracked(
+                self._frame, presence=presence[index], quality=quality[index]
+            )
+            track.keep(self._frame, memories[index], seen.pointers[index])
+
+    def _keep_given(self, keys: Sequence[int], features: Features, seen: Seen) -> None:
+        """Remember the frame in which objects were given."""
+        memories = self._remember(features, seen)
+        for index, key in enumerate(keys):
+            track = self._tracks[key] = Track(self._policy())
+            track.policy.given(self._frame)
+            track.keep(self._frame, memories[index], seen.pointers[index])
+
+    def _remember(self, features: Features, seen: Seen) -> Tensor:
+        """Memories N×L×M of what was seen; equal masks are encoded once."""
+        settings = self._settings
+        # Absent objects all have the same mask: one of them stands for the others.
+        rows: list[int] = []
+        chosen: list[int] = []
+        absent: int | None = None
+        for index, empty in enumerate((seen.logits[:, 0, 0] == ABSENT).tolist()):
+            if empty and absent is not None:
+                chosen.append(absent)
+                continue
+            if empty:
+                absent = len(rows)
+            chosen.append(len(rows))
+            rows.append(index)
+        memories = self._network.remember(
+            features,
+            seen if len(rows) == len(chosen) else seen.select(rows),
+            scale=settings.mask_scale,
+            bias=settings.mask_bias,
+        )
+        return memories[chosen]
+
+
+def _quality(seen: Seen) -> Tensor:
+    """How good masks seem: presence × predicted IoU × mean probability inside.
+
+    An empty mask has quality 0, where the reference has not-a-number; neither is ever
+    good enough.
+    """
+    inside = seen.logits > 0
+    certain = (seen.logits.sigmoid() * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(1)
+    return seen.presence.sigmoid() * seen.iou * certain
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:
+    """Cut a list into parts of at most `size`."""
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])
+
+
+def _split(keys: Sequence[int], seen: Seen) -> Iterator[tuple[int, Seen]]:
+    """One `Seen` for each object."""
+    for index, key in enumerate(keys):
+        yield key, seen.select([index])
+
+
+def _join(parts: Sequence[Seen]) -> Seen:
+    """The opposite of `_split`."""
+    return Seen(
+        torch.cat([part.logits for part in parts]),
+        torch.cat([part.presence for part in parts]),
+        torch.cat([part.iou for part in parts]),
+        torch.cat([part.pointers for part in parts]),
+    )

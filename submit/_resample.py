@@ -1,0 +1,115 @@
+"""The two loops over pixels that everything waits for, compiled.
+
+Kept apart from `masks` so that importing that module does not import the compiler.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["bilinear", "winners"]
+
+
+@njit(cache=True, nogil=True)
+def _taps(source: int, target: int) -> Any:
+    """For each target pixel the two source pixels it lies between, and the weight.
+
+    Pixel centres are aligned: target i lies at (i + 0.5)·source/target − 0.5, clamped
+    to the source (the convention of torch's `interpolate(align_corners=False)`).
+    """
+    low = np.empty(target, np.int64)
+    high = np.empty(target, np.int64)
+    weight = np.empty(target, np.float32)
+    for i in range(target):
+        place = max((i + 0.5) * source / target - 0.5, 0.0)
+        low[i] = min(int(place), source - 1)
+        high[i] = min(low[i] + 1, source - 1)
+        weight[i] = place - low[i]
+    return low, high, weight
+
+
+@njit(cache=True, nogil=True)
+def bilinear(
+    logits: NDArray[np.float32], height: int, width: int
+) -> NDArray[np.float32]:
+    """Resize N×h×w float32 to N×height×width."""
+    count, rows, columns = logits.shape
+    top, bottom, down = _taps(rows, height)
+    left, right, across = _taps(columns, width)
+    result = np.empty((count, height, width), np.float32)
+    line = np.empty(columns, np.float32)
+    for n in range(count):
+        for y in range(height):
+            upper, lower, v = logits[n, top[y]], logits[n, bottom[y]], down[y]
+            for x in range(columns):
+                line[x] = upper[x] + (lower[x] - upper[x]) * v
+            for x in range(width):
+                a = line[left[x]]
+                result[n, y, x] = a + (line[right[x]] - a) * across[x]
+    return result
+
+
+@njit(cache=True, nogil=True)
+def winners(
+    logits: Any, objects: NDArray[np.uint8], height: int, width: int
+) -> NDArray[np.uint8]:
+    """Resize and apply the overlap rule in one pass.
+
+    Only the part of a row where an object can be positive is looked at: between
+    source pixels of which none is positive the bilinear value is not positive either.
+
+    Args:
+        logits: N×h×w, float32 or int8.
+        objects: The N ids.
+        height: Rows of the result.
+        width: Columns of the result.
+
+    Returns:
+        height×width uint8 labels; the earlier object wins where logits are equal.
+    """
+    count, rows, columns = logits.shape
+    top, bottom, down = _taps(rows, height)
+    left, right, across = _taps(columns, width)
+    result = np.zeros((height, width), np.uint8)
+    best = np.empty(width, np.float32)
+    line = np.empty(columns, np.float32)
+    # First and last positive column of every row, columns and −1 where there is none.
+    first = np.full((count, rows), columns, np.int64)
+    last = np.full((count, rows), -1, np.int64)
+    for n in range(count):
+        for y in range(rows):
+            for x in range(columns):
+                if logits[n, y, x] > 0:
+                    first[n, y] = x
+                    break
+            if first[n, y] < columns:
+                for x in range(columns - 1, -1, -1):
+                    if logits[n, y, x] > 0:
+                        last[n, y] = x
+                        break
+    for y in range(height):
+        best[:] = 0
+        for n in range(count):
+            begin = min(first[n, top[y]], first[n, bottom[y]])
+            end = max(last[n, top[y]], last[n, bottom[y]])
+            if end < begin:
+                continue
+            begin, end = max(begin - 1, 0), min(end + 1, columns - 1)
+            v = down[y]
+            for x in range(begin, end + 1):
+                upper = np.float32(logits[n, top[y], x])
+                line[x] = upper + (np.float32(logits[n, bottom[y], x]) - upper) * v
+            # Target columns both of whose source columns lie in [begin, end].
+            start = np.searchsorted(left, begin)
+            stop = np.searchsorted(right, end, side="right")
+            for x in range(start, stop):
+                a = line[left[x]]
+                value = a + (line[right[x]] - a) * across[x]
+                if value > best[x]:
+                    best[x] = value
+                    result[y, x] = objects[n]
+    return result

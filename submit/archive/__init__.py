@@ -1,0 +1,21 @@
+"""Submissions as files: packing a zip, and reading a zip or a folder of masks alike."""
+
+from .packing import TEAM_FILE, Packed, pack
+from .server import FATAL, FramePlan, ServerView, plan_frames, server_view
+from .source import Entry, MaskFolder, Masks, MaskZip, open_masks
+
+__all__ = [
+    "FATAL",
+    "TEAM_FILE",
+    "Entry",
+    "FramePlan",
+    "MaskFolder",
+    "MaskZip",
+    "Masks",
+    "Packed",
+    "ServerView",
+    "open_masks",
+    "pack",
+    "plan_frames",
+    "server_view",
+]

@@ -1,0 +1,145 @@
+"""The whole check: names first, then every mask of every video on all cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from .._machine import cores, keep_freed_memory
+from ..archive import Masks, open_masks
+from ..dataset import Split, SplitVideo
+from .layout import Found, check_layout, listed
+from .pixels import VideoCheck, check_video
+from .report import Finding, Report
+
+__all__ = ["check_masks", "masks_to_check"]
+
+
+def check_masks(
+    path: Path | str,
+    split: Split,
+    *,
+    sample: Path | str | None = None,
+    team: bool = False,
+    workers: int | None = None,
+    progress: Callable[[str, int], None] = lambda video, frames: None,
+) -> Report:
+    """Find everything that the server would reject, or silently punish.
+
+    The zip is read in place. Videos are checked by threads: reading, inflating and
+    comparing masks all run without the interpreter lock.
+
+    Args:
+        path: A zip, or a folder of `<video>/<frame>.png`.
+        split: What the submission is for.
+        sample: The organisers' sample submission, which then says which videos and
+            frames there must be.
+        team: Whether a `team.json` must be there, as in test phases.
+        workers: Threads; one for each core by default.
+        progress: Called with a video and a number of masks that are done, from any
+            thread.
+
+    Raises:
+        ArchiveError: There is nothing at the path, or no zip that can be listed.
+    """
+    keep_freed_memory()
+    with open_masks(path) as masks:
+        expected, findings = expected_frames(split, sample)
+        layout = check_layout(masks, expected, team=team)
+        report = Report(
+            path=str(path),
+            split=str(split.root),
+            videos=len(layout.videos),
+            expected_videos=len(expected),
+            size=_size(masks),
+        )
+        report.add([*findings, *layout.findings])
+        jobs = [(found, split.videos[found.name]) for found in layout.videos]
+        seen: list[Finding] = []
+        for checked in _in_threads(masks, jobs, workers or cores(), progress):
+            report.frames += checked.frames
+            seen += checked.findings
+        report.add(seen)
+    return report
+
+
+def masks_to_check(split: Split) -> int:
+    """Number of masks in a complete submission: the total of the progress."""
+    return sum(map(len, expected_frames(split)[0].values()))
+
+
+def expected_frames(
+    split: Split, sample: Path | str | None = None
+) -> tuple[dict[str, tuple[str, ...]], list[Finding]]:
+    """Which frames of which videos there must be.
+
+    Args:
+        split: The split.
+        sample: The organisers' sample submission, which is believed where there is one.
+
+    Returns:
+        Stems by video, and findings where split and sample disagree.
+    """
+    frames = {name: _frames(video) for name, video in split.videos.items()}
+    if sample is None:
+        return frames, []
+    with open_masks(sample) as masks:
+        wanted = {name: tuple(masks.frames(name)) for name in masks.videos()}
+    return {
+        name: stems for name, stems in wanted.items() if name in frames
+    }, _disagreements(frames, wanted, str(sample))
+
+
+def _disagreements(
+    frames: Mapping[str, Sequence[str]], wanted: Mapping[str, Sequence[str]], where: str
+) -> list[Finding]:
+    found = []
+    if unknown := sorted(wanted.keys() - frames.keys()):
+        what = f"has videos that the split lacks: {listed(unknown)}"
+        found.append(Finding.of("sample", where, what, count=len(unknown)))
+    if lacking := sorted(frames.keys() - wanted.keys()):
+        what = f"lacks videos of the split: {listed(lacking)}"
+        found.append(Finding.of("sample", where, what, count=len(lacking)))
+    for name in sorted(frames.keys() & wanted.keys()):
+        if set(frames[name]) != set(wanted[name]):
+            what = f"has {len(wanted[name])} frames, the split {len(frames[name])}"
+            found.append(Finding.of("sample", f"{where}: {name}/", what))
+    return found
+
+
+def _frames(video: SplitVideo) -> tuple[str, ...]:
+    """Stems of a video's frames; counted up where the split has no images."""
+    length = None if video.meta is None else video.meta.length
+    if video.images or length is None or length <= video.length:
+        return video.frames
+    first = video.frames[0] if video.frames else "00000"
+    if not first.isdecimal():
+        return video.frames
+    return tuple(f"{int(first) + i:0{len(first)}}" for i in range(length))
+
+
+def _in_threads(
+    masks: Masks,
+    jobs: Sequence[tuple[Found, SplitVideo]],
+    workers: int,
+    progress: Callable[[str, int], None],
+) -> Iterator[VideoCheck]:
+    """Check all videos, long ones first, so that none is left alone at the end."""
+    queue = sorted(jobs, key=lambda job: -len(job[0].names))
+    with ThreadPoolExecutor(max(1, min(workers, len(queue)))) as pool:
+        futures = [
+            pool.submit(check_video, masks, found, video, progress=progress)
+            for found, video in queue
+        ]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _size(masks: Masks) -> int:
+    if masks.path.is_file():
+        return masks.path.stat().st_size
+    return sum(entry.size for entry in masks.entries)

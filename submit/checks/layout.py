@@ -1,0 +1,370 @@
+"""The submission as a tree of names: folders, junk, dangerous paths, and frames."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..archive import TEAM_FILE, Entry, Masks, MaskZip, plan_frames, server_view
+from ..errors import ArchiveError
+from .report import Finding
+from .rules import Severity
+
+__all__ = ["Found", "Layout", "check_layout", "listed"]
+
+#: At the root these make Codabench take a zip of results for one of code.
+_METADATA = ("metadata", "metadata.yaml")
+#: What Python's zipfile unpacks: none, deflate, bzip2, LZMA; the first two all do.
+_COMMON_METHODS, _KNOWN_METHODS = (0, 8), (0, 8, 12, 14)
+_MACOS = "__MACOSX"
+_IMAGE = re.compile(r"\.(png|jpe?g|bmp|tiff?|gif|npy)$", re.IGNORECASE)
+
+#: Bytes from which uploads to Codabench were seen to fail, and how bad that is.
+_BUDGETS = (
+    (1_000_000_000, Severity.COSTLY, "uploads above 1 GB hang or are scored 0"),
+    (150_000_000, Severity.NOTE, "an upload of 150 MB was seen to fail"),
+    (50_000_000, Severity.NOTE, "below 50 MB no upload was seen to fail"),
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """One video of the split in the submission.
+
+    Attributes:
+        name: The video.
+        names: Name of the entry of each expected frame that is there, by stem.
+        scored: Stems of the frames that the server would score.
+    """
+
+    name: str
+    names: Mapping[str, str]
+    scored: frozenset[str]
+
+
+@dataclass
+class Layout:
+    """What the names say.
+
+    Attributes:
+        findings: What is wrong with them.
+        videos: The videos of the split that are there.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    videos: list[Found] = field(default_factory=list)
+
+
+def check_layout(
+    masks: Masks, expected: Mapping[str, Sequence[str]], *, team: bool = False
+) -> Layout:
+    """Check everything that needs no mask to be opened.
+
+    Args:
+        masks: The submission.
+        expected: Stems of the frames of each video of the split, in order.
+        team: Whether a `team.json` must be there, as in test phases.
+    """
+    layout = Layout()
+    entries = list(masks.entries)
+    if isinstance(masks, MaskZip):
+        layout.findings += _check_zip(entries, expected)
+        size = masks.path.stat().st_size
+    else:
+        # What packs a folder leaves hidden files out, and follows links.
+        entries = [e for e in entries if not _is_hidden(e.name)]
+        size = sum(entry.size for entry in entries)
+    layout.findings += _check_budget(masks, size)
+    layout.findings += _check_names(entries)
+    layout.findings += _check_team(masks, entries, required=team)
+    prefix, findings = _find_root(entries, expected)
+    layout.findings += findings
+    layout.findings += _check_junk(entries, prefix)
+    folders = _folders(entries, prefix)
+    for name, frames in expected.items():
+        if name in folders:
+            found, findings = _check_video(name, frames, folders[name], prefix)
+            layout.findings += findings
+            if found.names:
+                layout.videos.append(found)
+    layout.findings += _check_absent(expected, folders, prefix)
+    return layout
+
+
+def _check_zip(
+    entries: Sequence[Entry], expected: Mapping[str, Sequence[str]]
+) -> Iterator[Finding]:
+    """Find what only a zip can have."""
+    yield from _about("encrypted", (e.name for e in entries if e.encrypted))
+    methods = {e.name: e.method for e in entries if not e.encrypted}
+    strange = [name for name in methods if methods[name] not in _KNOWN_METHODS]
+    yield from _about("compression", strange)
+    known = [name for name in methods if methods[name] in _KNOWN_METHODS]
+    rare = [name for name in known if methods[name] not in _COMMON_METHODS]
+    yield from _about("rare-compression", rare)
+    yield from _about("link", (e.name for e in entries if e.is_link))
+    needed = sum(map(len, expected.values())) >= 0xFFFF
+    if not needed:
+        yield from _about("zip64", (e.name for e in entries if e.zip64))
+        if len(entries) >= 0xFFFF:
+            yield Finding.of("zip64", "", f"it has {len(entries)} entries")
+
+
+def _check_budget(masks: Masks, size: int) -> Iterator[Finding]:
+    for limit, severity, what in _BUDGETS:
+        if size >= limit:
+            text = f"{size / 1e6:,.0f} MB; {what}"
+            yield Finding.of("budget", masks.path.name, text, severity=severity)
+            return
+
+
+def _check_names(entries: Sequence[Entry]) -> Iterator[Finding]:
+    """Find paths that lead elsewhere, and names that mean the same file."""
+    names = [entry.name for entry in entries]
+    yield from _about("unsafe-path", (name for name in names if _is_unsafe(name)))
+    yield from _about("backslash", (name for name in names if "\\" in name))
+    counts = Counter(names)
+    yield from _about("duplicate", (name for name in counts if counts[name] > 1))
+    spelled: dict[str, list[str]] = {}
+    for name in counts:
+        spelled.setdefault(name.lower(), []).append(name)
+    yield from _about("case", (", ".join(n) for n in spelled.values() if len(n) > 1))
+
+
+def _is_unsafe(name: str) -> bool:
+    return (
+        name.startswith("/")
+        or ".." in re.split(r"[/\\]", name)
+        or re.match(r"[A-Za-z]:", name) is not None
+        or "\0" in name
+    )
+
+
+def _check_team(
+    masks: Masks, entries: Sequence[Entry], *, required: bool
+) -> Iterator[Finding]:
+    if not any(entry.name == TEAM_FILE for entry in entries):
+        if required:
+            yield Finding.of("team-missing", TEAM_FILE, "is not at the root")
+        return
+    severity = None if required else Severity.NOTE
+    try:
+        content = json.loads(masks.read_entry(TEAM_FILE))
+    except (ArchiveError, ValueError) as error:
+        what = f"cannot be read ({error})"
+    else:
+        if isinstance(content, dict) and content:
+            return
+        what = f"expected a JSON object, found {type(content).__name__}"
+        if content == {}:
+            what = "is an empty object"
+    yield Finding.of("team-malformed", TEAM_FILE, what, severity=severity)
+
+
+def _find_root(
+    entries: Sequence[Entry], expected: Mapping[str, Sequence[str]]
+) -> tuple[str, list[Finding]]:
+    """Find the folder in which the videos lie, and what the server makes of that.
+
+    Returns:
+        The folder with its `/`, empty for the root, and the findings. It is where the
+        videos are, also where the server would not look.
+    """
+    view = server_view(entries)
+    if any(name in expected for name in view.videos):
+        if view.prefix:
+            return view.prefix, [
+                Finding.of("wrapper", view.prefix, "is around all videos")
+            ]
+        return "", []
+    if view.prefix and view.prefix[:-1] in expected:
+        return "", [Finding.of("single-video", view.prefix, "is alone at the root")]
+    inside: Counter[str] = Counter()
+    for entry in entries:
+        parts = entry.name.split("/")
+        for depth in (1, 2):
+            if len(parts) > depth + 1 and parts[depth] in expected:
+                inside["/".join(parts[:depth]) + "/"] += 1
+    if not inside:
+        some = ", ".join(sorted(expected)[:2])
+        roots = ", ".join(view.roots[:3]) or "nothing"
+        what = f"has {roots} at its root; expected folders such as {some}"
+        return "", [Finding.of("no-videos", "", what)]
+    prefix = inside.most_common(1)[0][0]
+    if prefix.count("/") > 1:
+        return prefix, [Finding.of("nested-wrapper", prefix, "holds the videos")]
+    company = [name for name in view.roots if name != prefix[:-1]]
+    what = f"holds the videos, beside {listed(company)}"
+    return prefix, [Finding.of("wrapper-not-alone", prefix, what)]
+
+
+def _check_junk(entries: Sequence[Entry], prefix: str) -> Iterator[Finding]:
+    """Find what the server ignores, and what Codabench does not."""
+    files = [entry.name for entry in entries if not entry.is_folder]
+    roots = [name for name in files if "/" not in name]
+    yield from _about("metadata", (name for name in roots if name in _METADATA))
+    macos = [e.name for e in entries if e.name.split("/")[0] == _MACOS]
+    if macos:
+        yield Finding.of("junk", f"{_MACOS}/", "was put in by macOS", count=len(macos))
+    hidden = [n for n in files if _is_hidden(n) and n.split("/")[0] != _MACOS]
+    yield from _about("junk", hidden, "is hidden")
+    known = {TEAM_FILE, *_METADATA}
+    loose = [
+        name.removeprefix(prefix)
+        for name in files
+        if name.startswith(prefix) and "/" not in name.removeprefix(prefix)
+    ]
+    if prefix:
+        loose += [name for name in roots if name not in known]
+    extra = [n for n in loose if n not in known and not _is_hidden(n)]
+    yield from _about("junk", extra, "lies beside the videos")
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") and part != ".." for part in name.split("/"))
+
+
+@dataclass
+class _Folder:
+    """What lies in one folder: PNGs by stem, and other files."""
+
+    masks: dict[str, str] = field(default_factory=dict)
+    others: list[str] = field(default_factory=list)
+
+
+def _folders(entries: Sequence[Entry], prefix: str) -> dict[str, _Folder]:
+    """The folders below the prefix, with what the server sees in each."""
+    folders: dict[str, _Folder] = {}
+    for entry in entries:
+        parts = entry.name.removeprefix(prefix).split("/")
+        if not entry.name.startswith(prefix) or len(parts) < 2 or not parts[0]:
+            continue
+        if parts[0].startswith(".") or parts[0] == _MACOS:
+            continue
+        folder = folders.setdefault(parts[0], _Folder())
+        if entry.is_folder or _is_hidden(entry.name):
+            continue
+        if len(parts) == 2 and parts[1].endswith(".png"):
+            folder.masks[parts[1][: -len(".png")]] = entry.name
+        else:
+            folder.others.append(entry.name)
+    return folders
+
+
+def _check_video(
+    name: str, frames: Sequence[str], folder: _Folder, prefix: str
+) -> tuple[Found, list[Finding]]:
+    """Compare the masks of a video with the frames that it has."""
+    where = f"{prefix}{name}/"
+    plan = plan_frames(frames, list(folder.masks))
+    known = set(frames)
+    found = Found(
+        name,
+        {frame: folder.masks[frame] for frame in frames if frame in folder.masks},
+        # Where the server would fail, judge masks as it would once that is mended.
+        frozenset(plan.frames or frames[1:-1]),
+    )
+    findings: list[Finding] = []
+    images = [other for other in folder.others if _IMAGE.search(other)]
+    if images and len(found.names) < len(frames):
+        findings += _about("wrong-suffix", images)
+    else:
+        findings += _about("surplus", folder.others, "is no mask of a frame")
+    if not folder.masks:
+        what = "has no masks"
+        findings.append(Finding.of("empty-video", where, what, count=len(frames)))
+        return found, findings
+    misnamed = [stem for stem in folder.masks if not _is_number(stem.split(".")[0])]
+    missing = [frame for frame in frames if frame not in folder.masks]
+    surplus = [s for s in folder.masks if s not in known and s not in misnamed]
+    findings += _about("misnamed", (folder.masks[stem] for stem in misnamed))
+    if missing:
+        what = f"lacks {len(missing)} of {len(frames)} masks: {listed(missing, '.png')}"
+        if surplus:
+            what += f"; has {listed(surplus, '.png')} instead"
+        findings.append(_about_missing(where, what, plan.problem, plan.fatal, missing))
+    elif surplus and plan.problem is not None and not misnamed:
+        what = f"has more masks than frames: {listed(surplus, '.png')}"
+        findings.append(_about_missing(where, what, plan.problem, plan.fatal, surplus))
+    elif surplus:
+        findings += _about("surplus", (folder.masks[stem] for stem in surplus))
+    return found, findings
+
+
+def _about_missing(
+    where: str, what: str, problem: str | None, fatal: bool, frames: Sequence[str]
+) -> Finding:
+    """A finding on frames that are not those of the split."""
+    if fatal:
+        severity, consequence = Severity.FATAL, "The server fails the whole submission."
+    elif problem is not None:
+        severity = Severity.COSTLY
+        consequence = (
+            "The server does not notice: it counts frames instead of reading their "
+            "names, and scores others than it should."
+        )
+    else:
+        severity = Severity.NOTE
+        consequence = "The server scores the video all the same."
+    return Finding.of(
+        "frames",
+        where,
+        what,
+        severity=severity,
+        consequence=consequence,
+        count=len(frames),
+    )
+
+
+def _check_absent(
+    expected: Mapping[str, Sequence[str]], folders: Mapping[str, _Folder], prefix: str
+) -> Iterator[Finding]:
+    """Find videos of the split that are not there, and folders that are no videos."""
+    unknown = {name.lower(): name for name in folders if name not in expected}
+    mistaken = set()
+    for name, frames in expected.items():
+        if name in folders:
+            continue
+        spelled = unknown.get(name.lower())
+        if spelled is None:
+            what, count = "is not there", len(frames)
+            yield Finding.of("absent-video", f"{prefix}{name}/", what, count=count)
+        else:
+            mistaken.add(spelled)
+            yield Finding.of("video-case", f"{prefix}{spelled}/", f"should be {name}/")
+    for name in sorted(set(unknown.values()) - mistaken):
+        count = len(folders[name].masks)
+        what = f"has {count} masks"
+        if prefix or name + "/" not in prefix:
+            yield Finding.of("unknown-video", f"{prefix}{name}/", what)
+
+
+def _about(code: str, names: Iterable[str], what: str = "") -> list[Finding]:
+    """One finding about all of these files; none where there are none."""
+    names = list(names)
+    if not names:
+        return []
+    text = what or "is concerned"
+    if len(names) > 1:
+        text = f"and {len(names) - 1} more"
+        if what:
+            text += f"; each {what}"
+    return [Finding.of(code, names[0], text, count=len(names))]
+
+
+def _is_number(text: str) -> bool:
+    """Whether Python's `int` takes the text, as the server asks."""
+    try:
+        int(text)
+    except ValueError:
+        return False
+    return True
+
+
+def listed(names: Sequence[str], suffix: str = "") -> str:
+    """The first few names."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(f"{name}{suffix}" for name in names[:3]) + more

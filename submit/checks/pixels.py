@@ -1,0 +1,271 @@
+"""The masks of one video: readable, of the right kind and size, with the right ids."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..archive import Masks
+from ..dataset import SplitVideo
+from ..errors import ArchiveError, MaskError, SplitError
+from ..masks import Labels
+from ..palette import GREY, PALETTE, PngHeader, decode, read_header
+from .layout import Found
+from .report import Finding
+from .rules import Severity
+from .sanity import Tracks
+
+__all__ = ["VideoCheck", "check_video"]
+
+_UNSCORED = "The server does not score this frame and never opens it."
+
+
+@dataclass
+class VideoCheck:
+    """What the masks of one video have shown.
+
+    Attributes:
+        frames: Masks that were read.
+        findings: What is wrong with them.
+    """
+
+    frames: int = 0
+    findings: list[Finding] = field(default_factory=list)
+
+
+def check_video(
+    masks: Masks,
+    found: Found,
+    video: SplitVideo,
+    *,
+    progress: Callable[[str, int], None] = lambda video, frames: None,
+) -> VideoCheck:
+    """Read each mask of a video once and look at everything.
+
+    Args:
+        masks: The submission.
+        found: The video in the submission.
+        video: The video in the split.
+        progress: Called with the video's name and a number of masks that are done.
+    """
+    checker = _Checker(found, video)
+    for count, (frame, name) in enumerate(found.names.items(), 1):
+        checker.look(frame, masks, name)
+        if count % 64 == 0 or count == len(found.names):
+            progress(video.name, (count - 1) % 64 + 1)
+    return VideoCheck(len(found.names), checker.findings())
+
+
+@dataclass
+class _Case:
+    """Masks of a video with the same defect: the first of them, and their number."""
+
+    where: str
+    what: str
+    count: int = 0
+
+
+class _Checker:
+    """Goes through the masks of a video in order."""
+
+    def __init__(self, found: Found, video: SplitVideo) -> None:
+        self._found = found
+        self._cases: dict[tuple[str, Severity | None, str | None], _Case] = {}
+        self._first: Labels | None = None
+        first = video.frames[0] if video.frames else ""
+        self._first_frame = first
+        try:
+            if first in video.masks:
+                self._first = video.first_mask()
+            self._size: tuple[int, int] | None = _size(video, self._first)
+            self._objects: tuple[int, ...] | None = video.objects
+        except (MaskError, SplitError):
+            # What is wrong with the split is not said of the submission.
+            self._size = None if self._first is None else _shape(self._first)
+            self._objects = None
+        self._tracks = Tracks(self._objects or ())
+
+    def look(self, frame: str, masks: Masks, name: str) -> None:
+        """Check one mask."""
+        scored = frame in self._found.scored
+        try:
+            data = masks.read_entry(name)
+        except ArchiveError as error:
+            self._add("damaged", name, str(error))
+            self._tracks.skip()
+            return
+        labels = self._labels(data, name, scored)
+        if labels is None or not self._has_size(labels, name, scored):
+            self._tracks.skip()
+            return
+        counts = self._tracks.follow(frame, labels)
+        if frame == self._first_frame and self._first is not None:
+            self._compare_first(labels, name)
+        self._check_ids(counts, name, scored)
+
+    def findings(self) -> list[Finding]:
+        """Everything that was found, one finding for each kind of defect."""
+        found = [
+            Finding.of(
+                code,
+                case.where,
+                case.what + (f" (and {case.count - 1} more)" if case.count > 1 else ""),
+                severity=severity,
+                consequence=consequence,
+                count=case.count,
+            )
+            for (code, severity, consequence), case in self._cases.items()
+        ]
+        return found + self._tracks.findings(self._found.name)
+
+    def _labels(self, data: bytes, name: str, scored: bool) -> Labels | None:
+        """Decode a mask as the server does; None where the server cannot."""
+        header, problem = None, ""
+        try:
+            header = read_header(data)
+            labels = decode(data)
+        except MaskError as error:
+            problem = str(error).removeprefix("mask: ")
+            seen = _as_pillow(data)
+            if seen is None:
+                self._add("unreadable", name, problem, scored)
+                return None
+            labels = seen
+        if header is None:
+            self._add("damaged-png", name, problem)
+        else:
+            self._check_kind(header, labels, name, problem, scored)
+        return labels
+
+    def _check_kind(
+        self, header: PngHeader, labels: Labels, name: str, problem: str, scored: bool
+    ) -> None:
+        if header.colour_type == PALETTE:
+            if problem:
+                self._add("damaged-png", name, problem)
+            return
+        what = f"is a {header.kind} PNG"
+        if header.colour_type != GREY:
+            # Pillow keeps the values of grey with alpha.
+            code = "grey" if header.kind.startswith("8-bit grey") else "colour"
+        elif header.bit_depth == 16:
+            code = "grey-16"
+        elif header.bit_depth < 8:
+            code = "stretched-grey"
+        else:
+            code = "grey"
+        if code != "grey":
+            ids = [str(i) for i in np.unique(labels)[:8]]
+            what += f"; the server would see the ids {', '.join(ids)}"
+        self._add(code, name, what, scored)
+
+    def _has_size(self, labels: Labels, name: str, scored: bool) -> bool:
+        if self._size is None or labels.shape == self._size:
+            return True
+        height, width = labels.shape
+        what = f"has {width}×{height} pixels instead of {_text(self._size)}"
+        if scored and height in (1, self._size[0]) and width in (1, self._size[1]):
+            self._add(
+                "size",
+                name,
+                what,
+                severity=Severity.COSTLY,
+                consequence="The server repeats the one row or column over the frame.",
+            )
+        else:
+            self._add("size", name, what, scored)
+        return False
+
+    def _check_ids(self, counts: NDArray[np.int64], name: str, scored: bool) -> None:
+        """Find ids that no object has."""
+        if self._objects is None:
+            return
+        known = {0, *self._objects}
+        unknown = [i for i in np.flatnonzero(counts).tolist() if i not in known]
+        if unknown:
+            ids = ", ".join(map(str, unknown[:8]))
+            pixels = int(counts[unknown].sum())
+            what = (
+                f"has the ids {ids} in {pixels} pixels; the video has "
+                f"{', '.join(map(str, self._objects))}"
+            )
+            self._add("unknown-ids", name, what, scored)
+
+    def _compare_first(self, labels: Labels, name: str) -> None:
+        """Compare the first mask with the annotation."""
+        assert self._first is not None
+        if labels.shape != self._first.shape or np.array_equal(labels, self._first):
+            return
+        from .._pixels import transitions
+
+        counts = transitions(np.ascontiguousarray(self._first), labels)
+        renamed = _renaming(counts)
+        if renamed:
+            pairs = ", ".join(f"{a} is called {b}" for a, b in renamed[:4])
+            self._add("renumbered", name, f"is the annotation, but {pairs}")
+            return
+        pixels = int(counts.sum() - np.trace(counts))
+        self._add("first-mask", name, f"differs from the annotation in {pixels} pixels")
+
+    def _add(
+        self,
+        code: str,
+        where: str,
+        what: str,
+        scored: bool = True,
+        *,
+        severity: Severity | None = None,
+        consequence: str | None = None,
+    ) -> None:
+        """Count a defect; one of a frame that is not scored is only worth a note."""
+        if not scored:
+            severity, consequence = Severity.NOTE, _UNSCORED
+        key = code, severity, consequence
+        self._cases.setdefault(key, _Case(where, what)).count += 1
+
+
+def _renaming(counts: NDArray[np.int32]) -> list[tuple[int, int]]:
+    """How ids were exchanged, if that is all that differs; otherwise empty.
+
+    Args:
+        counts: 256×256 pixels by id in the annotation and id in the mask.
+    """
+    pairs = [(int(a), int(b)) for a, b in np.argwhere(counts)]
+    one_to_one = len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
+    if not one_to_one or any((a == 0) != (b == 0) for a, b in pairs):
+        return []
+    return [(a, b) for a, b in pairs if a != b]
+
+
+def _size(video: SplitVideo, first: Labels | None) -> tuple[int, int] | None:
+    """Height and width of a video's masks, as the server knows them."""
+    meta = video.meta
+    if meta is not None and meta.height is not None and meta.width is not None:
+        return meta.height, meta.width
+    return video.size if first is None else _shape(first)
+
+
+def _shape(labels: Labels) -> tuple[int, int]:
+    return labels.shape[0], labels.shape[1]
+
+
+def _as_pillow(data: bytes) -> Labels | None:
+    """What the server's `Image.open(…).convert("P")` gives; None where it fails."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data)) as image:
+                return np.array(image.convert("P"), np.uint8)
+    except Exception:  # Pillow raises nearly anything on damaged files.
+        return None
+
+
+def _text(size: tuple[int, int]) -> str:
+    return f"{size[1]}×{size[0]}"

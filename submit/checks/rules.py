@@ -1,0 +1,268 @@
+"""The rules of the check: what can be wrong, what the server does, what to do.
+
+What the server does was tried with the official scorer (`score.py` of
+https://github.com/henghuiding/MOSE-api/blob/241977a/MOSEv2/sam2_rcms/tools/), defect by
+defect; the tests that make the defects say what it printed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ["RULES", "Rule", "Severity"]
+
+
+class Severity(str, Enum):
+    """How bad a finding is."""
+
+    #: The server fails, or scores 0.
+    FATAL = "fatal"
+    #: Points are lost, silently.
+    COSTLY = "costly"
+    #: Harmless, but worth a look.
+    NOTE = "note"
+
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return list(Severity).index(self)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that can be wrong.
+
+    Attributes:
+        severity: How bad it usually is.
+        consequence: What the server does about it, in one sentence.
+        fix: What to do.
+    """
+
+    severity: Severity
+    consequence: str
+    fix: str
+
+
+_FATAL, _COSTLY, _NOTE = Severity
+
+_PACK = "pack the masks again: submit pack"
+_REPAIR = "submit repair mends it"
+_PREDICT = "predict the video again and export it: submit predict, submit export"
+
+#: By code, in the order in which they are reported within a severity.
+RULES: dict[str, Rule] = {
+    # The zip as a file.
+    "metadata": Rule(
+        _FATAL,
+        "Codabench takes a zip with this file at its root for code, not for results.",
+        f"remove it; {_REPAIR}",
+    ),
+    "encrypted": Rule(
+        _FATAL, "The server knows no password and cannot unpack it.", _PACK
+    ),
+    "compression": Rule(
+        _FATAL, "The server's Python cannot unpack this compression.", _PACK
+    ),
+    "damaged": Rule(
+        _FATAL,
+        "The server cannot unpack the zip, or what it unpacks is not what was packed.",
+        f"write or download the zip again, or {_PACK}",
+    ),
+    "unsafe-path": Rule(
+        _FATAL,
+        "It would be unpacked somewhere else, or is refused.",
+        f"remove it; {_REPAIR}",
+    ),
+    "backslash": Rule(
+        _FATAL,
+        "On the server a backslash does not part folders, so the file is in none.",
+        _REPAIR,
+    ),
+    "link": Rule(
+        _FATAL,
+        "Unpacked it is a text file with the name of its target, not a mask.",
+        f"replace the links by files, or {_PACK}",
+    ),
+    # What lies at the root.
+    "no-videos": Rule(
+        _FATAL,
+        "Every score is 0, without an error.",
+        "put one folder for each video at the root, named as in the split",
+    ),
+    "wrapper-not-alone": Rule(
+        _FATAL,
+        "The server looks into a wrapping folder only where nothing else lies beside "
+        "it: every score is 0, without an error.",
+        f"zip the contents of the folder, not the folder; {_REPAIR}",
+    ),
+    "nested-wrapper": Rule(
+        _FATAL,
+        "The server looks into one wrapping folder, not into two: every score is 0, "
+        "without an error.",
+        f"zip the contents of the inner folder; {_REPAIR}",
+    ),
+    "single-video": Rule(
+        _FATAL,
+        "The server takes the only folder for a wrapper and looks for videos in it: "
+        "every score is 0, without an error.",
+        "add the other videos",
+    ),
+    "team-missing": Rule(
+        _FATAL,
+        "Test phases demand it; an entry without it may be invalid.",
+        "write a team.json and pack with it: submit pack --team FILE",
+    ),
+    "team-malformed": Rule(
+        _FATAL,
+        "Nobody can read from it whose entry this is, so it may be invalid.",
+        "write it as a JSON object and pack with it: submit pack --team FILE",
+    ),
+    # Videos.
+    "empty-video": Rule(
+        _FATAL,
+        "The server fails the whole submission (AssertionError), while without the "
+        "folder only this video would score 0.",
+        "add its masks, or remove the folder",
+    ),
+    "misnamed": Rule(
+        _FATAL,
+        "The server fails the whole submission (ValueError): it expects a number.",
+        f"name masks as the frames are named; {_REPAIR}",
+    ),
+    "frames": Rule(
+        _FATAL,
+        "The server fails the whole submission.",
+        _PREDICT,
+    ),
+    "absent-video": Rule(
+        _COSTLY,
+        "All of its objects score 0, without an error.",
+        _PREDICT,
+    ),
+    "video-case": Rule(
+        _COSTLY,
+        "The server does not know a video of this name; the right one scores 0.",
+        f"name the folder exactly as in the split; {_REPAIR}",
+    ),
+    "wrong-suffix": Rule(
+        _COSTLY,
+        "The server sees only names that end in .png, in small letters.",
+        f"rename the files; {_REPAIR}",
+    ),
+    # Masks.
+    "unreadable": Rule(
+        _FATAL,
+        "The server fails the whole submission.",
+        _PREDICT,
+    ),
+    "size": Rule(
+        _FATAL,
+        "The server fails the whole submission (ValueError).",
+        "write masks in the size of the video's frames: submit export does",
+    ),
+    "colour": Rule(
+        _COSTLY,
+        "The server squeezes the colours into a palette of its own, so the ids change.",
+        f"write object ids with mode P; {_REPAIR}",
+    ),
+    "stretched-grey": Rule(
+        _COSTLY,
+        "Grey values of less than 8 bits are stretched to 0 … 255, so the ids change.",
+        f"write object ids with mode P; {_REPAIR}",
+    ),
+    "grey-16": Rule(
+        _COSTLY,
+        "What the server makes of 16 bits depends on its version of Pillow.",
+        f"write object ids with mode P; {_REPAIR}",
+    ),
+    "renumbered": Rule(
+        _COSTLY,
+        "Every object is compared with the mask of another one.",
+        "keep the ids of the annotation; submit import takes masks as they are",
+    ),
+    "unknown-ids": Rule(
+        _COSTLY,
+        "No object of the video has these ids, so their pixels count for nobody.",
+        "write the ids of the annotation as pixel values",
+    ),
+    "duplicate": Rule(
+        _COSTLY,
+        "Which of the files with this name is scored depends on the program that "
+        "unpacks.",
+        _PACK,
+    ),
+    "budget": Rule(
+        _NOTE,
+        "Large uploads to Codabench time out or hang.",
+        "submit pack writes the smallest masks; pack again with it",
+    ),
+    # Harmless, at least now.
+    "wrapper": Rule(
+        _NOTE,
+        "The server looks into the folder, as long as nothing else lies beside it.",
+        f"zip the contents of the folder, not the folder; {_REPAIR}",
+    ),
+    "junk": Rule(_NOTE, "The server ignores it.", f"remove it; {_REPAIR}"),
+    "unknown-video": Rule(
+        _NOTE, "The split has no video of this name; the server ignores it.", _REPAIR
+    ),
+    "surplus": Rule(_NOTE, "The server ignores it.", f"remove it; {_REPAIR}"),
+    "case": Rule(
+        _NOTE,
+        "On systems that do not tell small letters from large ones they are one file.",
+        "give them different names",
+    ),
+    "rare-compression": Rule(
+        _NOTE, "Not every program can unpack this compression.", _PACK
+    ),
+    "zip64": Rule(
+        _NOTE,
+        "A zip in this form is not read by every program; Python reads it.",
+        _PACK,
+    ),
+    "damaged-png": Rule(
+        _NOTE, "The server's Pillow happens to read it all the same.", _REPAIR
+    ),
+    "grey": Rule(
+        _NOTE,
+        "The server sees the ids all the same, but viewers show nearly black masks.",
+        _REPAIR,
+    ),
+    "first-mask": Rule(
+        _NOTE,
+        "The first frame is not scored, but it should be the annotation.",
+        _REPAIR,
+    ),
+    "sample": Rule(
+        _NOTE,
+        "The split here and the organisers' sample do not agree on what is expected.",
+        "download both again",
+    ),
+    # What the masks themselves look like.
+    "never-predicted": Rule(
+        _NOTE,
+        "The object scores only in the frames in which it is really gone.",
+        "look at the video: submit report",
+    ),
+    "lost": Rule(
+        _NOTE,
+        "If the object comes back, all frames after that score 0.",
+        "look at the video: submit report",
+    ),
+    "jump": Rule(
+        _NOTE,
+        "The mask probably slipped to something else, or leaked.",
+        "look at the video: submit report",
+    ),
+    "swap": Rule(
+        _NOTE,
+        "The objects probably were mistaken for each other.",
+        "look at the video: submit report",
+    ),
+    "frozen": Rule(
+        _NOTE,
+        "Nothing was tracked; the first mask was repeated.",
+        "look at the video: submit report",
+    ),
+}

@@ -1,0 +1,133 @@
+"""What masks look like without ground truth: objects lost, leaking, or exchanged.
+
+Nothing here is wrong for sure, so nothing here is more than a note. The thresholds are
+set such that ordinary tracking stays below them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..masks import Labels
+from .report import Finding
+
+__all__ = ["Tracks"]
+
+#: An object counts as lost when it is gone for the last part of a video, …
+_LOST_SHARE = 0.5
+#: … and for at least so many frames.
+_LOST_FRAMES = 20
+#: From one frame to the next an object seldom grows or shrinks by this factor, …
+_JUMP = 8.0
+#: … unless it is tiny: both masks must have this share of the frame.
+_JUMP_SHARE = 0.001
+#: In a swap each object covers at least this share of where the other one was.
+_SWAP_SHARE = 0.6
+_SWAP_PIXELS = 50
+
+
+class Tracks:
+    """The objects of one video from mask to mask.
+
+    Args:
+        objects: The ids of the video's objects.
+    """
+
+    def __init__(self, objects: Sequence[int]) -> None:
+        self._objects = np.array(objects, np.intp)
+        self._frames: list[str] = []
+        self._areas: list[NDArray[np.int64]] = []
+        self._before: Labels | None = None
+        self._pixels = 0
+        self._swaps: dict[tuple[int, int], list[str]] = {}
+        self._moved = False
+
+    def follow(self, frame: str, labels: Labels) -> NDArray[np.int64]:
+        """Take in the next mask; returns its pixels by id, 256 of them."""
+        from .._pixels import transitions
+
+        labels = np.ascontiguousarray(labels)
+        before = self._before
+        if before is None or before.shape != labels.shape:
+            before = labels
+        counts = transitions(before, labels)
+        areas: NDArray[np.int64] = counts.sum(axis=0, dtype=np.int64)
+        if before is not labels:
+            self._moved = self._moved or int(np.trace(counts)) < labels.size
+            self._find_swaps(frame, counts)
+        self._frames.append(frame)
+        self._areas.append(areas[self._objects])
+        self._before, self._pixels = labels, labels.size
+        return areas
+
+    def skip(self) -> None:
+        """Pass over a mask that cannot be read."""
+        self._before = None
+        self._moved = True
+
+    def findings(self, video: str) -> list[Finding]:
+        """Say what is worth a look."""
+        if len(self._areas) < 2:
+            return []
+        areas = np.stack(self._areas)
+        found = []
+        if not self._moved and areas.any():
+            what = f"all {len(areas)} masks are the same"
+            found.append(Finding.of("frozen", f"{video}/", what, count=len(areas)))
+        for column, key in enumerate(self._objects.tolist()):
+            where = f"{video}/ object {key}"
+            found += self._about_presence(where, areas[:, column])
+            found += self._about_jumps(where, areas[:, column])
+        for (one, other), frames in self._swaps.items():
+            what = f"change places with object {other} at {frames[0]}.png"
+            where = f"{video}/ object {one}"
+            found.append(Finding.of("swap", where, what, count=len(frames)))
+        return found
+
+    def _about_presence(self, where: str, areas: NDArray[np.int64]) -> list[Finding]:
+        later = areas[1:]
+        if not later.any():
+            what = f"is in none of the {len(later)} masks after the first"
+            return [Finding.of("never-predicted", where, what)]
+        gone = len(later) - 1 - int(np.flatnonzero(later)[-1])
+        if gone >= max(_LOST_FRAMES, _LOST_SHARE * len(later)):
+            frame = self._frames[len(areas) - gone]
+            what = f"is in no mask from {frame}.png to the end, {gone} frames"
+            return [Finding.of("lost", where, what)]
+        return []
+
+    def _about_jumps(self, where: str, areas: NDArray[np.int64]) -> list[Finding]:
+        small = np.minimum(areas[:-1], areas[1:])
+        large = np.maximum(areas[:-1], areas[1:])
+        enough = small >= max(_JUMP_SHARE * self._pixels, 1)
+        jumps = np.flatnonzero(enough & (large > _JUMP * small)) + 1
+        if not len(jumps):
+            return []
+        first = int(jumps[0])
+        what = (
+            f"goes from {areas[first - 1]} to {areas[first]} pixels at "
+            f"{self._frames[first]}.png"
+        )
+        if len(jumps) > 1:
+            what += f" (and {len(jumps) - 1} more jumps)"
+        return [Finding.of("jump", where, what, count=len(jumps))]
+
+    def _find_swaps(self, frame: str, counts: NDArray[np.int32]) -> None:
+        """Find pairs of objects of which each one now is where the other one was.
+
+        Args:
+            frame: The later frame.
+            counts: 256×256 pixels by earlier and later id.
+        """
+        objects = self._objects
+        if len(objects) < 2:
+            return
+        moves = counts[np.ix_(objects, objects)]
+        before = np.maximum(counts[objects].sum(axis=1), _SWAP_PIXELS)
+        over = moves > _SWAP_SHARE * before[:, None]
+        for one, other in np.argwhere(np.triu(over & over.T, 1)).tolist():
+            pair = int(objects[one]), int(objects[other])
+            self._swaps.setdefault(pair, []).append(frame)

@@ -1,0 +1,187 @@
+"""The `submit` command: one lazy group, and the one place where errors become output.
+
+A command is a line in `SECTIONS` and a function in a module of this package. The
+module is imported only when the command runs, so `submit --help` stays instant.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import click
+
+from ..errors import SubmitError
+
+__all__ = ["SECTIONS", "Entry", "LazyGroup", "cli"]
+
+
+class Entry(NamedTuple):
+    """One command: where it is, and its line in `submit --help`.
+
+    Attributes:
+        target: Module of this package and the command in it, as `module:attribute`.
+        help: First sentence of the command's docstring, without the full stop. A test
+            holds the two together; reading it from the module would import that.
+    """
+
+    target: str
+    help: str
+
+
+#: The commands under their headings, both in the order of work.
+SECTIONS: dict[str, dict[str, Entry]] = {
+    "Data": {
+        "sample": Entry(
+            "data:sample", "Write a synthetic split with complete ground truth"
+        ),
+        "videos": Entry(
+            "data:videos", "List the videos of a split, and what is wrong with them"
+        ),
+    },
+    "Predict": {
+        "predict": Entry("predict:predict", "Run a model over a split"),
+        "predictors": Entry(
+            "predictors:predictors", "List the installed models, or describe one"
+        ),
+    },
+    "Merge": {
+        "import": Entry(
+            "merge:import_command", "Turn masks of any other program into a run"
+        ),
+        "ensemble": Entry(
+            "merge:ensemble", "Merge runs into one by the mean of their logits"
+        ),
+    },
+    "Package": {
+        "export": Entry("package:export", "Write the palette masks of a run"),
+        "pack": Entry("package:pack", "Pack masks into a submission zip"),
+        "check": Entry(
+            "package:check", "Find what the server would reject, or silently punish"
+        ),
+    },
+    "Score": {
+        "score": Entry(
+            "score:score",
+            "Score masks against ground truth, exactly as the server does",
+        ),
+    },
+    "The whole chain": {
+        "build": Entry(
+            "build:build",
+            "Make everything a recipe names, from the split to the checked zip",
+        ),
+    },
+}
+
+#: What the disk can refuse, and what to do about it.
+_STORAGE_ADVICE = {
+    errno.ENOSPC: "the disk is full; free some space and run the command again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run it again",
+    errno.EACCES: "permission denied; check who owns the file and its folder",
+    errno.EPERM: "not permitted; check who owns the file and its folder",
+    errno.EROFS: "the file system is read-only; choose another folder",
+}
+
+
+class _Failure(click.ClickException):
+    """An expected failure: one `Error:` line on stderr and exit status 1."""
+
+    def format_message(self) -> str:
+        from ._output import escape
+
+        return escape(self.message)
+
+
+class _Interrupted(click.ClickException):
+    """The user pressed Ctrl-C: no traceback, and the shell's usual exit status."""
+
+    exit_code = 130
+
+    def __init__(self) -> None:
+        super().__init__("interrupted")
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"\nError: {self.message}", file=file, err=file is None)
+
+
+@contextmanager
+def _errors_become_messages() -> Iterator[None]:
+    """Turn what the user can act on into a message; let bugs through."""
+    if os.environ.get("SUBMIT_DEBUG", "") not in ("", "0"):
+        yield
+        return
+    try:
+        yield
+    except SubmitError as error:
+        raise _Failure(str(error)) from error
+    except OSError as error:
+        if error.errno not in _STORAGE_ADVICE:
+            raise
+        name = "" if error.filename is None else f"{error.filename}: "
+        raise _Failure(name + _STORAGE_ADVICE[error.errno]) from error
+    except (KeyboardInterrupt, click.Abort) as error:
+        raise _Interrupted from error
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is invoked, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List all commands in the order of work."""
+        return [name for entries in SECTIONS.values() for name in entries]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command; None when there is no such command."""
+        for entries in SECTIONS.values():
+            if cmd_name in entries:
+                module, _, attribute = entries[cmd_name].target.partition(":")
+                command = getattr(import_module(f".{module}", __name__), attribute)
+                assert isinstance(command, click.Command)
+                return command
+        return None
+
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
+        """Write the commands under their headings, without importing any."""
+        width = max(map(len, self.list_commands(ctx)))
+        for heading, entries in SECTIONS.items():
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [(name.ljust(width), entry.help) for name, entry in entries.items()]
+                )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what the user can act on becomes one `Error:` line."""
+        with _errors_become_messages():
+            return super().invoke(ctx)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={
+        "auto_envvar_prefix": "SUBMIT",
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 88,
+        "show_default": True,
+    },
+)
+@click.version_option(package_name="mose-submit", message="mose-submit %(version)s")
+def cli() -> None:
+    """Predict, ensemble, check, score and submit entries to the MOSEv2 challenge.
+
+    Results go to stdout (`--json` for programs), progress and errors to stderr. The
+    exit status is 0 when all is done, 1 after an expected failure and 2 for a wrong
+    command line. Every option also reads an environment variable, such as
+    SUBMIT_RUNS, or SUBMIT_PREDICT_DEVICE for `submit predict --device`; SUBMIT_DEBUG=1
+    shows the traceback of an error.
+
+    \b
+    Example:
+      submit predictors
+    """

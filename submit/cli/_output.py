@@ -1,0 +1,253 @@
+"""What the commands print: results on stdout, everything else on stderr.
+
+A command hands `emit` the same result twice, as a table for people and as plain data
+for `--json`. Text that comes from outside (names of videos, messages of a server) goes
+through `escape`, so that it cannot drive the terminal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
+from typing import Any, TypeAlias
+
+import click
+from rich.console import Console, Group, RenderableType
+from rich.table import Column, Table
+from rich.text import Text
+
+__all__ = [
+    "NOTHING",
+    "emit",
+    "escape",
+    "facts",
+    "format_bytes",
+    "format_count",
+    "format_score",
+    "format_seconds",
+    "note",
+    "number",
+    "stack",
+    "stderr",
+    "stdout",
+    "table",
+    "warn",
+]
+
+Cell: TypeAlias = str | int | Text | None
+
+#: What a table shows where there is no value.
+NOTHING = "–"
+
+#: Columns of output that goes to a file or a pipe: lines are never wrapped or cut.
+_UNLIMITED = 100_000
+
+#: Unicode categories of characters that act instead of showing: controls, formats
+#: (such as the switches of writing direction), surrogates, line and paragraph breaks.
+_ACTIVE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def escape(text: str) -> str:
+    r"""Make text from outside safe to print, on one line.
+
+    >>> escape("a\x1b[2Jb\n")
+    'a\\x1b[2Jb\\n'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character.encode("unicode_escape").decode("ascii")
+        if unicodedata.category(character) in _ACTIVE
+        else character
+        for character in text
+    )
+
+
+def format_count(value: int) -> str:
+    """Write a number of things.
+
+    >>> format_count(66526)
+    '66,526'
+    """
+    return f"{value:,}"
+
+
+def format_score(value: float | None) -> str:
+    """Write a score in [0, 1] as the leaderboard does: times 100, two digits.
+
+    >>> format_score(0.74231)
+    '74.23'
+    """
+    return NOTHING if value is None else f"{100 * value:.2f}"
+
+
+def format_bytes(value: int) -> str:
+    """Write a size in decimal units, as file managers and upload limits do.
+
+    >>> format_bytes(33_600_000)
+    '33.6 MB'
+    """
+    if value < 1000:
+        return f"{value} B"
+    size = float(value)
+    for unit in ("kB", "MB", "GB"):
+        size /= 1000
+        if size < 999.95:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} TB"
+
+
+def format_seconds(value: float) -> str:
+    """Write a duration with two units at most.
+
+    >>> format_seconds(123.4), format_seconds(3720), format_seconds(8.25)
+    ('2 min 03 s', '1 h 02 min', '8.2 s')
+    """
+    if value < 59.95:
+        return f"{value:.1f} s"
+    seconds = round(value)
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    minutes = round(value / 60)
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    hours = round(value / 3600)
+    return f"{hours // 24} d {hours % 24:02d} h"
+
+
+def stdout() -> Console:
+    """Open the console for results."""
+    return _console(stderr=False)
+
+
+def stderr() -> Console:
+    """Open the console for progress, remarks and errors."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    # Names of videos are not markup, and numbers in them are nothing to colour.
+    console = Console(
+        stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True
+    )
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _UNLIMITED
+    return console
+
+
+def number(header: str) -> Column:
+    """Make a column of numbers for `table`: right-aligned."""
+    return Column(header, justify="right", no_wrap=True)
+
+
+def table(
+    columns: Sequence[str | Column],
+    rows: Iterable[Sequence[Cell]],
+    *,
+    title: str | None = None,
+) -> Table:
+    """Lay out rows as the toolkit's tables look.
+
+    Args:
+        columns: Headers; `number(header)` for a column of numbers.
+        rows: Cells of each row. Integers get separators, None becomes a dash, and
+            strings are escaped; a `Text` is taken as it is, with its style.
+        title: Line above the table.
+    """
+    grid = Table(
+        *columns,
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        header_style="bold",
+        title=None if title is None else escape(title),
+        title_justify="left",
+        title_style="bold",
+    )
+    for row in rows:
+        grid.add_row(*map(_cell, row))
+    return grid
+
+
+def facts(pairs: Mapping[str, Cell]) -> Table:
+    """Lay out names and values, one pair a line."""
+    grid = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in pairs.items():
+        grid.add_row(escape(name), _cell(value))
+    return grid
+
+
+def stack(*views: RenderableType) -> Group:
+    """Put views below each other, an empty line between them."""
+    spaced: list[RenderableType] = []
+    for view in views:
+        spaced += ["", view] if spaced else [view]
+    return Group(*spaced)
+
+
+def _cell(value: Cell) -> Text:
+    if isinstance(value, Text):
+        return value
+    if value is None:
+        return Text(NOTHING, style="dim")
+    if isinstance(value, int):
+        return Text(format_count(value))
+    return Text(escape(value))
+
+
+def emit(
+    view: RenderableType | Callable[[], RenderableType], data: Any, *, as_json: bool
+) -> None:
+    """Print a command's result, for people or for programs.
+
+    Args:
+        view: What people see; a function when making it takes work.
+        data: The same for `--json`: mappings, sequences, dataclasses, paths, NumPy
+            values, strings, numbers, booleans and None.
+        as_json: The command's `--json`.
+    """
+    if as_json:
+        # ASCII survives every terminal and encoding, and carries names that are not
+        # valid Unicode; NaN is not JSON, "no value" is null.
+        text = json.dumps(data, indent=2, default=_plain, allow_nan=False)
+        click.echo(text)
+        return
+    console = stdout()
+    with console.capture() as capture:
+        console.print(view() if callable(view) else view)
+    for line in capture.get().splitlines():
+        click.echo(line.rstrip())
+
+
+def _plain(value: Any) -> Any:
+    """Turn what JSON does not know into what it knows."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {
+            field.name: getattr(value, field.name)
+            for field in dataclasses.fields(value)
+        }
+    if isinstance(value, PathLike):
+        return os.fspath(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    if hasattr(value, "tolist"):  # NumPy arrays and scalars, without importing NumPy.
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def note(message: str) -> None:
+    """Print a remark on stderr."""
+    stderr().print(escape(message))
+
+
+def warn(message: str) -> None:
+    """Print a warning on stderr: the command goes on, but the user should know."""
+    stderr().print(Text("Warning: ", style="yellow").append(escape(message)))

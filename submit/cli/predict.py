@@ -1,0 +1,120 @@
+"""`submit predict`: a model over a split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ._options import (
+    device_option,
+    json_option,
+    name_option,
+    runs_dir_option,
+    settings_option,
+    split_argument,
+    videos_option,
+    workers_option,
+)
+from ._output import emit, facts, format_count
+from ._progress import progress
+from ._runs import model_executor, report, run_path
+
+
+@click.command()
+@split_argument
+@click.option("--predictor", required=True, metavar="NAME", help="The model to run.")
+@name_option
+@settings_option
+@click.option(
+    "--variant", metavar="V", help="Track this variant instead, such as hflip."
+)
+@click.option(
+    "--tta",
+    multiple=True,
+    metavar="V",
+    help="Track this variant too and merge on the fly; repeatable.",
+)
+@videos_option
+@click.option(
+    "--late-objects",
+    is_flag=True,
+    help="Give objects to the model that are first annotated in a later frame.",
+)
+@click.option(
+    "--soft/--no-soft",
+    default=True,
+    help="Keep soft masks, which ensembles and export need, or palette masks only.",
+)
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    help="Processes of this machine, or a Ray cluster (RAY_ADDRESS).",
+)
+@workers_option
+@device_option
+@runs_dir_option
+@json_option
+def predict(
+    split: Path,
+    predictor: str,
+    name: str,
+    settings: tuple[str, ...],
+    variant: str | None,
+    tta: tuple[str, ...],
+    videos: tuple[str, ...],
+    late_objects: bool,
+    soft: bool,
+    executor: str,
+    workers: int | None,
+    device: str,
+    runs: Path,
+    as_json: bool,
+) -> None:
+    """Run a model over a split.
+
+    SPLIT is a folder with JPEGImages and Annotations, as in MOSEv2, MOSEv1 or DAVIS.
+    Given the first mask of each video, the model segments its objects in every later
+    frame. A video is written when it is complete; a video that fails is recorded in
+    the run's failed.json and the others go on. The same command run again continues,
+    and a run made with other settings is refused.
+
+    \b
+    Example:
+      submit predict work/sample --predictor classical --name plain
+    """
+    from ..dataset import read_split
+    from ..pipeline import PredictPlan, predict_split
+
+    # Workers of a cluster have a current folder of their own.
+    path, split = run_path(runs, name).absolute(), split.absolute()
+    outcome = predict_split(
+        read_split(split),
+        path,
+        PredictPlan(
+            predictor=predictor,
+            options=settings,
+            variant=variant,
+            tta=tta,
+            soft=soft,
+            late_objects=late_objects,
+        ),
+        executor=lambda model: model_executor(model, workers, device, kind=executor),
+        videos=videos,
+        device=device,
+        monitor=progress,
+    )
+    report(outcome, path / "failed.json")
+    emit(
+        facts(
+            {
+                "run": str(path),
+                "predicted": f"{len(outcome.done)} videos, "
+                f"{format_count(outcome.frames)} frames",
+                "were there": f"{len(outcome.skipped)} videos",
+            }
+        ),
+        {"run": path, **vars(outcome)},
+        as_json=as_json,
+    )

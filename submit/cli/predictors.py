@@ -1,0 +1,188 @@
+"""`submit predictors`: the installed models and their options."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint
+
+import click
+from rich.console import RenderableType
+
+from ..errors import PredictorError
+from ..predictor import (
+    Description,
+    InputSizes,
+    OptionInfo,
+    Predictor,
+    installed,
+    load,
+    option_infos,
+    parse_options,
+)
+from ._options import json_option, settings_option
+from ._output import emit, facts, number, stack, table
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A model as the list shows it: without building it."""
+
+    name: str
+    package: str | None
+    target: str
+    about: str
+    problem: str | None
+
+
+@dataclass(frozen=True)
+class _Described:
+    """A model as its own page shows it; facts that need weights may be missing."""
+
+    listed: _Listed
+    options: tuple[OptionInfo, ...]
+    description: Description | None
+
+
+@click.command()
+@click.argument("name", required=False)
+@settings_option
+@json_option
+def predictors(name: str | None, settings: tuple[str, ...], as_json: bool) -> None:
+    """List the installed models, or describe one.
+
+    NAME is a model: its options, its licence and the input sizes it allows are shown.
+    Facts that depend on the weights need the options that name them, such as
+    `-o checkpoint=FILE`.
+
+    \b
+    Example:
+      submit predictors static
+    """
+    if name is None:
+        if settings:
+            raise click.UsageError("-o needs the NAME of a model")
+        found = [_list(point) for point in installed().values()]
+        emit(
+            _list_view(found), [_list_data(listed) for listed in found], as_json=as_json
+        )
+    else:
+        described = _describe(name, settings)
+        emit(_page_view(described), _page_data(described), as_json=as_json)
+
+
+def _list(point: EntryPoint) -> _Listed:
+    about, problem = "", None
+    try:
+        about = _first_sentence(load(point.name))
+    except PredictorError as error:
+        # One broken plugin must not hide the others.
+        problem = str(error)
+    package = None if point.dist is None else f"{point.dist.name} {point.dist.version}"
+    return _Listed(point.name, package, point.value, about, problem)
+
+
+def _describe(name: str, settings: tuple[str, ...]) -> _Described:
+    kind = load(name)
+    listed = _list(installed()[name])
+    options = option_infos(kind.Options)
+    description = None
+    try:
+        built = kind(parse_options(name, kind.Options, settings), device="cpu")
+        description = built.describe()
+    except PredictorError as error:
+        if settings:
+            raise
+        # A model that cannot do without weights still has options to show.
+        listed = replace(listed, problem=str(error))
+    return _Described(listed, options, description)
+
+
+def _first_sentence(kind: type[Predictor]) -> str:
+    text = " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
+    return text.partition(". ")[0].rstrip(".")
+
+
+def _list_view(found: list[_Listed]) -> RenderableType:
+    return table(
+        ["predictor", "package", "about"],
+        [[one.name, one.package, one.problem or one.about] for one in found],
+    )
+
+
+def _page_view(page: _Described) -> RenderableType:
+    one, description = page.listed, page.description
+    pairs: dict[str, str | None] = {
+        "predictor": one.name,
+        "about": one.about,
+        "package": one.package,
+    }
+    if description is None:
+        pairs["not built"] = one.problem
+    else:
+        pairs |= {
+            "model": description.model,
+            "licence": description.licence,
+            "checkpoint": description.checkpoint or "none",
+            "input sizes": _sizes_text(description.sizes),
+            "cores": str(description.cores),
+            **description.details,
+        }
+    if not page.options:
+        return stack(facts(pairs), "It has no options.")
+    rows = [
+        [
+            info.name,
+            "|".join(info.choices) or info.metavar,
+            _default_text(info),
+            info.help,
+        ]
+        for info in page.options
+    ]
+    return stack(
+        facts(pairs), table(["option", "value", number("default"), "help"], rows)
+    )
+
+
+def _sizes_text(sizes: InputSizes) -> str:
+    scales = f"scale {sizes.smallest:g} to {sizes.largest:g}"
+    if sizes.base is None:
+        return f"the frame's, {scales}"
+    text = f"{sizes.base}×{sizes.base}, {scales}"
+    return text if sizes.step == 1 else f"{text}, multiples of {sizes.step}"
+
+
+def _default_text(info: OptionInfo) -> str:
+    if info.default is None:
+        return "none"
+    if isinstance(info.default, bool):
+        return str(info.default).lower()
+    return str(info.default)
+
+
+def _list_data(one: _Listed) -> dict[str, object]:
+    return {
+        "name": one.name,
+        "package": one.package,
+        "class": one.target,
+        "about": one.about,
+        "problem": one.problem,
+    }
+
+
+def _page_data(page: _Described) -> dict[str, object]:
+    return {
+        **_list_data(page.listed),
+        "description": page.description,
+        "options": [
+            {
+                "name": info.name,
+                "type": info.type.__name__,
+                "optional": info.optional,
+                "default": info.default,
+                "choices": info.choices,
+                "help": info.help,
+            }
+            for info in page.options
+        ],
+    }

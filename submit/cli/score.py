@@ -1,0 +1,170 @@
+"""`submit score`: the official numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ._options import json_option, runs_dir_option, split_option, workers_option
+from ._output import (
+    Cell,
+    emit,
+    format_score,
+    note,
+    number,
+    stack,
+    table,
+    warn,
+)
+from ._progress import progress
+from ._runs import masks_path
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Column
+
+    from ..scoring import DavisSplitScore, SplitScore
+
+__all__ = ["score", "score_cells", "score_columns"]
+
+#: The seven official numbers in their official order, and where results keep them.
+MOSEV2 = {
+    "J&Ḟ": "jf_dot",
+    "J": "j",
+    "Ḟ": "f_dot",
+    "J&Ḟ_d": "disappear",
+    "J&Ḟ_r": "reappear",
+    "F": "f",
+    "J&F": "jf",
+}
+
+#: The numbers of the classic protocol.
+DAVIS = {
+    "J&F": "jf",
+    "J": "j",
+    "J recall": "j_recall",
+    "J decay": "j_decay",
+    "F": "f",
+    "F recall": "f_recall",
+    "F decay": "f_decay",
+}
+
+
+@click.command()
+@click.argument("source", metavar="RUN|DIR|ZIP")
+@split_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write scores.json, the official metrics.json and scores.txt, and CSVs here.",
+)
+@click.option(
+    "--protocol",
+    type=click.Choice(["mosev2", "davis"]),
+    default="mosev2",
+    help="The MOSEv2 numbers, or classic J and F with recall and decay.",
+)
+@click.option(
+    "--as-server",
+    is_flag=True,
+    help="Give the server's number for defective masks, too.",
+)
+@click.option("--objects", is_flag=True, help="Show every object, not only the sums.")
+@workers_option
+@runs_dir_option
+@json_option
+def score(
+    source: str,
+    split: Path,
+    output: Path | None,
+    protocol: str,
+    as_server: bool,
+    objects: bool,
+    workers: int | None,
+    runs: Path,
+    as_json: bool,
+) -> None:
+    """Score masks against ground truth, exactly as the server does.
+
+    RUN|DIR|ZIP is a run, a folder of <video>/<frame>.png, or a zip, which is read in
+    place. The split needs a mask for every frame and no images. Defects that the
+    server would punish silently are reported instead.
+
+    \b
+    Example:
+      submit score both --split work/sample -o work/scores
+    """
+    from ..archive import open_masks
+    from ..dataset import read_split
+    from ..scoring import (
+        frames_to_score,
+        score_davis,
+        score_split,
+        scores_json,
+        write_scores,
+    )
+
+    davis = protocol == "davis"
+    if davis and (as_server or output):
+        raise click.UsageError("--as-server and -o go with the protocol mosev2")
+    opened = read_split(split)
+    with (
+        open_masks(masks_path(runs, source)) as masks,
+        progress("score", total=frames_to_score(opened)) as bar,
+    ):
+        if davis:
+            classic = score_davis(opened, masks, workers=workers, report=bar.advance)
+        else:
+            scores = score_split(
+                opened, masks, workers=workers, as_server=as_server, report=bar.advance
+            )
+    if davis:
+        view = _view(source, classic, DAVIS, objects=objects)
+        emit(view, json.loads(scores_json(classic)), as_json=as_json)
+        return
+    for text in scores.notes:
+        warn(text)
+    if output is not None:
+        write_scores(scores, output)
+        note(f"written to {output}")
+    view = _view(source, scores, MOSEV2, objects=objects)
+    emit(view, json.loads(scores_json(scores)), as_json=as_json)
+
+
+def score_cells(scores: object, names: Mapping[str, str] = MOSEV2) -> list[Cell]:
+    """The numbers of a row: of an object, or the totals of a split."""
+    return [format_score(getattr(scores, name)) for name in names.values()]
+
+
+def score_columns(names: Mapping[str, str] = MOSEV2) -> list[Column]:
+    """The columns of `score_cells`."""
+    return [number(name) for name in names]
+
+
+def _view(
+    source: str,
+    scores: SplitScore | DavisSplitScore,
+    names: Mapping[str, str],
+    *,
+    objects: bool,
+) -> RenderableType:
+    totals = table(
+        ["all objects", *score_columns(names)],
+        [[source, *score_cells(scores.totals, names)]],
+    )
+    if not objects:
+        return totals
+    rows: list[list[Cell]] = [
+        [name, key, *score_cells(one, names)]
+        for name, video in scores.videos.items()
+        for key, one in video.objects.items()
+    ]
+    return stack(
+        table(["video", number("object"), *score_columns(names)], rows), totals
+    )

@@ -1,0 +1,125 @@
+"""The interface of executors."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+from ..errors import StorageError, SubmitError
+from ..files import is_storage_failure
+
+__all__ = [
+    "Event",
+    "Executor",
+    "Finished",
+    "Job",
+    "Progressed",
+    "Worker",
+    "do_job",
+    "longest_first",
+]
+
+_OUT_OF_MEMORY = "OutOfMemoryError"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video's work.
+
+    Attributes:
+        name: The video's name.
+        cost: Relative cost, such as its number of frames; long ones go first.
+        payload: What the worker is called with; must be picklable.
+    """
+
+    name: str
+    cost: float
+    payload: Any
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """A worker has finished some frames of a job."""
+
+    name: str
+    frames: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job has ended: `error` says why it failed, None if it did not.
+
+    Attributes:
+        name: The video's name.
+        result: What the worker returned; None when it failed.
+        error: One sentence; None when it succeeded.
+    """
+
+    name: str
+    result: Any = None
+    error: str | None = None
+
+
+Event: TypeAlias = Progressed | Finished
+
+#: Does one job: called with its payload and a function that reports finished frames.
+Worker: TypeAlias = Callable[[Any, Callable[[int], None]], Any]
+
+
+class Executor(Protocol):
+    """Runs jobs in workers.
+
+    `build` is called once in each worker and must be picklable; it is given the device
+    that the worker shall use and returns the `Worker`. A job that raises a
+    `SubmitError`, or whose worker dies, is reported as failed and the rest go on. An
+    error in `build`, and one that says that the disk is full, ends everything, since
+    every other job would fail in the same way.
+    """
+
+    def map(
+        self,
+        build: Callable[[str], Worker],
+        jobs: Sequence[Job],
+        notify: Callable[[Event], None],
+    ) -> None:
+        """Run all jobs, long ones first; `notify` hears what happens as it happens."""
+        ...
+
+
+def longest_first(jobs: Sequence[Job]) -> list[Job]:
+    """Order jobs by falling cost, so that no long one is left for the end."""
+    return sorted(jobs, key=lambda job: (-job.cost, job.name))
+
+
+def do_job(worker: Worker, job: Job, report: Callable[[Event], None]) -> Finished:
+    """Do one job and say how it ended.
+
+    Raises:
+        SubmitError: The disk refused, which no other job would survive either.
+    """
+    try:
+        result = worker(
+            job.payload, lambda frames: report(Progressed(job.name, frames))
+        )
+        return Finished(job.name, result=result)
+    except Exception as error:
+        if is_storage_failure(error):
+            if isinstance(error, SubmitError):
+                raise
+            raise StorageError(f"{job.name}: {error}") from error
+        if isinstance(error, SubmitError):
+            return Finished(job.name, error=str(error))
+        # torch has a class of this name and must not be imported for it.
+        if isinstance(error, MemoryError) or type(error).__name__ == _OUT_OF_MEMORY:
+            return Finished(
+                job.name,
+                error=f"memory ran out ({error}); run the same command again with "
+                "fewer --workers or a smaller input size",
+            )
+        return Finished(
+            job.name,
+            error=f"{type(error).__name__}: {error} (a bug; please report it with the "
+            f"lines below)\n{traceback.format_exc()}",
+        )

@@ -1,0 +1,221 @@
+"""Workers on this machine: one process per GPU, or per share of the cores."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import cast
+
+from .._machine import cores
+from ..errors import PredictorError, SubmitError
+from .base import Event, Finished, Job, Progressed, Worker, do_job, longest_first
+
+__all__ = ["LocalExecutor", "gpus"]
+
+#: Read by the numeric libraries when they are imported, so set before a worker starts.
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+)
+
+
+def gpus() -> list[str]:
+    """Devices of the GPUs on this machine; empty where there is none."""
+    # Asking torch costs seconds of import, which a machine without a driver saves.
+    if not os.path.exists("/proc/driver/nvidia") and sys.platform == "linux":
+        return []
+    import torch
+
+    return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+
+
+class LocalExecutor:
+    """Runs jobs in processes of this machine.
+
+    A worker that is killed, by the system when memory runs out for example, costs its
+    video and no other: it is reported as failed and a new worker takes its place.
+
+    Args:
+        workers: Number of processes; with 1 the work is done in this process.
+        devices: Devices that the workers share in turn.
+    """
+
+    def __init__(self, *, workers: int = 1, devices: Sequence[str] = ("cpu",)) -> None:
+        self._workers = workers
+        self._devices = tuple(devices)
+
+    def map(
+        self,
+        build: Callable[[str], Worker],
+        jobs: Sequence[Job],
+        notify: Callable[[Event], None],
+    ) -> None:
+        """Run all jobs, long ones first; `notify` hears what happens as it happens."""
+        queue = longest_first(jobs)
+        if self._workers > 1 and len(queue) > 1:
+            _Pool(build, self._devices, min(self._workers, len(queue))).run(
+                queue, notify
+            )
+        elif queue:
+            worker = build(self._devices[0])
+            for job in queue:
+                notify(do_job(worker, job, notify))
+
+
+class _Pool:
+    """Worker processes, and who of them does what."""
+
+    def __init__(
+        self, build: Callable[[str], Worker], devices: Sequence[str], count: int
+    ) -> None:
+        self._build = build
+        self._threads = max(1, cores() // count)
+        self._waiting = [devices[index % len(devices)] for index in range(count)]
+        self._members: dict[Connection, _Process] = {}
+
+    def run(self, queue: Sequence[Job], notify: Callable[[Event], None]) -> None:
+        """Hand out the jobs in order until all have ended."""
+        jobs = list(reversed(queue))
+        try:
+            while self._waiting or self._members:
+                while self._waiting:
+                    process = _Process.start(
+                        self._build, self._waiting.pop(0), self._threads
+                    )
+                    self._members[process.connection] = process
+                for connection in wait(list(self._members)):
+                    self._hear(
+                        self._members[cast(Connection, connection)], jobs, notify
+                    )
+        finally:
+            for process in self._members.values():
+                process.kill()
+
+    def _hear(
+        self, process: _Process, jobs: list[Job], notify: Callable[[Event], None]
+    ) -> None:
+        """Take one message of a worker, and give it its next job if it asks."""
+        try:
+            message = process.connection.recv()
+        except (EOFError, OSError):
+            del self._members[process.connection]
+            notify(process.obituary())
+            if jobs:
+                self._waiting.append(process.device)
+            return
+        if isinstance(message, SubmitError):
+            raise message
+        if message is not None:
+            notify(message)
+        if not isinstance(message, Progressed):
+            process.give(jobs.pop() if jobs else None)
+            if process.job is None:
+                del self._members[process.connection]
+                process.stop()
+
+
+@dataclass
+class _Process:
+    """A worker process as the parent sees it."""
+
+    process: BaseProcess
+    connection: Connection
+    device: str
+    job: Job | None = None
+
+    @classmethod
+    def start(
+        cls, build: Callable[[str], Worker], device: str, threads: int
+    ) -> _Process:
+        # Spawn and not fork: threads and CUDA do not survive a fork.
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        process = context.Process(
+            target=_serve, args=(theirs, build, device), daemon=True
+        )
+        before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
+        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+        try:
+            process.start()
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+        theirs.close()
+        return cls(process, ours, device)
+
+    def give(self, job: Job | None) -> None:
+        """Hand over a job, or None to let the process end."""
+        self.job = job
+        # One that died since its last message is heard of at the end of its pipe.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.connection.send(job)
+
+    def stop(self) -> None:
+        """Wait for a process that was let go."""
+        self.process.join()
+        self.connection.close()
+
+    def obituary(self) -> Finished:
+        """Say how a process ended that was not let go.
+
+        Raises:
+            PredictorError: It had no job yet, so that the next one would die as well.
+        """
+        self.process.join()
+        self.connection.close()
+        code = self.process.exitcode or 0
+        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
+        if self.job is None:
+            raise PredictorError(
+                f"a worker process ended while it started ({how}); run with "
+                "--workers 1 to see why"
+            )
+        return Finished(
+            self.job.name,
+            error=f"its worker process was killed ({how}), probably because memory "
+            "ran out; run the same command again with fewer --workers",
+        )
+
+    def kill(self) -> None:
+        """End a process at once."""
+        self.process.terminate()
+        self.process.join()
+        self.connection.close()
+
+
+def _serve(connection: Connection, build: Callable[[str], Worker], device: str) -> None:
+    """Run in the worker process: build once, then take job after job.
+
+    Sends None when it is ready, then what happens, and a `SubmitError` when nothing
+    that follows could succeed either.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle.
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    try:
+        worker = build(device)
+        connection.send(None)
+        while (job := connection.recv()) is not None:
+            connection.send(do_job(worker, job, connection.send))
+    except SubmitError as error:
+        connection.send(error)
+
+
+def _die_with_parent() -> None:
+    """End this process as soon as the parent is gone, however it went."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

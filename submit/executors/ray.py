@@ -1,0 +1,144 @@
+"""Workers of a Ray cluster.
+
+The folders of the split and of the runs must be the same on every node, on a shared
+file system. Needs the extra `ray`: pip install mose-submit[ray].
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..errors import PredictorError, SubmitError
+from .base import Event, Finished, Job, Worker, do_job, longest_first
+
+__all__ = ["RayExecutor"]
+
+#: Seconds between two looks at what the workers have reported.
+_POLL = 0.5
+
+
+class RayExecutor:
+    """Runs jobs in actors of a Ray cluster: that of RAY_ADDRESS, or a local one.
+
+    An actor that dies costs its video and no other.
+
+    Args:
+        workers: Number of actors; None for as many as the cluster has GPUs, or shares
+            of `cores` where it has none.
+        device: What each actor's model runs on; `auto` asks Ray for one GPU per actor
+            if the cluster has any.
+        cores: Processor cores that one actor makes good use of without a GPU.
+    """
+
+    def __init__(
+        self, *, workers: int | None = None, device: str = "auto", cores: int = 1
+    ) -> None:
+        self._workers = workers
+        self._device = device
+        self._cores = cores
+
+    def map(
+        self,
+        build: Callable[[str], Worker],
+        jobs: Sequence[Job],
+        notify: Callable[[Event], None],
+    ) -> None:
+        """Run all jobs, long ones first; `notify` hears what happens as it happens."""
+        if not jobs:
+            return
+        ray = _connected()
+        from ray.util.queue import Queue
+
+        found = ray.cluster_resources()
+        gpus = int(found.get("GPU", 0)) if self._device in ("auto", "cuda") else 0
+        fair = gpus or int(found.get("CPU", 1)) // self._cores
+        count = max(1, min(self._workers or fair, len(jobs)))
+        needs = {"num_gpus": 1} if gpus else {"num_cpus": self._cores}
+        device = "cuda" if gpus else self._device
+        reports = Queue()
+        actor = ray.remote(**needs)(_Actor)
+        queue = list(reversed(longest_first(jobs)))
+        running: dict[Any, tuple[Any, Job]] = {}
+
+        def give(worker: Any) -> None:
+            job = queue.pop()
+            running[worker.do.remote(job)] = (worker, job)
+
+        def hear() -> None:
+            for event in reports.get_nowait_batch(reports.qsize()):
+                notify(event)
+
+        try:
+            for _ in range(count):
+                give(actor.remote(build, device, reports))
+            while running:
+                done, _ = ray.wait(list(running), timeout=_POLL)
+                hear()
+                for reference in done:
+                    worker, job = running.pop(reference)
+                    try:
+                        outcome = ray.get(reference)
+                    except ray.exceptions.RayActorError as error:
+                        outcome = Finished(job.name, error=_obituary(error))
+                        worker = actor.remote(build, device, reports)
+                    if isinstance(outcome, SubmitError):
+                        raise outcome
+                    notify(outcome)
+                    if queue:
+                        give(worker)
+        finally:
+            reports.shutdown(force=True)
+            for worker, _job in running.values():
+                ray.kill(worker)
+
+
+class _Actor:
+    """A worker on some node; returns a `SubmitError` when nothing can succeed."""
+
+    def __init__(
+        self, build: Callable[[str], Worker], device: str, reports: Any
+    ) -> None:
+        self._build, self._device, self._reports = build, device, reports
+        self._worker: Worker | None = None
+
+    def do(self, job: Job) -> Finished | SubmitError:
+        try:
+            if self._worker is None:
+                self._worker = self._build(self._device)
+            return do_job(self._worker, job, self._reports.put)
+        except SubmitError as error:
+            return error
+
+
+def _connected() -> Any:
+    """Import Ray and join its cluster.
+
+    Raises:
+        PredictorError: Ray is not installed, or there is no cluster at the address.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise PredictorError(
+            "the executor ray needs the package ray; do: pip install 'mose-submit[ray]'"
+        ) from error
+    if not ray.is_initialized():
+        address = os.environ.get("RAY_ADDRESS")
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        except ConnectionError as error:
+            raise PredictorError(
+                f"no Ray cluster answers at RAY_ADDRESS={address} ({error}); start one "
+                "with: ray start --head"
+            ) from error
+    return ray
+
+
+def _obituary(error: Exception) -> str:
+    first = str(error).strip().splitlines()[0]
+    return (
+        f"its Ray actor died ({first}), probably because memory ran out; run the same "
+        "command again with fewer --workers"
+    )

@@ -1,0 +1,22 @@
+"""The steps of the chain over whole runs: what each command does.
+
+Every step takes an executor, resumes what an earlier call left unfinished, records
+videos that fail and goes on with the rest, and returns an `Outcome`.
+"""
+
+from .ensemble import ensemble_runs
+from .export import export_run, exported_masks
+from .imports import import_masks
+from .outcome import Outcome
+from .predict import PredictPlan, predict_split, split_of
+
+__all__ = [
+    "Outcome",
+    "PredictPlan",
+    "ensemble_runs",
+    "export_run",
+    "exported_masks",
+    "import_masks",
+    "predict_split",
+    "split_of",
+]

@@ -1,0 +1,190 @@
+"""`submit export`: palette masks of a run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..dataset import Split, SplitVideo
+from ..errors import ArchiveError, RunError
+from ..executors import Executor, Job, Worker
+from ..export import export_video
+from ..files import atomic_folder, digest, locked, read_json, remove_partial, write_json
+from ..runs import Run
+from .outcome import Monitor, Outcome, run_jobs, silent
+
+__all__ = ["export_run", "exported_masks"]
+
+#: Beside the exported videos: what they were exported from. Hidden, so that nothing
+#: that lists videos sees it.
+_RECORD = ".export.json"
+
+
+def export_run(
+    run: Run,
+    split: Split,
+    *,
+    executor: Executor,
+    folder: Path | None = None,
+    monitor: Monitor = silent,
+) -> Outcome:
+    """Write a run's masks as palette PNGs; continues where an earlier call stopped.
+
+    Args:
+        run: The run.
+        split: The split it was made from: sizes and first masks.
+        executor: Runs the videos.
+        folder: Where to; None for the run's own `masks/`.
+        monitor: Opens the progress bar.
+
+    Raises:
+        RunError: The run has no videos, or some failed.
+        ArchiveError: The folder holds files that no export wrote.
+    """
+    target = run.masks_folder if folder is None else folder
+    if not run.videos:
+        raise RunError(f"{run.path}: has no complete video; run its command again")
+    if target == run.masks_folder and not run.is_soft:
+        return Outcome(run.name, skipped=list(run.videos))
+    record = _Record.open(target, run)
+    with run.writing() if folder is None else _writing(target):
+        skipped = [
+            name
+            for name, entry in run.videos.items()
+            if record.is_current(name, entry.digest)
+        ]
+        jobs = [
+            Job(
+                name,
+                cost=entry.frames,
+                payload=_Task(str(run.path), split.videos[name], target / name),
+            )
+            for name, entry in run.videos.items()
+            if name not in skipped
+        ]
+        return run_jobs(
+            f"export {run.name}",
+            Outcome(run.name),
+            executor=executor,
+            build=_build,
+            jobs=jobs,
+            skipped=skipped,
+            on_done=lambda name, masks: record.add(
+                name, _Entry(source=run.videos[name].digest, masks=masks)
+            ),
+            monitor=monitor,
+        )
+
+
+def exported_masks(run: Run) -> Path:
+    """The folder of a run's palette masks, once they are all there and current.
+
+    Raises:
+        RunError: They were not exported, or the run has changed since.
+    """
+    if run.is_soft:
+        record = _Record.open(run.masks_folder, run)
+        stale = [
+            name
+            for name, entry in run.videos.items()
+            if not record.is_current(name, entry.digest)
+        ]
+        if stale or not run.videos:
+            raise RunError(
+                f"run {run.name}: the masks of {len(stale)} videos are not exported; "
+                f"do: submit export {run.path}"
+            )
+    return run.masks_folder
+
+
+@contextlib.contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """Hold a folder for writing, and clear away what a killed export left."""
+    with locked(folder / ".lock"):
+        remove_partial(folder)
+        yield
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One exported video: digests of the soft file and of the folder of masks."""
+
+    source: str
+    masks: str
+
+
+class _Record:
+    """What an export folder holds."""
+
+    def __init__(self, folder: Path, videos: dict[str, _Entry]) -> None:
+        self._folder = folder
+        self._videos = videos
+
+    @classmethod
+    def open(cls, folder: Path, run: Run) -> _Record:
+        """Read the record of a folder, or begin one in an empty folder."""
+        if (folder / _RECORD).exists():
+            try:
+                content: dict[str, Any] = read_json(folder / _RECORD)
+                videos = {k: _Entry(**v) for k, v in content["videos"].items()}
+            except (ValueError, KeyError, TypeError):
+                videos = {}
+            return cls(folder, {k: v for k, v in videos.items() if k in run.videos})
+        strangers = (
+            [child.name for child in folder.iterdir() if child.name[0] != "."]
+            if folder.is_dir()
+            else []
+        )
+        if strangers:
+            raise ArchiveError(
+                f"{folder}: holds {min(strangers)}, which no export wrote; choose an "
+                "empty folder"
+            )
+        return cls(folder, {})
+
+    def is_current(self, video: str, source: str) -> bool:
+        """Whether a video is there, unharmed, and made from this soft file."""
+        entry = self._videos.get(video)
+        path = self._folder / video
+        return (
+            entry is not None
+            and entry.source == source
+            and path.is_dir()
+            and digest(path) == entry.masks
+        )
+
+    def add(self, video: str, entry: _Entry) -> None:
+        """Enter a complete video."""
+        self._videos[video] = entry
+        write_json(
+            self._folder / _RECORD,
+            {"videos": {k: asdict(v) for k, v in sorted(self._videos.items())}},
+        )
+
+
+@dataclass(frozen=True)
+class _Task:
+    """One video for a worker."""
+
+    run: str
+    video: SplitVideo
+    folder: Path
+
+
+def _build(device: str) -> Worker:
+    """Make the worker that exports videos; it needs no device."""
+    del device
+    return _export
+
+
+def _export(task: _Task, report: Callable[[int], None]) -> str:
+    masks = Run.open(Path(task.run)).read(task.video.name)
+    try:
+        with atomic_folder(task.folder) as folder:
+            export_video(masks, task.video, folder, report)
+    finally:
+        masks.close()
+    return digest(task.folder)

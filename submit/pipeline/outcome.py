@@ -1,0 +1,155 @@
+"""What every step over the videos of a run has in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..errors import RunError
+from ..executors import Event, Executor, Job, Progressed, Worker
+
+__all__ = ["Bar", "Monitor", "Outcome", "run_jobs", "silent"]
+
+
+class Bar(Protocol):
+    """Shows how a step goes on."""
+
+    def add(self, name: str, total: int) -> None:
+        """A video of so many frames is begun."""
+        ...
+
+    def advance(self, name: str, count: int = 1) -> None:
+        """Some more frames of a video are done."""
+        ...
+
+    def finish(self, name: str) -> None:
+        """A video has ended, complete or failed."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Something is worth a line."""
+        ...
+
+
+class Monitor(Protocol):
+    """Opens a bar for a step: called with its title and the frames to be done."""
+
+    def __call__(self, title: str, *, total: int) -> AbstractContextManager[Bar]:
+        """Open the bar; leaving the block closes it."""
+        ...
+
+
+class _Silence:
+    """A bar that shows nothing."""
+
+    def add(self, name: str, total: int) -> None:
+        """Show nothing."""
+
+    def advance(self, name: str, count: int = 1) -> None:
+        """Show nothing."""
+
+    def finish(self, name: str) -> None:
+        """Show nothing."""
+
+    def note(self, message: str) -> None:
+        """Show nothing."""
+
+
+def silent(title: str, *, total: int) -> AbstractContextManager[Bar]:
+    """The monitor of a step that nobody watches."""
+    del title, total
+    return nullcontext(_Silence())
+
+
+@dataclass
+class Outcome:
+    """What a step has done.
+
+    Attributes:
+        name: Name of what was made.
+        done: Videos made now.
+        skipped: Videos that were complete already.
+        failed: Reason by video for those that are not there.
+        frames: Frames made now.
+        details: What the step wants to say beyond that.
+    """
+
+    name: str
+    done: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    frames: int = 0
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def require_complete(self, where: str) -> None:
+        """Raise if a video is not there.
+
+        Raises:
+            RunError: Names the first of them with its reason.
+        """
+        if not self.failed:
+            return
+        video, reason = next(iter(sorted(self.failed.items())))
+        total = len(self.done) + len(self.skipped) + len(self.failed)
+        first = reason.splitlines()[0]
+        more = f" (and {len(self.failed) - 1} more)" if len(self.failed) > 1 else ""
+        raise RunError(
+            f"{len(self.failed)} of {total} videos failed: {video}: {first}{more}; "
+            f"the others are complete, all reasons are in {where}, and the same "
+            "command tries the failed ones again"
+        )
+
+
+def run_jobs(
+    title: str,
+    outcome: Outcome,
+    *,
+    executor: Executor,
+    build: Callable[[str], Worker],
+    jobs: Sequence[Job],
+    skipped: Iterable[str],
+    on_done: Callable[[str, Any], None],
+    on_failed: Callable[[str, str], None] = lambda video, reason: None,
+    monitor: Monitor = silent,
+) -> Outcome:
+    """Run the jobs of a step and keep its outcome, manifest and bar up to date.
+
+    Args:
+        title: What the bar shows.
+        outcome: Filled in and returned.
+        executor: Runs the jobs.
+        build: Makes a worker; see `Executor`.
+        jobs: One per video that is to be made; its cost is its number of frames.
+        skipped: Videos that are complete already.
+        on_done: Told of each complete video and what the worker returned.
+        on_failed: Told of each failed video and the reason.
+        monitor: Opens the bar.
+    """
+    frames = {job.name: int(job.cost) for job in jobs}
+    begun: set[str] = set()
+    outcome.skipped.extend(skipped)
+    with monitor(title, total=sum(frames.values())) as bar:
+        if outcome.skipped:
+            bar.note(f"{title}: {len(outcome.skipped)} videos are complete already")
+
+        def hear(event: Event) -> None:
+            if event.name not in begun:
+                begun.add(event.name)
+                bar.add(event.name, frames[event.name])
+            if isinstance(event, Progressed):
+                bar.advance(event.name, event.frames)
+                return
+            bar.finish(event.name)
+            if event.error is None:
+                on_done(event.name, event.result)
+                outcome.done.append(event.name)
+                outcome.frames += frames[event.name]
+            else:
+                on_failed(event.name, event.error)
+                outcome.failed[event.name] = event.error
+                bar.note(f"{event.name} failed: {event.error}")
+
+        executor.map(build, jobs, hear)
+    return outcome

@@ -1,0 +1,24 @@
+"""Runs: what a step of the chain writes and the next one reads.
+
+    runs/<name>/
+        manifest.json            what made it, from what, and what is complete
+        failed.json              the reason for every video that is not there
+        soft/<video>.npz         int8 logits, one member per frame, and the scores
+        masks/<video>/<frame>.png  palette masks: exported, imported, or predicted hard
+
+Every video is complete or not there, and is named in the manifest with its digest.
+"""
+
+from .manifest import SCHEMA, Run, VideoRecord
+from .video import HARD_LOGIT, HardVideo, SoftVideo, SoftWriter, VideoMasks
+
+__all__ = [
+    "HARD_LOGIT",
+    "SCHEMA",
+    "HardVideo",
+    "Run",
+    "SoftVideo",
+    "SoftWriter",
+    "VideoMasks",
+    "VideoRecord",
+]

@@ -1,0 +1,261 @@
+"""One video of a run: soft masks in a NumPy zip, or hard ones in a folder of PNGs.
+
+A soft file is read by `numpy.load` without this toolkit:
+
+    soft = numpy.load("runs/a/soft/4vznweiu.npz")
+    logits = soft["00042"] / 8.0        # N×h×w; soft["objects"] has the N ids
+"""
+
+from __future__ import annotations
+
+import contextlib
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import MaskError, RunError
+from ..files import atomic_open
+from ..masks import LOGIT_STEP, Labels, quantise
+from ..palette import read as read_labels
+
+__all__ = ["HARD_LOGIT", "HardVideo", "SoftVideo", "SoftWriter", "VideoMasks"]
+
+#: The logit that stands for a pixel of a hard mask, p = 0.993: sure enough to count as
+#: a whole vote, and not so sure that soft members cannot outvote it.
+HARD_LOGIT = 5.0
+
+#: Deflate level of soft files: at 1 the store costs little beside any model, and
+#: higher levels save less than a tenth.
+_LEVEL = 1
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_EXTRA = ("objects", "presence", "iou", "size")
+
+Floats = NDArray[np.float32]
+
+
+class VideoMasks(Protocol):
+    """What the later steps read of one video, whatever it is stored as.
+
+    Attributes:
+        frames: Stems of the frames, in order.
+        objects: Ids of the N objects.
+        size: Height and width of the frames in pixels.
+        presence: T×N object scores as logits; NaN where there is none.
+        iou: T×N predicted IoU; NaN where there is none.
+    """
+
+    frames: tuple[str, ...]
+    objects: tuple[int, ...]
+    size: tuple[int, int]
+    presence: Floats
+    iou: Floats
+
+    def steps(self, index: int) -> NDArray[np.int8]:
+        """Logits of a frame as n×h×w int8 steps of 1/8; n < N before later objects."""
+        ...
+
+    def close(self) -> None:
+        """Close the file behind it."""
+        ...
+
+
+class SoftWriter:
+    """Writes a soft file frame by frame; it appears under its name when complete.
+
+    with SoftWriter(path, size=(480, 854)) as writer:
+        writer.write("00000", (1, 2), logits, presence, iou)
+    """
+
+    def __init__(self, path: Path, *, size: tuple[int, int]) -> None:
+        self.path = path
+        self._size = size
+        self._stack = contextlib.ExitStack()
+        self._objects: tuple[int, ...] = ()
+        self._presence: list[Floats | None] = []
+        self._iou: list[Floats | None] = []
+
+    def __enter__(self) -> SoftWriter:
+        stream = self._stack.enter_context(atomic_open(self.path))
+        self._zip = self._stack.enter_context(zipfile.ZipFile(stream, "w"))
+        return self
+
+    def write(
+        self,
+        frame: str,
+        objects: Sequence[int],
+        logits: NDArray[np.floating],
+        presence: Floats | None,
+        iou: Floats | None,
+    ) -> None:
+        """Append a frame.
+
+        Args:
+            frame: The frame's stem.
+            objects: N ids, those of earlier frames first.
+            logits: N×h×w, before any threshold.
+            presence: N object scores, or None.
+            iou: N predicted IoUs, or None.
+
+        Raises:
+            RunError: An object of an earlier frame is gone or has moved.
+            MaskError: A logit is not a number.
+            StorageError: The disk refuses.
+        """
+        if tuple(objects[: len(self._objects)]) != self._objects:
+            raise RunError(
+                f"{self.path}: frame {frame} has objects {list(objects)} after "
+                f"{list(self._objects)}; an object keeps its place in a video"
+            )
+        self._objects = tuple(objects)
+        try:
+            steps = quantise(logits)
+        except MaskError as error:
+            raise MaskError(f"{self.path}: frame {frame}: {error}") from error
+        self._member(frame, steps)
+        self._presence.append(presence)
+        self._iou.append(iou)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            try:
+                self._member("objects", np.asarray(self._objects, np.int64))
+                self._member("presence", self._table(self._presence))
+                self._member("iou", self._table(self._iou))
+                self._member("size", np.asarray(self._size, np.int64))
+            except BaseException as failure:
+                self._stack.__exit__(type(failure), failure, failure.__traceback__)
+                raise
+        self._stack.__exit__(kind, error, trace)
+
+    def _table(self, rows: list[Floats | None]) -> Floats:
+        """Stack rows of growing length to T×N, NaN where a value is missing."""
+        table = np.full((len(rows), len(self._objects)), np.nan, np.float32)
+        for index, row in enumerate(rows):
+            if row is not None:
+                table[index, : len(row)] = row
+        return table
+
+    def _member(self, name: str, array: NDArray[Any]) -> None:
+        info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+        info.compress_type = zipfile.ZIP_DEFLATED
+        info.external_attr = 0o644 << 16
+        info._compresslevel = _LEVEL  # type: ignore[attr-defined]
+        with self._zip.open(info, "w", force_zip64=True) as stream:
+            np.lib.format.write_array(stream, np.ascontiguousarray(array))
+
+
+class SoftVideo:
+    """Reads a soft file; frames are inflated when they are asked for.
+
+    Raises:
+        RunError: The file is not there, truncated, or not a soft file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            with contextlib.ExitStack() as stack:
+                # Opened here, since NumPy leaves a file open that it cannot read.
+                stream = stack.enter_context(path.open("rb"))
+                self._file = stack.enter_context(np.load(stream, allow_pickle=False))
+                self.objects = tuple(int(key) for key in self._file["objects"])
+                self.presence: Floats = self._file["presence"]
+                self.iou: Floats = self._file["iou"]
+                height, width = self._file["size"]
+                self.size = (int(height), int(width))
+                names: list[str] = self._file.files
+                self.frames = tuple(name for name in names if name not in _EXTRA)
+                table = (len(self.frames), len(self.objects))
+                if not self.presence.shape == self.iou.shape == table:
+                    raise ValueError(
+                        f"it has {table[0]} frames of {table[1]} objects, and scores "
+                        f"{self.presence.shape} and {self.iou.shape}"
+                    )
+                self._stack = stack.pop_all()
+        except Exception as error:  # NumPy and zipfile raise anything on damaged files.
+            raise RunError(
+                f"{path}: is not a readable soft-mask file ({error}); delete it and "
+                "run the command that made the run again"
+            ) from error
+
+    def steps(self, index: int) -> NDArray[np.int8]:
+        """Logits of a frame as n×h×w int8 steps of 1/8.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        frame = self.frames[index]
+        try:
+            array: NDArray[np.int8] = self._file[frame]
+            if array.dtype != np.int8 or array.ndim != 3:
+                raise ValueError(
+                    f"expected int8 N×h×w, found {array.dtype} of shape {array.shape}"
+                )
+        except Exception as error:  # See above.
+            raise RunError(
+                f"{self.path}: frame {frame} is damaged ({error}); delete the file "
+                "and run the command that made the run again"
+            ) from error
+        return array
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stack.close()
+
+
+class HardVideo:
+    """Reads a folder of palette masks as if they were logits of ±`HARD_LOGIT`.
+
+    Args:
+        frames: File of each frame by stem, in order.
+        objects: The ids to read; others are background.
+        size: Height and width that every mask must have.
+    """
+
+    def __init__(
+        self,
+        frames: Mapping[str, Path],
+        *,
+        objects: Sequence[int],
+        size: tuple[int, int],
+    ) -> None:
+        self._paths = tuple(frames.values())
+        self.frames = tuple(frames)
+        self.objects = tuple(objects)
+        self.size = size
+        shape = (len(self.frames), len(self.objects))
+        self.presence: Floats = np.full(shape, np.nan, np.float32)
+        self.iou: Floats = np.full(shape, np.nan, np.float32)
+
+    def labels(self, index: int) -> Labels:
+        """Read a frame's mask as it is.
+
+        Raises:
+            MaskError: It is unreadable or of another size.
+        """
+        labels = read_labels(self._paths[index])
+        if labels.shape != self.size:
+            raise MaskError(
+                f"{self._paths[index]}: expected {self.size[1]}×{self.size[0]} pixels, "
+                f"found {labels.shape[1]}×{labels.shape[0]}"
+            )
+        return labels
+
+    def steps(self, index: int) -> NDArray[np.int8]:
+        """The mask of a frame as N×H×W int8 steps, ±`HARD_LOGIT`."""
+        ids = np.asarray(self.objects, np.uint8)[:, None, None]
+        high = np.int8(HARD_LOGIT / LOGIT_STEP)
+        return np.where(self.labels(index) == ids, high, -high).astype(np.int8)
+
+    def close(self) -> None:
+        """Nothing is open between frames."""

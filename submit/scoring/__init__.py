@@ -1,0 +1,41 @@
+"""Scoring: predicted masks against a split with ground truth, as the server does it."""
+
+from .results import (
+    DavisSplitScore,
+    DavisTotals,
+    DavisVideoScore,
+    SplitScore,
+    Totals,
+    VideoFrames,
+    VideoScore,
+)
+from .run import frames_to_score, score_davis, score_split
+from .texts import (
+    frames_csv,
+    metrics_json,
+    objects_csv,
+    percent,
+    scores_json,
+    scores_txt,
+    write_scores,
+)
+
+__all__ = [
+    "DavisSplitScore",
+    "DavisTotals",
+    "DavisVideoScore",
+    "SplitScore",
+    "Totals",
+    "VideoFrames",
+    "VideoScore",
+    "frames_csv",
+    "frames_to_score",
+    "metrics_json",
+    "objects_csv",
+    "percent",
+    "score_davis",
+    "score_split",
+    "scores_json",
+    "scores_txt",
+    "write_scores",
+]

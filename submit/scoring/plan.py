@@ -1,0 +1,196 @@
+"""What is scored of a submission, and when it cannot be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..archive import FramePlan, Masks, ServerView, plan_frames, server_view
+from ..dataset import Split
+from ..errors import ScoringError
+
+__all__ = [
+    "Plan",
+    "plan_as_server",
+    "plan_davis",
+    "plan_split",
+    "require_truth",
+]
+
+#: How many videos with problems a message lists.
+_LINES = 5
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be scored.
+
+    Attributes:
+        prefix: What stands before `<video>/<frame>.png` in the names of the masks.
+        frames: Stems of the frames of each video that has masks.
+        notes: What a reader of the scores should know.
+    """
+
+    prefix: str
+    frames: dict[str, tuple[str, ...]]
+    notes: tuple[str, ...] = ()
+
+
+def require_truth(split: Split) -> None:
+    """Make sure that every frame of every video can be compared with something.
+
+    Raises:
+        ScoringError: A video lacks truth.
+    """
+    videos = split.videos.values()
+    if all(len(video.masks) <= 1 for video in videos):
+        raise ScoringError(
+            f"{split.root}: has ground truth for first frames only, against which "
+            "nothing can be scored; make a local split with truth from the train set "
+            "(submit holdout), or judge without truth (submit preview)"
+        )
+    for video in videos:
+        length = None if video.meta is None else video.meta.length
+        if length not in (None, video.length):
+            raise ScoringError(
+                f"{split.meta_path}: says that {video.name} has {length} frames, "
+                f"found {video.length}; extract the split again"
+            )
+    lacking = [
+        video
+        for video in videos
+        if any(frame not in video.masks for frame in video.frames)
+    ]
+    if not lacking:
+        return
+    video = lacking[0]
+    missing = [frame for frame in video.frames if frame not in video.masks]
+    raise ScoringError(
+        f"{split.root}: {len(lacking)} of {len(split.videos)} videos lack ground "
+        f"truth, such as {video.name} in {len(missing)} of {video.length} frames "
+        f"({missing[0]}.png); scoring needs a mask for every frame"
+    )
+
+
+def plan_split(split: Split, masks: Masks) -> Plan:
+    """Plan to score what should be scored, where the server would do the same.
+
+    Raises:
+        ScoringError: It would not.
+    """
+    view = server_view(masks.entries)
+    if not view.videos.keys() & split.videos.keys():
+        return _plan_unseen(split, masks, view)
+    plans = _frame_plans(split, view)
+    lines = [f"{name}: {plan.problem}" for name, plan in plans.items() if plan.problem]
+    if lines:
+        raise ScoringError(_lines(lines))
+    frames = {name: plan.frames for name, plan in plans.items()}
+    return Plan(view.prefix, frames, _notes_on_missing(split, view))
+
+
+def _plan_unseen(split: Split, masks: Masks, view: ServerView) -> Plan:
+    """Plan to score masks among which the server finds no video of the split.
+
+    A single video is scored all the same: it is somebody's first try, and nobody
+    submits it.
+
+    Raises:
+        ScoringError: There is more than one video, or none at all.
+    """
+    zero = "the server would score 0.0 for everything"
+    there = [name for name in split.videos if name in masks.videos()]
+    if not there:
+        raise ScoringError(
+            f"{masks.path}: holds no video of {split.root}, and {zero}; expected "
+            f"folders such as {next(iter(split.videos))}/ at its root, found "
+            f"{', '.join(view.roots[:3]) or 'nothing'}"
+        )
+    if len(there) == len(split.videos) == 1:
+        name = there[0]
+        plan = plan_frames(split.videos[name].frames, masks.frames(name))
+        if plan.problem:
+            raise ScoringError(f"{name}: {plan.problem}")
+        note = f"the server takes a single folder for a wrapper: {zero} with this one"
+        return Plan(masks.wrapper, {name: plan.frames}, (note,))
+    if len(view.roots) == 1:
+        raise ScoringError(
+            f"{masks.path}: {view.roots[0]}/ is the only folder at its root; the "
+            f"server takes it for a wrapper, looks for videos inside, and {zero}"
+        )
+    raise ScoringError(
+        f"{masks.path}: the videos are in {masks.wrapper or 'a folder'}, beside "
+        f"{', '.join(name for name in view.roots if f'{name}/' != masks.wrapper)}; the "
+        f"server looks at the root only, and {zero}; put the videos there (submit pack)"
+    )
+
+
+def plan_as_server(split: Split, masks: Masks) -> Plan:
+    """Plan to score what the server would score.
+
+    Raises:
+        ScoringError: It would fail.
+    """
+    view = server_view(masks.entries)
+    plans = _frame_plans(split, view)
+    wrong = {name: plan for name, plan in plans.items() if plan.problem}
+    if fatal := [
+        f"{name}: {plan.problem}" for name, plan in wrong.items() if plan.fatal
+    ]:
+        raise ScoringError(_lines(fatal))
+    return Plan(
+        view.prefix,
+        {name: plan.frames for name, plan in plans.items()},
+        (
+            *_notes_on_missing(split, view),
+            *(f"{name}: {plan.problem}" for name, plan in wrong.items()),
+        ),
+    )
+
+
+def plan_davis(split: Split, masks: Masks) -> Plan:
+    """Plan to score all frames but the first and the last of every video.
+
+    Raises:
+        ScoringError: A mask is missing.
+    """
+    there = set(masks.videos())
+    frames: dict[str, tuple[str, ...]] = {}
+    lines = []
+    for name, video in split.videos.items():
+        frames[name] = video.frames[1:-1]
+        found = set(masks.frames(name)) if name in there else set()
+        if missing := [frame for frame in frames[name] if frame not in found]:
+            lines.append(
+                f"{name}: {len(missing)} of {video.length} masks are missing, such as "
+                f"{missing[0]}.png; the DAVIS protocol needs them all"
+            )
+    if lines:
+        raise ScoringError(_lines(lines))
+    return Plan(masks.wrapper, frames)
+
+
+def _frame_plans(split: Split, view: ServerView) -> dict[str, FramePlan]:
+    """Plan the frames of each video that the server finds."""
+    return {
+        name: plan_frames(video.frames, view.videos[name])
+        for name, video in split.videos.items()
+        if name in view.videos
+    }
+
+
+def _notes_on_missing(split: Split, view: ServerView) -> tuple[str, ...]:
+    """Say that videos are missing, if any are."""
+    missing = [name for name in split.videos if name not in view.videos]
+    if not missing:
+        return ()
+    return (
+        f"{len(missing)} of {len(split.videos)} videos have no masks, such as "
+        f"{missing[0]}: their objects score 0",
+    )
+
+
+def _lines(lines: list[str]) -> str:
+    """Join the first few problems, one a line."""
+    more = len(lines) - _LINES
+    tail = [f"and {more} more videos with such problems"] if more > 0 else []
+    return "\n".join(lines[:_LINES] + tail)

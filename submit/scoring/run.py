@@ -1,0 +1,272 @@
+"""Score a source of masks against a split: read, decode and count on all cores.
+
+The work is cut into ranges of frames, those of long videos first. Workers are threads:
+reading, inflating and counting all run without the interpreter lock, and a thread
+starts in no time. Results do not depend on their number.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._machine import cores, keep_freed_memory
+from ..archive import FATAL, Masks
+from ..dataset import Split, SplitVideo
+from ..errors import MaskError, ScoringError
+from ..masks import Labels
+from ..metrics import FrameScorer, FrameScores
+from ..palette import PackedLabels, decode_packed, read_header
+from .plan import Plan, plan_as_server, plan_davis, plan_split, require_truth
+from .results import DavisSplitScore, SplitScore, VideoFrames
+
+__all__ = ["frames_to_score", "score_davis", "score_split"]
+
+#: Frames in one piece of work: small enough to share a single video among all cores.
+_RANGE = 32
+
+Report = Callable[[str, int], None]
+
+
+def frames_to_score(split: Split) -> int:
+    """Number of frames that scoring a split evaluates: the total of its progress."""
+    return sum(max(video.length - 2, 0) for video in split.videos.values())
+
+
+def score_split(
+    split: Split,
+    masks: Masks,
+    *,
+    workers: int | None = None,
+    as_server: bool = False,
+    report: Report = lambda video, frames: None,
+) -> SplitScore:
+    """Score masks as the MOSEv2 server does.
+
+    A video that is missing scores 0 and does not count to d and r, officially. Any
+    other defect that the server would punish is an error, unless `as_server`.
+
+    Args:
+        split: A split with a mask for every frame.
+        masks: The predicted masks.
+        workers: Threads; one for each core by default.
+        as_server: Give the server's number for defective masks too, where it gives one.
+        report: Called with a video and a number of frames that are done, from the
+            caller's thread.
+
+    Raises:
+        ScoringError: The split has no complete truth, or the masks cannot be scored
+            as they should be (with `as_server`: the server would fail).
+        MaskError: A mask cannot be read.
+    """
+    require_truth(split)
+    plan = plan_as_server(split, masks) if as_server else plan_split(split, masks)
+    videos = _score(split, masks, plan, workers, report, as_server=as_server)
+    return SplitScore.of(videos, plan.notes)
+
+
+def score_davis(
+    split: Split,
+    masks: Masks,
+    *,
+    workers: int | None = None,
+    report: Report = lambda video, frames: None,
+) -> DavisSplitScore:
+    """Score masks as DAVIS 2017 does: classic J and F, with recall and decay.
+
+    Label 255 of the truth is background, as in the semi-supervised task. See
+    `score_split` for the arguments.
+
+    Raises:
+        ScoringError: See `score_split`; also for a missing video, which DAVIS does
+            not know.
+        MaskError: A mask cannot be read.
+    """
+    require_truth(split)
+    plan = plan_davis(split, masks)
+    videos = _score(split, masks, plan, workers, report, davis=True)
+    return DavisSplitScore.of(videos, plan.notes)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A range of frames of one video.
+
+    Attributes:
+        video: The video.
+        size: Height and width of its masks.
+        frames: Stems of the frames.
+        start: Place of the first among the evaluated frames of the video.
+    """
+
+    video: SplitVideo
+    size: tuple[int, int]
+    frames: tuple[str, ...]
+    start: int
+
+
+def _score(
+    split: Split,
+    masks: Masks,
+    plan: Plan,
+    workers: int | None,
+    report: Report,
+    *,
+    as_server: bool = False,
+    davis: bool = False,
+) -> list[VideoFrames]:
+    """Score all frames of a plan."""
+    keep_freed_memory()
+    results = {
+        name: np.empty((len(frames), len(split.videos[name].objects), 4))
+        for name, frames in plan.frames.items()
+    }
+    seconds = dict.fromkeys(plan.frames, 0.0)
+
+    def run(work: _Work) -> float:
+        began = time.thread_time()
+        scorer = FrameScorer(*work.size, work.video.objects, davis=davis)
+        for index, frame in enumerate(work.frames, work.start):
+            truth = _read_truth(work.video, frame, work.size)
+            name = f"{plan.prefix}{work.video.name}/{frame}.png"
+            labels = _decode(masks.read_entry(name), name, work.size, lenient=as_server)
+            results[work.video.name][index] = scorer.score_packed(truth, labels)
+        return time.thread_time() - began
+
+    for work, spent in _in_threads(run, list(_pieces(split, plan)), workers):
+        seconds[work.video.name] += spent
+        report(work.video.name, len(work.frames))
+    return [
+        VideoFrames(
+            video=name,
+            objects=video.objects,
+            frames=plan.frames.get(name, ()),
+            scores=FrameScores.from_rows(results[name]) if name in results else None,
+            seconds=seconds.get(name, 0.0),
+        )
+        for name, video in split.videos.items()
+    ]
+
+
+def _in_threads(
+    run: Callable[[_Work], float], pieces: Sequence[_Work], workers: int | None
+) -> Iterator[tuple[_Work, float]]:
+    """Do all pieces of work and yield each with its seconds when it is done.
+
+    After a failure no further piece is begun.
+    """
+    count = workers or cores()
+    with ThreadPoolExecutor(max(1, min(count, len(pieces)))) as pool:
+        futures = {pool.submit(run, piece): piece for piece in pieces}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _pieces(split: Split, plan: Plan) -> Iterator[_Work]:
+    """Cut the work into ranges of frames, long videos first."""
+    for name in sorted(plan.frames, key=lambda name: (-len(plan.frames[name]), name)):
+        frames = plan.frames[name]
+        if not frames:
+            continue
+        video = split.videos[name]
+        size = _mask_size(video)
+        for start in range(0, len(frames), _RANGE):
+            yield _Work(video, size, frames[start : start + _RANGE], start)
+
+
+def _mask_size(video: SplitVideo) -> tuple[int, int]:
+    """Height and width of a video's masks: the meta file's, else the first mask's."""
+    meta = video.meta
+    if meta is not None and meta.height is not None and meta.width is not None:
+        return meta.height, meta.width
+    path = next(iter(video.masks.values()))
+    with path.open("rb") as stream:
+        header = read_header(stream.read(64), name=str(path))
+    return header.height, header.width
+
+
+def _read_truth(video: SplitVideo, frame: str, size: tuple[int, int]) -> PackedLabels:
+    """Read a mask of the split.
+
+    Raises:
+        MaskError: It cannot be read, or has another size than the video.
+    """
+    path = video.masks[frame]
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise MaskError(f"{path}: cannot be read ({error.strerror})") from error
+    labels = decode_packed(data, name=str(path))
+    if labels.shape != size:
+        raise MaskError(
+            f"{path}: expected {size[1]}×{size[0]} pixels as the split says, found "
+            f"{labels.shape[1]}×{labels.shape[0]}"
+        )
+    return labels
+
+
+def _decode(
+    data: bytes, name: str, size: tuple[int, int], *, lenient: bool
+) -> PackedLabels:
+    """Decode a predicted mask.
+
+    Args:
+        data: The file.
+        name: What to call it in messages.
+        size: Height and width that it should have.
+        lenient: Take what the server takes.
+
+    Raises:
+        MaskError: It is not a mask of ids, or has another size.
+        ScoringError: With `lenient`: the server would fail.
+    """
+    try:
+        labels = decode_packed(data, name=name)
+    except MaskError:
+        if not lenient:
+            raise
+        labels = _decode_as_server(data, name)
+    if labels.shape == size:
+        return labels
+    found = (
+        f"{name}: expected {size[1]}×{size[0]} pixels, found "
+        f"{labels.shape[1]}×{labels.shape[0]}; {FATAL} (ValueError)"
+    )
+    if not lenient:
+        raise MaskError(found)
+    try:
+        # The server assigns the mask to its place in an array, which repeats a single
+        # row or column.
+        return _packed(np.broadcast_to(labels.unpack(), size))
+    except ValueError as error:
+        raise ScoringError(found) from error
+
+
+def _decode_as_server(data: bytes, name: str) -> PackedLabels:
+    """Decode anything that Pillow opens, as the official scorer does.
+
+    Raises:
+        ScoringError: The server would fail.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return _packed(np.array(image.convert("P"), np.uint8))
+    except Exception as error:  # Pillow raises nearly anything on damaged files.
+        raise ScoringError(f"{name}: {error}; {FATAL}") from error
+
+
+def _packed(labels: Labels) -> PackedLabels:
+    """A label map in the form in which masks are scored."""
+    height, width = labels.shape
+    data = np.ascontiguousarray(labels).reshape(-1)
+    return PackedLabels(data, (height, width), stride=width, lead=0, depth=8)

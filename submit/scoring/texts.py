@@ -1,0 +1,175 @@
+"""Scores as files: the official texts to the letter, and tables for everything else."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..files import write_bytes
+from ..metrics import ObjectScore
+from .results import DavisSplitScore, SplitScore, VideoScore
+
+__all__ = [
+    "frames_csv",
+    "metrics_json",
+    "objects_csv",
+    "percent",
+    "scores_json",
+    "scores_txt",
+    "write_scores",
+]
+
+#: The official names of the seven numbers, in the order of `Totals`.
+OFFICIAL_NAMES = (
+    "J&F_new",
+    "J",
+    "F_new",
+    "disappear_J&F_new",
+    "reappear_J&F_new",
+    "F",
+    "J&F",
+)
+
+
+def percent(value: float | None) -> float | None:
+    """Round a fraction as the official scorer does: to percent with two decimals.
+
+    It calls `round` on NumPy's numbers, which scales, rounds half to even and scales
+    back, and so differs from Python's own in the last digit of some ties.
+    """
+    return None if value is None else float(np.round(np.float64(value) * 100, 2))
+
+
+def _seven(score: ObjectScore) -> tuple[float | None, ...]:
+    """An object's numbers in the official order."""
+    return (
+        score.jf_dot,
+        score.j,
+        score.f_dot,
+        score.disappear,
+        score.reappear,
+        score.f,
+        score.jf,
+    )
+
+
+def metrics_json(score: SplitScore) -> str:
+    """The official `metrics.json`: all objects, in percent."""
+    entries: dict[str, object] = {}
+    for video in score.videos.values():
+        for key, numbers in video.objects.items():
+            entries[f"{video.video}_{key}"] = _official_entry(video, numbers)
+    entries["total_time"] = sum(video.frames.seconds for video in score.videos.values())
+    return json.dumps(entries, indent=4)
+
+
+def _official_entry(video: VideoScore, score: ObjectScore) -> dict[str, float | None]:
+    values = dict(zip(OFFICIAL_NAMES, map(percent, _seven(score)), strict=True))
+    if not video.frames.frames:
+        # Officially the integer 0 stands for a video without masks or without frames.
+        values.update({"J": 0, "F_new": 0, "F": 0})
+    return values
+
+
+def scores_txt(score: SplitScore) -> str:
+    """The official `scores.txt`, with the line to paste into a table."""
+    rounded = [
+        np.nan if value is None else percent(value)
+        for value in dataclasses.astuple(score.totals)
+    ]
+    lines = [
+        f"{name}: {value}" for name, value in zip(OFFICIAL_NAMES, rounded, strict=True)
+    ]
+    lines.append("Copy-Paste: " + ",".join(f"{value:.1f}" for value in rounded))
+    return "\n".join(lines) + "\n"
+
+
+def scores_json(score: SplitScore | DavisSplitScore) -> str:
+    """All totals, videos and objects as fractions at full precision."""
+    # An object's score has the attributes of the totals, in either protocol.
+    names = [field.name for field in dataclasses.fields(score.totals)]
+    content = {
+        "totals": dataclasses.asdict(score.totals),
+        "videos": {
+            name: {
+                "missing": video.frames.scores is None,
+                "frames": len(video.frames.frames),
+                "objects": {
+                    str(key): {each: getattr(one, each) for each in names}
+                    for key, one in video.objects.items()
+                },
+            }
+            for name, video in score.videos.items()
+        },
+        "notes": score.notes,
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+_FIELDS = ("jf_dot", "j", "f_dot", "disappear", "reappear", "f", "jf")
+
+
+def objects_csv(score: SplitScore) -> str:
+    """One row per object: its seven numbers and in how many frames it is not there."""
+    rows: list[Sequence[object]] = []
+    for video in score.videos.values():
+        scores = video.frames.scores
+        for index, (key, numbers) in enumerate(video.objects.items()):
+            gone = "" if scores is None else int(scores.empty[:, index].sum())
+            rows.append(
+                (video.video, key, *_seven(numbers), len(video.frames.frames), gone)
+            )
+    return _csv(("video", "object", *_FIELDS, "frames", "empty_frames"), rows)
+
+
+def frames_csv(score: SplitScore) -> str:
+    """One row per object and evaluated frame."""
+    rows: list[Sequence[object]] = []
+    for video in score.videos.values():
+        scores = video.frames.scores
+        if scores is None:
+            continue
+        for index, key in enumerate(video.frames.objects):
+            columns = zip(
+                video.frames.frames,
+                scores.j[:, index].tolist(),
+                scores.f_dot[:, index].tolist(),
+                scores.f[:, index].tolist(),
+                scores.empty[:, index].tolist(),
+                strict=True,
+            )
+            rows.extend(
+                (video.video, key, frame, j, f_dot, f, int(empty))
+                for frame, j, f_dot, f, empty in columns
+            )
+    return _csv(("video", "object", "frame", "j", "f_dot", "f", "empty"), rows)
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Write a table; None becomes an empty field, numbers keep all their digits."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def write_scores(score: SplitScore, folder: Path) -> dict[str, Path]:
+    """Write all forms of the scores into a folder; returns the files by name."""
+    texts = {
+        "scores.json": scores_json(score),
+        "metrics.json": metrics_json(score),
+        "scores.txt": scores_txt(score),
+        "objects.csv": objects_csv(score),
+        "frames.csv": frames_csv(score),
+    }
+    paths = {name: folder / name for name in texts}
+    for name, text in texts.items():
+        write_bytes(paths[name], text.encode())
+    return paths

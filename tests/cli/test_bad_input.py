@@ -1,0 +1,283 @@
+"""Bad input ends in one line that says what to do, and costs nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from submit.cli import cli
+from submit.palette import encode
+
+HEIGHT, WIDTH, FRAMES = 24, 32, 4
+VIDEOS = ("alpha", "beta")
+
+Run = Callable[..., Result]
+
+
+def labels_at(frame: int) -> np.ndarray:
+    labels = np.zeros((HEIGHT, WIDTH), np.uint8)
+    labels[4:12, 3 + frame : 13 + frame] = 1
+    labels[14:20, 5:11] = 2
+    return labels
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Path:
+    """Two small videos with first masks."""
+    root = tmp_path / "split"
+    random = np.random.default_rng(0)
+    for video in VIDEOS:
+        images, masks = root / "JPEGImages" / video, root / "Annotations" / video
+        images.mkdir(parents=True)
+        masks.mkdir(parents=True)
+        for frame in range(FRAMES):
+            pixels = random.integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(images / f"{frame:05d}.jpg", quality=95)
+        (masks / "00000.png").write_bytes(encode(labels_at(0)))
+    return root
+
+
+@pytest.fixture
+def run(runner: CliRunner, tmp_path: Path) -> Run:
+    """Run a command with its runs below the test's folder, in this process."""
+
+    def invoke(*arguments: object) -> Result:
+        return runner.invoke(
+            cli,
+            [str(argument) for argument in arguments],
+            env={"SUBMIT_RUNS": str(tmp_path / "runs"), "SUBMIT_WORKERS": "1"},
+        )
+
+    return invoke
+
+
+def predict(run: Run, split: Path, *more: object) -> Result:
+    return run("predict", split, "--predictor", "static", "--name", "r", *more)
+
+
+def error_line(result: Result) -> str:
+    """The one error line of a command that failed as expected."""
+    assert result.exit_code == 1, result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1
+    assert "Traceback" not in result.stderr
+    return lines[0]
+
+
+def test_no_such_split(run: Run, tmp_path: Path) -> None:
+    line = error_line(predict(run, tmp_path / "gone"))
+    assert f"{tmp_path / 'gone'}: no such folder" in line
+    assert "submit sample" in line
+
+
+def test_a_folder_above_the_split_is_pointed_down(run: Run, split: Path) -> None:
+    assert f"did you mean {split}?" in error_line(predict(run, split.parent))
+
+
+def test_a_split_without_frames(run: Run, split: Path) -> None:
+    for image in split.glob("JPEGImages/*/*.jpg"):
+        image.unlink()
+    line = error_line(predict(run, split))
+    assert "2 of 2 videos failed" in line
+    assert "expected JPEGImages/alpha/<frame>.jpg" in line
+
+
+def test_an_empty_folder_is_no_split(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert "holds no videos" in error_line(predict(run, tmp_path / "empty"))
+
+
+def test_a_truncated_jpeg_costs_its_video_and_no_other(
+    run: Run, split: Path, tmp_path: Path
+) -> None:
+    broken = split / "JPEGImages" / "alpha" / "00002.jpg"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[: len(whole) // 2])
+    line = error_line(predict(run, split))
+    assert "1 of 2 videos failed: alpha: " in line
+    assert str(broken) in line
+    failed = json.loads((tmp_path / "runs" / "r" / "failed.json").read_text())
+    assert list(failed) == ["alpha"]
+    assert (tmp_path / "runs" / "r" / "soft" / "beta.npz").exists()
+    assert not (tmp_path / "runs" / "r" / "soft" / "alpha.npz").exists()
+    line = error_line(run("pack", "r", "-o", tmp_path / "z.zip"))
+    assert "1 videos failed, such as alpha" in line
+
+    broken.write_bytes(whole)
+    assert predict(run, split).exit_code == 0
+    assert not (tmp_path / "runs" / "r" / "failed.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda: Image.fromarray(np.zeros((HEIGHT + 1, WIDTH), np.uint8)),
+            f"expected the size of the video's frames, {WIDTH}×{HEIGHT}, found "
+            f"{WIDTH}×{HEIGHT + 1}",
+        ),
+        (
+            lambda: Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8)),
+            "found a 8-bit RGB PNG",
+        ),
+        (
+            lambda: Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint16)),
+            "found a 16-bit grey PNG",
+        ),
+        (
+            lambda: Image.fromarray(np.full((HEIGHT, WIDTH), 255, np.uint8)),
+            "holds the id 255",
+        ),
+    ],
+    ids=["another size", "RGB", "16-bit", "id 255"],
+)
+def test_a_first_mask_that_is_none(
+    make: Callable[[], Image.Image], words: str, run: Run, split: Path
+) -> None:
+    path = split / "Annotations" / "beta" / "00000.png"
+    make().save(path)
+    line = error_line(predict(run, split))
+    assert f"1 of 2 videos failed: beta: {path}: " in line
+    assert words in line
+
+
+def test_a_missing_first_mask(run: Run, split: Path) -> None:
+    (split / "Annotations" / "beta" / "00000.png").unlink()
+    line = error_line(predict(run, split))
+    assert "expected Annotations/beta/00000.png" in line
+
+
+def test_a_video_with_one_frame(run: Run, split: Path) -> None:
+    for frame in range(1, FRAMES):
+        (split / "JPEGImages" / "alpha" / f"{frame:05d}.jpg").unlink()
+    line = error_line(predict(run, split))
+    assert "alpha: video alpha: has one frame" in line
+
+
+def test_an_unknown_predictor(run: Run, split: Path) -> None:
+    result = run("predict", split, "--predictor", "sam9", "--name", "r")
+    line = error_line(result)
+    assert "no predictor called 'sam9' is installed" in line
+    assert "static" in line
+
+
+def test_an_unknown_option(run: Run, split: Path, tmp_path: Path) -> None:
+    line = error_line(predict(run, split, "-o", "size=3"))
+    assert "predictor static has no option 'size'" in line
+    assert not (tmp_path / "runs" / "r").exists()
+
+
+@pytest.mark.parametrize("variant", ["vflip", "scale=0", "scale", "hflip+hflip"])
+def test_an_illegal_variant(run: Run, split: Path, variant: str) -> None:
+    line = error_line(predict(run, split, "--variant", variant))
+    assert f"variant '{variant}'" in line
+
+
+def test_a_run_made_with_other_options_is_refused(
+    run: Run, split: Path, tmp_path: Path
+) -> None:
+    assert predict(run, split).exit_code == 0
+    before = sorted((tmp_path / "runs" / "r" / "soft").iterdir())
+    line = error_line(predict(run, split, "--variant", "hflip"))
+    assert 'variant: it has "plain", asked for "hflip"' in line
+    assert "another --name" in line
+    assert sorted((tmp_path / "runs" / "r" / "soft").iterdir()) == before
+
+
+def test_a_run_of_another_split_is_refused(run: Run, split: Path) -> None:
+    assert predict(run, split).exit_code == 0
+    (split / "Annotations" / "beta" / "00000.png").write_bytes(encode(labels_at(1)))
+    assert "split: it has" in error_line(predict(run, split))
+    assert "is not the split that run r was made from" in error_line(run("export", "r"))
+
+
+def test_an_unknown_run_names_those_that_are_there(run: Run, split: Path) -> None:
+    assert predict(run, split).exit_code == 0
+    line = error_line(run("export", "q"))
+    assert "no such run" in line
+    assert "has r" in line
+
+
+def test_members_that_lack_a_video_are_refused(run: Run, split: Path) -> None:
+    assert predict(run, split).exit_code == 0
+    assert (
+        run(
+            *("predict", split, "--predictor", "static", "--name", "half"),
+            *("--videos", "alpha"),
+        ).exit_code
+        == 0
+    )
+    line = error_line(run("ensemble", "r", "half"))
+    assert "run half lacks 1 of 2 videos, such as beta" in line
+    assert run("ensemble", "r", "half", "--missing", "reweight").exit_code == 0
+
+
+def test_a_folder_that_is_no_run_is_not_written_into(
+    run: Run, split: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "runs" / "r").mkdir(parents=True)
+    (tmp_path / "runs" / "r" / "thesis.tex").write_text("years of work")
+    assert "so not a run" in error_line(predict(run, split))
+
+
+def test_two_commands_do_not_write_one_run(
+    run: Run, split: Path, tmp_path: Path
+) -> None:
+    from submit.files import locked
+
+    assert predict(run, split).exit_code == 0
+    code = (
+        "import sys, time; from pathlib import Path; from submit.files import locked\n"
+        "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    lock = tmp_path / "runs" / "r" / ".lock"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, lock], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert "another command is writing here" in error_line(predict(run, split))
+    finally:
+        holder.kill()
+        holder.communicate()
+    with locked(lock):
+        pass
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 32 kB, where this process may mount one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", place],
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip("mounting a small disk takes the rights of root")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_full_disk_stops_and_loses_nothing(
+    run: Run, split: Path, small_disk: Path
+) -> None:
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(os.urandom(24 * 1024))
+    line = error_line(predict(run, split, "--runs", small_disk / "runs"))
+    assert "the disk is full" in line
+    assert "run the same command again" in line
+    assert not list(small_disk.rglob("*.partial"))
+    ballast.unlink()
+    assert predict(run, split, "--runs", small_disk / "runs").exit_code == 0

@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import errno
+import inspect
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from submit.cli import SECTIONS, LazyGroup, cli
+from submit.errors import RunError
+
+ENTRIES = {name: entry for part in SECTIONS.values() for name, entry in part.items()}
+
+Fail = Callable[[BaseException], Result]
+
+
+@pytest.fixture
+def fail(runner: CliRunner, monkeypatch: pytest.MonkeyPatch) -> Fail:
+    """Run a command that raises the given error."""
+
+    def run(error: BaseException) -> Result:
+        @click.command()
+        def fails() -> None:
+            raise error
+
+        monkeypatch.setattr(LazyGroup, "get_command", lambda *args: fails)
+        return runner.invoke(cli, ["fails"])
+
+    return run
+
+
+def run_python(*args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *args], capture_output=True, text=True, check=False
+    )
+
+
+def test_help_lists_the_commands_under_their_headings(runner: CliRunner) -> None:
+    result = runner.invoke(cli, ["--help"])
+    assert result.exit_code == 0
+    expected = []
+    width = max(map(len, ENTRIES))
+    for heading, entries in SECTIONS.items():
+        expected += [f"{heading}:"]
+        expected += [
+            f"  {name:{width}}  {entry.help}" for name, entry in entries.items()
+        ]
+        expected += [""]
+    _, _, lists = result.stdout.partition("Show this message and exit.\n\n")
+    assert lists.splitlines() == expected[:-1]
+
+
+def test_no_command_stands_under_two_headings() -> None:
+    assert len(ENTRIES) == sum(map(len, SECTIONS.values()))
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_a_listed_command_is_there_and_its_docstring_begins_as_listed(
+    name: str,
+) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert command.name == name
+    assert command.callback is not None
+    first_line = (inspect.getdoc(command.callback) or "").splitlines()[0]
+    assert first_line == f"{ENTRIES[name].help}."
+
+
+def test_help_answers_without_importing_anything_heavy() -> None:
+    script = (
+        "import sys; from submit.cli import cli;"
+        "cli(['--help'], standalone_mode=False);"
+        "print(*sorted({name.split('.')[0] for name in sys.modules}), file=sys.stderr)"
+    )
+    loaded = run_python("-c", script).stderr.split()
+    heavy = {"cv2", "numba", "numpy", "PIL", "ray", "requests", "rich", "scipy"}
+    heavy |= {"skimage", "torch"}
+    assert "click" in loaded
+    assert sorted(heavy & set(loaded)) == []
+
+
+def test_the_version_is_the_packages(runner: CliRunner) -> None:
+    from importlib.metadata import version
+
+    result = runner.invoke(cli, ["--version"])
+    assert result.stdout == f"mose-submit {version('mose-submit')}\n"
+
+
+def test_the_package_runs_as_a_module() -> None:
+    done = run_python("-m", "submit", "--help")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: submit [OPTIONS] COMMAND [ARGS]...\n")
+
+
+def test_an_unknown_command_is_a_usage_error(runner: CliRunner) -> None:
+    result = runner.invoke(cli, ["predictor"])
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "No such command 'predictor'" in result.stderr
+
+
+def test_an_expected_failure_is_one_line_and_status_1(fail: Fail) -> None:
+    result = fail(
+        RunError("runs/a: no manifest.json; make the run with submit predict")
+    )
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == (
+        "Error: runs/a: no manifest.json; make the run with submit predict\n"
+    )
+
+
+def test_a_message_cannot_drive_the_terminal(fail: Fail) -> None:
+    result = fail(RunError("runs/\x1b[2Ja\nb: gone"))
+    assert result.stderr == "Error: runs/\\x1b[2Ja\\nb: gone\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EDQUOT, "the disk quota is used up"),
+        (errno.EACCES, "permission denied"),
+        (errno.EROFS, "the file system is read-only"),
+    ],
+)
+def test_what_the_disk_refuses_is_an_expected_failure(
+    number: int, advice: str, fail: Fail
+) -> None:
+    result = fail(OSError(number, os.strerror(number), "runs/a/soft/v.npz"))
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: runs/a/soft/v.npz: {advice}; ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_full_disk_without_a_name_is_told_as_well(fail: Fail) -> None:
+    result = fail(OSError(errno.ENOSPC, "No space left on device"))
+    assert result.stderr.startswith("Error: the disk is full; ")
+
+
+def test_an_error_of_the_system_that_nobody_foresaw_is_a_bug(fail: Fail) -> None:
+    error = OSError(errno.EBADF, "Bad file descriptor")
+    assert fail(error).exception is error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()], ids=repr)
+def test_an_interrupted_command_ends_with_the_status_of_the_shell(
+    error: BaseException, fail: Fail
+) -> None:
+    result = fail(error)
+    assert result.exit_code == 130
+    assert result.stderr == "\nError: interrupted\n"
+
+
+def test_a_bug_keeps_its_traceback(fail: Fail) -> None:
+    error = ZeroDivisionError("a bug")
+    assert fail(error).exception is error
+
+
+def test_debugging_shows_the_traceback_of_expected_failures(
+    fail: Fail, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = RunError("runs/a: gone")
+    monkeypatch.setenv("SUBMIT_DEBUG", "1")
+    assert fail(error).exception is error
+    monkeypatch.setenv("SUBMIT_DEBUG", "0")
+    assert fail(error).stderr == "Error: runs/a: gone\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["predictors", "--json"]], ids=" ".join
+)
+def test_a_reader_that_went_away_is_no_error_worth_a_word(arguments: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "submit", *arguments],
+            stdout=write,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    finally:
+        os.close(write)
+    assert done.stderr == b""

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from submit.cli import _options
+from submit.cli._options import (
+    device_option,
+    json_option,
+    name_option,
+    runs_dir_option,
+    seed_option,
+    settings_option,
+    split_argument,
+    split_option,
+    videos_option,
+    workers_option,
+)
+
+Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def given(runner: CliRunner, decorator: Decorator, *arguments: str) -> object:
+    """Return what a command with the one option gets."""
+    got: list[object] = []
+
+    def body(**values: object) -> None:
+        got.extend(values.values())
+
+    result = runner.invoke(click.command()(decorator(body)), arguments)
+    if result.exit_code:
+        raise ValueError(result.stderr)
+    (value,) = got
+    return value
+
+
+@pytest.mark.parametrize(
+    ("decorator", "default", "arguments", "value"),
+    [
+        (json_option, False, ["--json"], True),
+        (runs_dir_option, Path("runs"), ["--runs", "elsewhere"], Path("elsewhere")),
+        (videos_option, (), ["--videos", "a*", "--videos", "b"], ("a*", "b")),
+        (settings_option, (), ["-o", "a=1", "-o", "b=2"], ("a=1", "b=2")),
+        (device_option, "auto", ["--device", "cuda:1"], "cuda:1"),
+        (workers_option, None, ["--workers", "3"], 3),
+        (seed_option, 0, ["--seed", "7"], 7),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_an_option_has_a_default_and_takes_a_value(
+    decorator: Decorator,
+    default: object,
+    arguments: list[str],
+    value: object,
+    runner: CliRunner,
+) -> None:
+    assert given(runner, decorator) == default
+    assert given(runner, decorator, *arguments) == value
+
+
+@pytest.mark.parametrize(
+    ("decorator", "name", "text", "value"),
+    [
+        (runs_dir_option, "SUBMIT_RUNS", "elsewhere", Path("elsewhere")),
+        (device_option, "SUBMIT_DEVICE", "cuda", "cuda"),
+        (workers_option, "SUBMIT_WORKERS", "2", 2),
+        (json_option, "SUBMIT_JSON", "1", True),
+        (settings_option, "SUBMIT_OPTIONS", "a=1 b=2", ("a=1", "b=2")),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_an_option_reads_the_environment(
+    decorator: Decorator,
+    name: str,
+    text: str,
+    value: object,
+    runner: CliRunner,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(name, text)
+    assert given(runner, decorator) == value
+
+
+def test_a_split_is_a_path(runner: CliRunner) -> None:
+    assert given(runner, split_option, "--split", "valid") == Path("valid")
+    assert given(runner, split_argument, "valid") == Path("valid")
+
+
+@pytest.mark.parametrize("decorator", [split_option, split_argument, name_option])
+def test_what_has_no_sensible_default_must_be_given(
+    decorator: Decorator, runner: CliRunner
+) -> None:
+    with pytest.raises(ValueError, match="Missing"):
+        given(runner, decorator)
+
+
+@pytest.mark.parametrize(
+    ("decorator", "arguments"),
+    [(workers_option, ["--workers", "0"]), (seed_option, ["--seed", "-1"])],
+)
+def test_a_number_out_of_range_is_refused(
+    decorator: Decorator, arguments: list[str], runner: CliRunner
+) -> None:
+    with pytest.raises(ValueError, match="not in the range"):
+        given(runner, decorator, *arguments)
+
+
+def test_each_shared_option_has_help() -> None:
+    for name in _options.__all__:
+        if name.endswith("_option"):
+            command = click.command()(getattr(_options, name)(lambda **_: None))
+            (option,) = command.params
+            assert isinstance(option, click.Option)
+            assert option.help
+            assert option.help.endswith(".")

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import settings
+from PIL import Image
+
+from submit.palette import encode
+
+ROOT = Path(__file__).parents[1]
+
+# A slow machine is no failure, and the same commit gives the same result everywhere.
+settings.register_profile("repository", deadline=None, derandomize=True)
+settings.load_profile("repository")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Keep the user's settings, home and terminal out of every test."""
+    for name in list(os.environ):
+        if name.startswith("SUBMIT_") or name in (
+            "COLUMNS",
+            "FORCE_COLOR",
+            "NO_COLOR",
+            "TTY_COMPATIBLE",
+            "TTY_INTERACTIVE",
+        ):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path_factory.mktemp("home")))
+
+
+@pytest.fixture
+def runner() -> CliRunner:
+    """Run commands in this process, with stdout and stderr apart."""
+    return CliRunner()
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the working tree."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real clips and masks, where the machine has them beside the repository."""
+    path = ROOT.parent / "shared" / "data"
+    if not path.is_dir():
+        pytest.skip(f"no real data in {path}")
+    return path
+
+
+class WriteSplit(Protocol):
+    """Writes a tiny split; see the fixture `write_split`."""
+
+    def __call__(
+        self,
+        videos: Sequence[str] = ("a", "b"),
+        *,
+        frames: Sequence[str] = ("00000", "00001", "00002"),
+        annotated: int = 1,
+        objects: Sequence[int] = (1, 2),
+        size: tuple[int, int] = (24, 32),
+        between: str = "",
+        meta: Mapping[str, Any] | None = None,
+        root: str = "split",
+    ) -> Path: ...
+
+
+@pytest.fixture
+def write_split(tmp_path: Path) -> WriteSplit:
+    """Write a split of noise in which each object is a bar that moves down.
+
+    The first `annotated` frames have masks, `between` is a folder as DAVIS has it, and
+    `meta` are the videos of a meta file.
+    """
+
+    def write(
+        videos: Sequence[str] = ("a", "b"),
+        *,
+        frames: Sequence[str] = ("00000", "00001", "00002"),
+        annotated: int = 1,
+        objects: Sequence[int] = (1, 2),
+        size: tuple[int, int] = (24, 32),
+        between: str = "",
+        meta: Mapping[str, Any] | None = None,
+        root: str = "split",
+    ) -> Path:
+        folder = tmp_path / root
+        random = np.random.default_rng(0)
+        for video in videos:
+            images = folder / "JPEGImages" / between / video
+            masks = folder / "Annotations" / between / video
+            images.mkdir(parents=True)
+            masks.mkdir(parents=True)
+            for index, frame in enumerate(frames):
+                noise = random.integers(0, 256, (*size, 3), dtype=np.uint8)
+                Image.fromarray(noise).save(images / f"{frame}.jpg", quality=90)
+                if index < annotated:
+                    labels = np.zeros(size, np.uint8)
+                    for place, key in enumerate(objects):
+                        labels[2 + index : 9 + index, 2 + 5 * place : 6 + 5 * place] = (
+                            key
+                        )
+                    (masks / f"{frame}.png").write_bytes(encode(labels))
+        if meta is not None:
+            (folder / "meta.json").write_text(json.dumps({"videos": meta}))
+        return folder
+
+    return write

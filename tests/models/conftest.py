@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from submit.predictor import Prediction, Video
+from submit_sam2 import Sam2Options, Sam2Predictor
+from submit_sam2.config import MODELS, Sam2Config, TrunkConfig
+from submit_sam2.model import Sam2Network
+from submit_sam2.predictor import Sam2Session
+
+State = dict[str, torch.Tensor]
+WriteCheckpoint = Callable[[State], Path]
+
+#: A network of the published shape with everything small; takes inputs of 64 pixels.
+TINY = Sam2Config(
+    TrunkConfig(8, 1, (1, 1, 2, 1), (3,)),
+    channels=32,
+    memory_channels=8,
+    memory_hidden=64,
+    memory_layers=2,
+)
+
+#: Biases of the last layers that score an object's presence and a mask's IoU.
+SCORE_BIAS = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
+IOU_BIAS = "sam_mask_decoder.iou_prediction_head.layers.2.bias"
+
+
+def random_state(config: Sam2Config) -> State:
+    """Draw weights in which each one matters, under the official names.
+
+    Masks are plausible, and with the moving discs objects are present at first.
+    """
+    random = torch.Generator().manual_seed(0)
+    with torch.device("meta"):
+        shapes = Sam2Network(config).state_dict()
+    state = {}
+    for key, tensor in shapes.items():
+        noise = torch.randn(tensor.shape, generator=random)
+        if key.endswith("gaussian_matrix"):
+            state[key] = noise
+        elif "norm" in key and key.endswith("weight"):
+            state[key] = 1 + 0.1 * noise
+        elif key.endswith("weight") and tensor.ndim > 1 and "embed" not in key:
+            state[key] = 2 * noise / tensor[0].numel() ** 0.5
+        else:
+            state[key] = 0.1 * noise
+    state[SCORE_BIAS] += 2.045
+    state[IOU_BIAS] += 2
+    return state
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A generated video with its objects."""
+
+    frames: list[NDArray[np.uint8]]
+    masks: dict[int, NDArray[np.bool_]]
+
+
+def moving_discs(length: int = 20, objects: int = 2) -> Clip:
+    """Discs that drift over a striped ground, 48×80 pixels."""
+    height, width = 48, 80
+    y, x = np.mgrid[:height, :width]
+    ground = np.stack([(3 * x + 2 * y) % 97, (5 * y) % 113, (x * y) % 89], 2)
+    frames, masks = [], {}
+    for time in range(length):
+        frame = ground.copy()
+        for key in range(1, objects + 1):
+            row, column = 8 + 9 * key + time // 3, 6 + 14 * key + 2 * time
+            inside = (y - row) ** 2 + (x - column) ** 2 < (4 + key) ** 2
+            frame[inside] = (70 * key, 250 - 60 * key, 40 * key)
+            if not time:
+                masks[key] = inside
+        frames.append(frame.astype(np.uint8))
+    return Clip(frames, masks)
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name under which the small network stands beside the published ones."""
+    monkeypatch.setitem(MODELS, "test_tiny", TINY)
+    monkeypatch.setitem(MODELS, "test_tiny_2.0", replace(TINY, timed_pointers=False))
+    return "test_tiny"
+
+
+@pytest.fixture
+def tiny_state() -> State:
+    return random_state(TINY)
+
+
+@pytest.fixture
+def clip() -> Clip:
+    return moving_discs()
+
+
+@pytest.fixture
+def make_clip() -> Callable[..., Clip]:
+    return moving_discs
+
+
+@pytest.fixture
+def write_checkpoint(tmp_path: Path) -> WriteCheckpoint:
+    """Write weights as the official files have them."""
+
+    def write(state: State) -> Path:
+        path = tmp_path / "weights.pt"
+        torch.save({"model": state}, path)
+        return path
+
+    return write
+
+
+class OpenSession(Protocol):
+    """Opens a session of the small network; see the fixture `open_session`."""
+
+    def __call__(
+        self, *, length: int = 20, score: float = 0.0, **options: Any
+    ) -> Sam2Session: ...
+
+
+@pytest.fixture
+def open_session(
+    tiny: str, tiny_state: State, write_checkpoint: WriteCheckpoint
+) -> OpenSession:
+    """Open a session of the small network.
+
+    `score` is added to each presence score; other names are options.
+    """
+
+    def opened(*, length: int = 20, score: float = 0.0, **options: Any) -> Sam2Session:
+        state = dict(tiny_state)
+        state[SCORE_BIAS] = state[SCORE_BIAS] + score
+        chosen = {
+            "model": tiny,
+            "checkpoint": str(write_checkpoint(state)),
+            "image_size": 64,
+            "dtype": "float32",
+        }
+        predictor = Sam2Predictor(Sam2Options(**{**chosen, **options}), device="cpu")
+        return predictor.session(Video("discs", 48, 80, length))
+
+    return opened
+
+
+@pytest.fixture
+def track() -> Callable[..., list[Prediction]]:
+    """Run a session over a clip; `late` gives masks in later frames."""
+
+    def run(
+        session: Sam2Session,
+        clip: Clip,
+        late: dict[int, dict[int, NDArray[np.bool_]]] | None = None,
+    ) -> list[Prediction]:
+        found = [session.start(clip.frames[0], clip.masks)]
+        for index, frame in enumerate(clip.frames[1:], 1):
+            if late and index in late:
+                found.append(session.add(frame, late[index]))
+            else:
+                found.append(session.step(frame))
+        return found
+
+    return run

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from submit_sam2.memory import MemoryPolicy, RcmsMemory, Recall, Sam2Memory
+
+#: Presence and quality of one frame.
+Frames = list[tuple[float, float]]
+
+
+class Endless:
+    """The rules as the reference has them: everything is kept and searched.
+
+    `promote` is None for SAM 2.
+    """
+
+    def __init__(self, promote: int | None, quality: float, pointers: int) -> None:
+        self.promote, self.quality, self.pointers = promote, quality, pointers
+        self.conditioning: dict[int, float] = {0: 1.0}
+        self.others: dict[int, float] = {}
+        self.disappeared = False
+
+    def tracked(self, frame: int, presence: float, quality: float) -> None:
+        self.others[frame] = quality
+        if self.promote is None or self.disappeared or presence > 0:
+            return
+        self.disappeared = True
+        promoted, back = 0, 1
+        while promoted < self.promote and back < frame:
+            known = frame - back
+            if known in self.others and self.others[known] > self.quality:
+                self.conditioning[known] = self.others.pop(known)
+                promoted += 1
+            back += 1
+
+    def recall(self, frame: int) -> Recall:
+        maps = [(known, 6) for known in self.conditioning]
+        maps += [
+            (frame - age, age - 1)
+            for age in range(6, 0, -1)
+            if frame - age in self.others
+        ]
+        pointers = [(known, frame - known) for known in self.conditioning]
+        pointers += [
+            (frame - age, age)
+            for age in range(1, self.pointers)
+            if frame - age in self.others
+        ]
+        return Recall(tuple(maps), tuple(pointers))
+
+
+def play(policy: MemoryPolicy, frames: Frames) -> list[Recall]:
+    """Announce frames; returns what each looks back to."""
+    policy.given(0)
+    recalls = []
+    for number, (presence, quality) in enumerate(frames, 1):
+        recalls.append(policy.recall(number))
+        if not policy.wants_quality:
+            quality = 0.0
+        policy.tracked(number, presence=presence, quality=quality)
+    return recalls
+
+
+def test_the_first_frame_looks_back_to_the_given_one() -> None:
+    policy = Sam2Memory()
+    policy.given(5)
+    assert policy.recall(6) == Recall(((5, 6),), ((5, 1),))
+
+
+def test_sam2_looks_back_six_frames_and_fifteen_pointers() -> None:
+    recall = play(Sam2Memory(), [(1.0, 1.0)] * 30)[-1]
+    assert recall.maps == (
+        (0, 6),
+        *((24, 5), (25, 4), (26, 3), (27, 2), (28, 1), (29, 0)),
+    )
+    assert recall.pointers == ((0, 30), *((30 - age, age) for age in range(1, 16)))
+
+
+def test_a_short_video_has_a_short_window_of_pointers() -> None:
+    recall = play(Sam2Memory(pointers=4), [(1.0, 1.0)] * 9)[-1]
+    assert [age for _, age in recall.pointers] == [9, 1, 2, 3]
+
+
+def test_rcms_keeps_the_latest_good_frames_when_the_object_disappears() -> None:
+    # Frames 9 and 10 are bad, 12 is the first without the object.
+    frames = [(1.0, 0.5 if n in (9, 10) else 0.9) for n in range(1, 12)]
+    frames += [(-1.0, 0.0)] * 8
+    recalls = play(RcmsMemory(promote=4), frames)
+    assert recalls[12].maps == (  # frame 13
+        *((0, 6), (11, 6), (8, 6), (7, 6), (6, 6)),
+        *((9, 3), (10, 2), (12, 0)),
+    )
+    assert [known for known, _ in recalls[12].pointers] == [
+        *(0, 11, 8, 7, 6),
+        *(12, 10, 9, 5, 4, 3, 2, 1),
+    ]
+    assert len(recalls[18].maps) == 1 + 4 + 6
+
+
+def test_rcms_acts_on_the_first_disappearance_only() -> None:
+    frames = [(1.0, 0.9)] * 3 + [(0.0, 0.0)] + [(1.0, 0.9)] * 3 + [(-1.0, 0.0)] * 2
+    recalls = play(RcmsMemory(promote=1), frames)
+    assert [place for place in recalls[-1].maps if place[1] == 6] == [(0, 6), (3, 6)]
+
+
+def test_an_object_that_disappears_at_once_has_nothing_to_keep() -> None:
+    recalls = play(RcmsMemory(), [(-1.0, 0.0), *[(1.0, 0.9)] * 9, (-1.0, 0.0)] * 2)
+    assert all(len(recall.maps) <= 7 for recall in recalls)
+
+
+def test_rcms_asks_for_quality_until_it_has_acted() -> None:
+    policy = RcmsMemory()
+    policy.given(0)
+    assert policy.wants_quality
+    policy.tracked(1, presence=-1.0, quality=0.0)
+    assert not policy.wants_quality
+    assert not Sam2Memory().wants_quality
+
+
+@pytest.mark.parametrize("promote", [None, 0, 1, 4])
+@given(
+    frames=st.lists(
+        st.tuples(st.sampled_from([-1.0, 1.0, 1.0, 1.0]), st.sampled_from([0.5, 0.9])),
+        max_size=60,
+    ),
+    pointers=st.sampled_from([2, 5, 16]),
+)
+def test_what_is_recalled_is_that_of_a_memory_that_forgets_nothing(
+    promote: int | None, frames: Frames, pointers: int
+) -> None:
+    policy = (
+        Sam2Memory(pointers=pointers)
+        if promote is None
+        else RcmsMemory(promote=promote, pointers=pointers)
+    )
+    endless = Endless(promote, 0.6, pointers)
+    policy.given(0)
+    maps, kept_pointers = {0}, {0}
+    for number, (presence, quality) in enumerate(frames, 1):
+        recall = policy.recall(number)
+        expected = endless.recall(number)
+        assert recall == expected
+        # Nothing is recalled that was forgotten, and little is kept.
+        assert {known for known, _ in recall.maps} <= maps
+        assert {known for known, _ in recall.pointers} <= kept_pointers
+        policy.tracked(number, presence=presence, quality=quality)
+        endless.tracked(number, presence, quality)
+        maps = (maps | {number}) & policy.kept().maps
+        kept_pointers = (kept_pointers | {number}) & policy.kept().pointers
+        assert len(maps) <= 7 + (promote or 0)
+        assert len(kept_pointers) <= pointers + (promote or 0)

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from submit.errors import OptionError, PredictorError
+from submit.predictor import Predictor, Session, Video, parse_options
+from submit_sam2 import Sam2Options, Sam2Predictor
+from submit_sam2.tracker import Tracker
+
+Open = Callable[..., Any]
+VIDEO = Video("discs", 48, 80, 20)
+
+
+@pytest.fixture
+def checkpoint(
+    tiny: str, tiny_state: Any, write_checkpoint: Callable[..., Path]
+) -> Path:
+    return write_checkpoint(tiny_state)
+
+
+def test_it_is_a_predictor_with_sessions(checkpoint: Path) -> None:
+    options = Sam2Options(model="test_tiny", checkpoint=str(checkpoint), image_size=64)
+    predictor = Sam2Predictor(options, device="cpu")
+    assert isinstance(predictor, Predictor)
+    session: Session = predictor.session(VIDEO)
+    session.close()
+    session.close()
+
+
+def test_the_manifest_says_what_decides_the_masks(checkpoint: Path) -> None:
+    options = parse_options(
+        "sam2", Sam2Options, [f"checkpoint={checkpoint}", "preset=rcms", "promote=3"]
+    )
+    described = Sam2Predictor(options, device="cpu").describe()
+    assert described.model == "sam2.1_hiera_large"
+    assert described.checkpoint == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert described.licence == "Apache-2.0"
+    details = dict(described.details)
+    assert details.pop("dtype") in ("float32", "bfloat16")
+    assert details == {
+        "device": "cpu",
+        "image_size": "1024",
+        "memory": "rcms",
+        "promote": "3",
+        "quality": "0.6",
+        "mask_scale": "7.5",
+        "mask_bias": "-4",
+        "tf32": "false",
+        "compile": "false",
+        "deterministic": "false",
+    }
+
+
+def test_scales_are_legal_where_32_divides_the_input(checkpoint: Path) -> None:
+    options = Sam2Options(model="test_tiny", checkpoint=str(checkpoint), image_size=128)
+    predictor = Sam2Predictor(options, device="cpu")
+    sizes = predictor.describe().sizes
+    assert [s for s in (0.5, 0.75, 0.8, 1.0, 1.25, 1.5, 2.0) if sizes.allows(s)] == [
+        *(0.5, 0.75, 1.0, 1.25, 1.5, 2.0),
+    ]
+    session = predictor.session(VIDEO, scale=0.5)
+    frame = np.zeros((48, 80, 3), np.uint8)
+    found = session.start(frame, {1: np.ones((48, 80), bool)})
+    assert found.logits.shape == (1, 16, 16)
+    with pytest.raises(OptionError, match=r"expected a multiple of 32, found 102\.4"):
+        predictor.session(VIDEO, scale=0.8)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("image_size=1000", "image_size=1000: expected a multiple of 32"),
+        ("image_size=32", "at least 64"),
+        ("batch=0", "batch=0: expected at least 1"),
+        ("promote=-1", "promote=-1: expected at least 0"),
+        ("model=sam3", "expected one of"),
+        ("dtype=float16", "expected one of auto, float32, bfloat16"),
+        ("quality=good", "expected float"),
+    ],
+)
+def test_an_illegal_option_is_named(setting: str, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        parse_options("sam2", Sam2Options, [setting])
+
+
+def test_without_a_checkpoint_it_says_how_to_get_one() -> None:
+    predictor = Sam2Predictor(Sam2Options(), device="cpu")
+    for call in (predictor.describe, lambda: predictor.session(VIDEO)):
+        with pytest.raises(OptionError, match=r"fetch_checkpoint\.py sam2\.1_hiera_la"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("device", "message"),
+    [("cuda:99", "is not there"), ("tpu9", "expected auto, cpu, cuda or cuda:N")],
+)
+def test_a_device_that_is_not_there_is_an_error(
+    device: str, message: str, checkpoint: Path
+) -> None:
+    options = Sam2Options(model="test_tiny", checkpoint=str(checkpoint))
+    predictor = Sam2Predictor(options, device=device)
+    for call in (predictor.describe, lambda: predictor.session(VIDEO)):
+        with pytest.raises(PredictorError, match=message):
+            call()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: 12 bytes"),
+        MemoryError(),
+    ],
+    ids=["gpu", "cpu", "python"],
+)
+def test_when_memory_runs_out_it_says_what_to_change(
+    error: Exception,
+    open_session: Open,
+    clip: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*args: object) -> None:
+        raise error
+
+    session = open_session()
+    monkeypatch.setattr(Tracker, "advance", fail)
+    with pytest.raises(PredictorError, match=r"smaller -o batch .*image_size"):
+        session.start(clip.frames[0], clip.masks)
+
+
+def test_other_failures_are_not_taken_for_a_lack_of_memory(
+    open_session: Open, clip: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise RuntimeError("a bug")
+
+    session = open_session()
+    monkeypatch.setattr(Tracker, "advance", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        session.start(clip.frames[0], clip.masks)
+
+
+def test_an_object_is_given_once(open_session: Open, clip: Any) -> None:
+    session = open_session()
+    session.start(clip.frames[0], clip.masks)
+    with pytest.raises(PredictorError, match=r"objects \[1\] were given before"):
+        session.add(clip.frames[1], {1: clip.masks[1]})
+
+
+def test_a_closed_session_says_so(open_session: Open, clip: Any) -> None:
+    session = open_session()
+    session.close()
+    with pytest.raises(PredictorError, match="the session is closed"):
+        session.start(clip.frames[0], clip.masks)

@@ -1,0 +1,336 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from submit.augment import (
+    AugmentedPredictor,
+    MergedPredictor,
+    Variant,
+    augmented,
+    parse_variant,
+)
+from submit.errors import OptionError, PredictorError
+from submit.masks import LOGIT_LIMIT, resize_logits
+from submit.predictor import (
+    Description,
+    Frame,
+    InputSizes,
+    Masks,
+    Prediction,
+    Predictor,
+    Session,
+    Video,
+)
+
+VIDEO = Video("v", height=6, width=10, length=4)
+
+
+@dataclass(frozen=True)
+class Options:
+    """None."""
+
+
+class FakePredictor:
+    """Remembers what it was shown, and sees left and right with different eyes."""
+
+    Options: ClassVar[type[Any]] = Options
+
+    def __init__(self, *, scores: bool = True) -> None:
+        self.scores = scores
+        self.sessions: list[FakeSession] = []
+
+    def describe(self) -> Description:
+        return Description(
+            model="fake", licence="none", sizes=InputSizes(base=64, step=16)
+        )
+
+    def session(self, video: Video, *, scale: float = 1.0) -> Session:
+        self.sessions.append(FakeSession(scale, scores=self.scores))
+        return self.sessions[-1]
+
+
+class FakeSession:
+    def __init__(self, scale: float, *, scores: bool) -> None:
+        self.scale = scale
+        self.scores = scores
+        self.masks: dict[int, NDArray[Any]] = {}
+        self.sum = 0.0
+        self.closed = 0
+
+    def start(self, frame: Frame, masks: Masks) -> Prediction:
+        return self.add(frame, masks)
+
+    def add(self, frame: Frame, masks: Masks) -> Prediction:
+        self.masks.update(masks)
+        return self.step(frame)
+
+    def step(self, frame: Frame) -> Prediction:
+        assert frame.flags.c_contiguous
+        ramp = np.linspace(0, 1, frame.shape[1], dtype=np.float32)
+        self.sum += float((frame[..., 0] * ramp).sum()) / 1e4
+        planes = [
+            (mask * 6.0 - 3.0) * (1 + ramp) + np.float32(self.sum) - frame[..., 1] / 99
+            for mask in self.masks.values()
+        ]
+        logits = np.stack(planes).astype(np.float32)
+        count = round(6 * self.scale)
+        logits = resize_logits(logits, (count, count + 2))
+        size = len(planes)
+        return Prediction(
+            objects=tuple(self.masks),
+            logits=logits,
+            presence=np.full(size, self.sum, np.float32) if self.scores else None,
+            iou=np.full(size, self.scale / 4, np.float32),
+        )
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+Frames = list[NDArray[np.uint8]]
+
+
+@pytest.fixture
+def frames() -> Frames:
+    random = np.random.default_rng(0)
+    size = (VIDEO.length, VIDEO.height, VIDEO.width, 3)
+    return list(random.integers(0, 256, size, dtype=np.uint8))
+
+
+@pytest.fixture
+def masks() -> dict[int, NDArray[np.bool_]]:
+    random = np.random.default_rng(1)
+    return {key: random.random((VIDEO.height, VIDEO.width)) < 0.4 for key in (7, 2)}
+
+
+def track(
+    predictor: Predictor, frames: Frames, masks: dict[int, NDArray[np.bool_]]
+) -> list[Prediction]:
+    """Track the first object from frame 0 and the second from frame 2."""
+    (one, first), (two, second) = masks.items()
+    session = predictor.session(VIDEO)
+    predictions = [
+        session.start(frames[0], {one: first}),
+        session.step(frames[1]),
+        session.add(frames[2], {two: second}),
+        session.step(frames[3]),
+    ]
+    session.close()
+    return predictions
+
+
+def mirrored(array: NDArray[Any]) -> NDArray[Any]:
+    return np.ascontiguousarray(array[:, ::-1])
+
+
+@pytest.mark.parametrize(
+    ("text", "variant"),
+    [
+        ("plain", Variant()),
+        ("hflip", Variant(hflip=True)),
+        ("scale=0.75", Variant(scale=0.75)),
+        ("hflip+scale=1.5", Variant(hflip=True, scale=1.5)),
+        (" scale=2 + hflip ", Variant(hflip=True, scale=2.0)),
+        ("plain+hflip", Variant(hflip=True)),
+    ],
+)
+def test_variants_are_read(text: str, variant: Variant) -> None:
+    assert parse_variant(text) == variant
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "expected plain, hflip or scale=<factor>, joined by +, found ''"),
+        ("vflip", "found 'vflip'"),
+        ("hflip=1", "found 'hflip=1'"),
+        ("hflip+", "found ''"),
+        ("plain=2", "found 'plain=2'"),
+        ("hflip+hflip", "hflip is given twice"),
+        ("scale=1+scale=2", "scale is given twice"),
+        ("scale", "expected scale=<positive number>, found ''"),
+        ("scale=big", "found 'big'"),
+        ("scale=0", "found '0'"),
+        ("scale=-1", "found '-1'"),
+        ("scale=inf", "found 'inf'"),
+        ("scale=nan", "found 'nan'"),
+    ],
+)
+def test_a_text_that_is_no_variant_is_said(text: str, said: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        parse_variant(text)
+    assert str(caught.value).startswith(f"variant {text!r}: ")
+    assert said in str(caught.value)
+
+
+@given(
+    st.builds(
+        Variant,
+        hflip=st.booleans(),
+        scale=st.floats(1e-3, 1e3).filter(lambda number: number > 0),
+    )
+)
+def test_the_text_of_a_variant_is_that_variant(variant: Variant) -> None:
+    assert parse_variant(str(variant)) == variant
+
+
+def test_texts_of_variants_are_short() -> None:
+    assert str(Variant()) == "plain"
+    assert str(Variant(hflip=True, scale=2.0)) == "hflip+scale=2"
+    assert str(Variant(scale=0.75)) == "scale=0.75"
+
+
+def test_the_flip_of_a_flip_is_the_plain_model(
+    frames: Frames, masks: dict[int, NDArray[np.bool_]]
+) -> None:
+    flip = Variant(hflip=True)
+    twice = AugmentedPredictor(AugmentedPredictor(FakePredictor(), flip), flip)
+    pairs = zip(
+        track(FakePredictor(), frames, masks), track(twice, frames, masks), strict=True
+    )
+    for plain, flipped in pairs:
+        assert plain.objects == flipped.objects
+        np.testing.assert_array_equal(plain.logits, flipped.logits)
+        np.testing.assert_array_equal(plain.presence, flipped.presence)
+
+
+def test_a_flipped_model_on_a_flipped_video_is_the_plain_model_mirrored(
+    frames: Frames, masks: dict[int, NDArray[np.bool_]]
+) -> None:
+    flipped = AugmentedPredictor(FakePredictor(), Variant(hflip=True))
+    plain = track(FakePredictor(), frames, masks)
+    there = track(
+        flipped,
+        [mirrored(frame) for frame in frames],
+        {key: mirrored(mask) for key, mask in masks.items()},
+    )
+    for one, other in zip(plain, there, strict=True):
+        assert one.objects == other.objects
+        np.testing.assert_array_equal(one.logits, other.logits[:, :, ::-1])
+        assert other.logits.flags.c_contiguous
+    # The model is not symmetric, so the flip is a second opinion.
+    here = track(flipped, frames, masks)
+    assert not np.array_equal(plain[3].logits, here[3].logits)
+
+
+def test_what_a_wrapper_is_given_stays_as_it_was(
+    frames: Frames, masks: dict[int, NDArray[np.bool_]]
+) -> None:
+    before = [frame.copy() for frame in frames], {k: m.copy() for k, m in masks.items()}
+    tta = [Variant(hflip=True), Variant(scale=1.5)]
+    track(augmented(FakePredictor(), variant=None, tta=tta), frames, masks)
+    np.testing.assert_array_equal(before[0], frames)
+    for key, mask in masks.items():
+        np.testing.assert_array_equal(before[1][key], mask)
+
+
+def test_a_scaled_model_is_asked_for_that_scale() -> None:
+    inner = FakePredictor()
+    half = AugmentedPredictor(inner, Variant(hflip=True, scale=0.5))
+    half.session(VIDEO)
+    AugmentedPredictor(half, Variant(scale=1.5)).session(VIDEO)
+    assert [session.scale for session in inner.sessions] == [0.5, 0.75]
+    assert half.describe() == inner.describe()
+
+
+@pytest.mark.parametrize("scale", [0.7, 0.01, 3.0])
+def test_a_scale_the_model_cannot_do_is_refused_at_once(scale: float) -> None:
+    message = f"variant scale={scale:g}: fake does not run at {scale:g} times its input"
+    with pytest.raises(OptionError, match=message):
+        AugmentedPredictor(FakePredictor(), Variant(scale=scale))
+    with pytest.raises(OptionError, match=message):
+        augmented(FakePredictor(), variant=None, tta=[Variant(scale=scale)])
+
+
+def test_variants_side_by_side_give_the_mean_of_their_logits(
+    frames: Frames, masks: dict[int, NDArray[np.bool_]]
+) -> None:
+    variants = [Variant(hflip=True), Variant(scale=0.5)]
+    merged = track(
+        augmented(FakePredictor(), variant=None, tta=variants), frames, masks
+    )
+    members = [
+        track(AugmentedPredictor(FakePredictor(), variant), frames, masks)
+        for variant in (Variant(), *variants)
+    ]
+    for index, prediction in enumerate(merged):
+        parts = [member[index] for member in members]
+        assert prediction.objects == parts[0].objects
+        assert prediction.logits.dtype == np.float32
+        shape = parts[0].logits.shape[1:]
+        resized = [resize_logits(part.logits, (shape[0], shape[1])) for part in parts]
+        np.testing.assert_allclose(
+            prediction.logits, np.mean(resized, axis=0), atol=1e-5
+        )
+        for name in ("presence", "iou"):
+            wanted = np.mean([getattr(part, name) for part in parts], axis=0)
+            np.testing.assert_allclose(getattr(prediction, name), wanted, rtol=1e-6)
+
+
+def test_a_score_that_one_variant_lacks_is_no_score(
+    frames: Frames, masks: dict[int, NDArray[np.bool_]]
+) -> None:
+    members = [FakePredictor(), FakePredictor(scores=False)]
+    prediction = track(MergedPredictor(members), frames, masks)[0]
+    assert prediction.presence is None
+    assert prediction.iou is not None
+
+
+def test_the_mean_of_equal_members_is_the_member(
+    frames: Frames, masks: dict[int, NDArray[np.bool_]]
+) -> None:
+    alone = track(FakePredictor(), frames, masks)
+    merged = track(MergedPredictor([FakePredictor()] * 2), frames, masks)
+    for one, other in zip(alone, merged, strict=True):
+        np.testing.assert_array_equal(one.logits, other.logits)
+
+
+class Constant:
+    """A session that says one thing."""
+
+    def __init__(self, objects: tuple[int, ...], value: float) -> None:
+        logits = np.full((len(objects), 2, 2), value, np.float32)
+        self._prediction = Prediction(objects=objects, logits=logits)
+
+    def session(self, video: Video, *, scale: float = 1.0) -> Constant:
+        return self
+
+    def step(self, frame: Frame) -> Prediction:
+        return self._prediction
+
+
+def test_an_infinite_logit_is_one_voice_among_others(frames: Frames) -> None:
+    members: Any = [Constant((1,), np.inf), Constant((1,), -np.inf), Constant((1,), 3)]
+    logits = MergedPredictor(members).session(VIDEO).step(frames[0]).logits
+    np.testing.assert_array_equal(logits, np.ones((1, 2, 2)))
+    members = [Constant((1,), np.inf), Constant((1,), 0)]
+    logits = MergedPredictor(members).session(VIDEO).step(frames[0]).logits
+    np.testing.assert_array_equal(logits, np.full((1, 2, 2), LOGIT_LIMIT / 2))
+
+
+def test_members_that_mix_up_their_objects_are_not_averaged(frames: Frames) -> None:
+    members: Any = [Constant((1, 2), 0), Constant((2, 1), 0)]
+    with pytest.raises(PredictorError, match=r"objects \[1, 2\], another \[2, 1\]; th"):
+        MergedPredictor(members).session(VIDEO).step(frames[0])
+
+
+def test_all_sessions_are_closed() -> None:
+    inner = FakePredictor()
+    tta = [Variant(hflip=True), Variant(scale=0.5)]
+    augmented(inner, variant=Variant(hflip=True), tta=tta).session(VIDEO).close()
+    assert [session.closed for session in inner.sessions] == [1, 1, 1]
+
+
+def test_a_variant_takes_the_place_of_the_plain_video() -> None:
+    inner = FakePredictor()
+    assert augmented(inner, variant=None, tta=[]) is inner
+    both = augmented(inner, variant=Variant(scale=0.5), tta=[Variant(scale=1.5)])
+    both.session(VIDEO)
+    assert [session.scale for session in inner.sessions] == [0.5, 1.5]

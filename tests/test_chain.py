@@ -1,0 +1,187 @@
+"""The whole chain by its commands: killed anywhere, it ends with the same zip."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from submit.cli import cli
+from submit.palette import decode, encode
+
+SIZE = (48, 64)
+FRAMES = 12
+VIDEOS = ("alpha", "beta", "gamma")
+
+#: The chain as a user types it; every step may be killed.
+CHAIN = (
+    "predict split --predictor static --name plain",
+    "predict split --predictor static --variant hflip --name flipped",
+    "ensemble plain flipped --name both",
+    "export both -o masks",
+    "pack masks -o both.zip",
+)
+
+
+def truth(video: int, frame: int) -> np.ndarray:
+    """Two discs, of which one moves, leaves and comes back."""
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    labels = np.zeros(SIZE, np.uint8)
+    x = 10 + 4 * frame if frame < 6 else 80 - 5 * (frame - 6)
+    labels[(rows - 12) ** 2 + (columns - x) ** 2 < 64] = 1
+    labels[(rows - 32) ** 2 + (columns - 20 - 5 * video) ** 2 < 80] = 2
+    return labels
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three small videos with full ground truth and a meta file."""
+    root = tmp_path_factory.mktemp("chain") / "split"
+    noise = np.random.default_rng(1)
+    meta = {}
+    for index, video in enumerate(VIDEOS):
+        images, masks = root / "JPEGImages" / video, root / "Annotations" / video
+        images.mkdir(parents=True)
+        masks.mkdir(parents=True)
+        for frame in range(FRAMES):
+            labels = truth(index, frame)
+            pixels = noise.integers(0, 60, (*SIZE, 3)) + 90 * labels[:, :, None]
+            Image.fromarray(pixels.astype(np.uint8)).save(images / f"{frame:05d}.jpg")
+            (masks / f"{frame:05d}.png").write_bytes(encode(labels))
+        meta[video] = {
+            "length": FRAMES,
+            "height": SIZE[0],
+            "width": SIZE[1],
+            "objects": ["1", "2"],
+        }
+    (root / "meta_valid.json").write_text(json.dumps({"videos": meta}))
+    return root
+
+
+def submit(folder: Path, line: str) -> str:
+    """Run one command in a folder that has the split; returns what it prints."""
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        done = CliRunner().invoke(cli, line.split(), env={"SUBMIT_WORKERS": "1"})
+    finally:
+        os.chdir(before)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def workplace(folder: Path, split: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    shutil.copytree(split, folder / "split")
+    return folder
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, split: Path) -> Path:
+    """A folder in which the chain has run without disturbance."""
+    folder = workplace(tmp_path_factory.mktemp("undisturbed"), split)
+    for line in CHAIN:
+        submit(folder, line)
+    return folder
+
+
+def test_the_zip_is_what_the_server_wants(undisturbed: Path) -> None:
+    assert "fatal" not in submit(undisturbed, "check both.zip --split split").lower()
+    with zipfile.ZipFile(undisturbed / "both.zip") as archive:
+        names = archive.namelist()
+        assert names == [
+            f"{video}/{frame:05d}.png" for video in VIDEOS for frame in range(FRAMES)
+        ]
+        first = decode(archive.read("beta/00000.png"))
+    assert np.array_equal(first, truth(1, 0))
+
+
+def test_the_scores_are_those_of_a_model_that_never_moves(undisturbed: Path) -> None:
+    scores = json.loads(submit(undisturbed, "score both.zip --split split --json"))
+    objects = scores["videos"]["alpha"]["objects"]
+    assert objects["2"]["jf_dot"] == 1.0
+    assert objects["1"]["jf_dot"] < 0.5
+    assert objects["1"]["disappear"] is not None
+    assert objects["1"]["reappear"] is not None
+
+
+def test_a_finished_chain_run_again_changes_nothing(undisturbed: Path) -> None:
+    before = sha256(undisturbed / "both.zip")
+    soft = {p: p.stat().st_mtime_ns for p in undisturbed.rglob("*.npz")}
+    for line in CHAIN:
+        submit(undisturbed, line)
+    assert sha256(undisturbed / "both.zip") == before
+    assert {p: p.stat().st_mtime_ns for p in undisturbed.rglob("*.npz")} == soft
+
+
+def test_another_folder_gives_the_same_zip(
+    undisturbed: Path, split: Path, tmp_path: Path
+) -> None:
+    elsewhere = workplace(tmp_path / "elsewhere", split)
+    for line in CHAIN:
+        workers = "" if line.startswith("pack") else " --workers 2"
+        submit(elsewhere, line + workers)
+    assert sha256(elsewhere / "both.zip") == sha256(undisturbed / "both.zip")
+
+
+def test_masks_of_other_programs_take_part(undisturbed: Path) -> None:
+    submit(undisturbed, "import both.zip --name other --split split")
+    submit(undisturbed, "ensemble other plain --weights 3,1 --name mixed")
+    scores = json.loads(submit(undisturbed, "score mixed --split split --json"))
+    assert scores["totals"]["j"] > 0
+
+
+def test_masks_written_at_once_are_those_that_export_writes(undisturbed: Path) -> None:
+    submit(undisturbed, "predict split --predictor static --name hard --no-soft")
+    submit(undisturbed, "export plain")
+    for path in (undisturbed / "runs" / "plain" / "masks").rglob("*.png"):
+        twin = Path(str(path).replace("runs/plain", "runs/hard"))
+        assert twin.read_bytes() == path.read_bytes()
+
+
+def start(folder: Path, line: str) -> subprocess.Popen[bytes]:
+    """Start one command as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "submit", *line.split()],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize(
+    "times", [1, pytest.param(5, marks=pytest.mark.slow)], ids=["once", "five times"]
+)
+def test_killed_at_any_moment_and_run_again_it_ends_with_the_same_zip(
+    undisturbed: Path, split: Path, tmp_path: Path, times: int
+) -> None:
+    calm, killed = (workplace(tmp_path / name, split) for name in ("calm", "killed"))
+    moments = random.Random(7)
+    for line in CHAIN:
+        began = time.monotonic()
+        assert start(calm, line).wait() == 0
+        usual = time.monotonic() - began
+        for _ in range(times):
+            process = start(killed, line)
+            time.sleep(moments.uniform(0.2, 1.1) * usual)
+            process.kill()
+            process.wait()
+        assert start(killed, line).wait() == 0
+    assert sha256(killed / "both.zip") == sha256(undisturbed / "both.zip")
+    assert not list(killed.rglob("*.partial"))

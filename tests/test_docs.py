@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from submit.cli import SECTIONS, cli
+
+NAMES = [name for entries in SECTIONS.values() for name in entries]
+
+
+def command(name: str) -> click.Command:
+    found = cli.get_command(click.Context(cli), name)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_command_has_help_with_an_example_of_itself(name: str) -> None:
+    text = inspect.cleandoc(command(name).help or "")
+    _, found, example = text.partition("\n\n\b\nExample:\n")
+    assert found, "no \\b Example: block"
+    assert re.match(rf"  submit {name}\b", example)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_option_of_a_command_has_help(name: str) -> None:
+    without = [
+        option.name
+        for option in command(name).params
+        if isinstance(option, click.Option) and not option.help
+    ]
+    assert without == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_argument_of_a_command_is_explained(name: str) -> None:
+    found = command(name)
+    without = [
+        argument.human_readable_name
+        for argument in found.params
+        if isinstance(argument, click.Argument)
+        and argument.human_readable_name not in (found.help or "")
+    ]
+    assert without == []
+
+
+def test_the_page_of_commands_is_up_to_date(repository: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, repository / "tools" / "write_cli_docs.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_command_is_on_the_page(name: str, repository: Path) -> None:
+    page = (repository / "docs" / "cli.md").read_text("utf-8")
+    assert f"\n## submit {name}\n" in page
+
+
+def test_the_readme_is_short(repository: Path) -> None:
+    assert len((repository / "README.md").read_text("utf-8").splitlines()) <= 150
+
+
+def pages() -> list[Path]:
+    root = Path(__file__).parents[1]
+    return [root / "README.md", root / "CHANGELOG.md", *sorted(root.glob("docs/*.md"))]
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)
+def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    inside = [t.partition("#")[0] for t in targets if "://" not in t]
+    assert [t for t in inside if t and not (page.parent / t).exists()] == []

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+#: Commands are reached through the table of the group, not imported by name.
+WITHOUT_EXPORTS = ("submit/__main__.py",)
+
+
+def exporting_files() -> list[Path]:
+    """List the modules that others import from; plugins export from their top."""
+    files = sorted((ROOT / "submit").rglob("*.py"))
+    files += sorted((ROOT / "models").glob("*/__init__.py"))
+    return [
+        path
+        for path in files
+        if path.relative_to(ROOT).as_posix() not in WITHOUT_EXPORTS
+        and not (path.parent.name == "cli" and not path.name.startswith("_"))
+    ]
+
+
+def exported(tree: ast.Module) -> list[str] | None:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and any(
+            isinstance(target, ast.Name) and target.id == "__all__"
+            for target in node.targets
+        ):
+            names = ast.literal_eval(node.value)
+            assert isinstance(names, list)
+            return names
+    return None
+
+
+def natural_key(name: str) -> tuple[int, list[tuple[bool, int, str]]]:
+    """Sort as ruff's RUF022 does: CONSTANTS, Classes, functions; 2 before 10."""
+    if name.isupper() and len(name) > 1:
+        kind = 0
+    elif name.lstrip("_")[:1].isupper():
+        kind = 1
+    else:
+        kind = 2
+    parts = [
+        (not part.isdigit(), int(part) if part.isdigit() else 0, part)
+        for part in re.split(r"(\d+)", name)
+        if part
+    ]
+    return kind, parts
+
+
+def defined(tree: ast.Module) -> set[str]:
+    """Name the classes and functions that a module defines for others."""
+    return {
+        node.name
+        for node in tree.body
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef))
+        and not node.name.startswith("_")
+    }
+
+
+def bound(tree: ast.Module) -> set[str]:
+    """Name everything that a module's top level binds."""
+    names = set()
+    for node in tree.body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            names.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return names
+
+
+@pytest.mark.parametrize(
+    "path", exporting_files(), ids=lambda p: p.relative_to(ROOT).as_posix()
+)
+def test_all_is_complete_sorted_and_true(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    names = exported(tree)
+    if not tree.body[1:]:
+        return  # A package with nothing but its docstring.
+    assert names is not None, "no __all__"
+    assert names == sorted(names, key=natural_key)
+    assert len(names) == len(set(names))
+    assert sorted(set(names) - bound(tree)) == []
+    assert sorted(defined(tree) - set(names)) == []
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    script = (
+        "import submit, sys; print(*sorted({m.split('.')[0] for m in sys.modules}))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    ).stdout.split()
+    heavy = {"click", "cv2", "numba", "numpy", "PIL", "ray", "requests", "rich"}
+    heavy |= {"scipy", "skimage", "torch"}
+    assert sorted(heavy & set(loaded)) == []

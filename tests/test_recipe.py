@@ -1,0 +1,278 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from submit.errors import RecipeError
+from submit.pipeline.recipe import (
+    EnsembleStep,
+    ImportStep,
+    PredictStep,
+    Recipe,
+    SampleStep,
+    SubmissionStep,
+    read_recipe,
+)
+
+FULL = """
+split = "data/valid"
+runs = "out"
+
+[sample]
+videos = 2
+size = [64, 48]
+
+[[predict]]
+name = "plain"
+predictor = "sam2"
+options = { checkpoint = "a.pt", image_size = 512, compile = false }
+variant = "scale=1.25"
+tta = ["hflip"]
+late_objects = true
+
+[[import]]
+name = "cutie"
+path = "cutie.zip"
+
+[[ensemble]]
+name = "both"
+members = ["plain", "cutie"]
+weights = [2, 0.5]
+missing = "reweight"
+
+[[ensemble]]
+name = "all"
+members = ["both", "plain"]
+
+[submission]
+run = "all"
+zip = "entry.zip"
+team = "team.json"
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "recipe.toml"
+
+
+def read(path: Path, text: str) -> Recipe:
+    path.write_text(text, encoding="utf-8")
+    return read_recipe(path)
+
+
+def test_a_full_recipe_is_read(path: Path) -> None:
+    assert read(path, FULL) == Recipe(
+        split=Path("data/valid"),
+        runs=Path("out"),
+        sample=SampleStep(videos=2, size=(64, 48)),
+        predict=(
+            PredictStep(
+                name="plain",
+                predictor="sam2",
+                options={"checkpoint": "a.pt", "image_size": 512, "compile": False},
+                variant="scale=1.25",
+                tta=("hflip",),
+                late_objects=True,
+            ),
+        ),
+        imports=(ImportStep("cutie", Path("cutie.zip")),),
+        ensemble=(
+            EnsembleStep("both", ("plain", "cutie"), (2, 0.5), "reweight"),
+            EnsembleStep("all", ("both", "plain")),
+        ),
+        submission=SubmissionStep("all", Path("entry.zip"), Path("team.json")),
+    )
+
+
+def test_names_and_paths_follow_from_the_recipe(path: Path) -> None:
+    recipe = read(path, FULL)
+    assert recipe.names == ("plain", "cutie", "both", "all")
+    assert recipe.runs_folder == Path("out")
+    assert recipe.zip_path == Path("entry.zip")
+
+
+SMALL = """
+split = "data/valid"
+[[predict]]
+name = "plain"
+predictor = "static"
+[submission]
+run = "plain"
+"""
+
+
+def test_a_small_recipe_has_its_defaults(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    recipe = read(path, SMALL)
+    assert recipe.predict == (PredictStep("plain", "static"),)
+    assert recipe.sample is None
+    assert recipe.runs_folder == Path("runs/valid")
+    assert recipe.zip_path == Path("runs/valid/submission.zip")
+    # The folder has the name of the split, however it is reached.
+    monkeypatch.chdir(tmp_path)
+    here = read(path, SMALL.replace("data/valid", "."))
+    assert here.runs_folder == Path("runs") / tmp_path.name
+
+
+def test_another_model_takes_the_place_of_all_and_keeps_its_runs_apart(
+    path: Path,
+) -> None:
+    recipe = read(path, FULL).with_predictor("classical", {"cells": "9"})
+    (step,) = recipe.predict
+    assert (step.name, step.predictor, step.options) == (
+        "plain",
+        "classical",
+        {"cells": "9"},
+    )
+    assert (step.variant, step.tta) == ("scale=1.25", ("hflip",))
+    assert recipe.runs_folder == Path("out-classical")
+
+
+def test_the_recipe_of_the_sample_is_read(repository: Path) -> None:
+    recipe = read_recipe(repository / "examples" / "sample.toml")
+    assert recipe.sample is not None
+    assert recipe.submission.run in recipe.names
+
+
+def changed(old: str, new: str) -> str:
+    assert old in FULL
+    return FULL.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("split = ", "is not valid TOML: "),
+        (changed('split = "data/valid"', ""), "expected the key 'split'"),
+        (changed('"data/valid"', "3"), "split: expected a text, found 3"),
+        (
+            changed('runs = "out"', 'run = "out"'),
+            "unknown key 'run'; expected split, runs, sample, predict, import, ",
+        ),
+        (changed('runs = "out"', "runs = 7"), "runs: expected a text, found 7"),
+        (changed("[submission]", "[other]"), "expected the key 'submission'"),
+        (
+            changed("[submission]", "[[submission]]"),
+            "submission: expected a table, fou",
+        ),
+        (
+            changed("[[import]]", "[import]"),
+            "import: expected an array of tables, foun",
+        ),
+        (
+            'split = "a"\npredict = [3]\n[submission]\nrun = "a"',
+            "predict 1: expected a",
+        ),
+        (changed('run = "all"', ""), "submission: expected the key 'run'"),
+        (changed('predictor = "sam2"', ""), "predict 1: expected the key 'predictor'"),
+        (
+            changed('"hflip"]', '"hflip"]\ndevice = "cuda"'),
+            "predict 1: unknown key 'device'; it may have name, predictor, options, ",
+        ),
+        (
+            changed('predictor = "sam2"', "predictor = 2"),
+            "predictor: expected a text, ",
+        ),
+        (
+            changed('["hflip"]', '"hflip"'),
+            "tta: expected a list of texts, found 'hflip'",
+        ),
+        (changed('["hflip"]', "[1]"), "tta: expected a list of texts, found [1]"),
+        (changed("= true", "= 1"), "late_objects: expected true or false, found 1"),
+        (
+            changed('"a.pt"', "[1]"),
+            "options: expected a table of texts, numbers and bo",
+        ),
+        (
+            changed("videos = 2", "videos = 2.5"),
+            "videos: expected a whole number, found",
+        ),
+        (
+            changed("videos = 2", "videos = true"),
+            "videos: expected a whole number, fou",
+        ),
+        (changed("[64, 48]", "[64]"), "size: expected [width, height], found [64]"),
+        (
+            changed("[64, 48]", "[64, 4.5]"),
+            "size: expected [width, height], found [64, ",
+        ),
+        (changed('path = "cutie.zip"', "path = 1"), "path: expected a path, found 1"),
+        (
+            changed("[2, 0.5]", "[true, 1]"),
+            "weights: expected a list of numbers, found",
+        ),
+        (changed("[2, 0.5]", "[1]"), "ensemble both: expected 2 weights, one per run"),
+        (changed("[2, 0.5]", "[1, -1]"), "ensemble both: weights must not be negative"),
+        (changed("[2, 0.5]", "[0, 0]"), "ensemble both: weights must not be negative"),
+        (
+            changed('"reweight"', '"reweigh"'),
+            "ensemble both: missing: expected 'fail' or 'reweight', found 'reweigh'",
+        ),
+        (
+            changed('["both", "plain"]', "[]"),
+            "ensemble all: expected at least one memb",
+        ),
+        (
+            changed('["both", "plain"]', '["both", "both"]'),
+            "ensemble all: a run is a member twice; give it a weight",
+        ),
+        (
+            changed('["plain", "cutie"]', '["plain", "all"]'),
+            "ensemble both: member 'all' is not made before it; there are cutie, plain",
+        ),
+        (
+            changed('["both", "plain"]', '["all", "plain"]'),
+            "ensemble all: member 'all' is not made before it; there are both, cutie,",
+        ),
+        (
+            changed('name = "cutie"', 'name = "plain"'),
+            "two steps make a run called 'pl",
+        ),
+        (
+            changed('name = "cutie"', 'name = "a/b"'),
+            "a run is called 'a/b'; expected a ",
+        ),
+        (
+            changed('name = "cutie"', 'name = ".."'),
+            "a run is called '..'; expected a n",
+        ),
+        (changed('name = "cutie"', 'name = ""'), "a run is called ''; expected a name"),
+        (
+            changed('run = "all"', 'run = "none"'),
+            "submission: no step makes the run 'none'; there are all, both, cutie, pl",
+        ),
+        (
+            'split = "a"\n[submission]\nrun = "a"',
+            "submission: no step makes the run 'a'; there are none",
+        ),
+        (
+            changed('"scale=1.25"', '"vflip"'),
+            "predict plain: variant 'vflip': expected",
+        ),
+        (
+            changed('["hflip"]', '["scale=x"]'),
+            "predict plain: variant 'scale=x': expect",
+        ),
+    ],
+)
+def test_a_wrong_recipe_is_said_before_anything_is_made(
+    path: Path, text: str, said: str
+) -> None:
+    with pytest.raises(RecipeError) as caught:
+        read(path, text)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert said in message
+
+
+def test_a_file_that_cannot_be_read_is_said(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"toml: cannot be read \(No such file"):
+        read_recipe(path)
+    with pytest.raises(RecipeError, match=r"cannot be read \(Is a directory"):
+        read_recipe(tmp_path)
+    path.write_bytes(b'split = "\xff"')
+    with pytest.raises(RecipeError, match="is not valid TOML"):
+        read_recipe(path)

@@ -1,0 +1,244 @@
+"""Measure the hot paths, each against the program that people use today.
+
+python tools/bench.py scoring --official MOSE-api/MOSEv2/sam2_rcms/tools
+python tools/bench.py scoring --vos-benchmark vos-benchmark --size 854x480
+
+Every program runs as a process of its own on the same files and cores, start-up
+included, one after the other. Times are of the wall and of all processors together;
+memory is the largest sum over a program's processes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import numpy as np
+from PIL import Image
+
+from submit.masks import Labels
+from submit.palette import DAVIS_PALETTE
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a program took.
+
+    Attributes:
+        wall: Seconds from its start to its end.
+        cpu: Seconds of all processors, child processes included.
+        memory: Largest number of bytes that its processes held at one time; None where
+            the system does not say.
+    """
+
+    wall: float
+    cpu: float
+    memory: int | None
+
+
+def measure(command: Sequence[str | Path], *, cwd: Path | None = None) -> Usage:
+    """Run a program to its end, without its output."""
+    began = time.perf_counter()
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=errors
+        )
+        peak = [0]
+        watcher = threading.Thread(target=_watch, args=(process.pid, peak), daemon=True)
+        watcher.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - began
+        if status:
+            errors.seek(0)
+            sys.exit(f"Error: {command[0]} …: {errors.read().decode()[-2000:]}")
+    watcher.join()
+    return Usage(wall, usage.ru_utime + usage.ru_stime, peak[0] or None)
+
+
+def _watch(pid: int, peak: list[int]) -> None:
+    """Add up the memory of a process and its descendants until it ends."""
+    while Path(f"/proc/{pid}/smaps_rollup").exists():
+        total, waiting = 0, [pid]
+        while waiting:
+            each = Path("/proc") / str(waiting.pop())
+            try:
+                for line in (each / "smaps_rollup").read_text().splitlines():
+                    if line.startswith("Pss:"):
+                        total += int(line.split()[1]) * 1024
+                for task in (each / "task").iterdir():
+                    waiting += map(int, (task / "children").read_text().split())
+            except (OSError, ValueError):
+                continue  # It has just ended.
+        peak[0] = max(peak[0], total)
+        time.sleep(0.1)
+
+
+def report(title: str, usages: dict[str, Usage]) -> None:
+    """Print a table; the ratios are to the first line."""
+    ours = next(iter(usages.values()))
+    click.echo(f"\n{title}")
+    width = max(map(len, usages))
+    click.echo(f"{'':{width}}  {'wall':>9}  {'processor':>9}  {'memory':>8}  ratio")
+    for name, usage in usages.items():
+        memory = "–" if usage.memory is None else f"{usage.memory / 1e6:.0f} MB"
+        ratio = f"{usage.wall / ours.wall:.1f}× wall, {usage.cpu / ours.cpu:.1f}× cpu"
+        click.echo(
+            f"{name:{width}}  {usage.wall:7.2f} s  {usage.cpu:7.2f} s  {memory:>8}  "
+            f"{'' if usage is ours else ratio}"
+        )
+
+
+@click.group(help=__doc__)
+def bench() -> None:
+    """Group the measurements."""
+
+
+@bench.command()
+@click.option(
+    "--official",
+    type=click.Path(exists=True, path_type=Path),
+    help="Folder with the official score.py.",
+)
+@click.option(
+    "--vos-benchmark",
+    "vos_benchmark",
+    type=click.Path(exists=True, path_type=Path),
+    help="Root of hkchengrex/vos-benchmark.",
+)
+@click.option(
+    "--size",
+    "sizes",
+    multiple=True,
+    default=("854x480", "1920x1080"),
+    show_default=True,
+    metavar="WxH",
+    help="Size of the frames; may be given again.",
+)
+@click.option("--frames", default=2000, show_default=True, help="Pairs of masks.")
+@click.option("--videos", default=20, show_default=True)
+@click.option("--objects", default=2, show_default=True, help="Objects of a video.")
+def scoring(
+    official: Path | None,
+    vos_benchmark: Path | None,
+    sizes: Sequence[str],
+    frames: int,
+    videos: int,
+    objects: int,
+) -> None:
+    """Score synthetic masks, as `submit score` and as others do."""
+    for size in sizes:
+        width, height = map(int, size.split("x"))
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            for video in range(videos):
+                length = frames // videos
+                write_video(root, f"v{video:04d}", (height, width), length, objects)
+            write_meta(root, (height, width), frames // videos, videos, objects)
+            usages = {}
+            for name, run in programs(root, official, vos_benchmark).items():
+                if name == "mose-submit":
+                    run()  # The first run ever compiles; every later one does not.
+                usages[name] = run()
+        report(f"{size}, {frames} pairs of masks, {objects} objects", usages)
+
+
+def programs(
+    root: Path, official: Path | None, vos_benchmark: Path | None
+) -> dict[str, Callable[[], Usage]]:
+    """Name the programs to compare, ours first, and how to run them."""
+    truth, masks = root / "Annotations", root / "masks"
+    runs: dict[str, Callable[[], Usage]] = {
+        "mose-submit": lambda: measure(
+            [sys.executable, "-m", "submit", "score", masks, "--split", root]
+        )
+    }
+    if official is not None:
+        runs["official score.py"] = lambda: measure(
+            [
+                *(sys.executable, "score.py", "--meta", root / "meta.json"),
+                *("--ann", truth, "--pred", masks, "--output", root / "official"),
+            ],
+            cwd=official,
+        )
+    if vos_benchmark is not None:
+        runs["vos-benchmark"] = lambda: measure(
+            [sys.executable, "benchmark.py", "-g", truth, "-m", masks],
+            cwd=vos_benchmark,
+        )
+    return runs
+
+
+# Synthetic masks: flowers that drift, and a prediction that lags behind.
+
+
+def write_video(
+    root: Path, name: str, size: tuple[int, int], length: int, objects: int
+) -> None:
+    """Write the truth and the prediction of one video."""
+    random = np.random.default_rng(int.from_bytes(name.encode(), "big"))
+    height, width = size
+    places = random.uniform(0.2, 0.8, (objects, 2)) * size
+    speeds = random.uniform(-2, 2, (objects, 2))
+    radii = height * np.exp(random.uniform(np.log(0.03), np.log(0.25), objects))
+    for frame in range(length):
+        now = places + speeds * frame
+        lag = 3 * np.sin(frame / 17 + radii[:, None])
+        for folder, centres, scale, phase in (
+            ("Annotations", now, 1.0, frame / 9),
+            ("masks", now - lag, 0.98, frame / 9 + 0.05),
+        ):
+            labels = np.zeros((height, width), np.uint8)
+            for key, (centre, radius) in enumerate(
+                zip(centres, radii, strict=True), start=1
+            ):
+                draw(labels, centre[0], centre[1], scale * radius, phase, key)
+            image = Image.fromarray(labels)
+            image.putpalette(DAVIS_PALETTE.ravel().tolist())
+            path = root / folder / name / f"{frame:05d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.save(path)
+
+
+def draw(
+    labels: Labels, y: float, x: float, radius: float, phase: float, key: int
+) -> None:
+    """Draw an object with a wavy edge, as far as it is inside the frame."""
+    height, width = labels.shape
+    reach = 1.3 * radius
+    rows = np.arange(max(int(y - reach), 0), max(min(int(y + reach), height), 0))
+    columns = np.arange(max(int(x - reach), 0), max(min(int(x + reach), width), 0))
+    if not rows.size or not columns.size:
+        return
+    dy, dx = rows[:, None] - y, columns[None, :] - x
+    angle = np.arctan2(dy, dx)
+    edge = radius * (1 + 0.1 * np.sin(5 * angle + phase) + 0.03 * np.sin(19 * angle))
+    labels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1][
+        np.hypot(dy, dx) < edge
+    ] = key
+
+
+def write_meta(
+    root: Path, size: tuple[int, int], length: int, videos: int, objects: int
+) -> None:
+    """Write the meta file, which the official program needs."""
+    entry = {
+        "length": length,
+        "height": size[0],
+        "width": size[1],
+        "objects": [str(key) for key in range(1, objects + 1)],
+    }
+    content = {"videos": {f"v{video:04d}": entry for video in range(videos)}}
+    (root / "meta.json").write_text(json.dumps(content))
+
+
+if __name__ == "__main__":
+    bench()

@@ -1,0 +1,290 @@
+"""Compare the `sam2` predictor with the official one, frame by frame and in time.
+
+Needs the official package beside this project: either facebookresearch/sam2 (commit
+2b90b9f, also on PyPI as `sam2`) or, for `--preset rcms`, the fork in MOSEv2/sam2_rcms
+of henghuiding/MOSE-api; both are called `sam2`: put the one you mean on PYTHONPATH.
+
+    python tools/compare_sam2.py --video VIDEO/JPEGImages/clip --masks first.png
+
+Without `--checkpoint` both get the same random weights, in which every weight matters.
+Objects beyond those in the mask are rectangles. `--absent` moves the object score so
+that the given share of frames has no object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from submit.predictor import Video
+from submit_sam2 import Sam2Options, Sam2Predictor
+from submit_sam2.config import MODELS
+from submit_sam2.model import Sam2Network
+
+#: The last bias of the head that scores an object's presence.
+SCORE_BIAS = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
+#: The last bias of the head that predicts the masks' IoU.
+IOU_BIAS = "sam_mask_decoder.iou_prediction_head.layers.2.bias"
+
+OFFICIAL_CONFIG = {
+    f"{version}_hiera_{size}": f"configs/{version}/{version}_hiera_{short}.yaml"
+    for version in ("sam2", "sam2.1")
+    for size, short in (
+        ("tiny", "t"),
+        ("small", "s"),
+        ("base_plus", "b+"),
+        ("large", "l"),
+    )
+}
+
+#: The fork has two sizes, under names of its own.
+FORK_CONFIG = {
+    f"sam2.1_hiera_{size}": f"configs/sam2.1/sam2.1_hiera_{short}_rcms_mqf_mss_lvt.yaml"
+    for size, short in (("base_plus", "b+"), ("large", "l"))
+}
+
+
+def random_state(name: str, seed: int) -> dict[str, torch.Tensor]:
+    """Draw weights for a network so that each of them matters."""
+    random = torch.Generator().manual_seed(seed)
+    state = {}
+    with torch.device("meta"):
+        shapes = Sam2Network(MODELS[name]).state_dict()
+    for key, tensor in shapes.items():
+        noise = torch.randn(tensor.shape, generator=random)
+        if key.endswith("gaussian_matrix"):
+            state[key] = noise
+        elif "norm" in key and key.endswith("weight"):
+            state[key] = 1 + 0.1 * noise
+        elif key.endswith("weight") and tensor.ndim > 1 and "embed" not in key:
+            state[key] = noise / tensor[0].numel() ** 0.5
+        else:
+            state[key] = 0.1 * noise
+    # Plausible masks, so that the choice of good frames has something to choose.
+    state[IOU_BIAS] = state[IOU_BIAS] + 2
+    return state
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What a predictor says of one frame.
+
+    Attributes:
+        logits: N×h×w.
+        scores: N.
+    """
+
+    logits: NDArray[np.float32]
+    scores: NDArray[np.float32]
+
+
+def run_ours(
+    options: Sam2Options, frames: list[NDArray[np.uint8]], masks: dict[int, Any]
+) -> Iterator[Frame]:
+    """Track with this project."""
+    height, width = frames[0].shape[:2]
+    session = Sam2Predictor(options, device="cpu").session(
+        Video("clip", height, width, len(frames))
+    )
+    for index, frame in enumerate(frames):
+        found = session.step(frame) if index else session.start(frame, masks)
+        assert found.presence is not None
+        yield Frame(found.logits, found.presence)
+    session.close()
+
+
+def run_official(
+    options: Sam2Options, frames: list[Path], masks: dict[int, Any]
+) -> Iterator[Frame]:
+    """Track with the official predictor, as its vos_inference does."""
+    predictor = build_official(options)
+    with tempfile.TemporaryDirectory() as folder:
+        for index, path in enumerate(frames):
+            (Path(folder) / f"{index:05d}.jpg").symlink_to(path.resolve())
+        state = predictor.init_state(folder)
+    for key, mask in masks.items():
+        predictor.add_new_mask(state, frame_idx=0, obj_id=key, mask=mask)
+    for frame, *_ in predictor.propagate_in_video(state):
+        outputs = [
+            stored["cond_frame_outputs"].get(frame)
+            or stored["non_cond_frame_outputs"][frame]
+            for stored in state["output_dict_per_obj"].values()
+        ]
+        yield Frame(
+            np.stack([out["pred_masks"][0, 0].numpy() for out in outputs]),
+            np.array([out["object_score_logits"].item() for out in outputs], "f4"),
+        )
+
+
+def build_official(options: Sam2Options) -> Any:
+    """Make the official predictor, or that of the fork."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from sam2.build_sam import build_sam2_video_predictor
+
+        memory = options.resolved()
+        config = OFFICIAL_CONFIG[options.model]
+        choices: dict[str, Any] = {}
+        if memory.memory == "rcms":
+            config = FORK_CONFIG.get(options.model, config)
+            choices = {
+                "num_prev_frames_to_promote": memory.promote,
+                "low_quality_threshold": memory.quality,
+            }
+        predictor = build_sam2_video_predictor(
+            config,
+            options.checkpoint,
+            device="cpu",
+            apply_postprocessing=False,
+            hydra_overrides_extra=[
+                f"++model.image_size={options.image_size}",
+                f"++model.sigmoid_scale_for_mem_enc={memory.mask_scale}",
+                f"++model.sigmoid_bias_for_mem_enc={memory.mask_bias}",
+            ],
+            **choices,
+        )
+    if (memory.memory == "rcms") != hasattr(predictor, "low_quality_threshold"):
+        sys.exit(
+            "Error: the package sam2 that Python finds is the wrong one for "
+            f"memory={memory.memory}; put the other on PYTHONPATH"
+        )
+    return predictor
+
+
+def in_turns(
+    runs: dict[str, Iterator[Frame]],
+) -> tuple[dict[str, list[Frame]], dict[str, list[float]]]:
+    """Let predictors take turns, so that a busy machine slows each alike.
+
+    Returns:
+        By name, the frames and the processor seconds of each, all cores together.
+    """
+    frames: dict[str, list[Frame]] = {name: [] for name in runs}
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    while True:
+        for name, run in runs.items():
+            began = time.process_time()
+            try:
+                frames[name].append(next(run))
+            except StopIteration:
+                return frames, seconds
+            seconds[name].append(time.process_time() - began)
+
+
+def choose_masks(path: Path, count: int | None) -> dict[int, NDArray[np.bool_]]:
+    """Take the objects of a mask file, and rectangles where more are wanted."""
+    labels = np.array(Image.open(path))
+    masks = {int(key): labels == key for key in np.unique(labels) if key}
+    keys = list(masks)[:count]
+    masks = {key: masks[key] for key in keys}
+    random = np.random.default_rng(0)
+    height, width = labels.shape
+    while count is not None and len(masks) < count:
+        y, x = random.integers(0, height * 3 // 4), random.integers(0, width * 3 // 4)
+        mask = np.zeros(labels.shape, bool)
+        mask[y : y + height // 4, x : x + width // 5] = True
+        masks[max(masks, default=0) + 1] = mask
+    return masks
+
+
+def report(name: str, ours: list[Frame], official: list[Frame]) -> float:
+    """Print the differences; returns the largest, absolute or by the deviation."""
+    logits = np.stack([frame.logits for frame in ours])
+    expected = np.stack([frame.logits for frame in official])
+    scores = np.stack([frame.scores for frame in official])
+    difference = np.abs(logits - expected)
+    present = scores[1:] > 0
+    deviation = float(expected[1:][present].std()) if present.any() else 1.0
+    largest = float(difference[1:].max())
+    masks, truth = logits[1:] > 0, expected[1:] > 0
+    union = (masks | truth).sum((2, 3))
+    iou = np.where(union, (masks & truth).sum((2, 3)) / np.maximum(union, 1), 1.0)
+    score = max(
+        np.abs(ours[t].scores - frame.scores).max() for t, frame in enumerate(official)
+    )
+    print(f"{name}: {scores.shape[0]} frames, {scores.shape[1]} objects")
+    print(f"  absent in              {(~present).sum()} of {present.size}")
+    print(f"  logits' deviation      {deviation:.4f}")
+    print(
+        f"  largest difference     {largest:.3g} (frame 0: {difference[0].max():.3g})"
+    )
+    print(f"  … by the deviation     {largest / deviation:.3g}")
+    print(f"  … of a presence score  {score:.3g}")
+    print(f"  IoU of masks           {iou.mean():.5f}, lowest {iou.min():.5f}")
+    return max(largest, largest / deviation, float(difference[0].max()))
+
+
+def main() -> int:
+    """Run the comparison; exit status 1 where the two differ."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--video", type=Path, required=True, help="folder of JPEGs")
+    parser.add_argument("--masks", type=Path, required=True, help="first mask, PNG")
+    parser.add_argument("--model", default="sam2.1_hiera_tiny", choices=MODELS)
+    parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--image-size", type=int, default=256)
+    parser.add_argument("--frames", type=int, default=30)
+    parser.add_argument("--objects", type=int)
+    parser.add_argument("--preset", default="sam2")
+    parser.add_argument("--quality", type=float, help="what RCMS takes for good")
+    parser.add_argument("--absent", type=float, default=0.0, metavar="SHARE")
+    parser.add_argument("--bfloat16", action="store_true", help="run it as well")
+    parser.add_argument("--settled", type=int, default=8, help="time from this frame")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int)
+    args = parser.parse_args()
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    paths = sorted(args.video.glob("*.jpg"))[: args.frames]
+    frames = [np.array(Image.open(path).convert("RGB")) for path in paths]
+    masks = choose_masks(args.masks, args.objects)
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint, state = args.checkpoint, None
+        if checkpoint is None:
+            checkpoint = Path(folder) / "random.pt"
+            state = random_state(args.model, args.seed)
+            torch.save({"model": state}, checkpoint)
+        options = Sam2Options(
+            model=args.model,
+            checkpoint=str(checkpoint),
+            image_size=args.image_size,
+            preset=args.preset,
+            quality=args.quality,
+            dtype="float32",
+        )
+        if args.absent and state is not None:
+            # Move the presence score so that this share of the frames is empty.
+            first = np.stack([f.scores for f in run_ours(options, frames, masks)])
+            state[SCORE_BIAS] -= float(np.quantile(first[1:], args.absent))
+            torch.save({"model": state}, checkpoint)
+        runs = {
+            "official": run_official(options, paths, masks),
+            "float32": run_ours(options, frames, masks),
+        }
+        if args.bfloat16:
+            fast = replace(options, dtype="bfloat16")
+            runs["bfloat16"] = run_ours(fast, frames, masks)
+        found, seconds = in_turns(runs)
+    official, worst = found.pop("official"), {}
+    for name, ours in found.items():
+        worst[name] = report(name, ours, official)
+    times = {name: np.median(all_[args.settled :]) for name, all_ in seconds.items()}
+    for name, median in times.items():
+        ratio = times["official"] / median
+        print(f"{name:9} {median:8.3f} processor seconds a frame, {ratio:.2f} times")
+    return 0 if worst["float32"] <= 1e-3 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
