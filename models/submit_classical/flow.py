@@ -1,49 +1,113 @@
+"""Dense optical flow in both directions, with its confidence."""
+
 from __future__ import annotations
+
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
+
+from .features import Floats, blur
+
+__all__ = ["Flow", "FlowEstimator", "pixel_grid", "warp"]
+
+#: Shortest side that the flow's image pyramid can work on, in pixels.
+_SHORTEST = 32
+#: Grey levels of difference at which a match is no longer believed.
+_PHOTOMETRIC = 25.0
 
 
+@dataclass(frozen=True, eq=False)
 class Flow:
-    """Backward flow with its confidence."""
+    """The flow between the previous and the present frame, H×W.
 
-    def __init__(self, back, conf, forward, fconf):
-        self.back = back
-        self.confidence = conf
-        self.forward = forward
-        self.fconf = fconf
+    Attributes:
+        source: H×W×2 x and y in the previous frame of each present pixel.
+        confidence: In [0, 1] for `source`: forward and backward flow agree, the grey
+            levels too, and the source lies inside the frame.
+        forward: H×W×2 displacement of each previous pixel.
+        forward_confidence: In [0, 1] for `forward`.
+    """
+
+    source: Floats
+    confidence: Floats
+    forward: Floats
+    forward_confidence: Floats
 
 
 class FlowEstimator:
-    def __init__(self):
-        self._dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    """Estimates flow with dense inverse search."""
 
-    def __call__(self, prev, cur):
-        h, w = cur.shape
-        back = self._dis.calc(cur, prev, None)
-        fwd = self._dis.calc(prev, cur, None)
-        grid = np.stack(
-            np.meshgrid(np.arange(w, dtype=np.float32), np.arange(h, dtype=np.float32)),
-            -1,
-        )
-        m, conf = self._check(grid, back, fwd)
-        _, fconf = self._check(grid, fwd, back)
-        pw = cv2.remap(prev, m, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        d = cv2.GaussianBlur(pw.astype(np.float32) - cur, (0, 0), 1.0)
-        conf *= np.exp(-((d / 25.0) ** 2))
-        return Flow(m, conf, fwd, fconf)
+    def __init__(self) -> None:
+        self._search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
-    def _check(self, grid, a, b):
-        h, w = a.shape[:2]
-        m = grid + a
-        f2 = cv2.remap(b, m, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        e = f2 + a
-        err = e[..., 0] ** 2 + e[..., 1] ** 2
-        mag = a[..., 0] ** 2 + a[..., 1] ** 2
-        conf = np.exp(-err / (1.0 + 0.02 * mag))
-        conf *= (
-            (m[..., 0] >= -0.5)
-            & (m[..., 0] <= w - 0.5)
-            & (m[..., 1] >= -0.5)
-            & (m[..., 1] <= h - 0.5)
+    def estimate(self, previous: NDArray[np.uint8], present: NDArray[np.uint8]) -> Flow:
+        """Estimate the flow between two H×W grey frames."""
+        backward = self._displacement(present, previous)
+        forward = self._displacement(previous, present)
+        grid = pixel_grid(*present.shape)
+        source = grid + backward
+        confidence = _agreement(source, backward, forward)
+        difference = blur(warp(previous, source) - present.astype(np.float32), 1.0)
+        return Flow(
+            source=source,
+            confidence=confidence * np.exp(-((difference / _PHOTOMETRIC) ** 2)),
+            forward=forward,
+            forward_confidence=_agreement(grid + forward, forward, backward),
         )
-        return m, conf
+
+    def _displacement(self, start: NDArray[np.uint8], end: NDArray[np.uint8]) -> Floats:
+        height, width = start.shape
+        down, right = max(0, _SHORTEST - height), max(0, _SHORTEST - width)
+        # The stubs do not know that there need be no flow to begin with.
+        displacement = self._search.calc(  # type: ignore[call-overload]
+            np.pad(start, ((0, down), (0, right)), "edge"),
+            np.pad(end, ((0, down), (0, right)), "edge"),
+            None,
+        )
+        return np.asarray(displacement[:height, :width], np.float32)
+
+
+def pixel_grid(height: int, width: int) -> Floats:
+    """Make the H×W×2 array of every pixel's x and y."""
+    x, y = np.meshgrid(
+        np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+    )
+    return np.stack([x, y], -1)
+
+
+def warp(
+    image: NDArray[np.float32] | NDArray[np.uint8],
+    source: Floats,
+    *,
+    outside: float | None = None,
+) -> Floats:
+    """Sample an image bilinearly at H×W×2 coordinates.
+
+    Args:
+        image: H×W or H×W×C.
+        source: x and y to sample at.
+        outside: Value beyond the border; None repeats the border's pixels.
+    """
+    border = cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT
+    warped = cv2.remap(
+        image,
+        source,
+        np.empty(0, np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=border,
+        borderValue=outside or 0.0,
+    )
+    return np.asarray(warped, np.float32)
+
+
+def _agreement(target: Floats, there: Floats, back: Floats) -> Floats:
+    """How well going there and back returns to the start; 0 outside the frame."""
+    height, width = there.shape[:2]
+    error = warp(back, target) + there
+    allowed = 1.0 + 0.02 * (there**2).sum(-1)
+    x, y = target[..., 0], target[..., 1]
+    inside = (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
+    agreement = np.exp(-(error**2).sum(-1) / allowed) * inside
+    return np.asarray(agreement, np.float32)

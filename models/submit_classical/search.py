@@ -1,0 +1,133 @@
+"""Finding an object's place by its first frame's appearance."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .appearance import Appearance, describe
+from .features import CHANNELS, Floats
+from .presence import Presence
+from .scene import Scene
+from .template import Pose, Template
+
+__all__ = ["locate", "match_poses"]
+
+Doubles = NDArray[np.float64]
+
+#: Frames after which a lost object is searched for in the whole frame.
+_PATIENCE = 4
+#: Loss of score per squared size of distance from the expected place.
+_DISTANCE = 0.5
+_FARTHEST = 4.0
+#: What a place must gain over the expected one, and its least score.
+_GAIN = 0.03
+_LEAST = 0.5
+#: Share of the way that is gone while there is no doubt: a slow correction of drift.
+_CORRECTION = 0.3
+#: Places of the whole frame that are looked at closely.
+_CANDIDATES = 40
+
+
+def match_poses(
+    scene: Scene,
+    appearance: Appearance,
+    template: Template,
+    centres: Doubles,
+    size: float,
+) -> Floats:
+    """Score poses: how much better the pixels inside fit than those around.
+
+    Args:
+        scene: The present frame.
+        appearance: The object's model.
+        template: The object's shape.
+        centres: P×2 x and y in pixels.
+        size: Size of the object in each pose.
+
+    Returns:
+        P scores. What lies outside the frame counts as neither good nor bad.
+    """
+    positions, weights = template.points()
+    x = np.rint(centres[:, None, 0] + size * positions[:, 0]).astype(np.intp)
+    y = np.rint(centres[:, None, 1] + size * positions[:, 1]).astype(np.intp)
+    inside = (x >= 0) & (x < scene.width) & (y >= 0) & (y < scene.height)
+    x, y = np.clip(x, 0, scene.width - 1), np.clip(y, 0, scene.height - 1)
+    samples = describe(
+        scene.features[y, x].reshape(-1, CHANNELS), np.tile(positions, (len(x), 1))
+    )
+    scores = appearance.match(samples).reshape(x.shape)
+    matches: Floats = (scores * weights * inside).sum(1)
+    return matches
+
+
+def locate(
+    scene: Scene,
+    appearance: Appearance,
+    template: Template,
+    pose: Pose,
+    presence: Presence,
+    *,
+    reference: float,
+    everywhere: bool,
+) -> tuple[Pose, float]:
+    """Look for the object around its expected pose, or farther when it is lost.
+
+    Args:
+        scene: The present frame.
+        appearance: The object's model.
+        template: The object's shape.
+        pose: Where motion says that the object is.
+        presence: The evidence so far.
+        reference: Score of the pose in the first frame.
+        everywhere: Whether a lost object may be found anywhere.
+
+    Returns:
+        The pose, moved if another place is clearly better, and its score relative to
+        `reference`.
+    """
+    doubtful = presence.doubtful
+    reach = min(5, 2 + presence.lost // 2) if doubtful else 1
+    step = max(1.0, (0.2 if doubtful else 0.12) * pose.size)
+    shifts = np.arange(-reach, reach + 1)
+    grid = np.stack(np.meshgrid(shifts, shifts), -1).reshape(-1, 2)
+    centres = pose.centre + grid * step
+    stay = len(grid) // 2
+    wide = everywhere and presence.lost >= _PATIENCE
+    if wide:
+        centres = np.concatenate([centres, _candidates(scene, appearance, pose.size)])
+    matches = match_poses(scene, appearance, template, centres, pose.size) / reference
+    distance = ((centres - pose.centre) ** 2).sum(1) / pose.size**2
+    if wide:
+        distance = np.minimum(distance, _FARTHEST)
+    preference = matches - _DISTANCE * distance / (1 + 0.5 * presence.lost)
+    best = int(preference.argmax())
+    gain = preference[best] - preference[stay]
+    if gain <= _GAIN or matches[best] <= _LEAST * presence.usual:
+        return pose, float(matches[stay])
+    share = 1.0 if doubtful else _CORRECTION
+    centre = pose.centre + share * (centres[best] - pose.centre)
+    return Pose(centre, pose.size), float(matches[best])
+
+
+def _candidates(scene: Scene, appearance: Appearance, size: float) -> Doubles:
+    """Places in the whole frame that look like the object, P×2, best first."""
+    step = int(min(max(2, size / 5), 6))
+    start = step // 2
+    sparse = scene.features[start::step, start::step]
+    scores = appearance.match_anywhere(sparse.reshape(-1, CHANNELS))
+    scores = scores.reshape(sparse.shape[:2])
+    side = round(size / step) | 1
+    inner = cv2.blur(scores, (side, side), borderType=cv2.BORDER_CONSTANT)
+    outer = cv2.blur(
+        scores, (2 * side + 1, 2 * side + 1), borderType=cv2.BORDER_REPLICATE
+    )
+    contrast = inner - 0.5 * outer
+    peaks = np.flatnonzero(contrast >= cv2.dilate(contrast, np.ones((3, 3), np.uint8)))
+    order = np.argsort(-contrast.ravel()[peaks], kind="stable")
+    y, x = np.divmod(peaks[order[:_CANDIDATES]], sparse.shape[1])
+    centres = start + step * np.stack([x, y], -1)
+    around = np.array([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)]) * 0.25 * size
+    nearby: Doubles = (centres[:, None] + around).reshape(-1, 2)
+    return nearby

@@ -1,0 +1,313 @@
+"""One object through a video: predict its mask, judge it, learn from it."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .appearance import Appearance, describe
+from .features import CHANNELS, Floats
+from .flow import Flow, pixel_grid, warp
+from .motion import Box, Similarity, fit_similarity, motion_evidence
+from .options import ClassicalOptions
+from .presence import Presence
+from .refine import drop_strays, smooth
+from .scene import Change, Scene, resize
+from .search import locate, match_poses
+from .template import Pose, Template
+
+__all__ = ["Track"]
+
+#: Logit far from the object, and beyond which the prior cannot argue.
+_FAR = -10.0
+_PRIOR_CLIP = 5.0
+#: Logits per unit of appearance score, and the first frame's share in it.
+_GAIN = 4.0
+_FIRST_SHARE = 0.3
+#: Boxes of more pixels are scored at every second row and column.
+_DENSE = 12_000
+#: Least match of the first frame's mask with itself.
+_LEAST_REFERENCE = 0.3
+#: Share of the last displacement kept per frame by an object out of sight.
+_COAST = 0.97
+
+
+class Track:
+    """An object; all its arrays are H×W at the working resolution.
+
+    Attributes:
+        logits: The object's mask in the present frame, as it would be without others.
+        probability: The same after the objects have competed.
+        presence: Whether it is visible, and why.
+    """
+
+    def __init__(
+        self, scene: Scene, mask: NDArray[np.bool_], options: ClassicalOptions
+    ) -> None:
+        self._options = options
+        soft = resize(mask.astype(np.float32), scene.height, scene.width)
+        peak = float(soft.max())
+        if 0 < peak < 0.9:  # Smaller than a pixel here: its best pixel stands for it.
+            soft = soft * np.float32(0.9 / peak)
+        self.probability: Floats = np.clip(soft, 0.001, 0.999).astype(np.float32)
+        self.logits: Floats = np.log(self.probability / (1 - self.probability))
+        self._state: Floats = self.logits
+        self.presence = Presence()
+        self._pose = Pose.of(soft.astype(np.float32))
+        self._template = Template(soft.astype(np.float32), self._pose)
+        self._appearance = Appearance(options.waves, options.adapt)
+        self._velocity: NDArray[np.float64] | None = None
+        self._motion: Similarity | None = None
+        self._reference = 1.0
+        self._box = Box(0, scene.height, 0, scene.width)
+        self._scores: Floats = np.ones_like(self.logits)
+        self._plausible = np.ones(self.logits.shape, np.bool_)
+        if not mask.any():
+            self._hide()
+
+    def predict(self, scene: Scene, change: Change) -> None:
+        """Predict the mask in a new frame, before the objects compete."""
+        if not self._appearance.trained:
+            return
+        flow, height, width = change.flow, scene.height, scene.width
+        carried = warp(self.probability, flow.source, outside=0.0)
+        self._move(change, height, width)
+        self._pose, match = locate(
+            scene,
+            self._appearance,
+            self._template,
+            self._pose,
+            self.presence,
+            reference=self._reference,
+            everywhere=self._options.search,
+        )
+        self.presence.place(match)
+        expected = self._template.draw(self._pose, height, width)
+        core = carried > 0.5
+        if self.presence.share < 0.7:
+            core |= expected > 0.5
+        self._plausible = expected > 0.1
+        self._scores = np.full((height, width), -1.0, np.float32)
+        self.logits = np.full((height, width), _FAR, np.float32)
+        if not core.any():
+            self._box = Box(0, 0, 0, 0)
+            return
+        reach = max(4, int(0.35 * self._pose.size))
+        self._box = box = _around(core, 2 * reach)
+        inside = box.slices
+        score, first = self._score(scene, box)
+        self._scores[inside] = first
+        mixed = (1 - _FIRST_SHARE) * score + _FIRST_SHARE * first
+        logits = self._prior(flow, box) - np.float32(self._options.caution)
+        logits += np.float32(_GAIN) * mixed
+        logits += self._moving(scene, change, carried[inside], expected[inside])
+        logits += self._gate(core[inside], expected[inside], reach)
+        logits = smooth(logits, scene.features[inside][..., :3])
+        self.logits[inside] = drop_strays(logits, expected[inside], self._pose.size)
+
+    def settle(self, rivals: Floats | None) -> None:
+        """Decide the mask, given the best logits of the other objects, H×W."""
+        if not self._appearance.trained:
+            return
+        self._state = self.logits
+        if rivals is not None:
+            self._state = self.logits - np.maximum(rivals, 0)
+        mask = self._state[self._box.slices] > 0
+        area = int(mask.sum())
+        quality = -1.0
+        if area:
+            quality = float(self._scores[self._box.slices][mask].mean())
+        self.presence.judge(area, quality, self._pose.size)
+        if not self.presence.visible:
+            self._hide()
+            return
+        self.probability = _sigmoid(self._state)
+        self._correct(mask)
+        if self.presence.typical:
+            self._template.update(self.probability, self._pose)
+
+    def learn(self, scene: Scene, rivals: Floats | None) -> None:
+        """Learn the appearance from the settled mask, if it can be relied on.
+
+        Args:
+            scene: The present frame.
+            rivals: Highest probability of the other objects, H×W.
+        """
+        first = not self._appearance.trained
+        if not first and not self.presence.teaches:
+            return
+        probability = self.probability
+        certain = probability > 0.8
+        if not first:
+            certain &= self._plausible & (self._scores > -0.4)
+        if not certain.any():
+            return
+        radius = max(3, int(0.6 * self._pose.size))
+        possible = (probability > 0.2).astype(np.uint8)
+        near = cv2.dilate(possible, np.ones((2 * radius + 1,) * 2, np.uint8)) > 0
+        many = 2 if first else 1
+        groups = [
+            (certain, 1, 1000 * many, 0.45),
+            (near & (probability < 0.2), -1, 1000 * many, 0.35),
+            (~near, -1, 500 * many, 0.2),
+        ]
+        if rivals is not None:  # Other objects are the likeliest mistakes.
+            groups.append((rivals > 0.8, -1, 600 * many, 0.25))
+        chosen, targets, weights = [], [], []
+        for region, target, most, weight in groups:
+            index = _spread(region, most)
+            chosen.append(index)
+            targets.append(np.full(len(index), target, np.float32))
+            weights.append(np.full(len(index), weight / max(len(index), 1), np.float32))
+        y, x = np.divmod(np.concatenate(chosen), scene.width)
+        self._appearance.learn(
+            self._samples(scene, x, y), np.concatenate(targets), np.concatenate(weights)
+        )
+        if first:
+            match = match_poses(
+                scene,
+                self._appearance,
+                self._template,
+                self._pose.centre[None],
+                self._pose.size,
+            )
+            self._reference = max(_LEAST_REFERENCE, float(match[0]))
+
+    def _move(self, change: Change, height: int, width: int) -> None:
+        """Move the pose with the flow of the visible part, else as it moved before."""
+        pose, flow, presence = self._pose, change.flow, self.presence
+        camera = change.camera(pose.centre) - pose.centre
+        velocity = np.zeros(2) if self._velocity is None else self._velocity
+        coasted = pose.centre + camera + velocity
+        trusted = np.clip(self._scores + 0.2, 0, 1) * self._plausible
+        usable = (self.probability > 0.5) & (flow.forward_confidence > 0.3)
+        y, x = np.nonzero(usable & (trusted > 0.1))
+        found, whole = len(y), pose.size**2
+        centre, size = coasted, pose.size
+        self._motion = None
+        if found > 0.15 * whole and found > 6:
+            step = max(1, found // 800)
+            y, x = y[::step], x[::step]
+            weights = self.probability[y, x] * flow.forward_confidence[y, x]
+            start = np.stack([x, y], -1).astype(np.float64)
+            motion = fit_similarity(
+                start,
+                start + flow.forward[y, x],
+                (weights * trusted[y, x]).astype(np.float64),
+            )
+            self._motion = motion
+            trust = min(1.0, found / (0.5 * whole)) * presence.trust
+            centre = trust * motion(pose.centre) + (1 - trust) * coasted
+            if presence.share > 0.7:
+                size *= min(max(motion.scale, 0.96), 1.04) ** 0.5
+            inertia = 0.0 if self._velocity is None else 1 - 0.5 * trust
+            moved = centre - pose.centre - camera
+            self._velocity = inertia * velocity + (1 - inertia) * moved
+        else:
+            self._velocity = _COAST * velocity
+        margin, frame = 0.5 * size, np.array([width, height])
+        self._pose = Pose(np.clip(centre, -margin, frame + margin), size)
+
+    def _score(self, scene: Scene, box: Box) -> tuple[Floats, Floats]:
+        """Score the pixels in `box` by the present and the first frame's model."""
+        step = 2 if box.area > _DENSE else 1
+        y, x = np.mgrid[box.top : box.bottom : step, box.left : box.right : step]
+        scores = self._appearance.score(self._samples(scene, x.ravel(), y.ravel()))
+        if step == 1:
+            return scores[0].reshape(x.shape), scores[1].reshape(x.shape)
+        # Row i of the coarse scores lies on row 2i of the box.
+        fine = pixel_grid(box.bottom - box.top, box.right - box.left)
+        fine /= step
+        present, first = (warp(score.reshape(x.shape), fine) for score in scores)
+        return present, first
+
+    def _prior(self, flow: Flow, box: Box) -> Floats:
+        """The previous mask's logits, carried here and weighted by the flow."""
+        carried = warp(self._state, flow.source[box.slices])
+        weight = self._options.prior * flow.confidence[box.slices]
+        return weight * np.clip(carried, -_PRIOR_CLIP, _PRIOR_CLIP)
+
+    def _moving(
+        self, scene: Scene, change: Change, carried: Floats, expected: Floats
+    ) -> Floats:
+        """Evidence from motion over the box, as far as it tells inside from outside."""
+        if self._motion is None or not self._options.motion:
+            return np.zeros_like(carried)
+        evidence = motion_evidence(
+            change.previous,
+            scene.grey,
+            background=change.camera,
+            candidate=self._motion,
+            box=self._box,
+        )
+        inside = carried > 0.7
+        outside = (expected < 0.1) & (carried < 0.1)
+        if inside.sum() <= 8 or outside.sum() <= 8:
+            return np.zeros_like(carried)
+        level = float(evidence[inside].mean())
+        contrast = min(level, 2 * (level - float(evidence[outside].mean())))
+        weight = min(max(contrast - 0.1, 0.0) / 0.3, 1.0)
+        return np.float32(self._options.motion * weight) * evidence
+
+    def _gate(self, core: NDArray[np.bool_], expected: Floats, reach: int) -> Floats:
+        """Logits, all ≤ 0, that keep the mask near where it can be."""
+        from_core = cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 3)
+        gate = -8 * (from_core / reach - 1)
+        unexpected = (expected < 0.25).astype(np.uint8)
+        from_expected = cv2.distanceTransform(unexpected, cv2.DIST_L2, 3)
+        free = 0.3 * self._pose.size + 3
+        gate = np.minimum(gate, -4 * (from_expected / free - 1))
+        return np.asarray(np.clip(gate, _FAR, 0), np.float32)
+
+    def _correct(self, mask: NDArray[np.bool_]) -> None:
+        """Draw the pose towards the mask: fast where that is whole, else slowly."""
+        pose, presence = self._pose, self.presence
+        if mask.sum() <= 4:
+            return
+        centre, size = pose.centre, pose.size
+        if presence.share > 0.75 and presence.match > 0.5:
+            y, x = np.nonzero(mask)
+            found = np.array([x.mean() + self._box.left, y.mean() + self._box.top])
+            centre = centre + 0.15 * (found - centre)
+            size *= min(max(presence.share, 0.7), 1.4) ** 0.15
+        elif presence.share > 0.3:  # What stays hidden for long is a change of shape.
+            size *= presence.share**0.015
+        self._pose = Pose(centre, size)
+
+    def _hide(self) -> None:
+        self.presence.visible = False
+        self.presence.share = 0.0
+        self.logits = np.minimum(self.logits, -1) - 2
+        self._state = self.logits
+        self.probability = _sigmoid(self.logits)
+
+    def _samples(
+        self, scene: Scene, x: NDArray[np.intp], y: NDArray[np.intp]
+    ) -> Floats:
+        features = scene.features[y, x].reshape(-1, CHANNELS)
+        return describe(features, self._pose.relative(x, y))
+
+
+def _sigmoid(logits: Floats) -> Floats:
+    return np.asarray(1 / (1 + np.exp(-logits)), np.float32)
+
+
+def _spread(region: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
+    """Flat indices of at most `most` pixels, evenly spread over a region."""
+    index = np.flatnonzero(region)
+    if len(index) <= most:
+        return index
+    return index[np.linspace(0, len(index) - 1, most).astype(np.intp)]
+
+
+def _around(mask: NDArray[np.bool_], margin: int) -> Box:
+    """The box of a mask that is not empty, widened by a margin within the frame."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    height, width = mask.shape
+    return Box(
+        max(int(rows[0]) - margin, 0),
+        min(int(rows[-1]) + margin + 1, height),
+        max(int(columns[0]) - margin, 0),
+        min(int(columns[-1]) + margin + 1, width),
+    )
