@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from submit._machine import cores
 from submit.errors import MaskError, PredictorError, StorageError
 from submit.executors import Event, Finished, Job, LocalExecutor, Progressed, Worker
-from submit.executors.local import cores
 
 linux_only = pytest.mark.skipif(
     sys.platform != "linux", reason="looks processes up in /proc"
