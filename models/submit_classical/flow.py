@@ -91,10 +91,11 @@ def warp(
         outside: Value beyond the border; None repeats the border's pixels.
     """
     border = cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT
-    warped = cv2.remap(
+    # The stubs do not know that one map may hold both coordinates.
+    warped = cv2.remap(  # type: ignore[call-overload]
         image,
         source,
-        np.empty(0, np.float32),
+        None,
         cv2.INTER_LINEAR,
         borderMode=border,
         borderValue=outside or 0.0,
