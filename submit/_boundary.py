@@ -26,6 +26,9 @@ Words: TypeAlias = NDArray[np.uint64]
 Labels: TypeAlias = NDArray[np.uint8]
 Ints: TypeAlias = NDArray[np.int64]
 
+#: Tolerance of a boundary in Ḟ, as a share of the square root of the object's area.
+_ADAPTIVE = 0.1
+
 _FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE = np.uint64(1)
 
@@ -378,7 +381,7 @@ def score_frame(
         if limit < 0:
             fine = coarse = largest
         elif area > 0:
-            reach = math.ceil(0.1 * math.sqrt(area))
+            reach = math.ceil(_ADAPTIVE * math.sqrt(area))
             if reach < limit:
                 fine = int(reach)
                 coarse = largest

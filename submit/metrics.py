@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._cached import load_cached
+from ._disks import disks_for
 
 __all__ = [
     "DavisScore",
@@ -36,15 +36,6 @@ __all__ = [
 
 Labels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
-
-#: Tolerance of a boundary, as a share of the frame's diagonal.
-BOUNDARY = 0.008
-
-#: Tolerance of a boundary in Ḟ, as a share of the square root of the object's area.
-ADAPTIVE_BOUNDARY = 0.1
-
-#: Pixels of this label in the truth count for nobody under the DAVIS protocol.
-VOID = 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,7 +212,7 @@ class FrameScorer:
         self._shape = (height, width)
         self._slots = np.full(256, -1, np.int64)
         self._slots[list(objects)] = np.arange(len(objects))
-        self._disks = disks = _disks(height, width)
+        self._disks = disks = disks_for(height, width)
         self._limit = -1.0 if davis else disks.limit
         self._smoothing = 0 if davis else 1
         words = -(-width // 64)
@@ -304,71 +295,6 @@ def _aligned(data: Labels) -> Labels:
     # One kind of array means one version of the kernel.
     view.setflags(write=False)
     return view
-
-
-@dataclass(frozen=True, eq=False)
-class _Disks:
-    """The disks that a frame of some size can need, as lists of windows.
-
-    Attributes:
-        limit: 0.008·D, the radius of disk 0; those after it have the radii 1 to
-            ⌈0.008·D⌉.
-        windows: K×windows×2 int64: row and first column relative to the middle.
-        spans: K×windows uint64: as many low bits set as the window is wide, 0 where
-            the disk has no more windows.
-    """
-
-    limit: float
-    windows: NDArray[np.int64]
-    spans: NDArray[np.uint64]
-
-    @property
-    def largest(self) -> int:
-        """Radius and index of the largest disk."""
-        return len(self.spans) - 1
-
-
-@lru_cache(maxsize=64)
-def _disks(height: int, width: int) -> _Disks:
-    """Lay out the disks for a frame of this size."""
-    limit = BOUNDARY * np.linalg.norm((height, width))
-    radii = [limit, *np.arange(1.0, np.ceil(limit) + 1)]
-    disks = [
-        [
-            (dy, start, min(last - start + 1, 64))
-            for dy, first, last in _rows_of_disk(radius)
-            for start in range(first, last + 1, 64)
-        ]
-        for radius in radii
-    ]
-    longest = max(map(len, disks))
-    windows = np.zeros((len(disks), longest, 2), np.int64)
-    spans = np.zeros((len(disks), longest), np.uint64)
-    for index, disk in enumerate(disks):
-        windows[index, : len(disk)] = [window[:2] for window in disk]
-        spans[index, : len(disk)] = [(1 << window[2]) - 1 for window in disk]
-    return _Disks(float(limit), windows, spans)
-
-
-def _rows_of_disk(radius: np.floating) -> list[tuple[int, int, int]]:
-    """Offsets (dy, first dx, last dx) that `cv2.dilate` sees under skimage's `disk`.
-
-    Officially the radius may be fractional. skimage then lays its grid from -radius
-    in steps of one, which misses zero: the disk has an empty first row and column and
-    lies off centre. cv2 puts its anchor at half the size, rounded down, and does not
-    flip the kernel. A disk without any pixel acts as its top left corner alone.
-    """
-    axis = np.arange(-radius, radius + 1)
-    squares = axis**2
-    inside = squares[:, None] + squares[None, :] <= radius**2
-    anchor = len(axis) // 2
-    if not inside.any():
-        return [(-anchor, -anchor, -anchor)]
-    rows = []
-    for y in np.flatnonzero(inside.any(axis=1)).tolist():
-        columns = np.flatnonzero(inside[y])
-        rows.append((y - anchor, int(columns[0]) - anchor, int(columns[-1]) - anchor))
-    return sorted(rows, key=lambda row: abs(row[0]))
 
 
 def object_score(frames: FrameScores) -> ObjectScore:

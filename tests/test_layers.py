@@ -21,6 +21,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "_boundary",
             "_cached",
             "_deflate",
+            "_disks",
             "_machine",
             "_pixels",
             "_resample",
