@@ -761,9 +761,9 @@ def test_the_command_shows_findings_and_fails(
     arguments = ["check", str(masks), "--split", str(split.root)]
     result = runner.invoke(cli, arguments)
     assert result.exit_code == 1
-    assert "fatal frames: The server fails the whole submission." in result.stdout
+    assert "fatal frames, 2: The server fails the whole submission." in result.stdout
     assert "lacks 2 of 6 masks: 00003.png, 00004.png" in result.stdout
-    assert "do not upload" in result.stdout
+    assert "1 fatal, 0 costly, 0 note" in result.stdout
     result = runner.invoke(cli, [*arguments, "--json"])
     assert result.exit_code == 1
     (finding,) = json.loads(result.stdout)["findings"]
@@ -775,7 +775,7 @@ def test_the_command_passes_what_is_good(
 ) -> None:
     result = runner.invoke(cli, ["check", str(masks), "--split", str(split.root)])
     assert result.exit_code == 0
-    assert "ready to upload" in result.stdout
+    assert "findings  none" in result.stdout
 
 
 def checks_or_fails_politely(split: Split, folder: Path, chance: random.Random) -> None:

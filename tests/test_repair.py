@@ -289,7 +289,7 @@ def test_the_command_lists_what_it_did_and_checks_the_rest(
     result = runner.invoke(cli, [*arguments, "-o", str(output)])
     assert result.exit_code == 0
     assert "videos moved to the root" in result.stdout
-    assert "ready to upload" in result.stdout
+    assert "findings  none" in result.stdout
     assert output.read_bytes() == perfect(tmp_path)
     result = runner.invoke(cli, [*arguments, "-o", str(output), "--json"])
     assert json.loads(result.stdout)["check"]["findings"] == []
@@ -303,7 +303,7 @@ def test_the_command_fails_when_something_is_left(
     result = runner.invoke(cli, [*arguments, "-o", str(tmp_path / "b.zip")])
     assert result.exit_code == 1
     assert "nothing had to be mended" in result.stdout
-    assert "costly absent-video" in result.stdout
+    assert "costly absent-video, 6" in result.stdout
 
 
 @given(key=st.integers(0, 255), other=st.integers(0, 255))
