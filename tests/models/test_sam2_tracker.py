@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from submit.predictor import Prediction
 from submit_sam2 import tracker
 from submit_sam2.model import ABSENT
+from submit_sam2.modeling.memory_encoder import MemoryEncoder
 
 Open = Callable[..., Any]
 Track = Callable[..., list[Prediction]]
@@ -197,15 +198,35 @@ def test_an_empty_given_mask_is_tracked_too(
     assert np.isfinite(logits).all()
 
 
-def test_mask_scale_and_bias_reach_the_memory(
-    open_session: Open, track: Track, make_clip: Callable[..., Any]
+@pytest.mark.parametrize(
+    ("options", "scale", "bias"),
+    [
+        ({}, 20.0, -10.0),
+        ({"preset": "masseg"}, 7.5, -4.0),
+        ({"preset": "rcms", "mask_bias": -3.0}, 7.5, -3.0),
+    ],
+    ids=["sam2", "masseg", "rcms with another bias"],
+)
+def test_mask_scale_and_bias_reach_the_memory_encoder(
+    options: dict[str, Any],
+    scale: float,
+    bias: float,
+    open_session: Open,
+    clip: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    clip = make_clip(length=6)
-    plain, _ = arrays(track(open_session(), clip))
-    given, _ = arrays(track(open_session(mask_scale=20.0, mask_bias=-10.0), clip))
-    np.testing.assert_array_equal(plain, given)
-    scaled, _ = arrays(track(open_session(preset="masseg"), clip))
-    assert not np.array_equal(scaled, plain)
+    encode, seen = MemoryEncoder.forward, []
+
+    def watch(
+        self: MemoryEncoder, projected: torch.Tensor, masks: torch.Tensor
+    ) -> torch.Tensor:
+        seen.append(masks)
+        return encode(self, projected, masks)
+
+    monkeypatch.setattr(MemoryEncoder, "forward", watch)
+    open_session(**options).start(clip.frames[0], clip.masks)
+    assert seen[0].max().item() == pytest.approx(scale + bias, abs=1e-2)
+    assert seen[0].min().item() == pytest.approx(bias, abs=1e-2)
 
 
 def test_sam_2_0_has_pointers_without_age(
