@@ -173,7 +173,7 @@ class Sam2Network(nn.Module):
         # Candidate 0 is for clear prompts; a memory may mean several things.
         iou, choice = decoded.iou[:, 1:].max(1)
         choice = choice + 1
-        tokens = decoded.masks[torch.arange(len(choice)), choice]
+        tokens = decoded.masks[torch.arange(len(choice), device=choice.device), choice]
         present = decoded.presence > 0
         logits = tokens.new_full(
             (len(choice), *features.fine.shape[2:]), ABSENT, dtype=torch.float32

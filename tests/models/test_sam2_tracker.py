@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from submit.predictor import Prediction
 from submit_sam2 import tracker
 from submit_sam2.model import ABSENT
+from submit_sam2.modeling.memory_encoder import MemoryEncoder
 
 Open = Callable[..., Any]
 Track = Callable[..., list[Prediction]]
@@ -107,8 +108,9 @@ def test_a_prediction_covers_all_objects_in_their_order(
 
 
 def test_an_absent_object_has_no_mask(
-    open_session: Open, track: Track, clip: Any
+    open_session: Open, track: Track, make_clip: Callable[..., Any]
 ) -> None:
+    clip = make_clip(length=5)
     logits, presence = arrays(track(open_session(score=-9.0), clip))
     assert (presence[1:] < 0).all()
     assert (logits[1:] == ABSENT).all()
@@ -118,7 +120,7 @@ def test_an_absent_object_has_no_mask(
 def test_an_object_does_not_depend_on_those_beside_it(
     memory: str, open_session: Open, track: Track, make_clip: Callable[..., Any]
 ) -> None:
-    clip = make_clip(objects=3)
+    clip = make_clip(length=10, objects=3)
     options = {"memory": memory, "quality": 0.45}
     together, _ = arrays(track(open_session(**options), clip))
     by_two, _ = arrays(track(open_session(batch=2, **options), clip))
@@ -134,10 +136,10 @@ def test_an_object_does_not_depend_on_those_beside_it(
 def test_an_object_that_is_added_later_is_tracked_as_if_it_were_alone(
     open_session: Open, track: Track, make_clip: Callable[..., Any]
 ) -> None:
-    clip = make_clip(objects=3)
+    clip = make_clip(length=12, objects=3)
     late = {6: {3: clip.masks.pop(3)}}
     found = track(open_session(), clip, late)
-    assert [len(p.objects) for p in found] == [2] * 6 + [3] * 14
+    assert [len(p.objects) for p in found] == [2] * 6 + [3] * 6
     assert found[-1].objects == (1, 2, 3)
 
     rest = type(clip)(clip.frames[6:], late[6])
@@ -177,16 +179,18 @@ def test_forgetting_does_not_change_a_bit(
 
 
 def test_the_same_video_gives_the_same_bytes(
-    open_session: Open, track: Track, clip: Any
+    open_session: Open, track: Track, make_clip: Callable[..., Any]
 ) -> None:
+    clip = make_clip(length=4)
     first, _ = arrays(track(open_session(), clip))
     second, _ = arrays(track(open_session(), clip))
     np.testing.assert_array_equal(first, second)
 
 
 def test_an_empty_given_mask_is_tracked_too(
-    open_session: Open, track: Track, clip: Any
+    open_session: Open, track: Track, make_clip: Callable[..., Any]
 ) -> None:
+    clip = make_clip(length=5)
     clip.masks[2][:] = False
     logits, presence = arrays(track(open_session(), clip))
     np.testing.assert_allclose(logits[0, 1], -10, rtol=1e-5)
@@ -194,33 +198,55 @@ def test_an_empty_given_mask_is_tracked_too(
     assert np.isfinite(logits).all()
 
 
-def test_mask_scale_and_bias_reach_the_memory(
-    open_session: Open, track: Track, clip: Any
+@pytest.mark.parametrize(
+    ("options", "scale", "bias"),
+    [
+        ({}, 20.0, -10.0),
+        ({"preset": "masseg"}, 7.5, -4.0),
+        ({"preset": "rcms", "mask_bias": -3.0}, 7.5, -3.0),
+    ],
+    ids=["sam2", "masseg", "rcms with another bias"],
+)
+def test_mask_scale_and_bias_reach_the_memory_encoder(
+    options: dict[str, Any],
+    scale: float,
+    bias: float,
+    open_session: Open,
+    clip: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    plain, _ = arrays(track(open_session(), clip))
-    given, _ = arrays(track(open_session(mask_scale=20.0, mask_bias=-10.0), clip))
-    np.testing.assert_array_equal(plain, given)
-    scaled, _ = arrays(track(open_session(preset="masseg"), clip))
-    assert np.abs(scaled - plain).max() > 1e-4
+    encode, seen = MemoryEncoder.forward, []
+
+    def watch(
+        self: MemoryEncoder, projected: torch.Tensor, masks: torch.Tensor
+    ) -> torch.Tensor:
+        seen.append(masks)
+        return encode(self, projected, masks)
+
+    monkeypatch.setattr(MemoryEncoder, "forward", watch)
+    open_session(**options).start(clip.frames[0], clip.masks)
+    assert seen[0].max().item() == pytest.approx(scale + bias, abs=1e-2)
+    assert seen[0].min().item() == pytest.approx(bias, abs=1e-2)
 
 
 def test_sam_2_0_has_pointers_without_age(
     open_session: Open,
     track: Track,
-    clip: Any,
+    make_clip: Callable[..., Any],
     tiny_state: dict[str, torch.Tensor],
 ) -> None:
     del tiny_state["no_obj_embed_spatial"]
     del tiny_state["obj_ptr_tpos_proj.weight"]
     del tiny_state["obj_ptr_tpos_proj.bias"]
-    found = track(open_session(model="test_tiny_2.0"), clip)
+    found = track(open_session(model="test_tiny_2.0"), make_clip(length=5))
     assert all(np.isfinite(p.logits).all() for p in found)
 
 
 def test_bfloat16_is_close_to_float32(
-    open_session: Open, track: Track, clip: Any
+    open_session: Open, track: Track, make_clip: Callable[..., Any]
 ) -> None:
     # Scores far from the threshold: rounding shall not decide what is present.
+    clip = make_clip(length=8)
     exact, _ = arrays(track(open_session(score=5.0), clip))
     rounded, _ = arrays(track(open_session(score=5.0, dtype="bfloat16"), clip))
     assert rounded.dtype == np.float32
@@ -229,8 +255,9 @@ def test_bfloat16_is_close_to_float32(
 
 
 def test_frames_and_masks_are_not_written_into(
-    open_session: Open, track: Track, clip: Any
+    open_session: Open, track: Track, make_clip: Callable[..., Any]
 ) -> None:
+    clip = make_clip(length=3)
     for array in (*clip.frames, *clip.masks.values()):
         array.flags.writeable = False
     track(open_session(), clip)

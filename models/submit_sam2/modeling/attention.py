@@ -72,20 +72,20 @@ def attend_blocks(
         N×Q×V, in the dtype of `q`.
     """
     if q.device.type != "cpu":
-        return F.scaled_dot_product_attention(
-            q, torch.cat(list(keys), 1), torch.cat(list(values), 1)
-        )
+        # One head: the kernels that hold no scores want the axis of heads.
+        k, v = (torch.cat(list(blocks), 1)[:, None] for blocks in (keys, values))
+        return F.scaled_dot_product_attention(q[:, None], k, v)[:, 0]
     tiles = [
         [part for block in blocks for part in torch.split(block, _KEYS, 1)]
         for blocks in (keys, values)
     ]
     out = torch.empty(*q.shape[:2], values[0].shape[2], dtype=q.dtype)
     for index in range(len(q)):
-        k = [tile[index].t() for tile in tiles[0]]
-        v = [tile[index] for tile in tiles[1]]
+        own_keys = [tile[index].t() for tile in tiles[0]]
+        own_values = [tile[index] for tile in tiles[1]]
         for start in range(0, q.shape[1], _QUERIES):
             rows = slice(start, start + _QUERIES)
-            out[index, rows] = _attend_rows(q[index, rows], k, v)
+            out[index, rows] = _attend_rows(q[index, rows], own_keys, own_values)
     return out
 
 
