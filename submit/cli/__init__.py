@@ -78,7 +78,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         ),
         "compare": Entry(
             "compare:compare",
-            "Tell whether an entry is better than another, or had the luckier videos",
+            "Tell whether an entry is better, or had the luckier videos",
         ),
     },
     "The whole chain": {

@@ -48,7 +48,7 @@ def compare(
     runs: Path,
     as_json: bool,
 ) -> None:
-    """Tell whether an entry is better than another, or had the luckier videos.
+    """Tell whether an entry is better, or had the luckier videos.
 
     A is compared with each B... in turn: runs, folders, zips, or the server's
     metrics.json of earlier entries. Differences are taken object by object; intervals

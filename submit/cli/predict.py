@@ -87,11 +87,11 @@ def predict(
     from ..dataset import read_split
     from ..pipeline import PredictPlan, predict_split
 
-    # Workers of a cluster have a current folder of their own.
-    path, split = run_path(runs, name).absolute(), split.absolute()
+    path = run_path(runs, name)
     outcome = predict_split(
-        read_split(split),
-        path,
+        # Absolute, since workers of a cluster have a current folder of their own.
+        read_split(split.absolute()),
+        path.absolute(),
         PredictPlan(
             predictor=predictor,
             options=settings,
