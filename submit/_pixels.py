@@ -122,25 +122,25 @@ def unfilter(
 
 @njit(cache=True, nogil=True)
 def transitions(
-    before: NDArray[np.uint8], after: NDArray[np.uint8]
-) -> NDArray[np.int32]:
-    """Count which ids pixels have in one label map and in the next one.
+    before: NDArray[np.uint8], after: NDArray[np.uint8], depth: int
+) -> NDArray[np.int64]:
+    """Count which ids pixels have in one mask and in the next one.
+
+    Pixels are not unpacked for that: bytes are counted, and then what is in them.
 
     Args:
-        before: H×W labels, contiguous.
-        after: H×W labels of the following frame, contiguous.
+        before: Flat bytes with 8/depth pixels each.
+        after: As many bytes.
+        depth: 1, 2, 4 or 8 bits for each pixel.
 
     Returns:
-        256×256: how many pixels go from the row's id to the column's.
+        2^depth×2^depth: how many pixels go from the row's id to the column's.
     """
-    counts = np.zeros((256, 256), np.int32)
-    old, new = before.ravel(), after.ravel()
-    whole = len(old) // 8
-    # Eight pixels at once, wherever all have the same ids as the pixel before them.
-    old_words, new_words = (
-        old[: whole * 8].view(np.uint64),
-        new[: whole * 8].view(np.uint64),
-    )
+    by_bytes = np.zeros((256, 256), np.int64)
+    whole = len(before) // 8
+    old_words = before[: whole * 8].view(np.uint64)
+    new_words = after[: whole * 8].view(np.uint64)
+    # Eight bytes at once, wherever all are like the byte before them.
     ones = np.uint64(0x0101010101010101)
     a, b, run = np.uint8(0), np.uint8(0), 0
     a_word, b_word = np.uint64(0), np.uint64(0)
@@ -148,15 +148,24 @@ def transitions(
         if old_words[i] == a_word and new_words[i] == b_word:
             run += 8
             continue
-        counts[a, b] += run
+        by_bytes[a, b] += run
         run = 0
         for x in range(8 * i, 8 * i + 8):
-            counts[old[x], new[x]] += 1
-        a, b = old[8 * i + 7], new[8 * i + 7]
+            by_bytes[before[x], after[x]] += 1
+        a, b = before[8 * i + 7], after[8 * i + 7]
         a_word, b_word = ones * np.uint64(a), ones * np.uint64(b)
-    counts[a, b] += run
-    for x in range(whole * 8, len(old)):
-        counts[old[x], new[x]] += 1
+    by_bytes[a, b] += run
+    for x in range(whole * 8, len(before)):
+        by_bytes[before[x], after[x]] += 1
+    if depth == 8:
+        return by_bytes
+    counts = np.zeros((1 << depth, 1 << depth), np.int64)
+    mask = (1 << depth) - 1
+    for old in range(256):
+        for new in range(256):
+            if count := by_bytes[old, new]:
+                for shift in range(0, 8, depth):
+                    counts[old >> shift & mask, new >> shift & mask] += count
     return counts
 
 

@@ -82,7 +82,7 @@ def submit(folder: Path, line: str) -> str:
     return done.stdout
 
 
-def workplace(folder: Path, split: Path) -> Path:
+def with_split(folder: Path, split: Path) -> Path:
     folder.mkdir(exist_ok=True)
     shutil.copytree(split, folder / "split")
     return folder
@@ -95,7 +95,7 @@ def sha256(path: Path) -> str:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, split: Path) -> Path:
     """A folder in which the chain has run without disturbance."""
-    folder = workplace(tmp_path_factory.mktemp("undisturbed"), split)
+    folder = with_split(tmp_path_factory.mktemp("undisturbed"), split)
     for line in CHAIN:
         submit(folder, line)
     return folder
@@ -134,7 +134,7 @@ def test_a_finished_chain_run_again_changes_nothing(undisturbed: Path) -> None:
 def test_another_folder_gives_the_same_zip(
     undisturbed: Path, split: Path, tmp_path: Path
 ) -> None:
-    elsewhere = workplace(tmp_path / "elsewhere", split)
+    elsewhere = with_split(tmp_path / "elsewhere", split)
     for line in CHAIN:
         workers = "" if line.startswith("pack") else " --workers 2"
         submit(elsewhere, line + workers)
@@ -172,7 +172,7 @@ def start(folder: Path, line: str) -> subprocess.Popen[bytes]:
 def test_killed_at_any_moment_and_run_again_it_ends_with_the_same_zip(
     undisturbed: Path, split: Path, tmp_path: Path, times: int
 ) -> None:
-    calm, killed = (workplace(tmp_path / name, split) for name in ("calm", "killed"))
+    calm, killed = (with_split(tmp_path / name, split) for name in ("calm", "killed"))
     moments = random.Random(7)
     for line in CHAIN:
         began = time.monotonic()
