@@ -163,7 +163,8 @@ def transitions(
     mask = (1 << depth) - 1
     for old in range(256):
         for new in range(256):
-            if count := by_bytes[old, new]:
+            count = by_bytes[old, new]
+            if count > 0:
                 for shift in range(0, 8, depth):
                     counts[old >> shift & mask, new >> shift & mask] += count
     return counts

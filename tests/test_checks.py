@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from submit.checks import RULES, Finding, Report, Severity, check_masks, masks_to_check
-from submit.checks.sanity import Tracks
+from submit.checks.sanity import Tracks, as_packed
 from submit.cli import cli
 from submit.dataset import Split, read_split
 from submit.errors import ArchiveError, SubmitError
@@ -672,7 +672,7 @@ def follow(areas: dict[int, list[int]]) -> list[str]:
         labels = np.zeros((100, 100), np.uint8)
         for place, (key, sizes) in enumerate(areas.items()):
             labels[30 * place : 30 * place + 30].flat[: sizes[frame]] = key
-        tracks.follow(f"{frame:05}", labels)
+        tracks.follow(f"{frame:05}", as_packed(labels))
     return [f"{f.code} {f.where} {f.what}" for f in tracks.findings("v")]
 
 
@@ -710,7 +710,7 @@ def test_objects_that_change_places_are_noted() -> None:
         labels = np.zeros((40, 40), np.uint8)
         labels[:15, frame : frame + 20] = 1 if frame < 2 else 2
         labels[20:35, :20] = 2 if frame < 2 else 1
-        tracks.follow(f"{frame:05}", labels)
+        tracks.follow(f"{frame:05}", as_packed(labels))
     (finding,) = tracks.findings("v")
     assert finding.code == "swap"
     assert finding.what == "change places with object 2 at 00002.png"
@@ -719,9 +719,9 @@ def test_objects_that_change_places_are_noted() -> None:
 def test_an_unreadable_mask_breaks_no_track() -> None:
     tracks = Tracks((1,))
     labels = np.ones((4, 4), np.uint8)
-    tracks.follow("0", labels)
+    tracks.follow("0", as_packed(labels))
     tracks.skip()
-    tracks.follow("2", np.ones((5, 5), np.uint8))
+    tracks.follow("2", as_packed(np.ones((5, 5), np.uint8)))
     assert tracks.findings("v") == []
 
 

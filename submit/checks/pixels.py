@@ -14,11 +14,11 @@ from ..archive import Masks
 from ..dataset import SplitVideo
 from ..errors import ArchiveError, MaskError, SplitError
 from ..masks import Labels
-from ..palette import GREY, PALETTE, PngHeader, decode, read_header
+from ..palette import GREY, PALETTE, PackedLabels, PngHeader, decode_packed, read_header
 from .layout import Found
 from .report import Finding
 from .rules import Severity
-from .sanity import Tracks
+from .sanity import Tracks, as_packed, pixels_by_ids
 
 __all__ = ["VideoCheck", "check_video"]
 
@@ -105,7 +105,7 @@ class _Checker:
             return
         counts = self._tracks.follow(frame, labels)
         if frame == self._first_frame and self._first is not None:
-            self._compare_first(labels, name)
+            self._compare_first(self._first, labels, name)
         self._check_ids(counts, name, scored)
 
     def findings(self) -> list[Finding]:
@@ -123,19 +123,19 @@ class _Checker:
         ]
         return found + self._tracks.findings(self._found.name)
 
-    def _labels(self, data: bytes, name: str, scored: bool) -> Labels | None:
+    def _labels(self, data: bytes, name: str, scored: bool) -> PackedLabels | None:
         """Decode a mask as the server does; None where the server cannot."""
         header, problem = None, ""
         try:
             header = read_header(data)
-            labels = decode(data)
+            labels = decode_packed(data)
         except MaskError as error:
             problem = str(error).removeprefix("mask: ")
             seen = _as_pillow(data)
             if seen is None:
                 self._add("unreadable", name, problem, scored)
                 return None
-            labels = seen
+            labels = as_packed(seen)
         if header is None:
             self._add("damaged-png", name, problem)
         else:
@@ -143,7 +143,12 @@ class _Checker:
         return labels
 
     def _check_kind(
-        self, header: PngHeader, labels: Labels, name: str, problem: str, scored: bool
+        self,
+        header: PngHeader,
+        labels: PackedLabels,
+        name: str,
+        problem: str,
+        scored: bool,
     ) -> None:
         if header.colour_type == PALETTE:
             if problem:
@@ -160,11 +165,11 @@ class _Checker:
         else:
             code = "grey"
         if code != "grey":
-            ids = [str(i) for i in np.unique(labels)[:8]]
+            ids = [str(i) for i in np.unique(labels.unpack())[:8]]
             what += f"; the server would see the ids {', '.join(ids)}"
         self._add(code, name, what, scored)
 
-    def _has_size(self, labels: Labels, name: str, scored: bool) -> bool:
+    def _has_size(self, labels: PackedLabels, name: str, scored: bool) -> bool:
         if self._size is None or labels.shape == self._size:
             return True
         height, width = labels.shape
@@ -196,20 +201,18 @@ class _Checker:
             )
             self._add("unknown-ids", name, what, scored)
 
-    def _compare_first(self, labels: Labels, name: str) -> None:
+    def _compare_first(self, truth: Labels, labels: PackedLabels, name: str) -> None:
         """Compare the first mask with the annotation."""
-        assert self._first is not None
-        if labels.shape != self._first.shape or np.array_equal(labels, self._first):
+        if labels.shape != truth.shape:
             return
-        from .._pixels import transitions
-
-        counts = transitions(np.ascontiguousarray(self._first), labels)
-        renamed = _renaming(counts)
-        if renamed:
+        counts = pixels_by_ids(as_packed(truth), labels)
+        pixels = int(counts.sum() - np.trace(counts))
+        if not pixels:
+            return
+        if renamed := _renaming(counts):
             pairs = ", ".join(f"{a} is called {b}" for a, b in renamed[:4])
             self._add("renumbered", name, f"is the annotation, but {pairs}")
             return
-        pixels = int(counts.sum() - np.trace(counts))
         self._add("first-mask", name, f"differs from the annotation in {pixels} pixels")
 
     def _add(
@@ -229,11 +232,11 @@ class _Checker:
         self._cases.setdefault(key, _Case(where, what)).count += 1
 
 
-def _renaming(counts: NDArray[np.int32]) -> list[tuple[int, int]]:
+def _renaming(counts: NDArray[np.int64]) -> list[tuple[int, int]]:
     """How ids were exchanged, if that is all that differs; otherwise empty.
 
     Args:
-        counts: 256×256 pixels by id in the annotation and id in the mask.
+        counts: N×N pixels by id in the annotation and id in the mask.
     """
     pairs = [(int(a), int(b)) for a, b in np.argwhere(counts)]
     one_to_one = len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..masks import Labels
+from ..palette import PackedLabels
 from .report import Finding
 
-__all__ = ["Tracks"]
+__all__ = ["Tracks", "as_packed", "pixels_by_ids"]
 
 #: An object counts as lost when it is gone for the last part of a video, …
 _LOST_SHARE = 0.5
@@ -40,27 +41,26 @@ class Tracks:
         self._objects = np.array(objects, np.intp)
         self._frames: list[str] = []
         self._areas: list[NDArray[np.int64]] = []
-        self._before: Labels | None = None
+        self._before: PackedLabels | None = None
         self._pixels = 0
         self._swaps: dict[tuple[int, int], list[str]] = {}
         self._moved = False
 
-    def follow(self, frame: str, labels: Labels) -> NDArray[np.int64]:
+    def follow(self, frame: str, labels: PackedLabels) -> NDArray[np.int64]:
         """Take in the next mask; returns its pixels by id, 256 of them."""
-        from .._pixels import transitions
-
-        labels = np.ascontiguousarray(labels)
         before = self._before
         if before is None or before.shape != labels.shape:
             before = labels
-        counts = transitions(before, labels)
-        areas: NDArray[np.int64] = counts.sum(axis=0, dtype=np.int64)
+        counts = pixels_by_ids(before, labels)
+        areas = np.zeros(256, np.int64)
+        areas[: len(counts)] = counts.sum(axis=0)
         if before is not labels:
-            self._moved = self._moved or int(np.trace(counts)) < labels.size
+            self._moved = self._moved or int(np.trace(counts)) < int(areas.sum())
             self._find_swaps(frame, counts)
         self._frames.append(frame)
         self._areas.append(areas[self._objects])
-        self._before, self._pixels = labels, labels.size
+        self._before = labels
+        self._pixels = labels.shape[0] * labels.shape[1]
         return areas
 
     def skip(self) -> None:
@@ -115,14 +115,14 @@ class Tracks:
             what += f" (and {len(jumps) - 1} more jumps)"
         return [Finding.of("jump", where, what, count=len(jumps))]
 
-    def _find_swaps(self, frame: str, counts: NDArray[np.int32]) -> None:
+    def _find_swaps(self, frame: str, counts: NDArray[np.int64]) -> None:
         """Find pairs of objects of which each one now is where the other one was.
 
         Args:
             frame: The later frame.
-            counts: 256×256 pixels by earlier and later id.
+            counts: N×N pixels by earlier and later id.
         """
-        objects = self._objects
+        objects = self._objects[self._objects < len(counts)]
         if len(objects) < 2:
             return
         moves = counts[np.ix_(objects, objects)]
@@ -131,3 +131,45 @@ class Tracks:
         for one, other in np.argwhere(np.triu(over & over.T, 1)).tolist():
             pair = int(objects[one]), int(objects[other])
             self._swaps.setdefault(pair, []).append(frame)
+
+
+def as_packed(labels: Labels) -> PackedLabels:
+    """Labels as if they came from a file of 8 bits."""
+    data = np.ascontiguousarray(labels).reshape(-1)
+    # Compiled loops take arrays that cannot be written to as another type; those of
+    # files cannot.
+    data.setflags(write=False)
+    height, width = labels.shape
+    return PackedLabels(data, (height, width), stride=width, lead=0, depth=8)
+
+
+def pixels_by_ids(before: PackedLabels, after: PackedLabels) -> NDArray[np.int64]:
+    """Count which ids pixels have in one mask and in the next one of the same size.
+
+    Returns:
+        N×N, N being 2, 4, 16 or 256: how many pixels go from the row's id to the
+        column's.
+    """
+    from .._pixels import transitions
+
+    form = before.stride, before.lead, before.depth
+    if form != (after.stride, after.lead, after.depth) or not (
+        _is_plain(before) and _is_plain(after)
+    ):
+        before, after = as_packed(before.unpack()), as_packed(after.unpack())
+    counts: NDArray[np.int64] = transitions(before.data, after.data, after.depth)
+    # What fills up rows to whole bytes is 0 as well.
+    height, width = after.shape
+    counts[0, 0] -= height * (after.stride * (8 // after.depth) - width)
+    return counts
+
+
+def _is_plain(labels: PackedLabels) -> bool:
+    """Whether all that is in the data are ids, and zeros between rows."""
+    if labels.step > 1:
+        return False
+    unused = (labels.stride - labels.lead) * 8 - labels.shape[1] * labels.depth
+    if not unused:
+        return True
+    ends = labels.data[labels.stride - 1 :: labels.stride]
+    return not (ends & np.uint8((1 << unused) - 1)).any()
