@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 __all__ = [
     "FINISH_GEOMETRIC",
     "FINISH_PROBABILITY",
+    "count_pairs",
     "look_up",
     "mean",
     "mean_of_table",
@@ -160,6 +161,22 @@ def look_up(
                 for x in range(start, stop):
                     result[n, y, x] = table[n, line[x - start]]
     return result
+
+
+@njit(cache=True, nogil=True)
+def count_pairs(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Count the pairs of labels in two H×W maps; returns 256×256."""
+    height, width = one.shape
+    counts = np.zeros((256, 256), np.int64)
+    for y in range(height):
+        a, b, run = one[y, 0], other[y, 0], 0
+        for x in range(width):
+            if one[y, x] != a or other[y, x] != b:
+                counts[a, b] += run
+                a, b, run = one[y, x], other[y, x], 0
+            run += 1
+        counts[a, b] += run
+    return counts
 
 
 @njit(cache=True, nogil=True)
