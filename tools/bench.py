@@ -29,7 +29,7 @@ import numpy as np
 from PIL import Image
 
 from submit.masks import Labels
-from submit.palette import DAVIS_PALETTE, read
+from submit.palette import DAVIS_PALETTE
 
 
 @dataclass(frozen=True)
