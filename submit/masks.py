@@ -7,7 +7,7 @@ N×h×w, > 0 means object; they cover the whole frame at any resolution.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,13 +52,13 @@ def binary_masks(
 def quantise(logits: NDArray[np.floating] | NDArray[np.int8]) -> NDArray[np.int8]:
     """Round logits to int8 steps of 1/8, half to even, clipped to ±15.875.
 
-    What is int8 are steps and stays as it is.
+    What has the type int8 is steps already, and stays as it is.
 
     Raises:
         MaskError: A logit is not a number.
     """
     if logits.dtype == np.int8:
-        return cast("NDArray[np.int8]", logits)
+        return logits.astype(np.int8, copy=False)
     # Clipped first: models write "no object" as the lowest float there is, which a
     # division would turn into infinity and a warning.
     clipped = np.clip(logits, -LOGIT_LIMIT, LOGIT_LIMIT)

@@ -97,7 +97,7 @@ class SoftWriter:
         Args:
             frame: The frame's stem.
             objects: N ids, those of earlier frames first.
-            logits: N×h×w, before any threshold; or their steps (see `quantise`).
+            logits: N×h×w, before any threshold; int8 are steps already.
             presence: N object scores, or None.
             iou: N predicted IoUs, or None.
 
