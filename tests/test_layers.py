@@ -24,6 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "_disks",
             "_machine",
             "_pixels",
+            "_regions",
             "_resample",
             "files",
         }
