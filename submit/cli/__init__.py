@@ -58,7 +58,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "merge:import_command", "Turn masks of any other program into a run"
         ),
         "ensemble": Entry(
-            "merge:ensemble", "Merge runs into one by the mean of their logits"
+            "merge:ensemble", "Merge runs into one that is better than each"
         ),
     },
     "Package": {

@@ -200,8 +200,9 @@ class _Builder:
                 [self.recipe.runs_folder / member for member in step.members],
                 path,
                 executor=self.executor,
-                weights=step.weights,
+                settings=step.settings,
                 reweight=step.missing == "reweight",
+                split=self.split,
                 monitor=self.monitor,
             )
 
