@@ -18,6 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors"}),
     frozenset(
         {
+            "_bootstrap",
             "_boundary",
             "_cached",
             "_deflate",

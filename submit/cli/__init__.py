@@ -80,6 +80,14 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "compare:compare",
             "Tell whether an entry is better, or had the luckier videos",
         ),
+        "tune": Entry(
+            "tune:tune",
+            "Search weights, thresholds, gate and post-processing on a hold-out",
+        ),
+        "preview": Entry(
+            "tune:preview",
+            "Compare runs where there is no truth, and say what to look at first",
+        ),
     },
     "The whole chain": {
         "build": Entry(
