@@ -82,11 +82,11 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         ),
         "tune": Entry(
             "tune:tune",
-            "Search weights, thresholds, gate and post-processing on a hold-out",
+            "Search what helps on a hold-out: weights, gate, post-processing",
         ),
         "preview": Entry(
             "tune:preview",
-            "Compare runs where there is no truth, and say what to look at first",
+            "Compare runs without truth, and say what to look at first",
         ),
     },
     "The whole chain": {

@@ -100,7 +100,7 @@ def tune(
     runs: Path,
     as_json: bool,
 ) -> None:
-    """Search weights, thresholds, gate and post-processing on a hold-out.
+    """Search what helps on a hold-out: weights, gate, post-processing.
 
     RUN... are runs of a split with ground truth. Only what helps on videos left out is
     kept, beyond its bootstrap interval; when nothing does, that is the best single run.
@@ -180,7 +180,7 @@ def preview(
     runs: Path,
     as_json: bool,
 ) -> None:
-    """Compare runs where there is no truth, and say what to look at first.
+    """Compare runs without truth, and say what to look at first.
 
     RUN... are runs of one split. Each two are scored against each other; objects in
     which they disagree, or whose masks look odd, come first. A single run shows its odd
