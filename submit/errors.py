@@ -14,7 +14,7 @@ expected, what was found and what to do next.
     ├── ArchiveError        a submission zip or folder
     ├── ScoringError        ground truth that cannot be scored against
     ├── RecipeError         a recipe file
-    ├── SettingsError       how runs are to be merged
+    ├── SettingsError       how runs are to be merged, or their masks to be changed
     └── StorageError        the disk: full, read-only, not there
 """
 

@@ -80,6 +80,14 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "compare:compare",
             "Tell whether an entry is better, or had the luckier videos",
         ),
+        "tune": Entry(
+            "tune:tune",
+            "Search what helps on a hold-out: weights, gate, post-processing",
+        ),
+        "preview": Entry(
+            "tune:preview",
+            "Compare runs without truth, and say what to look at first",
+        ),
     },
     "The whole chain": {
         "build": Entry(
