@@ -100,7 +100,11 @@ _STORAGE_ADVICE = {
 
 
 class _Failure(click.ClickException):
-    """An expected failure: one `Error:` line on stderr and exit status 1."""
+    """An expected failure: one `Error:` line on stderr and its exit status."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
     def format_message(self) -> str:
         from ._output import escape
@@ -129,7 +133,7 @@ def _errors_become_messages() -> Iterator[None]:
     try:
         yield
     except SubmitError as error:
-        raise _Failure(str(error)) from error
+        raise _Failure(str(error), error.exit_code) from error
     except OSError as error:
         if error.errno not in _STORAGE_ADVICE:
             raise
