@@ -338,7 +338,7 @@ def test_a_private_file_is_nobody_elses_to_read(tmp_path: Path) -> None:
 def test_a_lock_says_what_it_was_told_to_say(tmp_path: Path) -> None:
     with (
         locked(tmp_path / "lock"),
-        pytest.raises(StorageError, match="^somebody else uploads it$"),
+        pytest.raises(StorageError, match=r"^somebody else uploads it$"),
         locked(tmp_path / "lock", busy="somebody else uploads it"),
     ):
         pass
