@@ -14,7 +14,6 @@ if TYPE_CHECKING:
         Client,
         Competition,
         Outcome,
-        Phase,
         ScoreLine,
         Standing,
         Submission,
@@ -75,7 +74,6 @@ def watch_to_end(
     client: Client,
     number: int,
     competition: Competition,
-    phase: Phase | None,
     *,
     minutes: float | None,
 ) -> Outcome:
@@ -88,7 +86,7 @@ def watch_to_end(
     from ..codabench import Watch
 
     patience = None if minutes is None else 60 * minutes
-    watch = Watch(client, number, competition, phase, patience)
+    watch = Watch(client, number, competition, patience)
     console = stderr()
     live = console.is_terminal and not console.is_dumb_terminal
     status = console.status(f"submission {number}") if live else None

@@ -332,9 +332,7 @@ def _watch(
 ) -> None:
     from ..codabench import mark_watched
 
-    outcome = watch_to_end(
-        client, number, plan.competition, plan.phase, minutes=minutes
-    )
+    outcome = watch_to_end(client, number, plan.competition, minutes=minutes)
     present(conclude(client, plan.competition, outcome), as_json=as_json)
     try:
         mark_watched(state(), plan, number)

@@ -165,10 +165,10 @@ def watch(
     """
     with connect(url) as client:
         found = client.competition(competition)
-        shown = found.show_phase(phase, client.server_now)
         if submission is None:
+            shown = found.show_phase(phase, client.server_now)
             submission = _newest(client, shown)
-        outcome = watch_to_end(client, submission, found, shown, minutes=timeout)
+        outcome = watch_to_end(client, submission, found, minutes=timeout)
         present(conclude(client, found, outcome), as_json=as_json)
     require_success(outcome)
 

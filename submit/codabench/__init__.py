@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .addresses import DEFAULT_URL, check_url
 from .client import MOSEV2, Client
 from .clock import Clock, SystemClock
 from .competition import Board, Column, Competition, Phase, Question, Quota
@@ -20,11 +21,11 @@ from .results import (
     rank_of,
     score_lines,
 )
+from .sending import Listener
 from .state import state_folder
 from .submission import Details, Score, Standing, Submission
 from .tokens import Keyring, Token, TokenStore, installed_keyring
-from .transport import DEFAULT_URL, check_url
-from .upload import Listener, Upload, mark_watched
+from .upload import Upload, mark_watched
 from .watch import Outcome, Watch, Watched, tail_of_log
 
 __all__ = [

@@ -10,13 +10,14 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ..errors import LoginError, ServerError
+from .addresses import DEFAULT_URL, check_signed
 from .answers import Reply
 from .clock import Clock, utc
 from .competition import Competition, Quota
 from .redaction import clean
 from .submission import Details, Standing, Submission
 from .tokens import Token
-from .transport import DEFAULT_URL, STALL, Transport
+from .transport import STALL, Transport
 
 __all__ = ["MOSEV2", "Client", "DataRecord", "NewRecord", "Profile"]
 
@@ -113,6 +114,12 @@ class Client:
     def url(self) -> str:
         """Address of the server."""
         return self.transport.url
+
+    @property
+    def route(self) -> str:
+        """Address of the server, and the proxy on the way to it."""
+        proxy = self.transport.proxy
+        return self.url if proxy is None else f"{self.url} through the proxy {proxy}"
 
     @property
     def clock(self) -> Clock:
@@ -213,7 +220,7 @@ class Client:
             },
         )
         key, url = _field(reply, "key"), _field(reply, "sassy_url")
-        self.transport.check_signed(url)
+        check_signed(url, self.url)
         return NewRecord(key, url, _expiry(url))
 
     def complete_record(self, key: str) -> None:

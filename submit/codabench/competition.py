@@ -303,9 +303,10 @@ class Competition:
             PhaseError: There is none.
         """
         for phase in self.phases:
-            if wanted in (str(phase.id), phase.name) or (
-                wanted.casefold() == phase.name.casefold()
-            ):
+            if wanted == str(phase.id):
+                return phase
+        for phase in self.phases:
+            if wanted.casefold() == phase.name.casefold():
                 return phase
         raise PhaseError(
             f"--phase {wanted}: expected one of {self._listed(self.phases)}"

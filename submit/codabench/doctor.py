@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ..errors import CodabenchError, StorageError, SubmitError
+from .addresses import check_signed
 from .client import Client
 from .clock import format_time
 from .competition import participation_problem
@@ -44,12 +45,7 @@ def examine(
         except CodabenchError as error:
             yield Check.stop("server", error)
             return
-        sent = (
-            f"through the proxy {public.transport.proxy}"
-            if (public.transport.proxy)
-            else "directly"
-        )
-        yield Check("server", f"{public.url} answers {sent}")
+        yield Check("server", f"{public.route} answers")
         skew = public.transport.skew
         level = Level.WARNING if abs(skew) > SKEW else Level.FINE
         far = "right" if level is Level.FINE else f"off by {duration(abs(skew))}"
@@ -93,6 +89,7 @@ def examine(
         )
         yield Check("evaluation", f"by {queue}")
     yield _guarded("storage", lambda: _storage(client))
+    yield _guarded("storage host", lambda: _storage_host(client, competition))
     for entry in unfinished(folder):
         yield Check(
             "unfinished",
@@ -130,6 +127,15 @@ def _storage(client: Client) -> Check:
         text = f"{left}; delete old files under Resources on the website"
         return Check("storage", text, Level.WARNING)
     return Check("storage", left)
+
+
+def _storage_host(client: Client, competition: int) -> Check:
+    """Whether the host of uploads answers; only signed URLs tell which one it is."""
+    for submission in client.submissions(competition=competition)[:3]:
+        for url in client.details(submission.id).logs.values():
+            client.transport.download(url, "reach the storage")
+            return Check("storage host", f"{check_signed(url, client.url)} answers")
+    return Check("storage host", "not known before the first submission")
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:

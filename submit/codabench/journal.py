@@ -43,7 +43,8 @@ class Entry:
         uploaded: Whether the storage has all bytes and the server knows it.
         creating: Since when the creation may have been sent; None before.
         known: Submissions of this zip that were there before.
-        used_before: Attempts used before; None when the server did not say.
+        unlisted: Attempts that were counted and not in the list, before; None when the
+            server did not say.
         submission: Number of the submission, once it is known.
         watched: Whether its result was seen.
     """
@@ -61,7 +62,7 @@ class Entry:
     uploaded: bool = False
     creating: str | None = None
     known: list[int] = dataclasses.field(default_factory=list)
-    used_before: int | None = None
+    unlisted: int | None = None
     submission: int | None = None
     watched: bool = False
 

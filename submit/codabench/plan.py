@@ -5,6 +5,7 @@ All questions to the server are readings, so that a plan costs nothing.
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -168,7 +169,7 @@ def make_plan(
     chosen = found.require_phase(phase, now)
     name = package.path.stem if label is None else label
     checks = [
-        Check("account", f"{profile.username} on {client.url}"),
+        Check("account", f"{profile.username} on {client.route}"),
         _participation(found, client.url),
         _phase(chosen, now),
     ]
@@ -205,8 +206,18 @@ def make_plan(
             "machine; its clock decides"
         )
         checks.append(Check("clock", text, Level.WARNING))
-    changes = {"checks": tuple(checks), "earlier": tuple(earlier), "resumes": resumes}
-    return Plan(**{**vars(plan), **changes})
+    if resumes is not None:
+        # Its attempt is spent: nothing that keeps from another one matters any more.
+        checks = [
+            dataclasses.replace(c, level=_soft(c.level), error=None) for c in checks
+        ]
+    return dataclasses.replace(
+        plan, checks=tuple(checks), earlier=tuple(earlier), resumes=resumes
+    )
+
+
+def _soft(level: Level) -> Level:
+    return Level.WARNING if level is Level.STOP else level
 
 
 def matching(submissions: Sequence[Submission], mark: str) -> list[Submission]:

@@ -31,7 +31,10 @@ def private_folder(path: Path) -> Path:
         StorageError: It cannot be made.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # What `parents=True` makes would be open to others.
+        for folder in (*reversed(path.parents), path):
+            if not folder.exists():
+                folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise StorageError(
             f"{path}: cannot be made ({error.strerror}); name another folder in "

@@ -10,18 +10,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import random
-import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlsplit
 
-from ..errors import CodabenchError, NetworkError, ServerError
+from ..errors import CodabenchError, NetworkError
+from .addresses import DEFAULT_URL, check_signed, check_url
 from .answers import Reply, refusal
 from .clock import Clock, SystemClock, utc
 from .redaction import RedactingFilter, clean, redact
@@ -30,9 +29,7 @@ from .tokens import Token
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["DEFAULT_URL", "Body", "Transport", "check_url"]
-
-DEFAULT_URL = "https://www.codabench.org"
+__all__ = ["Body", "Transport"]
 
 #: Seconds to connect, and between two packets of an answer. Details of a large
 #: competition take the server a while.
@@ -66,45 +63,6 @@ class Body(Protocol):
     def __iter__(self) -> Iterator[bytes]:
         """Walk through the blocks."""
         ...
-
-
-def check_url(url: str) -> str:
-    """Check the address of a server; returns it without a slash at the end.
-
-    Raises:
-        ServerError: It is no address that a token may be sent to.
-    """
-    try:
-        parts = urlsplit(url.strip())
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        host = ""
-    advice = f"expected an address such as {DEFAULT_URL}"
-    if not host or not re.fullmatch(r"[A-Za-z0-9.:_-]+", host):
-        raise ServerError(f"--url {clean(redact(url))}: {advice}, found none in it")
-    if parts.username is not None or parts.password is not None:
-        raise ServerError(f"--url {host}: {advice}, found a user name in it")
-    if parts.path.strip("/") or parts.query or parts.fragment:
-        raise ServerError(
-            f"--url {parts.scheme}://{parts.netloc}: {advice}, found more behind the "
-            "host; leave that out"
-        )
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
-        raise ServerError(
-            f"--url {parts.scheme}://{parts.netloc}: {advice}, found {parts.scheme}, "
-            "which would send the token in the clear"
-        )
-    return f"{parts.scheme}://{parts.netloc}".lower()
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Transport:
@@ -245,7 +203,7 @@ class Transport:
         Raises:
             NetworkError: The connection broke, or nothing moved for a while.
         """
-        host = self.check_signed(url)
+        host = check_signed(url, self.url)
         headers = {"Content-Type": content_type}
         if host.endswith(".blob.core.windows.net"):
             headers["x-ms-blob-type"] = "BlockBlob"
@@ -267,7 +225,7 @@ class Transport:
         Raises:
             CodabenchError: It is not there, too large, or the connection broke.
         """
-        self.check_signed(url)
+        check_signed(url, self.url)
         waits = iter(WAITS)
         while True:
             failure: CodabenchError
@@ -292,29 +250,6 @@ class Transport:
             if wait is None:
                 raise failure
             self.wait(wait)
-
-    def check_signed(self, url: str) -> str:
-        """Check where a signed URL leads; returns the host.
-
-        Raises:
-            ServerError: Nothing may be sent there.
-        """
-        try:
-            parts = urlsplit(url)
-            host, _ = parts.hostname or "", parts.port
-        except ValueError:
-            host = ""
-        if not host or parts.username is not None:
-            raise ServerError(
-                "the server names no usable address for the storage; try again later"
-            )
-        here = parts.scheme == "http" and _is_loopback(host)
-        if parts.scheme != "https" and not (here and self.url.startswith("http:")):
-            raise ServerError(
-                f"the storage at {clean(host)} is to be reached without encryption, "
-                "which is refused; try again later, or tell the server's operators"
-            )
-        return host
 
     def _send(
         self,
@@ -403,9 +338,11 @@ class Transport:
 
 
 def _quieten() -> None:
-    log = logging.getLogger("urllib3.connectionpool")
-    if not any(isinstance(each, RedactingFilter) for each in log.filters):
-        log.addFilter(RedactingFilter())
+    # A filter hears the records of its own logger only.
+    for name in ("connection", "connectionpool", "util.retry"):
+        log = logging.getLogger(f"urllib3.{name}")
+        if not any(isinstance(each, RedactingFilter) for each in log.filters):
+            log.addFilter(RedactingFilter())
 
 
 def _user_agent() -> str:

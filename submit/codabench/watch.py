@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import CodabenchError, NetworkError, ServerError
 from .client import Client
-from .competition import Competition, Phase
+from .competition import Competition
 from .submission import Submission
 
 __all__ = ["Outcome", "Watch", "Watched", "tail_of_log"]
@@ -79,14 +79,12 @@ class Watch:
         client: Talks to the server.
         number: The submission.
         competition: What it belongs to.
-        phase: The phase, for its time limit.
         patience: Seconds to watch at most; None for no end.
     """
 
     client: Client
     number: int
     competition: Competition
-    phase: Phase | None = None
     patience: float | None = None
     _random: random.Random = field(default_factory=random.Random, repr=False)
     _told: set[str] = field(default_factory=set, repr=False)
@@ -181,7 +179,8 @@ class Watch:
                 "there is nothing to do but wait",
             )
         if seen.status in ("Preparing", "Running", "Scoring"):
-            allowed = (self.phase.time_limit if self.phase else None) or TIME_LIMIT
+            limits = {each.id: each.time_limit for each in self.competition.phases}
+            allowed = limits.get(seen.phase or 0) or TIME_LIMIT
             limit = 2 * (allowed + PADDING)
         if limit is None or seconds < limit:
             return None

@@ -281,8 +281,8 @@ class _Api(_Handler):
             return Reply(lose=True)
         if fault == "fail after":
             return HTML_500
-        if fault == "late":
-            world.hidden_for = 3
+        if fault in ("late", "very late"):
+            world.hidden_for = 2 if fault == "late" else 3
             return Reply(lose=True)
         if fault == "nonsense":
             return Reply(201, "<html>", kind="text/html")

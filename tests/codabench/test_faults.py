@@ -93,6 +93,12 @@ FAULTS: dict[str, tuple[Callable[[World], None], int, int, str]] = {
     # The creation.
     "the answer is lost": (change(create=["lose"]), 1, 0, "looking whether it was"),
     "the answer is lost and lists lag": (change(create=["late"]), 1, 0, "looking"),
+    "the answer is lost and lists lag for long": (
+        change(create=["very late"]),
+        1,
+        17,
+        "the server counts an attempt that it does not list",
+    ),
     "500 after creating": (change(create=["fail after"]), 1, 0, "looking"),
     "500 without creating": (change(create=["fail"]), 1, 0, "looking whether it was"),
     "500 without creating, twice": (

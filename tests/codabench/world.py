@@ -142,8 +142,9 @@ class World:
     Attributes:
         version: `v125`, or `new` for pages, 400 on limits and closed phases.
         create: What becomes of the next creations: `lose` their answer after creating,
-            `fail` with 500 before, `fail after`, `late` (as `lose`, but only seen in
-            lists after some), `busy` (429), `hang up` before creating.
+            `fail` with 500 before, `fail after`, `late` or `very late` (as `lose`, but
+            lists show it after two or three looks), `busy` (429), `hang up` before
+            creating, `nonsense`, or the JSON of a refusal.
         put: What becomes of the next uploads; a number drops the connection after so
             many bytes, a `Reply` is answered, `expired`, `damage` and `stall` speak
             for themselves.
@@ -189,7 +190,7 @@ class World:
         self.create: list[str] = []
         self.put: list[Any] = []
         self.answers: dict[str, list[Reply]] = {}
-        self.hooks: dict[str, Callable[[], None]] = {}
+        self.hooks: dict[str, Callable[[], object]] = {}
         self.hidden_for = 0
         self.next_scheme = "https"
         self.board: list[dict[str, Any]] | None = None
