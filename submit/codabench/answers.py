@@ -193,6 +193,9 @@ def refusal(reply: Reply, doing: str) -> CodabenchError:
         return ServerError(
             f"cannot {doing}: {said} (HTTP {status}); try again later, nothing is lost"
         )
+    if status == 403 and "xml" in reply.kind:
+        # Only storage answers in XML, and signed URLs are its only permissions.
+        return RefusedError(f"{start}; run the command again for a new address")
     if status == 403:
         return ParticipationError(f"{start}; see who you are with submit whoami")
     return RefusedError(f"{start} (HTTP {status}); see submit doctor")

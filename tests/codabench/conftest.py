@@ -21,6 +21,16 @@ def require_no_secrets(text: str) -> None:
     assert found == [], text
 
 
+@pytest.fixture(autouse=True)
+def direct_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the machine's proxies, certificates and state out of every test."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "XDG_STATE_HOME", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def clock() -> FakeClock:
     return FakeClock()

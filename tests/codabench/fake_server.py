@@ -350,9 +350,9 @@ class _Api(_Handler):
         if world.hide_output:
             text = "Cannot access submission details while phase marked to hide output."
             return Reply(403, {"detail": text})
-        logs = []
+        logs: list[dict[str, str]] = []
         for name, text in world.logs.items():
-            path = f"/bucket/logs/{number}/{name}"
+            path = f"/bucket/logs/{number}/{len(logs)}"
             world.objects[path] = (len(text), text)
             logs.append({"name": name, "data_file": world.signed(path, "GET", "")})
         result = f"/bucket/results/{number}.zip"

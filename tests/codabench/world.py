@@ -208,7 +208,12 @@ class World:
     @property
     def writes(self) -> list[str]:
         """Requests that could change something."""
-        return [f"{m} {p}" for m, p in self.requests if m != "GET" or "cancel" in p]
+        harmless = ("GET", "DOWNLOAD")
+        return [
+            f"{method} {path}"
+            for method, path in self.requests
+            if method not in harmless or "cancel" in path
+        ]
 
     @property
     def created(self) -> list[FakeSubmission]:
