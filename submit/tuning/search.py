@@ -223,6 +223,7 @@ class _Search:
     def _stage(self, stage: Stage, current: Candidate) -> StageResult | None:
         """Climb on all videos and judge by videos left out; None if there is no way."""
         videos = self._evaluator.videos
+        self._evaluator.runs.pin(current)
         self._tried = 0
         after = self._climb(stage, current, videos)
         tried = self._tried
