@@ -76,12 +76,12 @@ bench: $(STAMP) ## Measure the hot paths
 	$(BIN)/python tools/bench.py $(ARGS)
 
 .PHONY: docs
-docs: $(STAMP) ## Write docs/cli.md from the commands
-	$(BIN)/python tools/write_cli_docs.py
+docs: $(STAMP) ## Write docs/cli.md and docs/precheck.md from the code
+	$(BIN)/python tools/write_docs.py
 
 .PHONY: docs-check
-docs-check: $(STAMP) ## Fail when docs/cli.md is stale
-	$(BIN)/python tools/write_cli_docs.py --check
+docs-check: $(STAMP) ## Fail when a written page is stale
+	$(BIN)/python tools/write_docs.py --check
 
 .PHONY: build
 build: $(STAMP) ## Build the wheel and the source archive into dist/
