@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from ..ensemble import METHODS, Gate, MergeSettings
@@ -86,8 +87,9 @@ def _memberships(runs: Sequence[str]) -> Callable[[Candidate], Iterator[Candidat
             others.append(set(runs))
         if len(members) > 1:
             others += [members - {name} for name in sorted(members)]
-        for method in methods:
-            for one in others:
+        for method, one in product(methods, others):
+            # Two that vote differently have elected nobody.
+            if method != "vote" or len(one) != 2:
                 # There is nothing to merge in one; equal settings have one form.
                 used = method if len(one) > 1 else "mean_logits"
                 merge = MergeSettings(method=used, members=tuple(sorted(one)))
