@@ -71,17 +71,20 @@ class HoldoutRuns:
         kept: VideoMasks | None = self._kept.get((key, video))
         if kept is not None:
             return kept
-        masks = _Merged(
-            {name: self.masks(name, video) for name in candidate.members},
-            candidate,
-            video,
-        )
+        members = {name: self.masks(name, video) for name in candidate.members}
+        masks = _Merged(members, candidate, video)
         if key != self._pinned:
+            return masks
+        planes = [member.steps(0).shape[1:] for member in members.values()]
+        largest = max(height * width for height, width in planes)
+        guess = len(masks.frames) * len(masks.objects) * largest
+        if not self._reserve(guess):
             return masks
         decoded = _Decoded(masks)
         masks.close()
-        if self._reserve(decoded.nbytes):
-            self._kept[key, video] = decoded
+        with self._lock:
+            self._left += guess - decoded.nbytes
+        self._kept[key, video] = decoded
         return decoded
 
     def pin(self, candidate: Candidate) -> None:
@@ -91,7 +94,7 @@ class HoldoutRuns:
         """
         if candidate.merge_key == self._pinned:
             return
-        for key in [key for key in self._kept if key[0] == self._pinned and key[0]]:
+        for key in [key for key in self._kept if key[0] == self._pinned != ""]:
             self._left += self._kept.pop(key).nbytes
         self._pinned = candidate.merge_key
 
