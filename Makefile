@@ -9,6 +9,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+RUNS ?=
 
 RECIPE ?= examples/sample.toml
 
@@ -34,6 +35,11 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 .PHONY: submission
 submission: $(STAMP) ## Predict, export, pack and check a submission (DATA=, RECIPE=, PREDICTOR=, CHECKPOINT=)
 	$(BIN)/submit build $(RECIPE) $(if $(DATA),--split $(DATA)) $(if $(PREDICTOR),--predictor $(PREDICTOR)) $(if $(CHECKPOINT),-o checkpoint=$(CHECKPOINT)) $(ARGS)
+
+.PHONY: preview
+preview: $(STAMP) ## Compare runs without truth (DATA=, RUNS="a b"; else those of the sample)
+	$(if $(RUNS),,$(BIN)/submit build $(RECIPE))
+	$(BIN)/submit preview $(or $(RUNS),plain flipped --runs runs/sample) --split $(or $(DATA),work/sample) $(ARGS)
 
 .PHONY: test
 test: $(STAMP) ## Run the tests, but for the slow ones

@@ -304,11 +304,24 @@ def _tuned_view(tuned: Tuned, model: ExpectedScore | None) -> RenderableType:
             "members": ", ".join(tuned.candidate.members),
             "tuned": f"{format_score(tuned.score)}, {_signed(tuned.gain.mean)} against "
             f"{tuned.best_single} on the same videos ({_interval(tuned.gain)})",
+            **_lead(tuned),
             "evaluations": f"{tuned.evaluations:.1f}",
             **({} if model is None else {"expected score": _calibration(model)}),
         }
     )
     return stack(runs, stages, *([without] if tuned.without else []), summary)
+
+
+def _lead(tuned: Tuned) -> dict[str, str]:
+    """By how much the best run leads, which is luck unless it is clear."""
+    if tuned.lead is None:
+        return {}
+    first, second = list(tuned.singles)[:2]
+    clear = "" if tuned.lead.is_clear else ", not beyond doubt"
+    return {
+        "best run": f"{first}, {_signed(tuned.lead.mean)} against {second} "
+        f"({_interval(tuned.lead)}){clear}"
+    }
 
 
 def _calibration(model: ExpectedScore) -> str:
@@ -328,6 +341,7 @@ def _tuned_data(tuned: Tuned, model: ExpectedScore | None) -> dict[str, object]:
         "videos": tuned.videos,
         "objects": tuned.objects,
         "singles": tuned.singles,
+        "lead": tuned.lead,
         "score": tuned.score,
         "gain": tuned.gain,
         "ensemble": tuned.candidate.merge.to_table(),

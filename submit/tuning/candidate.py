@@ -35,6 +35,11 @@ class Candidate:
         return plain and len(self.members) == 1
 
     @property
+    def merge_key(self) -> str:
+        """A text that is equal for equal ways to merge."""
+        return json.dumps(self.merge.to_table(), sort_keys=True)
+
+    @property
     def key(self) -> str:
         """A text that is equal for equal settings."""
-        return json.dumps([self.merge.to_table(), self.post.to_table()], sort_keys=True)
+        return json.dumps([self.merge_key, self.post.to_table()], sort_keys=True)

@@ -38,6 +38,8 @@ _FEW_RESAMPLES = 200
 _CONFIDENCE = 0.9
 #: The smallest share of the frame that is told apart from nothing.
 _SPECK = 1e-5
+#: A spread below this is none.
+_FLAT = 1e-9
 
 Floats = NDArray[np.float64]
 
@@ -141,16 +143,17 @@ class ExpectedScore:
         The penalty is the one with the least error on videos left out.
         """
         data = _Data.of(rows)
-        errors = {p: _left_out(data, p) - data.scores for p in _PENALTIES}
+        errors = {p: data.left_out(p) - data.scores for p in _PENALTIES}
         penalty = min(_PENALTIES, key=lambda p: float(np.abs(errors[p]).mean()))
         expected = errors[penalty] + data.scores
-        plain = _left_out(dataclasses.replace(data, table=data.table * np.nan), 1.0)
-        spread = expected.std() > 0 and data.scores.std() > 0
+        # With such a penalty nothing but the mean is left.
+        plain = data.left_out(1e12) - data.scores
+        spread = expected.std() > _FLAT and data.scores.std() > _FLAT
         calibration = Calibration(
-            videos=len(data.videos),
+            videos=data.videos,
             objects=len(rows),
             error=float(np.abs(errors[penalty]).mean()),
-            floor=float(np.abs(plain - data.scores).mean()),
+            floor=float(np.abs(plain).mean()),
             correlation=float(np.corrcoef(expected, data.scores)[0, 1])
             if spread
             else None,
@@ -172,13 +175,10 @@ class ExpectedScore:
             features: Of each object; see `features_of`.
             seed: Equal seeds give equal intervals.
         """
+        data = _Data.of(self.rows)
+        inputs = data.standardised(_table(features))
         return _estimate(
-            _Data.of(self.rows),
-            self.penalty,
-            videos,
-            _table(features),
-            seed=seed,
-            resamples=_RESAMPLES,
+            data, self.penalty, videos, inputs, seed=seed, resamples=_RESAMPLES
         )
 
     def save(self, path: Path) -> None:
@@ -220,45 +220,108 @@ class ExpectedScore:
 
 @dataclass(frozen=True, eq=False)
 class _Data:
-    """Rows as arrays.
+    """Rows as arrays, and their sums by video, of which every fit is made.
+
+    Features are standardised over all rows. A missing value counts as the mean of its
+    feature; a feature that is the same everywhere, or nowhere, has no say.
 
     Attributes:
-        table: Objects × features, NaN where there is no value.
+        inputs: Objects × features, standardised.
         scores: One per object.
-        videos: The videos, once each.
         video_of: Number of each object's video.
         groups: For each video and run, the places of its objects.
+        means: Of each feature, before.
+        inverse: One over its spread; 0 where it has none.
+        sums: By video: of 1, the features, their products, the scores, and the products
+            of features and score.
     """
 
-    table: Floats
+    inputs: Floats
     scores: Floats
-    videos: tuple[str, ...]
     video_of: NDArray[np.intp]
     groups: tuple[NDArray[np.intp], ...]
+    means: Floats
+    inverse: Floats
+    sums: tuple[Floats, Floats, Floats, Floats, Floats]
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> _Data:
-        videos = tuple(sorted({row.video for row in rows}))
+        """Take in the rows of a hold-out."""
+        table = _table([row.features for row in rows])
+        known = ~np.isnan(table)
+        counts = np.maximum(known.sum(axis=0), 1)
+        means = np.where(known, table, 0).sum(axis=0) / counts
+        spread = np.sqrt((np.where(known, table - means, 0) ** 2).sum(axis=0) / counts)
+        inverse = np.where(spread > _FLAT, 1 / np.maximum(spread, _FLAT), 0)
+        inputs = np.where(known, table - means, 0) * inverse
+        scores = np.array([row.score for row in rows])
+        names = sorted({row.video for row in rows})
         places: dict[tuple[str, str], list[int]] = {}
         for place, row in enumerate(rows):
             places.setdefault((row.video, row.run), []).append(place)
+        video_of = np.array([names.index(row.video) for row in rows], np.intp)
+        parts = [
+            (inputs[video_of == n], scores[video_of == n]) for n in range(len(names))
+        ]
         return cls(
-            table=_table([row.features for row in rows]),
-            scores=np.array([row.score for row in rows]),
-            videos=videos,
-            video_of=np.array([videos.index(row.video) for row in rows], np.intp),
+            inputs=inputs,
+            scores=scores,
+            video_of=video_of,
             groups=tuple(np.array(group, np.intp) for group in places.values()),
+            means=means,
+            inverse=inverse,
+            sums=(
+                np.array([len(y) for _, y in parts], np.float64),
+                np.array([x.sum(axis=0) for x, _ in parts]),
+                np.array([x.T @ x for x, _ in parts]),
+                np.array([y.sum() for _, y in parts]),
+                np.array([x.T @ y for x, y in parts]),
+            ),
         )
 
-    def of_rows(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> _Data:
-        """Some of the objects, without groups."""
-        return dataclasses.replace(
-            self,
-            table=self.table[chosen],
-            scores=self.scores[chosen],
-            video_of=self.video_of[chosen],
-            groups=(),
-        )
+    @property
+    def videos(self) -> int:
+        """Number of videos."""
+        return len(self.sums[0])
+
+    def standardised(self, table: Floats) -> Floats:
+        """Other objects' features in the units of these."""
+        return np.where(np.isnan(table), 0, table - self.means) * self.inverse
+
+    def predict(self, times: Floats, penalty: float, inputs: Floats) -> Floats:
+        """Fit ridge regressions and predict, within [0, 1].
+
+        Args:
+            times: B×videos: how often each video counts in each of the B fits.
+            penalty: Of the squared weights.
+            inputs: M×features, standardised.
+
+        Returns:
+            B×M expected scores.
+        """
+        count, x, xx, y, xy = (np.tensordot(times, each, 1) for each in self.sums)
+        x, y = x / count[:, None], y / count
+        gram = xx - count[:, None, None] * x[:, :, None] * x[:, None, :]
+        gram += penalty * np.eye(gram.shape[1])
+        right = xy - (count * y)[:, None] * x
+        weights = np.linalg.solve(gram, right[:, :, None])[:, :, 0]
+        level = y - (weights * x).sum(axis=1)
+        found: Floats = np.clip(level[:, None] + weights @ inputs.T, 0, 1)
+        return found
+
+    def left_out(self, penalty: float, without: int | None = None) -> Floats:
+        """What a fit without its video expects of each object.
+
+        Args:
+            penalty: Of the squared weights.
+            without: A video that no fit sees.
+        """
+        times = 1 - np.eye(self.videos)
+        if without is not None:
+            times[:, without] = 0
+        expected = self.predict(times, penalty, self.inputs)
+        found: Floats = expected[self.video_of, np.arange(len(self.scores))]
+        return found
 
 
 def _table(features: Sequence[tuple[float | None, ...]]) -> Floats:
@@ -266,66 +329,41 @@ def _table(features: Sequence[tuple[float | None, ...]]) -> Floats:
     return np.array(rows, np.float64).reshape(-1, len(FEATURES))
 
 
-def _predict(data: _Data, penalty: float, table: Floats) -> Floats:
-    """Fit a ridge regression and predict, within [0, 1].
-
-    A missing value counts as the mean of its feature; a feature that is the same
-    everywhere, or nowhere, has no say.
-    """
-    known = ~np.isnan(data.table)
-    counts = np.maximum(known.sum(axis=0), 1)
-    filled = np.where(known, data.table, 0)
-    means = filled.sum(axis=0) / counts
-    centred = np.where(known, data.table - means, 0)
-    scales = np.sqrt((centred**2).sum(axis=0) / counts)
-    usable = scales > 1e-9
-    inverse = np.where(usable, 1 / np.where(usable, scales, 1), 0)
-    inputs = centred * inverse
-    mean = data.scores.mean()
-    gram = inputs.T @ inputs + penalty * np.eye(inputs.shape[1])
-    weights = np.linalg.solve(gram, inputs.T @ (data.scores - mean))
-    shifted = np.where(np.isnan(table), 0, table - means) * inverse
-    predicted: Floats = np.clip(mean + shifted @ weights, 0, 1)
-    return predicted
-
-
-def _left_out(data: _Data, penalty: float) -> Floats:
-    """What is expected of each object by a fit without its video."""
-    expected = np.empty(len(data.scores))
-    for number in range(len(data.videos)):
-        out = data.video_of == number
-        expected[out] = _predict(data.of_rows(~out), penalty, data.table[out])
-    return expected
-
-
 def _estimate(
     data: _Data,
     penalty: float,
     videos: Sequence[str],
-    table: Floats,
+    inputs: Floats,
     *,
     seed: int,
     resamples: int,
+    without: int | None = None,
 ) -> Estimate:
     """Expected scores with an interval for their mean.
 
     Two things are drawn: the videos that the model is fitted on, and, for each video to
     be scored, by how much the model was wrong about a video that it had not seen.
     """
-    expected = _predict(data, penalty, table)
-    errors = data.scores - _left_out(data, penalty)
-    wrong = np.array([errors[group].mean() for group in data.groups])
-    members = [np.flatnonzero(data.video_of == n) for n in range(len(data.videos))]
+    kept = np.ones(data.videos)
+    if without is not None:
+        kept[without] = 0
+    expected = data.predict(kept[None], penalty, inputs)[0]
+    errors = data.scores - data.left_out(penalty, without)
+    wrong = np.array(
+        [
+            errors[group].mean()
+            for group in data.groups
+            if data.video_of[group[0]] != without
+        ]
+    )
     _, dense = np.unique(videos, return_inverse=True)
     shares = np.bincount(dense) / len(dense)
     random = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    for index in range(resamples):
-        drawn = random.integers(0, len(members), len(members))
-        again = data.of_rows(np.concatenate([members[number] for number in drawn]))
-        noise = shares @ wrong[random.integers(0, len(wrong), len(shares))]
-        means[index] = _predict(again, penalty, table).mean() + noise
-    low, high = expanded_interval(means, len(data.videos), confidence=_CONFIDENCE)
+    count = int(kept.sum())
+    times = random.multinomial(count, kept / count, resamples).astype(np.float64)
+    means = data.predict(times, penalty, inputs).mean(axis=1)
+    means += wrong[random.integers(0, len(wrong), (resamples, len(shares)))] @ shares
+    low, high = expanded_interval(means, count, confidence=_CONFIDENCE)
     return Estimate(
         score=float(expected.mean()),
         low=float(np.clip(low, 0, 1)),
@@ -338,27 +376,14 @@ def _coverage(data: _Data, penalty: float, seed: int) -> float:
     """Share of the videos, in each run, whose score is in the interval without them."""
     hits = []
     for group in data.groups:
-        number = data.video_of[group[0]]
-        rest = np.flatnonzero(data.video_of != number)
-        places = {place: index for index, place in enumerate(rest.tolist())}
-        fitted = dataclasses.replace(
-            data.of_rows(rest),
-            videos=tuple(v for n, v in enumerate(data.videos) if n != number),
-            video_of=data.video_of[rest] - (data.video_of[rest] > number),
-            groups=tuple(
-                np.array([places[place] for place in other.tolist()])
-                for other in data.groups
-                if data.video_of[other[0]] != number
-            ),
-        )
-        videos = [data.videos[number]] * len(group)
         found = _estimate(
-            fitted,
+            data,
             penalty,
-            videos,
-            data.table[group],
+            [""] * len(group),
+            data.inputs[group],
             seed=seed,
             resamples=_FEW_RESAMPLES,
+            without=int(data.video_of[group[0]]),
         )
         hits.append(found.low <= data.scores[group].mean() <= found.high)
     return float(np.mean(hits))

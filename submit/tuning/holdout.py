@@ -43,7 +43,9 @@ class HoldoutRuns:
         self.runs = dict(runs)
         self._left = memory
         self._lock = threading.Lock()
+        # By run, key of a merge, or "" for the truth; and by video.
         self._kept: dict[tuple[str, str], Any] = {}
+        self._pinned = ""
         for run in runs.values():
             self._check(run)
 
@@ -65,11 +67,36 @@ class HoldoutRuns:
         """One video as a candidate has it, before post-processing; close it after."""
         if candidate.is_single:
             return self.masks(candidate.members[0], video)
-        return _Merged(
-            {name: self.masks(name, video) for name in candidate.members},
-            candidate,
-            video,
-        )
+        key = candidate.merge_key
+        kept: VideoMasks | None = self._kept.get((key, video))
+        if kept is not None:
+            return kept
+        members = {name: self.masks(name, video) for name in candidate.members}
+        masks = _Merged(members, candidate, video)
+        if key != self._pinned:
+            return masks
+        planes = [member.steps(0).shape[1:] for member in members.values()]
+        largest = max(height * width for height, width in planes)
+        guess = len(masks.frames) * len(masks.objects) * largest
+        if not self._reserve(guess):
+            return masks
+        decoded = _Decoded(masks)
+        masks.close()
+        with self._lock:
+            self._left += guess - decoded.nbytes
+        self._kept[key, video] = decoded
+        return decoded
+
+    def pin(self, candidate: Candidate) -> None:
+        """Keep what a candidate merges, in place of what was pinned before.
+
+        For what is to be post-processed in many ways.
+        """
+        if candidate.merge_key == self._pinned:
+            return
+        for key in [key for key in self._kept if key[0] == self._pinned != ""]:
+            self._left += self._kept.pop(key).nbytes
+        self._pinned = candidate.merge_key
 
     def truth(self, video: str) -> Sequence[PackedLabels]:
         """The annotation of each frame of a video."""
@@ -118,6 +145,7 @@ class _Decoded:
         self._steps = [masks.steps(index) for index in range(len(masks.frames))]
         for steps in self._steps:
             steps.setflags(write=False)
+        self.nbytes = sum(steps.nbytes for steps in self._steps)
 
     def steps(self, index: int) -> NDArray[np.int8]:
         return self._steps[index]

@@ -81,6 +81,7 @@ class Tuned:
         videos: Number of videos.
         objects: Number of objects that have a value.
         singles: The mean of each run on its own, best first.
+        lead: Of the best run against the second; None for a single run.
         candidate: What to use.
         score: Its mean on the hold-out that it was chosen on.
         gain: Against the best single run, on the same videos: an optimistic figure.
@@ -96,6 +97,7 @@ class Tuned:
     videos: int
     objects: int
     singles: Mapping[str, float]
+    lead: Gain | None
     candidate: Candidate
     score: float
     gain: Gain
@@ -159,7 +161,8 @@ class _Search:
         """Go through all stages."""
         evaluator = self._evaluator
         singles = self._singles()
-        best = Candidate(MergeSettings(members=(next(iter(singles)),)))
+        ranking = [Candidate(MergeSettings(members=(name,))) for name in singles]
+        best = ranking[0]
         if stages is None:
             objects = [len(v.objects) for v in evaluator.split.videos.values()]
             stages = all_stages(tuple(singles), several_objects=max(objects) > 1)
@@ -183,6 +186,9 @@ class _Search:
             videos=len(evaluator.videos),
             objects=len(change.values),
             singles=singles,
+            lead=self._interval(evaluator.change(best, ranking[1], evaluator.videos))
+            if len(ranking) > 1
+            else None,
             candidate=current,
             score=evaluator.mean(current),
             gain=self._interval(change),
@@ -223,6 +229,7 @@ class _Search:
     def _stage(self, stage: Stage, current: Candidate) -> StageResult | None:
         """Climb on all videos and judge by videos left out; None if there is no way."""
         videos = self._evaluator.videos
+        self._evaluator.runs.pin(current)
         self._tried = 0
         after = self._climb(stage, current, videos)
         tried = self._tried

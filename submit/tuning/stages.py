@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from ..ensemble import METHODS, Gate, MergeSettings
@@ -28,6 +29,9 @@ _POSTPROCESS: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "dropout": tuple({"dropout": value} for value in (2, 4, 8)),
 }
+
+#: Methods that are tried while members are chosen.
+_MEANS = ("mean_logits", "mean_probabilities", "vote")
 
 #: By how much a weight may change in one step.
 _FACTORS = (2.0, 0.5)
@@ -57,15 +61,8 @@ def all_stages(runs: Sequence[str], *, several_objects: bool) -> tuple[Stage, ..
     """
     stages = []
     if len(runs) > 1:
-
-        def add(candidate: Candidate) -> Iterator[Candidate]:
-            for name in runs:
-                if name not in candidate.members:
-                    members = (*candidate.members, name)
-                    yield dataclasses.replace(candidate, merge=_equal(members))
-
         stages = [
-            Stage("members", add, steps=len(runs) - 1),
+            Stage("members", _memberships(runs), steps=2 * len(runs)),
             Stage("weights", _weights, steps=4),
             Stage("method", _methods),
             Stage("gate", _gates),
@@ -76,9 +73,29 @@ def all_stages(runs: Sequence[str], *, several_objects: bool) -> tuple[Stage, ..
     return tuple(stages)
 
 
-def _equal(members: Sequence[str]) -> MergeSettings:
-    """The mean of the logits of runs; sorted, since their order does not matter."""
-    return MergeSettings(members=tuple(sorted(members)))
+def _memberships(runs: Sequence[str]) -> Callable[[Candidate], Iterator[Candidate]]:
+    """One member more or less; from a single run also to all of them at once.
+
+    All at once can be better although no two are: three outvote one.
+    """
+
+    def neighbours(candidate: Candidate) -> Iterator[Candidate]:
+        members = set(candidate.members)
+        methods = _MEANS if len(members) == 1 else (candidate.merge.method,)
+        others = [members | {name} for name in runs if name not in members]
+        if len(members) == 1 and len(runs) > 2:
+            others.append(set(runs))
+        if len(members) > 1:
+            others += [members - {name} for name in sorted(members)]
+        for method, one in product(methods, others):
+            # Two that vote differently have elected nobody.
+            if method != "vote" or len(one) != 2:
+                # There is nothing to merge in one; equal settings have one form.
+                used = method if len(one) > 1 else "mean_logits"
+                merge = MergeSettings(method=used, members=tuple(sorted(one)))
+                yield dataclasses.replace(candidate, merge=merge)
+
+    return neighbours
 
 
 def _weights(candidate: Candidate) -> Iterator[Candidate]:

@@ -81,8 +81,13 @@ def _remarks(tuned: Tuned, source: str) -> Iterator[str]:
         yield f"  {name:{width}}  {100 * score:6.2f}"
     yield f"  {'tuned':{width}}  {100 * tuned.score:6.2f}"
     yield ""
-    yield f"Against {tuned.best_single} {_gain(tuned.gain)}, on the videos that it was"
-    yield "chosen on, so expect less. By stage, on videos left out:"
+    if tuned.lead is not None:
+        second = list(tuned.singles)[1]
+        yield f"Best run, {tuned.best_single}, against {second}: {_gain(tuned.lead)}."
+    yield f"Tuned against {tuned.best_single}: {_gain(tuned.gain)}."
+    yield "Both on the videos that they were chosen on, so expect less."
+    yield ""
+    yield "By stage, on videos left out:"
     yield ""
     for result in tuned.stages:
         judged = "" if result.left_out is None else _gain(result.left_out)

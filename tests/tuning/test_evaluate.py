@@ -105,6 +105,22 @@ def test_what_does_not_fit_in_memory_is_decoded_each_time(
     assert small.scores(CANDIDATES["single"]).keys() == wanted.keys()
 
 
+def test_what_is_pinned_is_merged_once(runs: dict[str, Run], tmp_path: Path) -> None:
+    split = read_split(tmp_path / "split")
+    plain, pinned = Evaluator(split, runs), Evaluator(split, runs)
+    for name in ("gate", "weights", "time"):
+        candidate = CANDIDATES[name]
+        pinned.runs.pin(candidate)
+        first = pinned.runs.merged(candidate, "v0")
+        assert pinned.runs.merged(candidate, "v0") is first
+        tidied = dataclasses.replace(candidate, post=Postprocess(holes=0.1))
+        assert pinned.scores(tidied) == plain.scores(tidied)
+    # What was pinned before makes room.
+    assert pinned.runs.merged(CANDIDATES["gate"], "v0") is not first
+    kept = [key for key, _ in pinned.runs._kept if key.startswith("{")]
+    assert set(kept) == {CANDIDATES["time"].merge_key}
+
+
 def test_each_video_is_scored_once_and_paid_for(
     runs: dict[str, Run], tmp_path: Path
 ) -> None:

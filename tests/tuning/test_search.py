@@ -58,6 +58,8 @@ def test_members_that_are_noise_leave_the_best_single_run(
 ) -> None:
     found = tuned(split, noisy)
     assert found.best_single == "good"
+    assert found.lead is not None
+    assert found.lead.is_clear
     assert found.candidate.members == ("good",)
     assert found.candidate.merge.method == "mean_logits"
     assert not any(one.kept for one in found.stages if one.stage == "members")
