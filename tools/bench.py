@@ -2,6 +2,7 @@
 
 python tools/bench.py scoring --official MOSE-api/MOSEv2/sam2_rcms/tools
 python tools/bench.py scoring --vos-benchmark vos-benchmark --size 854x480
+python tools/bench.py check
 python tools/bench.py ensemble --cutie Cutie
 
 Every program runs as a process of its own on the same files and cores, start-up
@@ -12,8 +13,10 @@ memory is the largest sum over a program's processes.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -79,6 +82,98 @@ def scoring(
                     run()  # The first run ever compiles; every later one does not.
                 usages[name] = run()
         report(f"{size}, {frames} pairs of masks, {objects} objects", usages)
+
+
+@bench.command()
+@click.option("--size", default="1920x1080", show_default=True, metavar="WxH")
+@click.option("--masks", default=66_526, show_default=True, help="Masks in the zip.")
+@click.option("--videos", default=433, show_default=True)
+@click.option("--objects", default=3, show_default=True, help="Objects of a video.")
+@click.option(
+    "--drawn",
+    default=3000,
+    show_default=True,
+    help="Different masks; the zip has copies of them.",
+)
+def check(size: str, masks: int, videos: int, objects: int, drawn: int) -> None:
+    """Check a zip as large as the valid split's.
+
+    The masks are as Pillow writes them. A tenth of the zip is checked as well, which
+    shows whether memory grows, and its masks are opened with Pillow, which would take
+    too long with all.
+    """
+    width, height = map(int, size.split("x"))
+    with tempfile.TemporaryDirectory() as folder:
+        drawings = Path(folder) / "drawings"
+        each = max(masks // videos, 1)
+        for video in range(max(drawn // each, 1)):
+            write_video(drawings, f"v{video:04d}", (height, width), each, objects)
+        for part in (10, 1):
+            root = Path(folder) / f"part{part}"
+            path, count = root / "masks.zip", masks // part
+            write_submission(
+                root, drawings, (height, width), count, videos // part, objects
+            )
+            ours: list[str | Path] = [
+                sys.executable,
+                "-m",
+                "submit",
+                "check",
+                path,
+                "--split",
+                root,
+            ]
+            if part > 1:
+                measure(ours)  # The first run ever compiles; every later one does not.
+            usages = {"mose-submit": measure(ours)}
+            if part > 1:
+                usages["Pillow"] = measure([sys.executable, "-c", OPEN_ALL, path])
+            report(f"{size}, zip of {count} masks, {objects} objects", usages)
+
+
+#: Open every mask of a zip.
+OPEN_ALL = """
+import io, sys, zipfile
+import numpy as np
+from PIL import Image
+with zipfile.ZipFile(sys.argv[1]) as archive:
+    for name in archive.namelist():
+        with Image.open(io.BytesIO(archive.read(name))) as image:
+            np.array(image)
+"""
+
+
+def write_submission(
+    root: Path,
+    drawings: Path,
+    size: tuple[int, int],
+    masks: int,
+    videos: int,
+    objects: int,
+) -> None:
+    """Write a split of first masks and a zip of all masks that fits it."""
+    drawn = sorted((drawings / "masks").iterdir())
+    content = {}
+    root.mkdir()
+    with zipfile.ZipFile(root / "masks.zip", "w") as archive:
+        for video in range(videos):
+            name = f"v{video:04d}"
+            # The first videos have one mask more where the division leaves a rest.
+            length = masks // videos + (video < masks % videos)
+            files = sorted(drawn[video % len(drawn)].iterdir())
+            for frame in range(length):
+                data = files[frame % len(files)].read_bytes()
+                archive.writestr(f"{name}/{frame:05d}.png", data)
+            first = root / "Annotations" / name / "00000.png"
+            first.parent.mkdir(parents=True)
+            shutil.copy(files[0], first)
+            content[name] = {
+                "length": length,
+                "height": size[0],
+                "width": size[1],
+                "objects": list(range(1, objects + 1)),
+            }
+    (root / "meta.json").write_text(json.dumps({"videos": content}))
 
 
 def programs(

@@ -103,11 +103,12 @@ class EnsembleStep:
 
 @dataclass(frozen=True)
 class SubmissionStep:
-    """Which run is handed in, and as what file."""
+    """Which run is handed in, post-processed by which settings, and as what file."""
 
     run: str
     zip: Path | None = None
     team: Path | None = None
+    settings: Path | None = None
 
 
 @dataclass(frozen=True)
