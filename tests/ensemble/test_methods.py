@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from submit.ensemble import METHODS, MergedFrame, MergeSettings, VideoMerger
 from submit.masks import to_labels
-from tests.members import SIZE, Member, hard_member, member
+from tests.ensemble.members import SIZE, Member, hard_member, member
 
 #: Those that work on each pixel of each object by itself.
 PIXEL_METHODS = ("mean_logits", "mean_probabilities", "geometric_mean", "max")
