@@ -23,6 +23,7 @@ __all__ = [
     "mean_of_table",
     "occurring",
     "round_steps",
+    "round_with_votes",
     "tally",
     "weighted_sum",
 ]
@@ -119,6 +120,42 @@ def mean_of_table(
 
 #: Pixels that are looked at together: most blocks have one label in all members.
 _BLOCK = 64
+
+
+@njit(cache=True, nogil=True)
+def round_with_votes(
+    logits: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    key: int,
+    weights: NDArray[np.float64],
+    high: float,
+) -> NDArray[np.int8]:
+    """Add what label maps say of one object to H×W logits, and round to steps.
+
+    Args:
+        logits: The weighted sum of the members that have logits.
+        labels: M×H×W label maps, each of which stands for logits of ±high.
+        key: The object.
+        weights: M weights.
+        high: The logit of a pixel inside.
+    """
+    members, height, width = labels.shape
+    result = np.empty((height, width), np.int8)
+    outside = np.float32(-high * weights.sum())
+    gains = (2 * high * weights).astype(np.float32)
+    line = np.empty(width, np.float32)
+    for y in range(height):
+        row, out = logits[y], result[y]
+        for x in range(width):
+            line[x] = row[x] + outside
+        for m in range(members):
+            gain, votes = gains[m], labels[m, y]
+            for x in range(width):
+                line[x] += gain if votes[x] == key else np.float32(0)
+        for x in range(width):
+            step = np.rint(line[x] * np.float32(8))
+            out[x] = np.int8(min(max(step, np.float32(-127)), np.float32(127)))
+    return result
 
 
 @njit(cache=True, nogil=True)
