@@ -233,3 +233,9 @@ def test_the_doctor_lists_uploads_that_were_interrupted(
 def test_the_token_is_not_sent_to_just_any_address(url: str, run: Run) -> None:
     for command in ("whoami", "doctor", "logout", "status", "leaderboard"):
         assert run(command, "--url", url).exit_code == 18
+
+
+def test_where_nobody_can_answer_a_token_can_be_piped(run: Run) -> None:
+    result = run("login", token="")
+    assert result.exit_code == 1
+    assert "submit login --token-stdin" in result.stderr

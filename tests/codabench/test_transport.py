@@ -10,7 +10,7 @@ import requests
 from submit.codabench import Client, Token, check_url
 from submit.codabench.addresses import check_signed
 from submit.errors import CodabenchError, LoginError, NetworkError, ServerError
-from tests.codabench.conftest import require_no_secrets
+from tests.codabench.conftest import UploadZip, require_no_secrets
 from tests.codabench.fake_server import FakeServer
 from tests.codabench.world import HTML_500, TOKEN, FakeClock, Reply, World
 
@@ -286,3 +286,12 @@ def test_answers_of_another_shape_are_no_traceback(
     world.answers[f"GET /api/{path}/"] = [Reply(200, content)]
     with pytest.raises(CodabenchError, match="unknown"):
         calls[path]()
+
+
+def test_a_traceback_for_debugging_has_no_secrets(
+    upload: UploadZip, world: World, make_zip: Callable[..., Path]
+) -> None:
+    world.put = [10] * 20
+    with pytest.raises(NetworkError) as caught:
+        upload(make_zip())
+    require_no_secrets("".join(traceback.format_exception(caught.value)))
