@@ -9,6 +9,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
+RUNS ?=
 
 RECIPE ?= examples/sample.toml
 
@@ -34,6 +35,11 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 .PHONY: submission
 submission: $(STAMP) ## Predict, export, pack and check a submission (DATA=, RECIPE=, PREDICTOR=, CHECKPOINT=)
 	$(BIN)/submit build $(RECIPE) $(if $(DATA),--split $(DATA)) $(if $(PREDICTOR),--predictor $(PREDICTOR)) $(if $(CHECKPOINT),-o checkpoint=$(CHECKPOINT)) $(ARGS)
+
+.PHONY: preview
+preview: $(STAMP) ## Compare runs without truth (DATA=, RUNS="a b"; else those of the sample)
+	$(if $(RUNS),,$(BIN)/submit build $(RECIPE))
+	$(BIN)/submit preview $(or $(RUNS),plain flipped --runs runs/sample) --split $(or $(DATA),work/sample) $(ARGS)
 
 .PHONY: test
 test: $(STAMP) ## Run the tests, but for the slow ones
@@ -70,12 +76,12 @@ bench: $(STAMP) ## Measure the hot paths
 	$(BIN)/python tools/bench.py $(ARGS)
 
 .PHONY: docs
-docs: $(STAMP) ## Write docs/cli.md from the commands
-	$(BIN)/python tools/write_cli_docs.py
+docs: $(STAMP) ## Write docs/cli.md and docs/precheck.md from the code
+	$(BIN)/python tools/write_docs.py
 
 .PHONY: docs-check
-docs-check: $(STAMP) ## Fail when docs/cli.md is stale
-	$(BIN)/python tools/write_cli_docs.py --check
+docs-check: $(STAMP) ## Fail when a written page is stale
+	$(BIN)/python tools/write_docs.py --check
 
 .PHONY: build
 build: $(STAMP) ## Build the wheel and the source archive into dist/

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ._bootstrap import resampled_means
 from .errors import ScoringError
 from .scoring import OFFICIAL_NAMES, SplitScore, Totals
 
@@ -37,9 +38,6 @@ MEASURES = tuple(field.name for field in dataclasses.fields(Totals))
 
 #: Objects whose scores differ by less count as equal: half of the last official digit.
 TIE = 0.00005
-
-#: Resamples that are drawn at a time, which bounds the memory.
-_BATCH = 1000
 
 Floats = NDArray[np.float64]
 
@@ -331,7 +329,7 @@ def _difference(
             ties=0,
         )
     change = after[there] - before[there]
-    means = _resampled_means(change, video_of[there], resamples, seed)
+    means = resampled_means(change, video_of[there], resamples, seed)
     edge = (1 - confidence) / 2
     low, high = np.quantile(means, (edge, 1 - edge))
     return Difference(
@@ -348,32 +346,6 @@ def _difference(
         losses=int(np.sum(change <= -TIE)),
         ties=int(np.sum(np.abs(change) < TIE)),
     )
-
-
-def _resampled_means(
-    change: Floats, video_of: NDArray[np.intp], resamples: int, seed: int
-) -> Floats:
-    """Means over the objects of videos that are drawn with replacement.
-
-    Args:
-        change: Value of each object.
-        video_of: Number of each object's video.
-        resamples: How many means to take.
-        seed: Where the drawing starts.
-    """
-    _, dense = np.unique(video_of, return_inverse=True)
-    sums = np.bincount(dense, change)
-    counts = np.bincount(dense)
-    random = np.random.default_rng(seed)
-    chances = np.full(len(sums), 1 / len(sums))
-    means = [
-        (drawn @ sums) / (drawn @ counts)
-        for begin in range(0, resamples, _BATCH)
-        for drawn in [
-            random.multinomial(len(sums), chances, min(_BATCH, resamples - begin))
-        ]
-    ]
-    return np.concatenate(means)
 
 
 def _deciding(sums: Floats) -> NDArray[np.intp]:

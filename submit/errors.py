@@ -14,6 +14,7 @@ expected, what was found and what to do next.
     ├── ArchiveError        a submission zip or folder
     ├── ScoringError        ground truth that cannot be scored against
     ├── RecipeError         a recipe file
+    ├── SettingsError       how runs are to be merged, or their masks to be changed
     ├── StorageError        the disk: full, read-only, not there
     └── CodabenchError      the competition server, or the way to it
         ├── LoginError          no token, or one that is refused      exit status 10
@@ -54,6 +55,7 @@ __all__ = [
     "RunMismatchError",
     "ScoringError",
     "ServerError",
+    "SettingsError",
     "SplitError",
     "StorageError",
     "SubmitError",
@@ -102,6 +104,10 @@ class ScoringError(SubmitError):
 
 class RecipeError(SubmitError):
     """A recipe file is malformed or names something that does not exist."""
+
+
+class SettingsError(SubmitError):
+    """Settings contradict themselves or name something that does not exist."""
 
 
 class StorageError(SubmitError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,13 @@ class MaskWriter:
                     f"video {self._video.name}: frame {frame}: {error}"
                 ) from error
             labels = to_labels(logits, objects, self._video.size)
+        self._write(frame, labels)
+
+    def write_labels(self, frame: str, labels: Labels) -> None:
+        """Write a mask as it is, unless it is the first."""
+        self._write(frame, labels if self._first is None else self._first)
+
+    def _write(self, frame: str, labels: Labels) -> None:
         self._first = None
         (self._folder / f"{frame}.png").write_bytes(encode(labels))
 
@@ -62,6 +69,8 @@ def export_video(
     video: SplitVideo,
     folder: Path,
     report: Callable[[int], None],
+    *,
+    labels: Callable[[VideoMasks], Iterable[Labels]] | None = None,
 ) -> int:
     """Write all masks of a video.
 
@@ -70,6 +79,8 @@ def export_video(
         video: The video in the split.
         folder: An existing, empty folder.
         report: Told of finished frames.
+        labels: Makes the masks of all frames, with post-processing for example; by
+            default the overlap rule does.
 
     Returns:
         The number of masks.
@@ -90,6 +101,11 @@ def export_video(
             f"{masks.size[0]}, the split {video.size[1]}×{video.size[0]}"
         )
     writer = MaskWriter(folder, video)
+    if labels is not None:
+        for frame, found in zip(masks.frames, labels(masks), strict=True):
+            writer.write_labels(frame, found)
+            report(1)
+        return len(masks.frames)
     for index, frame in enumerate(masks.frames):
         steps = masks.steps(index)
         writer.write(frame, masks.objects[: len(steps)], steps)

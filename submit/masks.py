@@ -49,12 +49,16 @@ def binary_masks(
     return {key: labels == key for key in objects}
 
 
-def quantise(logits: NDArray[np.floating]) -> NDArray[np.int8]:
+def quantise(logits: NDArray[np.floating] | NDArray[np.int8]) -> NDArray[np.int8]:
     """Round logits to int8 steps of 1/8, half to even, clipped to ±15.875.
+
+    What has the type int8 is steps already, and stays as it is.
 
     Raises:
         MaskError: A logit is not a number.
     """
+    if logits.dtype == np.int8:
+        return logits.astype(np.int8, copy=False)
     # Clipped first: models write "no object" as the lowest float there is, which a
     # division would turn into infinity and a warning.
     clipped = np.clip(logits, -LOGIT_LIMIT, LOGIT_LIMIT)

@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from submit.palette import DAVIS_PALETTE, write
+from submit.checks import Report
+from submit.palette import DAVIS_PALETTE, encode, write
 
 Labels = NDArray[np.uint8]
 
 FRAMES, SIZE = 6, (24, 32)
+A, B, C = "aaaaaaaa", "bbbbbbbb", "cccccccc"
 #: Objects of each video.
-VIDEOS = {"aaaaaaaa": (1, 2), "bbbbbbbb": (1,), "cccccccc": (1, 2, 3)}
+VIDEOS = {A: (1, 2), B: (1,), C: (1, 2, 3)}
 
 
 def labels_of(video: str, frame: int) -> Labels:
@@ -98,3 +100,22 @@ def grey_of_four_bits(labels: Labels) -> bytes:
         + chunk(b"IDAT", zlib.compress(raw))
         + chunk(b"IEND", b"")
     )
+
+
+def write_zip(path: Path, names: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in names.items():
+            archive.writestr(name, data)
+    return path
+
+
+def good_names() -> dict[str, bytes]:
+    return {
+        f"{video}/{frame:05}.png": encode(labels_of(video, frame))
+        for video in VIDEOS
+        for frame in range(FRAMES)
+    }
+
+
+def codes(report: Report) -> set[str]:
+    return {f"{finding.severity.value} {finding.code}" for finding in report.findings}

@@ -139,6 +139,12 @@ def mirrored(array: NDArray[Any]) -> NDArray[Any]:
         ("hflip+scale=1.5", Variant(hflip=True, scale=1.5)),
         (" scale=2 + hflip ", Variant(hflip=True, scale=2.0)),
         ("plain+hflip", Variant(hflip=True)),
+        ("zoom", Variant(zoom=True)),
+        ("clahe+gamma=0.8", Variant(gamma=0.8, clahe=True)),
+        (
+            "gamma=2+zoom+scale=0.5+hflip+clahe",
+            Variant(hflip=True, scale=0.5, zoom=True, gamma=2.0, clahe=True),
+        ),
     ],
 )
 def test_variants_are_read(text: str, variant: Variant) -> None:
@@ -148,7 +154,10 @@ def test_variants_are_read(text: str, variant: Variant) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "expected plain, hflip or scale=<factor>, joined by +, found ''"),
+        (
+            "",
+            "expected plain, hflip, scale=<factor>, zoom, gamma=<exponent> or clahe, ",
+        ),
         ("vflip", "found 'vflip'"),
         ("hflip=1", "found 'hflip=1'"),
         ("hflip+", "found ''"),
@@ -159,6 +168,10 @@ def test_variants_are_read(text: str, variant: Variant) -> None:
         ("scale=big", "found 'big'"),
         ("scale=0", "found '0'"),
         ("scale=-1", "found '-1'"),
+        ("zoom=2", "found 'zoom=2'"),
+        ("clahe+clahe", "clahe is given twice"),
+        ("gamma", "expected gamma=<positive number>, found ''"),
+        ("gamma=0", "found '0'"),
         ("scale=inf", "found 'inf'"),
         ("scale=nan", "found 'nan'"),
     ],
@@ -174,7 +187,10 @@ def test_a_text_that_is_no_variant_is_said(text: str, said: str) -> None:
     st.builds(
         Variant,
         hflip=st.booleans(),
-        scale=st.floats(1e-3, 1e3).filter(lambda number: number > 0),
+        scale=st.floats(1e-3, 1e3),
+        zoom=st.booleans(),
+        gamma=st.floats(1e-3, 1e3),
+        clahe=st.booleans(),
     )
 )
 def test_the_text_of_a_variant_is_that_variant(variant: Variant) -> None:
@@ -218,6 +234,51 @@ def test_a_flipped_model_on_a_flipped_video_is_the_plain_model_mirrored(
     # The model is not symmetric, so the flip is a second opinion.
     here = track(flipped, frames, masks)
     assert not np.array_equal(plain[3].logits, here[3].logits)
+
+
+@pytest.mark.parametrize(
+    ("gamma", "brighter"), [(0.8, True), (2.0, False)], ids=["brighter", "darker"]
+)
+def test_gamma_changes_the_brightness_and_nothing_else(
+    gamma: float, brighter: bool
+) -> None:
+    seen: list[Frame] = []
+    predictor: Any = AugmentedPredictor(Watcher(seen), Variant(gamma=gamma))
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
+    predictor.session(VIDEO).step(ramp)
+    levels = seen[0][..., 0].ravel().astype(int)
+    assert seen[0].dtype == np.uint8
+    assert (np.diff(levels) >= 0).all()
+    assert (levels[0], levels[-1]) == (0, 255)
+    assert (levels[128] > 128) == brighter
+    np.testing.assert_array_equal(
+        levels, np.rint(255 * (np.arange(256) / 255) ** gamma)
+    )
+
+
+def test_clahe_brings_contrast_into_fog(frames: Frames) -> None:
+    seen: list[Frame] = []
+    session = AugmentedPredictor(Watcher(seen), Variant(clahe=True)).session(VIDEO)
+    random = np.random.default_rng(0)
+    fog = np.full((64, 64, 3), 180, np.uint8)
+    fog[16:48, 16:48] += random.integers(0, 12, (32, 32, 1), dtype=np.uint8)
+    before = fog.copy()
+    session.step(fog)
+    session.step(fog)
+    assert seen[0].shape == fog.shape
+    assert seen[0].std() > 1.5 * fog.std()
+    np.testing.assert_array_equal(seen[0], seen[1])
+    np.testing.assert_array_equal(fog, before)
+
+
+def test_colours_and_geometry_may_be_combined(frames: Frames) -> None:
+    seen: list[Frame] = []
+    text = "hflip+gamma=0.5"
+    AugmentedPredictor(Watcher(seen), parse_variant(text)).session(VIDEO).step(
+        frames[0]
+    )
+    levels = np.rint(255 * (np.arange(256) / 255) ** 0.5)
+    np.testing.assert_array_equal(seen[0], levels[mirrored(frames[0])])
 
 
 def test_what_a_wrapper_is_given_stays_as_it_was(
@@ -290,6 +351,25 @@ def test_the_mean_of_equal_members_is_the_member(
     merged = track(MergedPredictor([FakePredictor()] * 2), frames, masks)
     for one, other in zip(alone, merged, strict=True):
         np.testing.assert_array_equal(one.logits, other.logits)
+
+
+class Watcher:
+    """A predictor that keeps the frames it is shown."""
+
+    Options: ClassVar[type[Any]] = Options
+
+    def __init__(self, seen: list[Frame]) -> None:
+        self._seen = seen
+
+    def describe(self) -> Description:
+        return Description(model="watcher", licence="none")
+
+    def session(self, video: Video, *, scale: float = 1.0) -> Any:
+        return self
+
+    def step(self, frame: Frame) -> Prediction:
+        self._seen.append(frame)
+        return Prediction(objects=(), logits=np.zeros((0, 1, 1), np.float32))
 
 
 class Constant:

@@ -52,7 +52,7 @@ def test_each_argument_of_a_command_is_explained(name: str) -> None:
 
 def test_the_page_of_commands_is_up_to_date(repository: Path) -> None:
     done = subprocess.run(
-        [sys.executable, repository / "tools" / "write_cli_docs.py", "--check"],
+        [sys.executable, repository / "tools" / "write_docs.py", "--check"],
         capture_output=True,
         text=True,
         check=False,

@@ -18,12 +18,14 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors"}),
     frozenset(
         {
+            "_bootstrap",
             "_boundary",
             "_cached",
             "_deflate",
             "_disks",
             "_machine",
             "_pixels",
+            "_regions",
             "_resample",
             "files",
         }

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from submit.ensemble import MergeSettings
 from submit.errors import RecipeError
 from submit.pipeline.recipe import (
     EnsembleStep,
@@ -79,10 +80,33 @@ def test_a_full_recipe_is_read(path: Path) -> None:
         ),
         imports=(ImportStep("cutie", Path("cutie.zip")),),
         ensemble=(
-            EnsembleStep("both", ("plain", "cutie"), (2, 0.5), "reweight"),
-            EnsembleStep("all", ("both", "plain")),
+            EnsembleStep(
+                "both",
+                MergeSettings(
+                    members=("plain", "cutie"), weights={"plain": 2, "cutie": 0.5}
+                ),
+                "reweight",
+            ),
+            EnsembleStep("all", MergeSettings(members=("both", "plain"))),
         ),
         submission=SubmissionStep("all", Path("entry.zip"), Path("team.json")),
+    )
+
+
+def test_what_stands_in_a_recipe_wins_over_a_settings_file(
+    path: Path, tmp_path: Path
+) -> None:
+    tuned = tmp_path / "tuned.toml"
+    tuned.write_text(
+        "[ensemble]\nmethod = 'max'\nmembers = ['plain', 'cutie']\n"
+        "[ensemble.weights]\nplain = 3\ncutie = 1\n[postprocess]\nfill = true\n"
+    )
+    text = FULL.replace(
+        'members = ["plain", "cutie"]\nweights = [2, 0.5]',
+        f"settings = {str(tuned)!r}\nmethod = 'vote'",
+    )
+    assert read(path, text).ensemble[0].settings == MergeSettings(
+        method="vote", members=("plain", "cutie"), weights={"plain": 3, "cutie": 1}
     )
 
 
@@ -202,9 +226,12 @@ def changed(old: str, new: str) -> str:
         (changed('path = "cutie.zip"', "path = 1"), "path: expected a path, found 1"),
         (
             changed("[2, 0.5]", "[true, 1]"),
-            "weights: expected a list of numbers, found",
+            "ensemble both: weights: expected a number, found True",
         ),
-        (changed("[2, 0.5]", "[1]"), "ensemble both: expected 2 weights, one per run"),
+        (
+            changed("[2, 0.5]", "[1]"),
+            "ensemble both: weights: expected 2 weights, one p",
+        ),
         (changed("[2, 0.5]", "[1, -1]"), "ensemble both: weights must not be negative"),
         (changed("[2, 0.5]", "[0, 0]"), "ensemble both: weights must not be negative"),
         (
@@ -212,12 +239,36 @@ def changed(old: str, new: str) -> str:
             "ensemble both: missing: expected 'fail' or 'reweight', found 'reweigh'",
         ),
         (
+            changed("[2, 0.5]", "2"),
+            "ensemble both: weights: expected a table or a list of numbers, found 2",
+        ),
+        (
+            changed("[2, 0.5]", "{ plain = 2, other = 1 }"),
+            "ensemble both: weights: 'other' is not a member; those are plain, cutie",
+        ),
+        (
+            changed("[2, 0.5]", "[2, 1]\nmethod = 'mode'"),
+            "ensemble both: method: expected one of mean_logits, mean_probabilities,",
+        ),
+        (
+            changed("[2, 0.5]", "[2, 1]\ngate = { threshold = 2 }"),
+            "ensemble both: gate: threshold: expected 0 to 1, found 2.0",
+        ),
+        (
+            changed("[2, 0.5]", "[2, 1]\nwieghts = 1"),
+            "ensemble both: unknown key 'wieghts'; it may have method, members, weigh",
+        ),
+        (
+            changed("[2, 0.5]", "[2, 1]\nsettings = 'none.toml'"),
+            "none.toml: cannot be read (No such file or directory)",
+        ),
+        (
             changed('["both", "plain"]', "[]"),
             "ensemble all: expected at least one memb",
         ),
         (
             changed('["both", "plain"]', '["both", "both"]'),
-            "ensemble all: a run is a member twice; give it a weight",
+            "ensemble all: members: a run is a member twice; give it a weight",
         ),
         (
             changed('["plain", "cutie"]', '["plain", "all"]'),

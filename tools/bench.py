@@ -2,6 +2,8 @@
 
 python tools/bench.py scoring --official MOSE-api/MOSEv2/sam2_rcms/tools
 python tools/bench.py scoring --vos-benchmark vos-benchmark --size 854x480
+python tools/bench.py check
+python tools/bench.py ensemble --cutie Cutie
 
 Every program runs as a process of its own on the same files and cores, start-up
 included, one after the other. Times are of the wall and of all processors together;
@@ -11,90 +13,21 @@ memory is the largest sum over a program's processes.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
+import shutil
 import sys
 import tempfile
-import threading
-import time
+import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import numpy as np
 from PIL import Image
 
+from bench_ensemble import ensemble
+from measuring import Usage, measure, report
 from submit.masks import Labels
 from submit.palette import DAVIS_PALETTE
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What a program took.
-
-    Attributes:
-        wall: Seconds from its start to its end.
-        cpu: Seconds of all processors, child processes included.
-        memory: Largest number of bytes that its processes held at one time; None where
-            the system does not say.
-    """
-
-    wall: float
-    cpu: float
-    memory: int | None
-
-
-def measure(command: Sequence[str | Path], *, cwd: Path | None = None) -> Usage:
-    """Run a program to its end, without its output."""
-    began = time.perf_counter()
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=errors
-        )
-        peak = [0]
-        watcher = threading.Thread(target=_watch, args=(process.pid, peak), daemon=True)
-        watcher.start()
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - began
-        if status:
-            errors.seek(0)
-            sys.exit(f"Error: {command[0]} …: {errors.read().decode()[-2000:]}")
-    watcher.join()
-    return Usage(wall, usage.ru_utime + usage.ru_stime, peak[0] or None)
-
-
-def _watch(pid: int, peak: list[int]) -> None:
-    """Add up the memory of a process and its descendants until it ends."""
-    while Path(f"/proc/{pid}/smaps_rollup").exists():
-        total, waiting = 0, [pid]
-        while waiting:
-            each = Path("/proc") / str(waiting.pop())
-            try:
-                for line in (each / "smaps_rollup").read_text().splitlines():
-                    if line.startswith("Pss:"):
-                        total += int(line.split()[1]) * 1024
-                for task in (each / "task").iterdir():
-                    waiting += map(int, (task / "children").read_text().split())
-            except (OSError, ValueError):
-                continue  # It has just ended.
-        peak[0] = max(peak[0], total)
-        time.sleep(0.1)
-
-
-def report(title: str, usages: dict[str, Usage]) -> None:
-    """Print a table; the ratios are to the first line."""
-    ours = next(iter(usages.values()))
-    click.echo(f"\n{title}")
-    width = max(map(len, usages))
-    click.echo(f"{'':{width}}  {'wall':>9}  {'processor':>9}  {'memory':>8}  ratio")
-    for name, usage in usages.items():
-        memory = "–" if usage.memory is None else f"{usage.memory / 1e6:.0f} MB"
-        ratio = f"{usage.wall / ours.wall:.1f}× wall, {usage.cpu / ours.cpu:.1f}× cpu"
-        click.echo(
-            f"{name:{width}}  {usage.wall:7.2f} s  {usage.cpu:7.2f} s  {memory:>8}  "
-            f"{'' if usage is ours else ratio}"
-        )
 
 
 @click.group(help=__doc__)
@@ -151,6 +84,98 @@ def scoring(
         report(f"{size}, {frames} pairs of masks, {objects} objects", usages)
 
 
+@bench.command()
+@click.option("--size", default="1920x1080", show_default=True, metavar="WxH")
+@click.option("--masks", default=66_526, show_default=True, help="Masks in the zip.")
+@click.option("--videos", default=433, show_default=True)
+@click.option("--objects", default=3, show_default=True, help="Objects of a video.")
+@click.option(
+    "--drawn",
+    default=3000,
+    show_default=True,
+    help="Different masks; the zip has copies of them.",
+)
+def check(size: str, masks: int, videos: int, objects: int, drawn: int) -> None:
+    """Check a zip as large as the valid split's.
+
+    The masks are as Pillow writes them. A tenth of the zip is checked as well, which
+    shows whether memory grows, and its masks are opened with Pillow, which would take
+    too long with all.
+    """
+    width, height = map(int, size.split("x"))
+    with tempfile.TemporaryDirectory() as folder:
+        drawings = Path(folder) / "drawings"
+        each = max(masks // videos, 1)
+        for video in range(max(drawn // each, 1)):
+            write_video(drawings, f"v{video:04d}", (height, width), each, objects)
+        for part in (10, 1):
+            root = Path(folder) / f"part{part}"
+            path, count = root / "masks.zip", masks // part
+            write_submission(
+                root, drawings, (height, width), count, videos // part, objects
+            )
+            ours: list[str | Path] = [
+                sys.executable,
+                "-m",
+                "submit",
+                "check",
+                path,
+                "--split",
+                root,
+            ]
+            if part > 1:
+                measure(ours)  # The first run ever compiles; every later one does not.
+            usages = {"mose-submit": measure(ours)}
+            if part > 1:
+                usages["Pillow"] = measure([sys.executable, "-c", OPEN_ALL, path])
+            report(f"{size}, zip of {count} masks, {objects} objects", usages)
+
+
+#: Open every mask of a zip.
+OPEN_ALL = """
+import io, sys, zipfile
+import numpy as np
+from PIL import Image
+with zipfile.ZipFile(sys.argv[1]) as archive:
+    for name in archive.namelist():
+        with Image.open(io.BytesIO(archive.read(name))) as image:
+            np.array(image)
+"""
+
+
+def write_submission(
+    root: Path,
+    drawings: Path,
+    size: tuple[int, int],
+    masks: int,
+    videos: int,
+    objects: int,
+) -> None:
+    """Write a split of first masks and a zip of all masks that fits it."""
+    drawn = sorted((drawings / "masks").iterdir())
+    content = {}
+    root.mkdir()
+    with zipfile.ZipFile(root / "masks.zip", "w") as archive:
+        for video in range(videos):
+            name = f"v{video:04d}"
+            # The first videos have one mask more where the division leaves a rest.
+            length = masks // videos + (video < masks % videos)
+            files = sorted(drawn[video % len(drawn)].iterdir())
+            for frame in range(length):
+                data = files[frame % len(files)].read_bytes()
+                archive.writestr(f"{name}/{frame:05d}.png", data)
+            first = root / "Annotations" / name / "00000.png"
+            first.parent.mkdir(parents=True)
+            shutil.copy(files[0], first)
+            content[name] = {
+                "length": length,
+                "height": size[0],
+                "width": size[1],
+                "objects": list(range(1, objects + 1)),
+            }
+    (root / "meta.json").write_text(json.dumps({"videos": content}))
+
+
 def programs(
     root: Path, official: Path | None, vos_benchmark: Path | None
 ) -> dict[str, Callable[[], Usage]]:
@@ -175,6 +200,9 @@ def programs(
             cwd=vos_benchmark,
         )
     return runs
+
+
+bench.add_command(ensemble)
 
 
 # Synthetic masks: flowers that drift, and a prediction that lags behind.

@@ -8,7 +8,8 @@ of henghuiding/MOSE-api; both are called `sam2`: put the one you mean on PYTHONP
 
 Without `--checkpoint` both get the same random weights, in which every weight matters.
 Objects beyond those in the mask are rectangles. `--absent` moves the object score so
-that the given share of frames has no object.
+that the given share of frames has no object; `--late` gives the last object's mask in
+that frame instead of the first one.
 """
 
 from __future__ import annotations
@@ -66,8 +67,12 @@ class Frame:
     scores: NDArray[np.float32]
 
 
+#: By frame, the masks of the objects that are given there.
+Given = dict[int, dict[int, NDArray[np.bool_]]]
+
+
 def run_ours(
-    options: Sam2Options, frames: list[NDArray[np.uint8]], masks: dict[int, Any]
+    options: Sam2Options, frames: list[NDArray[np.uint8]], given: Given
 ) -> Iterator[Frame]:
     """Track with this project."""
     height, width = frames[0].shape[:2]
@@ -75,23 +80,47 @@ def run_ours(
         Video("clip", height, width, len(frames))
     )
     for index, frame in enumerate(frames):
-        found = session.step(frame) if index else session.start(frame, masks)
+        if not index:
+            found = session.start(frame, given[0])
+        elif index in given:
+            found = session.add(frame, given[index])
+        else:
+            found = session.step(frame)
         assert found.presence is not None
         yield Frame(found.logits, found.presence)
     session.close()
 
 
 def run_official(
-    options: Sam2Options, frames: list[Path], masks: dict[int, Any]
+    options: Sam2Options, frames: list[Path], given: Given
 ) -> Iterator[Frame]:
-    """Track with the official predictor, as its vos_inference does."""
+    """Track with the official predictor, as its vos_inference does.
+
+    It takes objects that appear later one after the other, each from its first frame.
+    """
     predictor = build_official(options)
+    runs = {
+        first: propagate(predictor, frames, first, masks)
+        for first, masks in given.items()
+    }
+    for index in range(len(frames)):
+        found = [next(run) for first, run in runs.items() if index >= first]
+        yield Frame(
+            np.concatenate([frame.logits for frame in found]),
+            np.concatenate([frame.scores for frame in found]),
+        )
+
+
+def propagate(
+    predictor: Any, frames: list[Path], first: int, masks: dict[int, Any]
+) -> Iterator[Frame]:
+    """Track the objects that are given in one frame."""
     with tempfile.TemporaryDirectory() as folder:
         for index, path in enumerate(frames):
             (Path(folder) / f"{index:05d}.jpg").symlink_to(path.resolve())
         state = predictor.init_state(folder)
     for key, mask in masks.items():
-        predictor.add_new_mask(state, frame_idx=0, obj_id=key, mask=mask)
+        predictor.add_new_mask(state, frame_idx=first, obj_id=key, mask=mask)
     for frame, *_ in predictor.propagate_in_video(state):
         outputs = [
             stored["cond_frame_outputs"].get(frame)
@@ -177,9 +206,8 @@ def choose_masks(path: Path, count: int | None) -> dict[int, NDArray[np.bool_]]:
 
 def report(name: str, ours: list[Frame], official: list[Frame]) -> float:
     """Print the differences; returns the largest, absolute or by the deviation."""
-    logits = np.stack([frame.logits for frame in ours])
-    expected = np.stack([frame.logits for frame in official])
-    scores = np.stack([frame.scores for frame in official])
+    logits, _ = stacked(ours)
+    expected, scores = stacked(official)
     difference = np.abs(logits - expected)
     present = scores[1:] > 0
     deviation = float(expected[1:][present].std()) if present.any() else 1.0
@@ -202,6 +230,19 @@ def report(name: str, ours: list[Frame], official: list[Frame]) -> float:
     return max(largest, largest / deviation, float(difference[0].max()))
 
 
+def stacked(
+    frames: list[Frame],
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Logits T×N×h×w and scores T×N; zeros where an object is not there yet."""
+    count = len(frames[-1].scores)
+    logits = np.zeros((len(frames), count, *frames[-1].logits.shape[1:]), np.float32)
+    scores = np.zeros((len(frames), count), np.float32)
+    for index, frame in enumerate(frames):
+        logits[index, : len(frame.logits)] = frame.logits
+        scores[index, : len(frame.scores)] = frame.scores
+    return logits, scores
+
+
 def main() -> int:
     """Run the comparison; exit status 1 where the two differ."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
@@ -215,6 +256,7 @@ def main() -> int:
     parser.add_argument("--preset", default="sam2")
     parser.add_argument("--quality", type=float, help="what RCMS takes for good")
     parser.add_argument("--absent", type=float, default=0.0, metavar="SHARE")
+    parser.add_argument("--late", type=int, metavar="FRAME")
     parser.add_argument("--bfloat16", action="store_true", help="run it as well")
     parser.add_argument("--settled", type=int, default=8, help="time from this frame")
     parser.add_argument("--seed", type=int, default=0)
@@ -225,6 +267,10 @@ def main() -> int:
     paths = sorted(args.video.glob("*.jpg"))[: args.frames]
     frames = [np.array(Image.open(path).convert("RGB")) for path in paths]
     masks = choose_masks(args.masks, args.objects)
+    given: Given = {0: masks}
+    if args.late:
+        last = max(masks)
+        given[args.late] = {last: masks.pop(last)}
     with tempfile.TemporaryDirectory() as folder:
         checkpoint, state = args.checkpoint, None
         if checkpoint is None:
@@ -241,16 +287,17 @@ def main() -> int:
         )
         if args.absent and state is not None:
             # Move the presence score so that this share of the frames is empty.
-            first = np.stack([f.scores for f in run_ours(options, frames, masks)])
-            state[SCORE_BIAS] -= float(np.quantile(first[1:], args.absent))
+            scores = [f.scores for f in run_ours(options, frames, given)]
+            found_in = np.concatenate(scores[1:])
+            state[SCORE_BIAS] -= float(np.quantile(found_in, args.absent))
             torch.save({"model": state}, checkpoint)
         runs = {
-            "official": run_official(options, paths, masks),
-            "float32": run_ours(options, frames, masks),
+            "official": run_official(options, paths, given),
+            "float32": run_ours(options, frames, given),
         }
         if args.bfloat16:
             fast = replace(options, dtype="bfloat16")
-            runs["bfloat16"] = run_ours(fast, frames, masks)
+            runs["bfloat16"] = run_ours(fast, frames, given)
         found, seconds = in_turns(runs)
     official, worst = found.pop("official"), {}
     for name, ours in found.items():

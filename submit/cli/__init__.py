@@ -58,7 +58,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "merge:import_command", "Turn masks of any other program into a run"
         ),
         "ensemble": Entry(
-            "merge:ensemble", "Merge runs into one by the mean of their logits"
+            "merge:ensemble", "Merge runs into one that is better than each"
         ),
     },
     "Package": {
@@ -79,6 +79,14 @@ SECTIONS: dict[str, dict[str, Entry]] = {
         "compare": Entry(
             "compare:compare",
             "Tell whether an entry is better, or had the luckier videos",
+        ),
+        "tune": Entry(
+            "tune:tune",
+            "Search what helps on a hold-out: weights, gate, post-processing",
+        ),
+        "preview": Entry(
+            "tune:preview",
+            "Compare runs without truth, and say what to look at first",
         ),
     },
     "Codabench": {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..ensemble import METHODS
 from ._options import (
     json_option,
     name_option,
@@ -13,9 +16,26 @@ from ._options import (
     split_option,
     workers_option,
 )
-from ._output import emit, facts, format_count, warn
+from ._output import (
+    NOTHING,
+    emit,
+    facts,
+    format_count,
+    number,
+    stack,
+    warn,
+)
+from ._output import (
+    table as table_of,
+)
 from ._progress import progress
 from ._runs import local_executor, report, run_path
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ..ensemble import MemberReport
+    from ..pipeline import Outcome
 
 
 @click.command("import")
@@ -60,18 +80,50 @@ def import_command(
             f"{source} lacks {len(absent)} videos of {split}, such as {absent[0]}; "
             "their objects score 0"
         )
-    _emit_run(path, outcome, as_json=as_json, verb="imported")
+    emit(
+        _facts(path, outcome, "imported"),
+        {"run": path, **vars(outcome)},
+        as_json=as_json,
+    )
 
 
 @click.command()
-@click.argument("members", nargs=-1, required=True, metavar="RUN...")
+@click.argument("members", nargs=-1, metavar="RUN...")
 @click.option(
     "--name", metavar="RUN", help="What to call the new run; the members joined by +."
 )
 @click.option(
+    "--method",
+    type=click.Choice(list(METHODS)),
+    help="How to merge; mean_logits without it.",
+)
+@click.option(
     "--weights",
-    metavar="W,W,…",
-    help="Weight of each run, in their order; equal ones without it.",
+    metavar="W,W,…|FILE",
+    help="Weight of each run, in their order, or a weights file; equal without it.",
+)
+@click.option(
+    "--gate",
+    metavar="all|RUN,…",
+    help="Let these members decide when an object is away, apart from its shape.",
+)
+@click.option(
+    "--gate-return",
+    metavar="RUN,…",
+    help="Let these decide when a lost object is back; those of --gate without it.",
+)
+@click.option(
+    "--gate-threshold",
+    type=click.FloatRange(0, 1),
+    metavar="P",
+    help="Mean probability below which an object is away; 0.5 without it.",
+)
+@click.option(
+    "--settings",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Take all of this from the table [ensemble] of a settings file.",
 )
 @click.option(
     "--missing",
@@ -79,67 +131,143 @@ def import_command(
     default="fail",
     help="What to do where a run lacks a video or an object.",
 )
+@click.option(
+    "--split",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the split is now; only a vote needs it, for the first masks.",
+)
 @workers_option
 @runs_dir_option
 @json_option
 def ensemble(
     members: tuple[str, ...],
     name: str | None,
+    method: str | None,
     weights: str | None,
+    gate: str | None,
+    gate_return: str | None,
+    gate_threshold: float | None,
+    file: Path | None,
     missing: str,
+    split: Path | None,
     workers: int | None,
     runs: Path,
     as_json: bool,
 ) -> None:
-    """Merge runs into one by the mean of their logits.
+    """Merge runs into one that is better than each.
 
-    RUN... are names below --runs, or folders. They may differ in resolution; imported
-    masks count as sure votes. The overlap rule is applied once, at export. Without
-    --name the run is called by its members' names joined by +.
+    RUN... are names below --runs, or folders; a settings file may name them instead.
+    They may differ in resolution; imported masks count as sure votes. The overlap rule
+    is applied once, at export. Without --name the run is called by its members' names
+    joined by +. docs/ensembling.md explains the methods, weights files and the gate.
 
     \b
     Example:
       submit ensemble plain flipped --name both --weights 2,1
     """
+    from ..dataset import read_split
+    from ..ensemble import MergeSettings, read_ensemble_table
     from ..pipeline import ensemble_runs
 
-    paths = [run_path(runs, member) for member in members]
-    path = run_path(runs, name or "+".join(p.name for p in paths))
+    table = {} if file is None else read_ensemble_table(file)
+    paths = [run_path(runs, member) for member in members or table.get("members", ())]
+    if not paths:
+        raise click.UsageError("name the runs to merge, or a settings file that does")
+    table["members"] = [path.name for path in paths]
+    if method is not None:
+        table["method"] = method
+    if weights is not None:
+        table["weights"] = _weights(weights)
+    if gate is not None:
+        table["gate"] = _gate(gate, gate_return, gate_threshold)
+    elif gate_return is not None or gate_threshold is not None:
+        raise click.UsageError("--gate-return and --gate-threshold need --gate")
+    path = run_path(runs, name or "+".join(table["members"]))
     outcome = ensemble_runs(
         paths,
         path,
         executor=local_executor(workers),
-        weights=_numbers(weights),
+        settings=MergeSettings.from_table(
+            table, where="ensemble" if file is None else str(file)
+        ),
         reweight=missing == "reweight",
+        split=None if split is None else read_split(split),
         monitor=progress,
     )
     report(outcome, path / "failed.json")
-    _emit_run(path, outcome, as_json=as_json, verb="merged")
+    _emit_ensemble(path, outcome, as_json=as_json)
 
 
-def _numbers(text: str | None) -> list[float] | None:
-    if text is None:
-        return None
+def _weights(text: str) -> Any:
+    """Numbers in the order of the runs, or the content of a weights file."""
+    if not all(character in "0123456789.,+-eE " for character in text):
+        from ..ensemble import read_weights
+
+        return read_weights(Path(text))
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
         raise click.BadParameter(
-            f"expected numbers joined by commas, found {text!r}",
+            f"expected numbers joined by commas, or a file, found {text!r}",
             param_hint="--weights",
         ) from None
 
 
-def _emit_run(path: Path, outcome: object, *, as_json: bool, verb: str) -> None:
-    values = vars(outcome)
+def _gate(who: str, returning: str | None, threshold: float | None) -> dict[str, Any]:
+    """The table of a gate in which some members have the same say."""
+    gate: dict[str, Any] = {}
+    if who != "all":
+        gate["weights"] = dict.fromkeys(who.split(","), 1.0)
+    if returning is not None:
+        gate["return_weights"] = dict.fromkeys(returning.split(","), 1.0)
+    if threshold is not None:
+        gate["threshold"] = threshold
+    return gate
+
+
+def _emit_ensemble(path: Path, outcome: Outcome, *, as_json: bool) -> None:
+    """What was merged, and what each member did to the result."""
+    reports: Sequence[MemberReport] = outcome.details["members"]
     emit(
-        facts(
-            {
-                "run": str(path),
-                verb: f"{len(values['done'])} videos, "
-                f"{format_count(values['frames'])} frames",
-                "were there": f"{len(values['skipped'])} videos",
-            }
+        stack(
+            _facts(path, outcome, "merged"),
+            table_of(
+                [
+                    "member",
+                    number("weight"),
+                    number("videos"),
+                    number("differs"),
+                    number("left out, changes"),
+                    number("objects"),
+                ],
+                [
+                    [
+                        one.name,
+                        f"{one.weight:.3f}",
+                        one.videos,
+                        _percent(one.differs),
+                        _percent(one.changes),
+                        _percent(one.objects_change),
+                    ]
+                    for one in reports
+                ],
+            ),
         ),
-        {"run": path, **values},
+        {"run": path, **vars(outcome)},
         as_json=as_json,
+    )
+
+
+def _percent(share: float | None) -> str:
+    return NOTHING if share is None else f"{100 * share:.2f} %"
+
+
+def _facts(path: Path, outcome: Outcome, verb: str) -> RenderableType:
+    return facts(
+        {
+            "run": str(path),
+            verb: f"{len(outcome.done)} videos, {format_count(outcome.frames)} frames",
+            "were there": f"{len(outcome.skipped)} videos",
+        }
     )

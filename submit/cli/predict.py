@@ -27,7 +27,10 @@ from ._runs import model_executor, report, run_path
 @name_option
 @settings_option
 @click.option(
-    "--variant", metavar="V", help="Track this variant instead, such as hflip."
+    "--variant",
+    metavar="V",
+    help="Track this variant instead: hflip, scale=F, zoom, gamma=G, clahe, or some "
+    "of them joined by +.",
 )
 @click.option(
     "--tta",

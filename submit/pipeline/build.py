@@ -15,6 +15,7 @@ from ..dataset import Split, read_split
 from ..errors import ArchiveError, RunMismatchError
 from ..executors import Executor
 from ..files import digest, read_json, write_json
+from ..postprocess import Postprocess, read_postprocess
 from ..predictor import Predictor
 from ..runs import Run
 from ..sample import write_sample
@@ -95,8 +96,12 @@ def build(
         SubmitError: A step cannot be done, a video failed, or the precheck found
             something in the zip.
     """
+    settings = recipe.submission.settings
+    postprocess = Postprocess() if settings is None else read_postprocess(settings)
     split = _open_split(recipe, monitor)
-    builder = _Builder(recipe, split, executor, model_executor, device, monitor)
+    builder = _Builder(
+        recipe, split, postprocess, executor, model_executor, device, monitor
+    )
     # A wrong option of the last model must not show after the first one's night.
     for step in recipe.predict:
         _plan(step).build(device)
@@ -121,6 +126,7 @@ class _Builder:
 
     recipe: Recipe
     split: Split
+    postprocess: Postprocess
     executor: Executor
     model_executor: Callable[[Predictor], Executor]
     device: str
@@ -157,13 +163,13 @@ class _Builder:
         """Pack and check what is handed in; returns the zip's SHA-256."""
         submission, zip_path = self.recipe.submission, self.recipe.zip_path
         run = Run.open(self.recipe.runs_folder / submission.run)
-        self._export(run)
+        masks = self._export(run)
         stamp = _Stamp(run)
         team = digest(submission.team) if submission.team else None
-        source = {"run": run.identity, "team": team}
+        source = {"run": self._identity(run), "team": team}
         packed = stamp.get("packed", source)
         if packed is None or not zip_path.is_file() or digest(zip_path) != packed:
-            packed = pack(run.masks_folder, zip_path, team=submission.team).sha256
+            packed = pack(masks, zip_path, team=submission.team).sha256
             stamp.set("packed", source, packed)
         checked = {"zip": packed, "split": self.split.fingerprint}
         if stamp.get("checked", checked) is None:
@@ -194,8 +200,9 @@ class _Builder:
                 [self.recipe.runs_folder / member for member in step.members],
                 path,
                 executor=self.executor,
-                weights=step.weights,
+                settings=step.settings,
                 reweight=step.missing == "reweight",
+                split=self.split,
                 monitor=self.monitor,
             )
 
@@ -207,27 +214,59 @@ class _Builder:
             shutil.rmtree(path)
             return merge()
 
-    def _export(self, run: Run) -> None:
-        export_run(
-            run, self.split, executor=self.executor, monitor=self.monitor
-        ).require_complete(str(run.masks_folder))
+    def _export(self, run: Run) -> Path:
+        """Export; masks of other post-processing make way. Returns their folder.
+
+        A run of masks keeps them as they are; changed ones go beside them.
+        """
+        postprocess = self._postprocess(run)
+        folder = run.masks_folder
+        if not run.is_soft and not postprocess.is_off:
+            folder = run.path / "postprocessed"
+
+        def export() -> None:
+            export_run(
+                run,
+                self.split,
+                executor=self.executor,
+                folder=None if folder == run.masks_folder else folder,
+                postprocess=postprocess,
+                monitor=self.monitor,
+            ).require_complete(str(folder))
+
+        try:
+            export()
+        except RunMismatchError:
+            shutil.rmtree(folder)
+            export()
+        return folder
+
+    def _postprocess(self, run: Run) -> Postprocess:
+        """What is done to a run's masks: something to the one that is handed in."""
+        handed_in = run.name == self.recipe.submission.run
+        return self.postprocess if handed_in else Postprocess()
+
+    def _identity(self, run: Run) -> Any:
+        """What decides the masks of a run."""
+        table = self._postprocess(run).to_table()
+        return [run.identity, table] if table else run.identity
 
     def _scores(self, run: Run) -> Totals | None:
         """The official scores of a run, with all details below `scores/`."""
         if not all(video.fully_annotated for video in self.split.videos.values()):
             return None
-        self._export(run)
+        masks_folder = self._export(run)
         stamp = _Stamp(run)
-        if (known := stamp.get("scored", run.identity)) is not None:
+        if (known := stamp.get("scored", self._identity(run))) is not None:
             return Totals(**known)
         title = f"score {run.name}"
         with (
-            open_masks(run.masks_folder) as masks,
+            open_masks(masks_folder) as masks,
             self.monitor(title, total=frames_to_score(self.split)) as bar,
         ):
             scores = score_split(self.split, masks, report=bar.advance)
         write_scores(scores, run.path / "scores")
-        stamp.set("scored", run.identity, asdict(scores.totals))
+        stamp.set("scored", self._identity(run), asdict(scores.totals))
         return scores.totals
 
 

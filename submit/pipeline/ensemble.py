@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ..ensemble import VideoMerger, normalised
+from ..dataset import Split, SplitVideo
+from ..ensemble import (
+    Influence,
+    MemberReport,
+    MergeSettings,
+    VideoMerger,
+    summarise,
+)
 from ..errors import RunError, RunMismatchError
 from ..executors import Executor, Job, Worker
-from ..files import digest
+from ..files import atomic_folder, digest, write_json
+from ..palette import write
 from ..runs import Run, SoftWriter, VideoRecord
 from .outcome import Monitor, Outcome, run_jobs, silent
+from .predict import split_of
 
-__all__ = ["ensemble_runs"]
+__all__ = ["ensemble_runs", "member_reports"]
+
+#: In the run's folder: what each member did to the result, as a whole and by video.
+REPORT = "members.json"
 
 
 def ensemble_runs(
@@ -23,51 +37,53 @@ def ensemble_runs(
     path: Path,
     *,
     executor: Executor,
-    weights: Sequence[float] | None = None,
+    settings: MergeSettings | None = None,
     reweight: bool = False,
+    split: Split | None = None,
     monitor: Monitor = silent,
 ) -> Outcome:
-    """Average the logits of runs; continues where an earlier call stopped.
+    """Merge runs; continues where an earlier call stopped.
+
+    The outcome's details have the `MemberReport` of each member under `members`.
 
     Args:
         members: Folders of the runs to merge.
         path: Folder of the run to make.
         executor: Runs the videos.
-        weights: One per run, None for equal ones.
+        settings: How to merge; without them the mean of the logits.
         reweight: Whether the others fill the place of a member that lacks a video or
             an object; otherwise that is an error.
+        split: The split of the runs, None for where it was; only a vote needs it, since
+            its first mask is the given one.
         monitor: Opens the progress bar.
 
     Raises:
         RunError: A member is missing, or lacks a video.
         RunMismatchError: Members come from different splits, or the folder holds
             another ensemble.
+        SettingsError: The settings are for other members.
+        SplitError: A vote does not find the split.
     """
     runs = [Run.open(member) for member in members]
     _require_distinct(runs)
-    shares = normalised(weights, len(runs))
-    for run in runs[1:]:
-        if run.split["fingerprint"] != runs[0].split["fingerprint"]:
-            raise RunMismatchError(
-                f"run {run.name} was made from {run.split['path']}, run "
-                f"{runs[0].name} from {runs[0].split['path']}; runs of one split can "
-                "be merged"
-            )
+    merge = (settings or MergeSettings()).for_members([run.name for run in runs])
+    by_name = {run.name: run for run in runs}
+    runs = [by_name[name] for name in merge.members]
+    _require_one_split(runs)
     videos = sorted({name for run in runs for name in run.videos})
     if not reweight:
         _require_all(runs, videos)
+    _require_places(merge, videos)
+    soft = merge.method != "vote"
+    if not soft and split is None:
+        split = split_of(runs[0])
     ensemble = Run.create(
         path,
         kind="ensemble",
         settings={
-            "method": "mean_logits",
+            **merge.to_table(),
             "missing": "reweight" if reweight else "fail",
-            "members": [
-                {"name": run.name, "digest": run.identity, "weight": share}
-                for run, share in sorted(
-                    zip(runs, shares, strict=True), key=lambda pair: pair[0].name
-                )
-            ],
+            "members": [{"name": run.name, "digest": run.identity} for run in runs],
         },
         split=runs[0].split,
     )
@@ -83,19 +99,21 @@ def ensemble_runs(
                 cost=lengths[video],
                 payload=_Task(
                     video=video,
-                    members={
-                        str(run.path): share
-                        for run, share in zip(runs, shares, strict=True)
-                        if video in run.videos
-                    },
-                    path=ensemble.soft_path(video),
+                    members=tuple(str(run.path) for run in runs if video in run.videos),
+                    path=ensemble.soft_path(video)
+                    if soft
+                    else ensemble.masks_folder / video,
+                    settings=_restricted(
+                        merge, [run.name for run in runs if video in run.videos]
+                    ),
                     reweight=reweight,
+                    source=None if soft or split is None else split.videos[video],
                 ),
             )
             for video in videos
             if video not in skipped
         ]
-        return run_jobs(
+        outcome = run_jobs(
             f"ensemble {ensemble.name}",
             Outcome(ensemble.name),
             executor=executor,
@@ -106,6 +124,66 @@ def ensemble_runs(
             on_failed=ensemble.fail,
             monitor=monitor,
         )
+        reports = member_reports(ensemble)
+        outcome.details["members"] = reports
+        _write_report(ensemble, reports)
+    return outcome
+
+
+def member_reports(ensemble: Run) -> tuple[MemberReport, ...]:
+    """What each member did to an ensemble, over all of its videos."""
+    return summarise(
+        _shares(ensemble),
+        [record.details.get("members", {}) for record in ensemble.videos.values()],
+    )
+
+
+def _shares(ensemble: Run) -> dict[str, float]:
+    """The general weight of each member."""
+    names = [member["name"] for member in ensemble.settings["members"]]
+    return {name: ensemble.settings["weights"][name] for name in names}
+
+
+def _write_report(ensemble: Run, reports: Sequence[MemberReport]) -> None:
+    """Write the report of the whole, and that of each video."""
+    shares = _shares(ensemble)
+    content: dict[str, Any] = {
+        "members": [dataclasses.asdict(report) for report in reports],
+        "videos": {
+            video: [
+                dataclasses.asdict(report)
+                for report in summarise(shares, [record.details.get("members", {})])
+            ]
+            for video, record in ensemble.videos.items()
+        },
+    }
+    write_json(ensemble.path / REPORT, content)
+
+
+def _restricted(settings: MergeSettings, names: Sequence[str]) -> MergeSettings:
+    """The settings for those members that have a video."""
+
+    def kept(weights: Mapping[str, float]) -> dict[str, float]:
+        return {name: weights[name] for name in names if name in weights}
+
+    def voices(weights: Mapping[str, float]) -> dict[str, float]:
+        # Where nobody is left who has a say, all have.
+        return {name: weight for name, weight in kept(weights).items() if weight > 0}
+
+    gate = settings.gate
+    if gate is not None:
+        gate = dataclasses.replace(
+            gate,
+            weights=voices(gate.weights),
+            return_weights=voices(gate.return_weights),
+        )
+    return dataclasses.replace(
+        settings,
+        members=tuple(names),
+        weights=kept(settings.weights),
+        overrides={place: kept(w) for place, w in settings.overrides.items()},
+        gate=gate,
+    )
 
 
 def _require_distinct(runs: Sequence[Run]) -> None:
@@ -115,6 +193,16 @@ def _require_distinct(runs: Sequence[Run]) -> None:
         raise RunError(
             f"run {twice[0]} is given twice; to count a run more, use --weights"
         )
+
+
+def _require_one_split(runs: Sequence[Run]) -> None:
+    for run in runs[1:]:
+        if run.split["fingerprint"] != runs[0].split["fingerprint"]:
+            raise RunMismatchError(
+                f"run {run.name} was made from {run.split['path']}, run "
+                f"{runs[0].name} from {runs[0].split['path']}; runs of one split can "
+                "be merged"
+            )
 
 
 def _require_all(runs: Sequence[Run], videos: Sequence[str]) -> None:
@@ -128,14 +216,30 @@ def _require_all(runs: Sequence[Run], videos: Sequence[str]) -> None:
             )
 
 
+def _require_places(settings: MergeSettings, videos: Sequence[str]) -> None:
+    """Weights of a video that nobody has are a slip of the pen."""
+    for place in settings.overrides:
+        if place.partition("/")[0] not in videos:
+            raise RunError(
+                f"weights of {place}: no run has such a video; expected "
+                "<video> or <video>/<object id>"
+            )
+
+
 @dataclass(frozen=True)
 class _Task:
-    """One video for a worker; members are run folders with their shares."""
+    """One video for a worker; members are run folders.
+
+    Attributes:
+        source: The video in the split, for masks that are final.
+    """
 
     video: str
-    members: Mapping[str, float]
+    members: tuple[str, ...]
     path: Path
+    settings: MergeSettings
     reweight: bool
+    source: SplitVideo | None
 
 
 def _build(device: str) -> Worker:
@@ -152,19 +256,55 @@ def _merge(task: _Task, report: Callable[[int], None]) -> VideoRecord:
             run = Run.open(Path(folder))
             videos[run.name] = run.read(task.video)
             stack.callback(videos[run.name].close)
-        shares = normalised(list(task.members.values()), len(task.members))
-        merger = VideoMerger(videos, shares, reweight=task.reweight)
-        writer = stack.enter_context(SoftWriter(task.path, size=merger.size))
-        objects: tuple[int, ...] = ()
-        for index, frame in enumerate(merger.frames):
-            merged = merger.merge(index)
-            objects = merged.objects
-            writer.write(frame, objects, merged.logits, merged.presence, merged.iou)
-            report(1)
+        merger = VideoMerger(
+            videos, task.settings, video=task.video, reweight=task.reweight
+        )
+        influence = Influence(len(merger.frames))
+        write_all = _write_soft if task.source is None else _write_labels
+        write_all(task, merger, influence, report)
     return VideoRecord(
         frames=len(merger.frames),
-        objects=objects,
+        objects=merger.objects,
         size=merger.size,
         seconds=round(time.perf_counter() - began, 3),
         digest=digest(task.path),
+        soft=task.source is None,
+        details={"members": influence.to_table()},
     )
+
+
+def _write_soft(
+    task: _Task,
+    merger: VideoMerger,
+    influence: Influence,
+    report: Callable[[int], None],
+) -> None:
+    """Merge all frames into a soft file."""
+    with SoftWriter(task.path, size=merger.size) as writer:
+        for index, frame in enumerate(merger.frames):
+            merged = merger.merge(index)
+            if influence.wants(index):
+                influence.add(merger.influence())
+            writer.write(
+                frame, merged.objects, merged.steps, merged.presence, merged.iou
+            )
+            report(1)
+
+
+def _write_labels(
+    task: _Task,
+    merger: VideoMerger,
+    influence: Influence,
+    report: Callable[[int], None],
+) -> None:
+    """Merge all frames into palette masks, the first of which is the given one."""
+    assert task.source is not None
+    first = task.source.first_mask()
+    with atomic_folder(task.path) as folder:
+        for index, frame in enumerate(merger.frames):
+            merged = merger.merge(index)
+            if influence.wants(index):
+                influence.add(merger.influence())
+            labels = merged.labels_at(merger.size) if index else first
+            write(folder / f"{frame}.png", labels)
+            report(1)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..dataset import Split, SplitVideo
-from ..errors import ArchiveError, RunError
+from ..errors import ArchiveError, RunError, RunMismatchError
 from ..executors import Executor, Job, Worker
 from ..export import export_video
 from ..files import atomic_folder, digest, locked, read_json, remove_partial, write_json
+from ..postprocess import Postprocess, labels_of
 from ..runs import Run
 from .outcome import Monitor, Outcome, run_jobs, silent
 
@@ -22,6 +24,8 @@ __all__ = ["export_run", "exported_masks"]
 #: that lists videos sees it.
 _RECORD = ".export.json"
 
+_AS_THEY_ARE = Postprocess()
+
 
 def export_run(
     run: Run,
@@ -29,6 +33,7 @@ def export_run(
     *,
     executor: Executor,
     folder: Path | None = None,
+    postprocess: Postprocess = _AS_THEY_ARE,
     monitor: Monitor = silent,
 ) -> Outcome:
     """Write a run's masks as palette PNGs; continues where an earlier call stopped.
@@ -38,18 +43,27 @@ def export_run(
         split: The split it was made from: sizes and first masks.
         executor: Runs the videos.
         folder: Where to; None for the run's own `masks/`.
+        postprocess: What to do to the masks.
         monitor: Opens the progress bar.
 
     Raises:
-        RunError: The run has no videos, or some failed.
+        RunError: The run has no videos, or it has masks only, which post-processing
+            would have to overwrite.
+        RunMismatchError: The folder was exported with other post-processing.
         ArchiveError: The folder holds files that no export wrote.
     """
     target = run.masks_folder if folder is None else folder
     if not run.videos:
         raise RunError(f"{run.path}: has no complete video; run its command again")
     if target == run.masks_folder and not run.is_soft:
+        if not postprocess.is_off:
+            raise RunError(
+                f"run {run.name}: has masks and no logits, and its own masks stay as "
+                "they are; export them to another folder with -o DIR"
+            )
         return Outcome(run.name, skipped=list(run.videos))
     record = _Record.open(target, run)
+    record.require(postprocess)
     with run.writing() if folder is None else _writing(target):
         skipped = [
             name
@@ -60,7 +74,9 @@ def export_run(
             Job(
                 name,
                 cost=entry.frames,
-                payload=_Task(str(run.path), split.videos[name], target / name),
+                payload=_Task(
+                    str(run.path), split.videos[name], target / name, postprocess
+                ),
             )
             for name, entry in run.videos.items()
             if name not in skipped
@@ -81,6 +97,8 @@ def export_run(
 
 def exported_masks(run: Run) -> Path:
     """The folder of a run's palette masks, once they are all there and current.
+
+    They may have been exported with any post-processing.
 
     Raises:
         RunError: They were not exported, or the run has changed since.
@@ -117,11 +135,14 @@ class _Entry:
 
 
 class _Record:
-    """What an export folder holds."""
+    """What an export folder holds, and which post-processing was done to it."""
 
-    def __init__(self, folder: Path, videos: dict[str, _Entry]) -> None:
+    def __init__(
+        self, folder: Path, videos: dict[str, _Entry], done: dict[str, Any] | None
+    ) -> None:
         self._folder = folder
         self._videos = videos
+        self._done = done
 
     @classmethod
     def open(cls, folder: Path, run: Run) -> _Record:
@@ -130,9 +151,12 @@ class _Record:
             try:
                 content: dict[str, Any] = read_json(folder / _RECORD)
                 videos = {k: _Entry(**v) for k, v in content["videos"].items()}
+                done = dict(content.get("postprocess", {}))
             except (ValueError, KeyError, TypeError):
-                videos = {}
-            return cls(folder, {k: v for k, v in videos.items() if k in run.videos})
+                return cls(folder, {}, None)
+            return cls(
+                folder, {k: v for k, v in videos.items() if k in run.videos}, done
+            )
         strangers = (
             [child.name for child in folder.iterdir() if child.name[0] != "."]
             if folder.is_dir()
@@ -143,7 +167,22 @@ class _Record:
                 f"{folder}: holds {min(strangers)}, which no export wrote; choose an "
                 "empty folder"
             )
-        return cls(folder, {})
+        return cls(folder, {}, None)
+
+    def require(self, postprocess: Postprocess) -> None:
+        """Make sure that what is there was post-processed in the same way.
+
+        Raises:
+            RunMismatchError: It was not.
+        """
+        wanted = postprocess.to_table()
+        if self._done not in (None, wanted):
+            raise RunMismatchError(
+                f"{self._folder}: was exported with post-processing "
+                f"{_said(self._done)}, asked for {_said(wanted)}; choose another "
+                "folder with -o, or delete this one to export anew"
+            )
+        self._done = wanted
 
     def is_current(self, video: str, source: str) -> bool:
         """Whether a video is there, unharmed, and made from this soft file."""
@@ -161,8 +200,16 @@ class _Record:
         self._videos[video] = entry
         write_json(
             self._folder / _RECORD,
-            {"videos": {k: asdict(v) for k, v in sorted(self._videos.items())}},
+            {
+                **({"postprocess": self._done} if self._done else {}),
+                "videos": {k: asdict(v) for k, v in sorted(self._videos.items())},
+            },
         )
+
+
+def _said(table: dict[str, Any] | None) -> str:
+    """A table of settings in words."""
+    return ", ".join(f"{k} = {v}" for k, v in (table or {}).items()) or "off"
 
 
 @dataclass(frozen=True)
@@ -172,6 +219,7 @@ class _Task:
     run: str
     video: SplitVideo
     folder: Path
+    postprocess: Postprocess
 
 
 def _build(device: str) -> Worker:
@@ -184,7 +232,15 @@ def _export(task: _Task, report: Callable[[int], None]) -> str:
     masks = Run.open(Path(task.run)).read(task.video.name)
     try:
         with atomic_folder(task.folder) as folder:
-            export_video(masks, task.video, folder, report)
+            export_video(
+                masks,
+                task.video,
+                folder,
+                report,
+                labels=None
+                if task.postprocess.is_off
+                else partial(labels_of, settings=task.postprocess),
+            )
     finally:
         masks.close()
     return digest(task.folder)

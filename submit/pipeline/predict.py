@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from ..augment import augmented, parse_variant
 from ..dataset import Split, SplitVideo, read_split
-from ..errors import SplitError
+from ..errors import MaskError, SplitError
 from ..executors import Executor, Job, Worker
 from ..export import MaskWriter
 from ..files import atomic_folder, digest
 from ..frames import FrameReader
-from ..masks import binary_masks, object_ids
+from ..masks import binary_masks, object_ids, quantise
 from ..predictor import Prediction, Predictor, Session, Video, load, parse_options
 from ..runs import Run, SoftWriter, VideoRecord
+from .behind import Behind
 from .outcome import Monitor, Outcome, run_jobs, silent
 
 __all__ = ["PredictPlan", "predict_split", "split_of"]
@@ -207,12 +208,12 @@ class _VideoPredictor:
         )
         with contextlib.ExitStack() as stack:
             stack.callback(session.close)
-            write = stack.enter_context(_writer(task))
+            behind = stack.enter_context(Behind(stack.enter_context(_writer(task))))
             reader = stack.enter_context(FrameReader(video.images, size=video.size))
             objects: tuple[int, ...] = ()
             for frame, image in reader:
                 prediction = _advance(session, image, prompts.get(frame), objects)
-                write(frame, prediction)
+                behind.put(_Written.of(video.name, frame, prediction))
                 objects = prediction.objects
                 report(1)
         return VideoRecord(
@@ -255,15 +256,44 @@ def _advance(
     return Prediction(objects=(), logits=np.zeros((0, 1, 1), np.float32))
 
 
+@dataclass(frozen=True, eq=False)
+class _Written:
+    """What is kept of a frame: copies, since a model may use its arrays again.
+
+    It waits as steps of the run store, a quarter of the logits' size.
+    """
+
+    frame: str
+    objects: tuple[int, ...]
+    steps: NDArray[np.int8]
+    presence: NDArray[np.float32] | None
+    iou: NDArray[np.float32] | None
+
+    @classmethod
+    def of(cls, video: str, frame: str, prediction: Prediction) -> _Written:
+        """Take over a prediction.
+
+        Raises:
+            MaskError: A logit is not a number.
+        """
+        try:
+            steps = quantise(prediction.logits)
+        except MaskError as error:
+            raise MaskError(f"video {video}: frame {frame}: {error}") from error
+        scores = [
+            None if values is None else np.array(values, np.float32)
+            for values in (prediction.presence, prediction.iou)
+        ]
+        return cls(frame, prediction.objects, steps, *scores)
+
+
 @contextlib.contextmanager
-def _writer(task: _Task) -> Any:
+def _writer(task: _Task) -> Iterator[Callable[[_Written], None]]:
     """Open the soft file or the folder of masks that a video is written into."""
     if task.soft:
         with SoftWriter(task.path, size=task.video.size) as soft:
-            yield lambda frame, p: soft.write(
-                frame, p.objects, p.logits, p.presence, p.iou
-            )
+            yield lambda w: soft.write(w.frame, w.objects, w.steps, w.presence, w.iou)
     else:
         with atomic_folder(task.path) as folder:
             masks = MaskWriter(folder, task.video)
-            yield lambda frame, p: masks.write(frame, p.objects, p.logits)
+            yield lambda w: masks.write(w.frame, w.objects, w.steps)

@@ -33,8 +33,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from ..augment import parse_variant
-from ..ensemble import normalised
-from ..errors import OptionError, RecipeError, RunError
+from ..ensemble import MergeSettings, read_ensemble_table
+from ..errors import OptionError, RecipeError, SettingsError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -84,21 +84,31 @@ class ImportStep:
 
 @dataclass(frozen=True)
 class EnsembleStep:
-    """Merge runs; see `submit ensemble`."""
+    """Merge runs; see `submit ensemble`.
+
+    In the recipe, `settings` is a settings file, and all keys of its table `[ensemble]`
+    may stand here too: method, members, weights, gate, select and cascade. Those that
+    stand here win.
+    """
 
     name: str
-    members: tuple[str, ...]
-    weights: tuple[float, ...] | None = None
+    settings: MergeSettings
     missing: str = "fail"
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The runs to merge."""
+        return self.settings.members
 
 
 @dataclass(frozen=True)
 class SubmissionStep:
-    """Which run is handed in, and as what file."""
+    """Which run is handed in, post-processed by which settings, and as what file."""
 
     run: str
     zip: Path | None = None
     team: Path | None = None
+    settings: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -189,7 +199,7 @@ def read_recipe(path: Path) -> Recipe:
         else reader.step(SampleStep, sample, "sample"),
         predict=reader.steps(PredictStep, content, "predict"),
         imports=reader.steps(ImportStep, content, "import"),
-        ensemble=reader.steps(EnsembleStep, content, "ensemble"),
+        ensemble=reader.ensembles(content),
     )
     if content:
         reader.fail(
@@ -255,6 +265,27 @@ class _Reader:
             }
         )
 
+    def ensembles(self, content: dict[str, Any]) -> tuple[EnsembleStep, ...]:
+        """Read `[[ensemble]]`: our own keys, and those of the settings."""
+        tables = self.take(content, "ensemble", list, required=False) or []
+        steps = []
+        for index, given in enumerate(tables, start=1):
+            where = f"ensemble {index}"
+            if not isinstance(given, dict):
+                self.fail(f"{where}: expected a table, found {given!r}")
+            table = dict(given)
+            try:
+                name = self.take(table, "name", str)
+                missing = self.take(table, "missing", str, required=False) or "fail"
+                file = self.take(table, "settings", str, required=False)
+                if file is not None:
+                    table = {**read_ensemble_table(Path(file)), **table}
+                settings = MergeSettings.from_table(table, where=f"ensemble {name}")
+            except SettingsError as error:
+                self.fail(str(error))
+            steps.append(EnsembleStep(name, settings, missing))
+        return tuple(steps)
+
     def _value(self, value: Any, annotation: str, where: str) -> Any:
         """Check a value against a field's annotation, and convert lists and paths."""
         kind = _KINDS[annotation.removesuffix(" | None")]
@@ -278,22 +309,14 @@ class _Reader:
                 self.fail(f"predict {step.name}: {error}")
 
     def _check_ensemble(self, step: EnsembleStep) -> None:
-        """Weights make a mean, and the other values are legal."""
+        """There is something to merge."""
         if not step.members:
             self.fail(f"ensemble {step.name}: expected at least one member")
-        if len(set(step.members)) < len(step.members):
-            self.fail(
-                f"ensemble {step.name}: a run is a member twice; give it a weight"
-            )
         if step.missing not in ("fail", "reweight"):
             self.fail(
                 f"ensemble {step.name}: missing: expected 'fail' or 'reweight', found "
                 f"{step.missing!r}"
             )
-        try:
-            normalised(step.weights, len(step.members))
-        except RunError as error:
-            self.fail(f"ensemble {step.name}: {error}")
 
     def _check_names(self, recipe: Recipe) -> None:
         """Names are unique, and members are made before they are merged."""
@@ -359,7 +382,6 @@ _KINDS = {
     "bool": _Kind("true or false", lambda value: isinstance(value, bool)),
     "Path": _Kind("a path", lambda value: isinstance(value, str), Path),
     "tuple[str, ...]": _Kind("a list of texts", _texts, tuple),
-    "tuple[float, ...]": _Kind("a list of numbers", _numbers, tuple),
     "tuple[int, int]": _Kind("[width, height]", _size, tuple),
     "Mapping[str, Any]": _Kind("a table of texts, numbers and booleans", _options),
 }

@@ -88,7 +88,7 @@ class SoftWriter:
         self,
         frame: str,
         objects: Sequence[int],
-        logits: NDArray[np.floating],
+        logits: NDArray[np.floating] | NDArray[np.int8],
         presence: Floats | None,
         iou: Floats | None,
     ) -> None:
@@ -97,7 +97,7 @@ class SoftWriter:
         Args:
             frame: The frame's stem.
             objects: N ids, those of earlier frames first.
-            logits: N×h×w, before any threshold.
+            logits: N×h×w, before any threshold; int8 are steps already.
             presence: N object scores, or None.
             iou: N predicted IoUs, or None.
 

@@ -1,0 +1,111 @@
+"""Several variants side by side, merged on the fly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import PredictorError
+from ..masks import LOGIT_LIMIT, resize_logits
+from ..predictor import Description, Frame, Masks, Prediction, Predictor, Session, Video
+from .variant import Variant
+from .wrappers import AugmentedPredictor
+
+__all__ = ["MergedPredictor", "augmented"]
+
+
+class MergedPredictor:
+    """Tracks several variants side by side and averages their logits.
+
+    Every frame's logits are averaged before any threshold, at the resolution of the
+    first variant; presence and IoU are averaged where every variant has them.
+    """
+
+    Options: ClassVar[type[Any]] = Variant
+
+    def __init__(self, members: Sequence[Predictor]) -> None:
+        self._members = tuple(members)
+
+    def describe(self) -> Description:
+        """Say what the model inside is."""
+        return self._members[0].describe()
+
+    def session(self, video: Video, *, scale: float = 1.0) -> Session:
+        """Open a video once for each variant."""
+        return _MergedSession(
+            [member.session(video, scale=scale) for member in self._members]
+        )
+
+
+class _MergedSession:
+    """Feeds each frame to all members and returns their mean."""
+
+    def __init__(self, members: Sequence[Session]) -> None:
+        self._members = members
+
+    def start(self, frame: Frame, masks: Masks) -> Prediction:
+        return _mean([member.start(frame, masks) for member in self._members])
+
+    def add(self, frame: Frame, masks: Masks) -> Prediction:
+        return _mean([member.add(frame, masks) for member in self._members])
+
+    def step(self, frame: Frame) -> Prediction:
+        return _mean([member.step(frame) for member in self._members])
+
+    def close(self) -> None:
+        for member in self._members:
+            member.close()
+
+
+def _mean(predictions: Sequence[Prediction]) -> Prediction:
+    """Average predictions of the same objects.
+
+    Logits are clipped to the range of the run store, as those of runs are that are
+    merged later; an infinite one would otherwise outvote everybody.
+    """
+    first = predictions[0]
+    height, width = first.logits.shape[1:]
+    total = np.zeros(first.logits.shape, np.float32)
+    for prediction in predictions:
+        if prediction.objects != first.objects:
+            raise PredictorError(
+                f"one variant has the objects {list(first.objects)}, another "
+                f"{list(prediction.objects)}; this is a bug of the predictor"
+            )
+        logits = np.clip(prediction.logits, -LOGIT_LIMIT, LOGIT_LIMIT)
+        total += resize_logits(logits, (height, width))
+
+    def mean(values: Sequence[NDArray[np.float32] | None]) -> Any:
+        present = [value for value in values if value is not None]
+        return np.mean(present, axis=0) if len(present) == len(values) else None
+
+    return Prediction(
+        objects=first.objects,
+        logits=total / np.float32(len(predictions)),
+        presence=mean([prediction.presence for prediction in predictions]),
+        iou=mean([prediction.iou for prediction in predictions]),
+    )
+
+
+def augmented(
+    predictor: Predictor, *, variant: Variant | None, tta: Sequence[Variant]
+) -> Predictor:
+    """Wrap a predictor as `--variant` and `--tta` ask for.
+
+    Args:
+        predictor: The model.
+        variant: Tracked instead of the plain video.
+        tta: Tracked beside it and merged on the fly.
+
+    Raises:
+        OptionError: The model does not run at a scale that is asked for.
+    """
+    base = predictor if variant is None else AugmentedPredictor(predictor, variant)
+    if not tta:
+        return base
+    return MergedPredictor(
+        [base, *(AugmentedPredictor(predictor, extra) for extra in tta)]
+    )

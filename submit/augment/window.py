@@ -1,0 +1,210 @@
+"""A window that follows an object through a video, and the way into it and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..masks import Logits
+from ..predictor import Frame
+
+__all__ = ["Box", "Window", "box_of", "window_for"]
+
+#: An object's box takes about this share of the window's sides at first …
+_FILL = 1 / 3
+#: … but a window is enlarged at most so much, and below the second it is no use.
+_MOST, _LEAST = 4.0, 1.5
+#: The box's centre may be so far from the window's, in sides, before that moves.
+_SLACK = 1 / 6
+#: A box that takes more of a side than this is too large for the window.
+_FULL = 0.9
+#: Share of a side over which the window's logits give way to those around it.
+_FEATHER = 1 / 16
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle in pixels of the frame: pixels top … bottom − 1, left … right − 1."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Row and column of the centre."""
+        return (self.top + self.bottom) / 2, (self.left + self.right) / 2
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of the frame, of the frame's own shape.
+
+    Attributes:
+        top: First row, in pixels of the frame.
+        left: First column.
+        height: Rows.
+        width: Columns.
+        frame: Height and width of the frame.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+    frame: tuple[int, int]
+
+    def fits(self, box: Box) -> bool:
+        """Whether an object of this size can be tracked in the window."""
+        return (
+            box.bottom - box.top <= _FULL * self.height
+            and box.right - box.left <= _FULL * self.width
+        )
+
+    def following(self, box: Box) -> Window:
+        """The window moved as little as brings the box's centre near its own."""
+        places = []
+        for centre, start, side, whole in zip(
+            box.centre,
+            (self.top, self.left),
+            (self.height, self.width),
+            self.frame,
+            strict=True,
+        ):
+            off = centre - (start + side / 2)
+            move = off - min(max(off, -_SLACK * side), _SLACK * side)
+            places.append(min(max(round(start + move), 0), whole - side))
+        return Window(places[0], places[1], self.height, self.width, self.frame)
+
+    def cut(self, frame: Frame) -> Frame:
+        """The window's pixels, enlarged to the size of the frame."""
+        import cv2
+
+        part = np.ascontiguousarray(self._of(frame))
+        # Half pixels at the edges and bilinear: the geometry of `resize_logits`.
+        enlarged = cv2.resize(part, self.frame[::-1], interpolation=cv2.INTER_LINEAR)
+        return np.asarray(enlarged, np.uint8)
+
+    def cut_mask(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The window's part of a mask, enlarged to the size of the frame."""
+        import cv2
+
+        part = np.ascontiguousarray(self._of(mask), np.float32)
+        enlarged = cv2.resize(part, self.frame[::-1], interpolation=cv2.INTER_LINEAR)
+        return np.asarray(enlarged) >= 0.5
+
+    def paste(self, logits: Logits, patch: Logits) -> None:
+        """Write the window's logits into those of the frame.
+
+        Towards edges of the window that are not edges of the frame they give way
+        gradually to what was there.
+
+        Args:
+            logits: h×w of the whole frame; changed in place.
+            patch: h'×w' of the window.
+        """
+        rows, down = _taps(self.top, self.height, self.frame[0], logits, patch, 0)
+        columns, across = _taps(self.left, self.width, self.frame[1], logits, patch, 1)
+        if not len(rows) or not len(columns):
+            return
+        low, high, weight = down
+        lines = patch[low] + (patch[high] - patch[low]) * weight[:, None]
+        low, high, weight = across
+        values = lines[:, low] + (lines[:, high] - lines[:, low]) * weight
+        share = np.minimum(
+            _ramp(rows, self.top, self.height, self.frame[0], len(logits))[:, None],
+            _ramp(columns, self.left, self.width, self.frame[1], logits.shape[1]),
+        )
+        part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        logits[part] += share * (values - logits[part])
+
+    def box_in_frame(self, box: Box) -> Box:
+        """A box in the enlarged window, as one in the frame."""
+        y, x = self.height / self.frame[0], self.width / self.frame[1]
+        return Box(
+            self.top + box.top * y,
+            self.left + box.left * x,
+            self.top + box.bottom * y,
+            self.left + box.right * x,
+        )
+
+    def _of(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
+        return array[
+            self.top : self.top + self.height, self.left : self.left + self.width
+        ]
+
+
+def window_for(mask: NDArray[np.bool_]) -> Window | None:
+    """The window in which an object is tracked; None if it is too large for one."""
+    box = box_of(mask.astype(np.float32), mask.shape)
+    if box is None:
+        return None
+    height, width = mask.shape
+    share = max((box.bottom - box.top) / height, (box.right - box.left) / width)
+    factor = min(_FILL / share, _MOST)
+    if factor < _LEAST:
+        return None
+    # The same factor in both directions, but for rounding, keeps shapes as they are.
+    size = round(height / factor), round(width / factor)
+    start = Window(0, 0, *size, (height, width))
+    top, left = (
+        min(max(round(centre - side / 2), 0), whole - side)
+        for centre, side, whole in zip(box.centre, size, mask.shape, strict=True)
+    )
+    return Window(top, left, start.height, start.width, start.frame)
+
+
+def box_of(logits: Logits, frame: tuple[int, ...]) -> Box | None:
+    """The box of the positive logits, in pixels of the frame; None without any.
+
+    Args:
+        logits: h×w over the whole frame.
+        frame: Height and width of the frame.
+    """
+    inside = logits > 0
+    rows = np.flatnonzero(inside.any(1))
+    if not len(rows):
+        return None
+    columns = np.flatnonzero(inside.any(0))
+    y, x = frame[0] / logits.shape[0], frame[1] / logits.shape[1]
+    return Box(
+        float(rows[0] * y),
+        float(columns[0] * x),
+        float((rows[-1] + 1) * y),
+        float((columns[-1] + 1) * x),
+    )
+
+
+def _taps(
+    start: int, side: int, whole: int, logits: Logits, patch: Logits, axis: int
+) -> tuple[NDArray[np.int64], tuple[NDArray[np.int64], NDArray[np.int64], Logits]]:
+    """Lines of the frame's logits in the window, and where they lie in the patch.
+
+    Returns:
+        The lines whose centres are in the window; the two lines of the patch that each
+        lies between; and the weight of the second one.
+    """
+    count, source = logits.shape[axis], patch.shape[axis]
+    centres = (np.arange(count) + 0.5) * whole / count
+    lines = np.flatnonzero((centres >= start) & (centres < start + side))
+    places = np.clip((centres[lines] - start) * source / side - 0.5, 0, source - 1)
+    low = places.astype(np.int64)
+    high = np.minimum(low + 1, source - 1)
+    return lines, (low, high, (places - low).astype(np.float32))
+
+
+def _ramp(
+    lines: NDArray[np.int64], start: int, side: int, whole: int, count: int
+) -> Logits:
+    """The window's share in each of its lines: 1, but less near inner edges."""
+    centres = (lines + 0.5) * whole / count
+    reach = _FEATHER * side
+    share = np.ones(len(lines))
+    if start > 0:
+        share = np.minimum(share, (centres - start) / reach)
+    if start + side < whole:
+        share = np.minimum(share, (start + side - centres) / reach)
+    return share.astype(np.float32)

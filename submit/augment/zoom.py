@@ -1,0 +1,174 @@
+"""Small objects tracked once more, enlarged.
+
+What a model can see of an object of thirty pixels is lost when the frame is shrunk to
+its input. This variant gives such an object a tracker of its own that sees only a
+window around it, enlarged to the size of the frame.
+
+A tracker's memory is tied to its view: it holds what the object looked like, how large
+it was and, in most models, where. So the design keeps the view as steady as it can:
+
+* One session tracks all objects in the full frame, as the plain video does, and one
+  more session tracks each small object in its window, from the object's first mask to
+  the last frame. Sessions are never begun anew from predicted masks, which would make
+  drift into truth.
+* An object is small when its first box takes less than 2/9 of either side of the
+  frame, so that the window enlarges it by at least 1.5; by 4 at most.
+* The window keeps its size for the whole video. The scale in the tracker's memory
+  stays true, and an object that comes nearer looks larger, as it should.
+* The window hangs on a leash: the object's centre may wander within a third of the
+  window's side; beyond that, the window moves just as far as the object does. To the
+  tracker that is a camera that pans smoothly after the object.
+* The leash is held by the window's own tracker while it sees the object. When that has
+  lost it (no pixel, or an object score below 0), or it has outgrown the window, the
+  full frame's logits hold for the object; and the window goes at once to where the full
+  frame sees it, since there is nothing left in view that a jump could upset.
+* Inside the window the window's logits hold, outside of it those of the full frame;
+  in between they blend over a sixteenth of its side. Logits come back at a resolution
+  that keeps the window's detail, up to that of the frame.
+
+It costs one more run of the tracker for each small object. A video without small
+objects gives the plain result, bit for bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..masks import LOGIT_LIMIT, Logits, resize_logits
+from ..predictor import Frame, Masks, Prediction, Session, Video
+from .window import Box, Window, box_of, window_for
+
+__all__ = ["ZoomedSession"]
+
+
+class ZoomedSession:
+    """A session for the full frame, and one for each small object.
+
+    Args:
+        video: The video.
+        open_session: Opens a session of the model for so many frames of it.
+    """
+
+    def __init__(self, video: Video, open_session: Callable[[int], Session]) -> None:
+        self._video = video
+        self._open = open_session
+        self._full = open_session(video.length)
+        self._zooms: dict[int, _Zoom] = {}
+        self._seen = 0
+
+    def start(self, frame: Frame, masks: Masks) -> Prediction:
+        """Take frame 0 with the masks of its objects."""
+        return self._take(self._full.start(frame, masks), frame, masks)
+
+    def add(self, frame: Frame, masks: Masks) -> Prediction:
+        """Predict the next frame, and begin to track new objects."""
+        return self._take(self._full.add(frame, masks), frame, masks)
+
+    def step(self, frame: Frame) -> Prediction:
+        """Predict the next frame."""
+        return self._take(self._full.step(frame), frame, {})
+
+    def close(self) -> None:
+        """Free all sessions."""
+        self._full.close()
+        for zoom in self._zooms.values():
+            zoom.session.close()
+
+    def _take(self, full: Prediction, frame: Frame, masks: Masks) -> Prediction:
+        """Put what the windows show into a prediction for the full frame."""
+        views: dict[int, Prediction] = {}
+        for key, zoom in self._zooms.items():
+            place = full.objects.index(key)
+            views[key] = zoom.step(frame, box_of(full.logits[place], self._size))
+        for key, mask in masks.items():
+            if (window := window_for(mask)) is not None:
+                session = self._open(self._video.length - self._seen)
+                zoom = self._zooms[key] = _Zoom(key, window, session)
+                views[key] = zoom.start(frame, mask)
+        self._seen += 1
+        return self._paste(full, views) if self._zooms else full
+
+    def _paste(self, full: Prediction, views: dict[int, Prediction]) -> Prediction:
+        logits = resize_logits(_limited(full.logits), self._resolution(full.logits))
+        logits = logits.copy()
+        presence = None if full.presence is None else full.presence.copy()
+        iou = None if full.iou is None else full.iou.copy()
+        for key, view in views.items():
+            zoom = self._zooms[key]
+            if not zoom.trusted:
+                continue
+            place = full.objects.index(key)
+            zoom.window.paste(logits[place], _limited(view.logits[0]))
+            if presence is not None and view.presence is not None:
+                presence[place] = view.presence[0]
+            if iou is not None and view.iou is not None:
+                iou[place] = view.iou[0]
+        return Prediction(full.objects, logits, presence, iou)
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return self._video.height, self._video.width
+
+    def _resolution(self, logits: Logits) -> tuple[int, int]:
+        """What keeps the detail of the windows, and is not above the frame's."""
+        factor = max(
+            math.ceil(zoom.window.frame[0] / zoom.window.height)
+            for zoom in self._zooms.values()
+        )
+        height, width = logits.shape[1:]
+        return (
+            max(height, min(factor * height, self._video.height)),
+            max(width, min(factor * width, self._video.width)),
+        )
+
+
+class _Zoom:
+    """One object in its window.
+
+    Attributes:
+        window: Where the window is in the frame that was shown last.
+        session: Tracks the object in the window.
+        trusted: Whether the window's logits hold in that frame.
+    """
+
+    def __init__(self, key: int, window: Window, session: Session) -> None:
+        self.window = window
+        self.session = session
+        self.trusted = True
+        self._key = key
+        self._box: Box | None = None
+
+    def start(self, frame: Frame, mask: NDArray[np.bool_]) -> Prediction:
+        """Show the first frame."""
+        masks = {self._key: self.window.cut_mask(mask)}
+        return self._look(self.session.start(self.window.cut(frame), masks))
+
+    def step(self, frame: Frame, elsewhere: Box | None) -> Prediction:
+        """Show the next frame.
+
+        Args:
+            frame: The frame.
+            elsewhere: Where the full frame sees the object now.
+        """
+        target = self._box if self._box is not None else elsewhere
+        if target is not None:
+            self.window = self.window.following(target)
+        return self._look(self.session.step(self.window.cut(frame)))
+
+    def _look(self, prediction: Prediction) -> Prediction:
+        """Find out whether and where the window's tracker sees the object."""
+        box = box_of(prediction.logits[0], self.window.frame)
+        if prediction.presence is not None and prediction.presence[0] < 0:
+            box = None
+        self._box = None if box is None else self.window.box_in_frame(box)
+        self.trusted = self._box is not None and self.window.fits(self._box)
+        return prediction
+
+
+def _limited(logits: Logits) -> Logits:
+    """Keep "no object", which some models write as −∞, from spoiling its neighbours."""
+    return np.clip(logits, -LOGIT_LIMIT, LOGIT_LIMIT)

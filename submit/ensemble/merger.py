@@ -1,0 +1,355 @@
+"""One video of all members, merged frame by frame in constant memory."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import RunError
+from ..masks import Labels, Logits, dequantise, to_labels
+from ..runs import VideoMasks
+from .choice import Chooser, cascade, preview_size
+from .gate import PresenceGate
+from .methods import Plane, merge_planes, resized, table_of_votes
+from .report import FrameInfluence, compare_labels
+from .settings import MergeSettings
+from .views import HARD_STEP, View, sampled
+
+__all__ = ["MergedFrame", "VideoMerger"]
+
+#: The step of an object that is not there.
+_LOWEST = -127
+#: Up to so many hard members are merged by a table of all that they can say.
+_MOST_BITS = 10
+
+
+class MergedFrame:
+    """One frame of an ensemble.
+
+    Attributes:
+        objects: Ids of all N objects of the video, the same in every frame.
+        presence: N object scores as logits, NaN where no member has one. With a gate
+            they are at least 0 where it says that the object is there.
+        iou: N mean predicted IoUs, NaN where no member has one.
+        labels: H×W labels at the frame's size where the method gives labels (`vote`);
+            otherwise None.
+    """
+
+    def __init__(
+        self,
+        objects: tuple[int, ...],
+        presence: NDArray[np.float32],
+        iou: NDArray[np.float32],
+        *,
+        steps: NDArray[np.int8] | None = None,
+        labels: Labels | None = None,
+    ) -> None:
+        self.objects = objects
+        self.presence = presence
+        self.iou = iou
+        self.labels = labels
+        self._steps = steps
+
+    @functools.cached_property
+    def steps(self) -> NDArray[np.int8]:
+        """N×h×w logits in steps of 1/8, as a run keeps them; of labels ±40 steps.
+
+        The lowest there are for an object that no member has yet, or that is away.
+        """
+        if self._steps is not None:
+            return self._steps
+        assert self.labels is not None
+        ids = np.asarray(self.objects, np.uint8)[:, None, None]
+        inside = self.labels == ids
+        return np.where(inside, HARD_STEP, -HARD_STEP).astype(np.int8)
+
+    @property
+    def logits(self) -> Logits:
+        """N×h×w merged logits, in steps of 1/8."""
+        return dequantise(self.steps)
+
+    def labels_at(self, size: tuple[int, int]) -> Labels:
+        """The label map at a size, as export would write it."""
+        if self.labels is None:
+            return to_labels(self.steps, self.objects, size)
+        return sampled(self.labels, size)
+
+
+@dataclass(frozen=True)
+class _Merged:
+    """What becomes of one object: its steps, and its scores, which may be NaN."""
+
+    plane: Plane
+    presence: float = math.nan
+    iou: float = math.nan
+
+
+class VideoMerger:
+    """Merges one video of several runs, frame by frame, in constant memory.
+
+    Every method works before any threshold or overlap rule, at the largest resolution
+    that a member has; only `vote` counts label maps at the size of the frame.
+
+    Args:
+        members: The video as each member has it, by run name. Their order matters for
+            the method `cascade` only, and there that of the settings comes first.
+        settings: How to merge.
+        video: Name of the video, which decides about weights of its own.
+        reweight: Whether members that lack an object leave the others their share;
+            otherwise that is an error.
+
+    Raises:
+        RunError: Members differ in frames, size or objects.
+        SettingsError: The settings are for other members.
+    """
+
+    def __init__(
+        self,
+        members: Mapping[str, VideoMasks],
+        settings: MergeSettings | None = None,
+        *,
+        video: str = "",
+        reweight: bool = False,
+    ) -> None:
+        # Sums are taken in the order of the names, so that the order in which members
+        # were given does not change a bit of the result.
+        settings = settings or MergeSettings()
+        self.settings = settings.for_members(tuple(members))
+        self._members = {name: members[name] for name in self.settings.members}
+        first = next(iter(self._members.values()))
+        self.frames, self.size = first.frames, first.size
+        self.objects: tuple[int, ...] = tuple(
+            sorted({key for member in self._members.values() for key in member.objects})
+        )
+        self._check(reweight)
+        self._weights = {
+            key: self.settings.weights_of(video, key) for key in self.objects
+        }
+        self._background = self.settings.weights_of(video)
+        gate = self.settings.gate
+        self._gate = PresenceGate(gate, self.settings.members) if gate else None
+        self._chooser = Chooser(self.settings.select, self._members)
+        self._last: tuple[int, Sequence[View], PresenceGate | None, MergedFrame]
+
+    def merge(self, index: int) -> MergedFrame:
+        """Merge the frame at an index; a gate needs them in their order."""
+        views = [View(name, video, index) for name, video in self._members.items()]
+        gate = self._gate.copy() if self._gate else None
+        merged = self._merge(index, views, self._gate)
+        self._last = index, views, gate, merged
+        return merged
+
+    def influence(self) -> dict[str, FrameInfluence]:
+        """How each member stands to the frame that was merged last."""
+        index, views, gate, merged = self._last
+        size = preview_size(self.size)
+        views = [view.reduced(size) for view in views]
+        labels = merged.labels_at(size)
+        result = {}
+        for view in views:
+            rest = [other for other in views if other is not view]
+            without = None
+            if rest:
+                memory = gate.copy() if gate else None
+                without = self._merge(index, rest, memory).labels_at(size)
+            result[view.name] = compare_labels(
+                self.objects, labels, view.labels_at(size), without
+            )
+        return result
+
+    def _merge(
+        self, index: int, views: Sequence[View], gate: PresenceGate | None
+    ) -> MergedFrame:
+        """Merge what some of the members see; the gate's memory goes on."""
+        candidates = {
+            key: [
+                view
+                for view in views
+                if key in view.rows and self._weights[key][view.name] > 0
+            ]
+            for key in self.objects
+        }
+        verdicts = {
+            key: gate.decide(key, candidates[key])
+            for key in self.objects
+            if gate and candidates[key]
+        }
+        gated = {key: verdict.presence for key, verdict in verdicts.items()}
+        for key, verdict in verdicts.items():
+            candidates[key] = [
+                view
+                for view in candidates[key]
+                if verdict.there and view.name not in verdict.blind
+            ]
+        if self.settings.method == "vote":
+            merged = {
+                key: _Merged(_NOTHING, *_scores(key, seen, self._weights[key]))
+                for key, seen in candidates.items()
+            }
+        else:
+            sizes = [view.shape for view in views]
+            shape = max(sizes, key=lambda size: size[0] * size[1])
+            if self._by_table(views):
+                merged = self._look_up(views, candidates)
+            else:
+                merged = {
+                    key: self._object(index, key, seen, shape)
+                    for key, seen in candidates.items()
+                }
+        presence = [
+            merged[key].presence if (score := gated.get(key)) is None else score
+            for key in self.objects
+        ]
+        iou = [merged[key].iou for key in self.objects]
+        scores = np.asarray(presence, np.float32), np.asarray(iou, np.float32)
+        if self.settings.method == "vote":
+            labels = self._vote(views, candidates)
+            return MergedFrame(self.objects, *scores, labels=labels)
+        steps = (
+            np.stack([merged[key].plane for key in self.objects])
+            if self.objects
+            else np.zeros((0, *shape), np.int8)
+        )
+        return MergedFrame(self.objects, *scores, steps=steps)
+
+    def _object(
+        self, index: int, key: int, views: Sequence[View], shape: tuple[int, int]
+    ) -> _Merged:
+        """Merge one object by the members that have a part in it."""
+        if not views:
+            return _Merged(np.full(shape, _LOWEST, np.int8))
+        weights = self._weights[key]
+        method = self.settings.method
+        if method == "select":
+            best = self._chooser.best(key, views, weights, index)
+            plane = resized(best.plane(key), shape)
+            return _Merged(plane, best.presence[key], best.iou[key])
+        if method == "cascade":
+            plane, chosen = cascade(key, views, self.settings.cascade, shape)
+            return _Merged(plane, chosen.presence[key], chosen.iou[key])
+        planes = [view.plane(key) for view in views]
+        plane = merge_planes(method, planes, _normalised(views, weights), shape)
+        return _Merged(plane, *_scores(key, views, weights))
+
+    def _by_table(self, views: Sequence[View]) -> bool:
+        """Whether members can say so little of a pixel that a table has it all."""
+        return (
+            self.settings.method not in ("select", "cascade")
+            and all(view.labels is not None for view in views)
+            and len(views) <= _MOST_BITS
+        )
+
+    def _look_up(
+        self, views: Sequence[View], candidates: Mapping[int, Sequence[View]]
+    ) -> dict[int, _Merged]:
+        """Merge hard members without making logits of each of them."""
+        from ._kernels import look_up
+
+        names = [view.name for view in views]
+        table = np.full((len(self.objects), 1 << len(views)), _LOWEST, np.int8)
+        for row, key in zip(table, self.objects, strict=True):
+            if seen := candidates[key]:
+                bits = [names.index(view.name) for view in seen]
+                shares = _normalised(seen, self._weights[key])
+                votes = table_of_votes(self.settings.method, shares, bits, HARD_STEP)
+                row[:] = np.resize(votes, len(row))
+        labels = np.stack([view.labels for view in views if view.labels is not None])
+        planes = look_up(labels, np.asarray(self.objects, np.uint8), table)
+        return {
+            key: _Merged(plane, *_scores(key, candidates[key], self._weights[key]))
+            for key, plane in zip(self.objects, planes, strict=True)
+        }
+
+    def _vote(
+        self, views: Sequence[View], candidates: Mapping[int, Sequence[View]]
+    ) -> Labels:
+        """Let the members vote on each pixel of the frame.
+
+        The shares of an object's votes are those among the members that have it, so
+        that one which does not know it does not vote against it.
+        """
+        from ._kernels import tally
+
+        names = [view.name for view in views]
+        weights = np.zeros((len(views), 1 + len(self.objects)))
+        weights[:, 0] = [self._background[name] for name in names]
+        for place, key in enumerate(self.objects, start=1):
+            for view in candidates[key]:
+                weights[names.index(view.name), place] = self._weights[key][view.name]
+        totals = weights.sum(0)
+        weights /= np.where(totals > 0, totals, 1)
+        maps = [view.own_labels() for view in views]
+        away = [key for key in self.objects if not candidates[key]]
+        if away:
+            table = np.arange(256, dtype=np.uint8)
+            table[away] = 0
+            maps = [table[labels] for labels in maps]
+        return tally(np.stack(maps), np.asarray(self.objects, np.uint8), weights)
+
+    def _check(self, reweight: bool) -> None:
+        """All members must be of the same video, and have the same objects."""
+        for name, member in self._members.items():
+            if member.frames != self.frames:
+                self._refuse(name, "frames", *_differing(member.frames, self.frames))
+            if member.size != self.size:
+                self._refuse(
+                    name, "a frame size", *map(_pixels, (member.size, self.size))
+                )
+            if not reweight and set(member.objects) != set(self.objects):
+                lacking = sorted(set(self.objects) - set(member.objects))
+                raise RunError(
+                    f"run {name} lacks the objects {lacking}; predict or import the "
+                    "video again, or leave them to the other runs with --missing "
+                    "reweight"
+                )
+
+    def _refuse(self, name: str, what: str, found: str, wanted: str) -> NoReturn:
+        first = next(iter(self._members))
+        raise RunError(
+            f"run {name} has {what} other than run {first}: {found} against "
+            f"{wanted}; predict or import the video again"
+        )
+
+
+_NOTHING: Plane = np.zeros((0, 0), np.int8)
+
+
+def _normalised(views: Sequence[View], weights: Mapping[str, float]) -> list[float]:
+    """Shares of the members that have a part in an object."""
+    total = math.fsum(weights[view.name] for view in views)
+    return [weights[view.name] / total for view in views]
+
+
+def _scores(
+    key: int, views: Sequence[View], weights: Mapping[str, float]
+) -> tuple[float, float]:
+    """Weighted means of presence and IoU over the members that have them."""
+    means = []
+    for values in ("presence", "iou"):
+        known = [
+            (weights[view.name], getattr(view, values)[key])
+            for view in views
+            if not math.isnan(getattr(view, values)[key])
+        ]
+        total = math.fsum(weight for weight, _ in known)
+        parts = [weight * value for weight, value in known]
+        means.append(math.fsum(parts) / total if total > 0 else math.nan)
+    return means[0], means[1]
+
+
+def _pixels(size: tuple[int, int]) -> str:
+    return f"{size[1]}×{size[0]}"
+
+
+def _differing(found: Sequence[str], wanted: Sequence[str]) -> tuple[str, str]:
+    """Say of two lists of frames where they part."""
+    pairs = zip_longest(found, wanted, fillvalue="none")
+    here, there = next(pair for pair in pairs if pair[0] != pair[1])
+    return f"{here} ({len(found)} frames)", f"{there} ({len(wanted)} frames)"

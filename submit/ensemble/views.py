@@ -1,0 +1,126 @@
+"""One frame as one member sees it."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..masks import LOGIT_STEP, Labels, to_labels
+from ..runs import HARD_LOGIT, HardVideo, VideoMasks
+from .methods import Plane
+
+__all__ = ["HARD_STEP", "View", "sampled"]
+
+#: The step that stands for a pixel of a hard mask.
+HARD_STEP = int(HARD_LOGIT / LOGIT_STEP)
+
+
+class View:
+    """One frame of one member: read once, in the form in which it is stored.
+
+    Attributes:
+        name: The member.
+        rows: Place of each object that the member has in this frame.
+        presence: Object score of each of them; NaN where there is none.
+        iou: Predicted IoU of each of them; NaN where there is none.
+        labels: H×W labels of a hard member; None of a soft one.
+        shape: Height and width of its logits.
+    """
+
+    def __init__(self, name: str, video: VideoMasks, index: int) -> None:
+        self.name = name
+        self.labels: Labels | None = None
+        self._steps: NDArray[np.int8] | None = None
+        self._size = video.size
+        objects = video.objects
+        if isinstance(video, HardVideo):
+            self.labels = video.labels(index)
+            self.shape = video.size
+        else:
+            self._steps = video.steps(index)
+            objects = objects[: len(self._steps)]
+            self.shape = (self._steps.shape[1], self._steps.shape[2])
+        self.rows: Mapping[int, int] = {key: row for row, key in enumerate(objects)}
+        self.presence: Mapping[int, float] = {
+            key: float(video.presence[index, row]) for key, row in self.rows.items()
+        }
+        self.iou: Mapping[int, float] = {
+            key: float(video.iou[index, row]) for key, row in self.rows.items()
+        }
+
+    def plane(self, key: int) -> Plane:
+        """Steps of an object that the member has; hard masks are ±`HARD_STEP`."""
+        if self._steps is not None:
+            plane: Plane = self._steps[self.rows[key]]
+            return plane
+        assert self.labels is not None
+        table = np.full(256, -HARD_STEP, np.int8)
+        table[key] = HARD_STEP
+        return table[self.labels]
+
+    def sees(self, key: int) -> bool:
+        """Whether any pixel is the object's."""
+        if key not in self.rows:
+            return False
+        if self._steps is not None:
+            return bool(self._steps[self.rows[key]].max(initial=-1) > 0)
+        return bool(self._occurring[key])
+
+    def labels_at(self, size: tuple[int, int]) -> Labels:
+        """The label map at a size; hard ones are sampled without interpolation.
+
+        Labels that the member may not have are background.
+        """
+        if self._steps is not None:
+            return to_labels(self._steps, tuple(self.rows), size)
+        return sampled(self.own_labels(), size)
+
+    def reduced(self, size: tuple[int, int]) -> View:
+        """The same view with labels of another size, if it is that of a hard member."""
+        if self.labels is None:
+            return self
+        twin = copy.copy(self)
+        twin.labels = sampled(self.labels, size)
+        twin.shape = twin._size = size
+        return twin
+
+    def own_labels(self) -> Labels:
+        """Labels at the size of the frame, without those of strange objects."""
+        if self.labels is None:
+            return self.labels_at(self._size)
+        strange = [
+            key
+            for key in np.flatnonzero(self._occurring)
+            if key and key not in self.rows
+        ]
+        if not strange:
+            return self.labels
+        table = np.arange(256, dtype=np.uint8)
+        table[strange] = 0
+        cleaned: Labels = table[self.labels]
+        return cleaned
+
+    @functools.cached_property
+    def _occurring(self) -> NDArray[np.bool_]:
+        """Which labels a hard member has."""
+        from ._kernels import occurring
+
+        assert self.labels is not None
+        return occurring(self.labels)
+
+
+def sampled(labels: Labels, size: tuple[int, int]) -> Labels:
+    """Bring labels to another size, each pixel from where its centre lies."""
+    if labels.shape == size:
+        return labels
+    rows = _centres(labels.shape[0], size[0])
+    return labels[rows][:, _centres(labels.shape[1], size[1])]
+
+
+def _centres(source: int, target: int) -> NDArray[np.int64]:
+    """For each target pixel the source pixel in which its centre lies."""
+    return ((2 * np.arange(target) + 1) * source) // (2 * target)

@@ -1,0 +1,67 @@
+"""Writing behind the model: a thread that takes finished frames off its hands."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Generic, TypeVar
+
+__all__ = ["Behind"]
+
+T = TypeVar("T")
+
+#: Frames that may wait; a model that is faster than the disk waits for it then.
+WAITING = 8
+
+
+class Behind(Generic[T]):
+    """Hands items to a function in a thread of its own, in order.
+
+    An error of the function is raised by the next `put`, or at the end of the block;
+    nothing that comes after it is handed over. When the block itself fails, what still
+    waits is dropped.
+
+    with Behind(write) as behind:
+        behind.put(item)
+    """
+
+    def __init__(self, write: Callable[[T], None], *, waiting: int = WAITING) -> None:
+        self._write = write
+        self._queue: queue.Queue[tuple[T] | None] = queue.Queue(waiting)
+        self._error: BaseException | None = None
+        self._dropped = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Behind[T]:
+        self._thread.start()
+        return self
+
+    def put(self, item: T) -> None:
+        """Leave an item to the thread; waits while too many are there."""
+        self._queue.put((item,))
+        if self._error is not None:
+            raise self._error
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._dropped = kind is not None
+        self._queue.put(None)
+        self._thread.join()
+        if kind is None and self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        """Run in the thread: empty the queue to its end, whatever happens."""
+        while (item := self._queue.get()) is not None:
+            if self._dropped or self._error is not None:
+                continue
+            try:
+                self._write(*item)
+            except BaseException as error:
+                self._error = error

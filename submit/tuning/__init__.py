@@ -1,0 +1,38 @@
+"""Tuning on a hold-out, and previews of what has no truth.
+
+candidate   one way to merge runs and to post-process them
+holdout     the runs and the truth, decoded once
+evaluate    what a candidate scores, exactly as files would
+stages      what is tried
+search      what is kept: only gains on videos left out
+texts       the settings file, with what was measured
+agreement   how much runs agree where there is no truth
+expected    a model of the score, fitted where there is truth
+preview     what to look at first
+"""
+
+from .candidate import Candidate
+from .evaluate import Budget, Evaluator
+from .expected import ExpectedScore
+from .fit import fit_expected
+from .preview import Preview, frames_to_look_at, preview
+from .search import Gain, StageResult, Tuned, tune
+from .texts import MEASURES, settings_toml, steps_of
+
+__all__ = [
+    "MEASURES",
+    "Budget",
+    "Candidate",
+    "Evaluator",
+    "ExpectedScore",
+    "Gain",
+    "Preview",
+    "StageResult",
+    "Tuned",
+    "fit_expected",
+    "frames_to_look_at",
+    "preview",
+    "settings_toml",
+    "steps_of",
+    "tune",
+]

@@ -1,0 +1,250 @@
+"""What a candidate scores, in memory: exactly what its masks would score as files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._machine import cores, keep_freed_memory
+from ..checks.sanity import as_packed
+from ..dataset import Split
+from ..errors import ScoringError
+from ..masks import Labels
+from ..metrics import FrameScorer, FrameScores, ObjectScore, object_score
+from ..postprocess import frame_labels
+from ..postprocess.presence import steady_frames
+from ..runs import Run, VideoMasks
+from ..scoring.plan import require_truth
+from .candidate import Candidate
+from .holdout import HoldoutRuns
+
+__all__ = ["Budget", "BudgetSpentError", "Evaluator", "Sample"]
+
+Floats = NDArray[np.float64]
+
+
+class BudgetSpentError(Exception):
+    """The search has used up what it was given; not an error for the user."""
+
+
+@dataclass
+class Budget:
+    """What a search may cost.
+
+    Attributes:
+        evaluations: How often the whole hold-out may be evaluated; parts count as such.
+        seconds: How long it may take. A search that ends by the clock may end elsewhere
+            the next time.
+        clock: Where the time is read.
+        spent: Evaluations so far.
+    """
+
+    evaluations: float = float("inf")
+    seconds: float = float("inf")
+    clock: Callable[[], float] = time.monotonic
+    spent: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._end = self.clock() + self.seconds
+
+    def take(self, share: float) -> None:
+        """Spend a share of an evaluation.
+
+        Raises:
+            BudgetSpentError: There is none left.
+        """
+        if self.spent + share > self.evaluations + 1e-9 or self.clock() > self._end:
+            raise BudgetSpentError
+        self.spent += share
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One measure of the objects of some videos that have a value.
+
+    Attributes:
+        values: One per object.
+        video_of: Number of each object's video.
+    """
+
+    values: Floats
+    video_of: NDArray[np.intp]
+
+    @property
+    def mean(self) -> float:
+        """The mean over objects, which is what the totals have."""
+        return float(self.values.mean()) if len(self.values) else float("nan")
+
+
+class Evaluator:
+    """Scores candidates on a hold-out, each video of each once.
+
+    Args:
+        split: A split with complete ground truth.
+        runs: The runs that candidates may name.
+        metric: Which measure counts; an attribute of `ObjectScore`.
+        every: Score each so manieth frame only. What merging and post-processing see
+            is the same; 1 is exact.
+        budget: What all evaluations together may cost.
+        workers: Threads; one for each core by default.
+        report: Called with a video and its number of frames when it is scored.
+
+    Raises:
+        ScoringError: The split lacks ground truth.
+        RunError: A run lacks a video.
+    """
+
+    def __init__(
+        self,
+        split: Split,
+        runs: Mapping[str, Run],
+        *,
+        metric: str = "jf_dot",
+        every: int = 1,
+        budget: Budget | None = None,
+        workers: int | None = None,
+        report: Callable[[str, int], None] = lambda video, frames: None,
+    ) -> None:
+        require_truth(split)
+        keep_freed_memory()
+        self.split = split
+        self.runs = HoldoutRuns(split, runs)
+        self.metric = metric
+        self.every = every
+        self.budget = budget or Budget()
+        self._workers = workers or cores()
+        self._report = report
+        self._known: dict[tuple[str, str], dict[int, ObjectScore]] = {}
+        frames = {name: video.length for name, video in split.videos.items()}
+        total = sum(frames.values())
+        self._share = {name: length / total for name, length in frames.items()}
+        # Cheap ones first, so that what is hopeless costs little.
+        self.videos: tuple[str, ...] = tuple(
+            sorted(frames, key=lambda name: (frames[name], name))
+        )
+        self._number = {name: index for index, name in enumerate(self.videos)}
+
+    def scores(
+        self, candidate: Candidate, videos: Sequence[str] | None = None
+    ) -> dict[str, dict[int, ObjectScore]]:
+        """The scores of each object of some videos; of all without any.
+
+        Raises:
+            BudgetSpentError: That would cost more than there is.
+        """
+        wanted = self.videos if videos is None else videos
+        key = candidate.key
+        new = [name for name in wanted if (key, name) not in self._known]
+        if new:
+            self.budget.take(sum(self._share[name] for name in new))
+            with ThreadPoolExecutor(min(self._workers, len(new))) as pool:
+                found = pool.map(lambda name: self._score(candidate, name), new)
+                for name, one in zip(new, found, strict=True):
+                    self._known[key, name] = one
+                    self._report(name, self.split.videos[name].length)
+        return {name: self._known[key, name] for name in wanted}
+
+    def sample(
+        self, candidate: Candidate, videos: Sequence[str] | None = None
+    ) -> Sample:
+        """The measure of each object that has one; see `scores`."""
+        values, numbers = [], []
+        for name, objects in self.scores(candidate, videos).items():
+            for score in objects.values():
+                value: float | None = getattr(score, self.metric)
+                if value is not None:
+                    values.append(value)
+                    numbers.append(self._number[name])
+        return Sample(np.array(values, np.float64), np.array(numbers, np.intp))
+
+    def mean(self, candidate: Candidate, videos: Sequence[str] | None = None) -> float:
+        """The mean of the measure over the objects of some videos.
+
+        Raises:
+            ScoringError: No object has a value.
+            BudgetSpentError: See `scores`.
+        """
+        sample = self.sample(candidate, videos)
+        if videos is None and not len(sample.values):
+            raise ScoringError(
+                f"{self.split.root}: no object leaves and returns such that "
+                f"{self.metric} can be measured; choose another --metric"
+            )
+        return sample.mean
+
+    def gain(
+        self, candidate: Candidate, current: Candidate, videos: Sequence[str]
+    ) -> float | None:
+        """What a candidate gains on some videos; None as soon as it looks hopeless.
+
+        That is when its mean loss on the first third of them, three at least, is more
+        than twice its standard error.
+        """
+        first = max(3, len(videos) // 3)
+        if len(videos) > first:
+            change = self.change(candidate, current, videos[:first])
+            per_video = np.array(
+                [
+                    change.values[change.video_of == number].mean()
+                    for number in np.unique(change.video_of)
+                ]
+            )
+            if len(per_video) >= 3:
+                error = per_video.std(ddof=1) / np.sqrt(len(per_video))
+                if per_video.mean() + 2 * error < 0:
+                    return None
+        return self.change(candidate, current, videos).mean
+
+    def change(
+        self, candidate: Candidate, current: Candidate, videos: Sequence[str]
+    ) -> Sample:
+        """What a candidate changes, object by object."""
+        after, before = self.sample(candidate, videos), self.sample(current, videos)
+        return Sample(after.values - before.values, after.video_of)
+
+    def _score(self, candidate: Candidate, name: str) -> dict[int, ObjectScore]:
+        video = self.split.videos[name]
+        truth = self.runs.truth(name)
+        scorer = FrameScorer(*video.size, video.objects)
+        masks = self.runs.merged(candidate, name)
+        try:
+            rows = [
+                scorer.score_packed(truth[index], as_packed(labels))
+                for index, labels in _labels(masks, candidate, self.every)
+            ]
+        finally:
+            masks.close()
+        if not rows:
+            return {key: ObjectScore(0.0, 0.0, 0.0) for key in video.objects}
+        frames = FrameScores.from_rows(np.stack(rows))
+        return {
+            key: object_score(frames.of(column))
+            for column, key in enumerate(video.objects)
+        }
+
+
+def _labels(
+    masks: VideoMasks, candidate: Candidate, every: int
+) -> Iterator[tuple[int, Labels]]:
+    """The masks of the frames that are scored, with their index.
+
+    Where a frame depends on others all of them are merged, whichever are scored.
+    """
+    scored = range(1, len(masks.frames) - 1, every)
+    post = candidate.post
+    if every == 1 or candidate.merge.gate is not None or post.looks_ahead:
+        frames: Iterator[tuple[int, NDArray[np.int8]]] = (
+            (index, steps)
+            for index, steps in enumerate(steady_frames(masks, post))
+            if index in scored
+        )
+    else:
+        frames = ((index, masks.steps(index)) for index in scored)
+    for index, steps in frames:
+        objects = masks.objects[: len(steps)]
+        yield index, frame_labels(steps, objects, masks.size, post)

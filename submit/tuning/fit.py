@@ -1,0 +1,74 @@
+"""The model of the score, fitted on the objects of a hold-out in all of its runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+from .._machine import cores
+from ..ensemble import MergeSettings
+from .agreement import VideoLook, look_at
+from .candidate import Candidate
+from .evaluate import Evaluator
+from .expected import ExpectedScore, Row, features_of
+
+__all__ = ["TUNED", "fit_expected"]
+
+#: What the tuned masks are called among the runs.
+TUNED = "tuned"
+
+#: What the model predicts, and agreement is measured in.
+_METRIC = "jf_dot"
+
+
+def fit_expected(
+    evaluator: Evaluator,
+    tuned: Candidate,
+    *,
+    seed: int = 0,
+    workers: int | None = None,
+) -> ExpectedScore:
+    """Fit the model on all runs and on what tuning makes of them.
+
+    Args:
+        evaluator: The hold-out; what it knows already is not scored again. Its budget
+            does not count any more.
+        tuned: What tuning has found.
+        seed: What the calibration is drawn with.
+        workers: Threads; one for each core by default.
+    """
+    evaluator.budget = dataclasses.replace(
+        evaluator.budget, evaluations=float("inf"), seconds=float("inf")
+    )
+    runs = tuple(sorted(evaluator.runs.runs))
+    candidates = {name: Candidate(MergeSettings(members=(name,))) for name in runs}
+    if tuned not in candidates.values():
+        candidates[TUNED] = tuned
+
+    def look(video: str) -> VideoLook:
+        with ExitStack() as stack:
+            opened = {}
+            for name, candidate in candidates.items():
+                masks = evaluator.runs.merged(candidate, video)
+                stack.callback(masks.close)
+                opened[name] = masks, candidate.post
+            return look_at(evaluator.split.videos[video], opened)
+
+    videos = sorted(evaluator.videos)
+    with ThreadPoolExecutor(workers or cores()) as pool:
+        looks = list(pool.map(look, videos))
+    rows = []
+    for name, candidate in candidates.items():
+        scores = evaluator.scores(candidate, videos)
+        rows += [
+            Row(
+                run=name,
+                video=one.video,
+                features=features_of(one.objects[name][key], runs),
+                score=getattr(score, _METRIC),
+            )
+            for one in looks
+            for key, score in scores[one.video].items()
+        ]
+    return ExpectedScore.fit(_METRIC, runs, rows, seed=seed)

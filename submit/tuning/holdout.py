@@ -1,0 +1,181 @@
+"""The runs and the truth of a hold-out, decoded once and kept as far as memory goes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..dataset import Split
+from ..ensemble import VideoMerger
+from ..errors import RunError
+from ..palette import PackedLabels, decode_packed
+from ..runs import Run, VideoMasks
+from .candidate import Candidate
+
+__all__ = ["HoldoutRuns"]
+
+#: Decoded logits and masks that are kept; what is beyond is decoded each time.
+_MEMORY = 2 << 30
+
+
+class HoldoutRuns:
+    """Runs over the videos of a split, to be read again and again.
+
+    Videos may be read by several threads, each video by one at a time.
+
+    Args:
+        split: The split.
+        runs: The runs, by name.
+        memory: Bytes that may be kept.
+
+    Raises:
+        RunError: A run lacks a video of the split, or has it in another form.
+    """
+
+    def __init__(
+        self, split: Split, runs: Mapping[str, Run], *, memory: int = _MEMORY
+    ) -> None:
+        self.split = split
+        self.runs = dict(runs)
+        self._left = memory
+        self._lock = threading.Lock()
+        # By run, key of a merge, or "" for the truth; and by video.
+        self._kept: dict[tuple[str, str], Any] = {}
+        self._pinned = ""
+        for run in runs.values():
+            self._check(run)
+
+    def masks(self, run: str, video: str) -> VideoMasks:
+        """One video of a run; close it after use."""
+        kept: VideoMasks | None = self._kept.get((run, video))
+        if kept is not None:
+            return kept
+        masks = self.runs[run].read(video)
+        frames, height, width = len(masks.frames), *masks.steps(0).shape[1:]
+        if not self._reserve(frames * len(masks.objects) * height * width):
+            return masks
+        decoded = _Decoded(masks)
+        masks.close()
+        self._kept[run, video] = decoded
+        return decoded
+
+    def merged(self, candidate: Candidate, video: str) -> VideoMasks:
+        """One video as a candidate has it, before post-processing; close it after."""
+        if candidate.is_single:
+            return self.masks(candidate.members[0], video)
+        key = candidate.merge_key
+        kept: VideoMasks | None = self._kept.get((key, video))
+        if kept is not None:
+            return kept
+        members = {name: self.masks(name, video) for name in candidate.members}
+        masks = _Merged(members, candidate, video)
+        if key != self._pinned:
+            return masks
+        planes = [member.steps(0).shape[1:] for member in members.values()]
+        largest = max(height * width for height, width in planes)
+        guess = len(masks.frames) * len(masks.objects) * largest
+        if not self._reserve(guess):
+            return masks
+        decoded = _Decoded(masks)
+        masks.close()
+        with self._lock:
+            self._left += guess - decoded.nbytes
+        self._kept[key, video] = decoded
+        return decoded
+
+    def pin(self, candidate: Candidate) -> None:
+        """Keep what a candidate merges, in place of what was pinned before.
+
+        For what is to be post-processed in many ways.
+        """
+        if candidate.merge_key == self._pinned:
+            return
+        for key in [key for key in self._kept if key[0] == self._pinned != ""]:
+            self._left += self._kept.pop(key).nbytes
+        self._pinned = candidate.merge_key
+
+    def truth(self, video: str) -> Sequence[PackedLabels]:
+        """The annotation of each frame of a video."""
+        kept: list[PackedLabels] | None = self._kept.get(("", video))
+        if kept is None:
+            paths = self.split.videos[video].masks.values()
+            kept = [decode_packed(p.read_bytes(), name=str(p)) for p in paths]
+            if self._reserve(sum(labels.data.nbytes for labels in kept)):
+                self._kept["", video] = kept
+        return kept
+
+    def _reserve(self, size: int) -> bool:
+        with self._lock:
+            fits = size <= self._left
+            self._left -= size if fits else 0
+        return fits
+
+    def _check(self, run: Run) -> None:
+        lacking = [name for name in self.split.videos if name not in run.videos]
+        if lacking:
+            raise RunError(
+                f"run {run.name} lacks {len(lacking)} of {len(self.split.videos)} "
+                f"videos of {self.split.root}, such as {lacking[0]}; predict or import "
+                "them first"
+            )
+        for name, video in self.split.videos.items():
+            record = run.videos[name]
+            if (record.frames, record.size) != (video.length, video.size):
+                raise RunError(
+                    f"run {run.name}: {name} has {record.frames} frames of "
+                    f"{record.size[1]}×{record.size[0]}, in {self.split.root} it has "
+                    f"{video.length} of {video.size[1]}×{video.size[0]}; is this the "
+                    "split that the run was made from?"
+                )
+
+
+class _Decoded:
+    """A video of a run in memory."""
+
+    def __init__(self, masks: VideoMasks) -> None:
+        self.frames = masks.frames
+        self.objects = masks.objects
+        self.size = masks.size
+        self.presence = masks.presence
+        self.iou = masks.iou
+        self._steps = [masks.steps(index) for index in range(len(masks.frames))]
+        for steps in self._steps:
+            steps.setflags(write=False)
+        self.nbytes = sum(steps.nbytes for steps in self._steps)
+
+    def steps(self, index: int) -> NDArray[np.int8]:
+        return self._steps[index]
+
+    def close(self) -> None:
+        """Stay in memory."""
+
+
+class _Merged:
+    """A video of several runs, merged when its frames are asked for, in order."""
+
+    def __init__(
+        self, members: Mapping[str, VideoMasks], candidate: Candidate, video: str
+    ) -> None:
+        self._members = members
+        self._merger = VideoMerger(members, candidate.merge, video=video)
+        self.frames = self._merger.frames
+        self.objects = self._merger.objects
+        self.size = self._merger.size
+        shape = len(self.frames), len(self.objects)
+        # Filled in frame by frame, as a merged run would have them.
+        self.presence = np.full(shape, np.nan, np.float32)
+        self.iou = np.full(shape, np.nan, np.float32)
+
+    def steps(self, index: int) -> NDArray[np.int8]:
+        merged = self._merger.merge(index)
+        self.presence[index] = merged.presence
+        self.iou[index] = merged.iou
+        return merged.steps
+
+    def close(self) -> None:
+        for member in self._members.values():
+            member.close()

@@ -1,0 +1,322 @@
+"""Runs without ground truth: where they disagree, and what to look at first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from .._machine import cores, keep_freed_memory
+from ..dataset import Split, SplitVideo
+from ..errors import RunError
+from ..postprocess import Postprocess
+from ..runs import Run
+from .agreement import ObjectLook, VideoLook, look_at
+from .expected import Estimate, ExpectedScore, features_of
+
+__all__ = ["Pair", "Preview", "RunPreview", "Suspect", "frames_to_look_at", "preview"]
+
+Report = Callable[[str, int], None]
+
+#: What each kind of finding adds to the doubt about an object: such findings are
+#: seldom wrong, and runs may agree in a mistake.
+_FINDING = 0.1
+#: Runs whose absences differ by more than this share of the frames say so.
+_ABSENCES = 0.2
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two runs: the mean over objects of the J&Ḟ of one against the other."""
+
+    one: str
+    other: str
+    agreement: float
+    objects: int
+
+
+@dataclass(frozen=True)
+class RunPreview:
+    """One run.
+
+    Attributes:
+        run: Its name.
+        videos: Videos of the split that it has.
+        objects: Their objects.
+        agreement: Mean over objects of the agreement with the other runs; None alone.
+        expected: What it is expected to score, missing videos left aside; None without
+            a model.
+    """
+
+    run: str
+    videos: int
+    objects: int
+    agreement: float | None
+    expected: Estimate | None
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """An object, and why it may be worth a look.
+
+    Attributes:
+        video: Its video.
+        object: Its id.
+        doubt: What the list is ordered by: what is expected to be lost, or else how
+            much the runs disagree, and something for each kind of finding.
+        agreement: Mean over all pairs of runs; None for a single run.
+        expected: Mean of its expected scores in all runs; None without a model.
+        reasons: Sentences.
+    """
+
+    video: str
+    object: int
+    doubt: float
+    agreement: float | None
+    expected: float | None
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """Everything that can be said without ground truth.
+
+    Attributes:
+        runs: The runs, in the order they were given.
+        pairs: How much each two of them agree.
+        suspects: All objects, those to look at first first.
+        notes: What a reader of the numbers should know.
+    """
+
+    runs: tuple[RunPreview, ...]
+    pairs: tuple[Pair, ...]
+    suspects: tuple[Suspect, ...]
+    notes: tuple[str, ...]
+
+
+def frames_to_look_at(split: Split) -> int:
+    """Number of frames that a preview goes through: the total of its progress."""
+    return sum(video.length for video in split.videos.values())
+
+
+def preview(
+    split: Split,
+    runs: Mapping[str, Run],
+    *,
+    model: ExpectedScore | None = None,
+    workers: int | None = None,
+    seed: int = 0,
+    report: Report = lambda video, frames: None,
+) -> Preview:
+    """Look at runs over a split whose truth is not known.
+
+    Args:
+        split: The split.
+        runs: The runs, by name; videos that one lacks are left to the others.
+        model: A model of the score.
+        workers: Threads; one for each core by default.
+        seed: What intervals are drawn with.
+        report: Called with a video and its frames when it is done.
+
+    Raises:
+        RunError: A run has no video of the split, or has one in another form.
+    """
+    keep_freed_memory()
+    lacking = {
+        name: [video for video in split.videos if video not in run.videos]
+        for name, run in runs.items()
+    }
+    for name, absent in lacking.items():
+        if len(absent) == len(split.videos):
+            raise RunError(f"run {name}: has no video of {split.root}")
+    looks = _look_at_all(split, runs, workers, report)
+    expected = {
+        name: None if model is None else _expect(model, name, looks, seed)
+        for name in runs
+    }
+    return Preview(
+        runs=tuple(_of_run(name, looks, expected[name]) for name in runs),
+        pairs=tuple(_pairs(tuple(runs), looks)),
+        suspects=tuple(
+            sorted(
+                _suspects(looks, expected),
+                key=lambda one: (-one.doubt, one.video, one.object),
+            )
+        ),
+        notes=tuple(_notes(split, lacking, model)),
+    )
+
+
+def _look_at_all(
+    split: Split, runs: Mapping[str, Run], workers: int | None, report: Report
+) -> dict[str, VideoLook]:
+    """Look at all videos that any run has, on all cores."""
+
+    def look(video: SplitVideo) -> VideoLook:
+        with ExitStack() as stack:
+            opened = {}
+            for name, run in runs.items():
+                if video.name in run.videos:
+                    masks = run.read(video.name)
+                    stack.callback(masks.close)
+                    opened[name] = masks, Postprocess()
+            return look_at(video, opened)
+
+    found = {}
+    with ThreadPoolExecutor(workers or cores()) as pool:
+        longest_first = sorted(split.videos.values(), key=lambda video: -video.length)
+        futures = [
+            pool.submit(look, video)
+            for video in longest_first
+            if any(video.name in run.videos for run in runs.values())
+        ]
+        try:
+            for future in as_completed(futures):
+                one = future.result()
+                found[one.video] = one
+                report(one.video, one.frames)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    return {name: found[name] for name in split.videos if name in found}
+
+
+def _walk(
+    run: str, looks: Mapping[str, VideoLook]
+) -> list[tuple[str, int, ObjectLook]]:
+    """All objects of a run."""
+    return [
+        (look.video, key, one)
+        for look in looks.values()
+        for key, one in look.objects.get(run, {}).items()
+    ]
+
+
+def _expect(
+    model: ExpectedScore, run: str, looks: Mapping[str, VideoLook], seed: int
+) -> tuple[Estimate, dict[tuple[str, int], float]]:
+    """What a run and each of its objects is expected to score."""
+    walked = _walk(run, looks)
+    estimate = model.estimate(
+        [video for video, _, _ in walked],
+        [features_of(one, model.runs) for _, _, one in walked],
+        seed=seed,
+    )
+    places = [(video, key) for video, key, _ in walked]
+    return estimate, dict(zip(places, estimate.objects, strict=True))
+
+
+def _of_run(
+    run: str,
+    looks: Mapping[str, VideoLook],
+    expected: tuple[Estimate, dict[tuple[str, int], float]] | None,
+) -> RunPreview:
+    walked = _walk(run, looks)
+    agreed = [np.mean(list(o.agreement.values())) for _, _, o in walked if o.agreement]
+    return RunPreview(
+        run=run,
+        videos=len({video for video, _, _ in walked}),
+        objects=len(walked),
+        agreement=float(np.mean(agreed)) if agreed else None,
+        expected=None if expected is None else expected[0],
+    )
+
+
+def _pairs(runs: Sequence[str], looks: Mapping[str, VideoLook]) -> list[Pair]:
+    """The agreement of each two runs over the objects that both have."""
+    found = []
+    for one, other in combinations(runs, 2):
+        values = [
+            look.agreement[other]
+            for _, _, look in _walk(one, looks)
+            if other in look.agreement
+        ]
+        if values:
+            found.append(Pair(one, other, float(np.mean(values)), len(values)))
+    return found
+
+
+def _suspects(
+    looks: Mapping[str, VideoLook],
+    expected: Mapping[str, tuple[Estimate, dict[tuple[str, int], float]] | None],
+) -> list[Suspect]:
+    """All objects, with what speaks against them."""
+    found = []
+    for look in looks.values():
+        runs = list(look.objects)
+        for key in look.objects[runs[0]]:
+            ours = {run: look.objects[run][key] for run in runs}
+            pairs = {
+                (one, other): ours[one].agreement[other]
+                for one, other in combinations(runs, 2)
+                if other in ours[one].agreement
+            }
+            agreement = float(np.mean(list(pairs.values()))) if pairs else None
+            scores = [
+                known[1][look.video, key]
+                for run in runs
+                if (known := expected[run]) is not None
+            ]
+            score = float(np.mean(scores)) if scores else None
+            reasons, kinds = _findings(look, key)
+            basis = score if score is not None else agreement
+            doubt = _FINDING * kinds + (0.0 if basis is None else 1 - basis)
+            reasons = [*_about_pairs(pairs), *_about_absence(ours), *reasons]
+            found.append(
+                Suspect(look.video, key, doubt, agreement, score, tuple(reasons))
+            )
+    return found
+
+
+def _about_pairs(pairs: Mapping[tuple[str, str], float]) -> list[str]:
+    if len(pairs) < 2:
+        return []
+    (one, other), least = min(pairs.items(), key=lambda item: (item[1], item[0]))
+    return [f"{one} and {other} agree least, {least:.0%}"]
+
+
+def _about_absence(looks: Mapping[str, ObjectLook]) -> list[str]:
+    absences = {run: look.absence for run, look in looks.items()}
+    least = min(absences, key=lambda run: (absences[run], run))
+    most = max(absences, key=lambda run: (absences[run], run))
+    if absences[most] - absences[least] <= _ABSENCES:
+        return []
+    return [
+        f"gone in {absences[most]:.0%} of the frames in {most}, in "
+        f"{absences[least]:.0%} in {least}"
+    ]
+
+
+def _findings(look: VideoLook, key: int) -> tuple[list[str], int]:
+    """What each run's masks look like, and how many kinds of findings that are."""
+    places = {f"{look.video}/", f"{look.video}/ object {key}"}
+    ours = [
+        (run, finding)
+        for run, findings in look.findings.items()
+        for finding in findings
+        if finding.where in places
+    ]
+    return (
+        [f"{run}: {finding.what}" for run, finding in ours],
+        len({finding.code for _, finding in ours}),
+    )
+
+
+def _notes(
+    split: Split, lacking: Mapping[str, Sequence[str]], model: ExpectedScore | None
+) -> list[str]:
+    notes = [
+        f"run {name} lacks {len(absent)} of {len(split.videos)} videos, such as "
+        f"{absent[0]}, which would score 0; no number here counts them"
+        for name, absent in lacking.items()
+        if absent
+    ]
+    if model is not None and (absent := sorted(set(model.runs) - lacking.keys())):
+        notes.append(
+            f"the model was fitted with the runs {', '.join(model.runs)}; without "
+            f"{', '.join(absent)} the agreement, and so the expected score, means less"
+        )
+    return notes

@@ -1,0 +1,306 @@
+"""The search: what helps on videos that it was not chosen on is kept.
+
+Each stage climbs: of all neighbours of the candidate it takes the best, as often as it
+may. Whether the stage is worth anything is found by cross-validation: for each fold it
+climbs on the other folds and its gain is measured on the videos left out. It is kept if
+the bootstrap interval of these gains lies above 0. So nothing is ever judged by the
+videos that it was chosen on, and noise gains nothing there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._bootstrap import expanded_interval, resampled_means
+from ..ensemble import MergeSettings
+from ..errors import ScoringError
+from .candidate import Candidate
+from .evaluate import BudgetSpentError, Evaluator, Sample
+from .stages import Stage, all_stages
+
+__all__ = ["Gain", "StageResult", "Tuned", "tune"]
+
+#: Fewest videos with which anything can be left out.
+LEAST_VIDEOS = 3
+#: Up to so many videos, each is a fold of its own; of more there are `_FOLDS` folds.
+_SINGLE = 10
+_FOLDS = 5
+#: A gain below is none: half of the last official digit, as in `submit compare`.
+_TIE = 0.00005
+_RESAMPLES = 10_000
+#: How often all stages are gone through, as long as the last time kept anything.
+_PASSES = 2
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A difference of means over objects, with its interval at 95 %."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval leaves no doubt that there is a gain."""
+        return self.mean >= _TIE and self.low > 0
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """What one stage came to.
+
+    Attributes:
+        stage: Its name.
+        tried: Neighbours that were looked at on all videos.
+        before: Where it began.
+        after: Where its climb on all videos ended; `before` if nothing was better.
+        seen: Gain on the videos that it climbed on, which flatters.
+        left_out: Gain on videos left out; None where there was nothing to judge.
+        kept: Whether `after` goes on.
+    """
+
+    stage: str
+    tried: int
+    before: Candidate
+    after: Candidate
+    seen: float
+    left_out: Gain | None
+    kept: bool
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a search has found.
+
+    Attributes:
+        metric: The measure, an attribute of `ObjectScore`.
+        videos: Number of videos.
+        objects: Number of objects that have a value.
+        singles: The mean of each run on its own, best first.
+        lead: Of the best run against the second; None for a single run.
+        candidate: What to use.
+        score: Its mean on the hold-out that it was chosen on.
+        gain: Against the best single run, on the same videos: an optimistic figure.
+        stages: What was tried.
+        without: The mean without each member, for ensembles.
+        evaluations: What the search has cost.
+        is_complete: Whether it ended before its budget did.
+        every: Each so manieth frame was scored.
+        seed: What folds and intervals were drawn with.
+    """
+
+    metric: str
+    videos: int
+    objects: int
+    singles: Mapping[str, float]
+    lead: Gain | None
+    candidate: Candidate
+    score: float
+    gain: Gain
+    stages: tuple[StageResult, ...]
+    without: Mapping[str, float]
+    evaluations: float
+    is_complete: bool
+    every: int
+    seed: int
+
+    @property
+    def best_single(self) -> str:
+        """The best run on its own."""
+        return next(iter(self.singles))
+
+
+def tune(
+    evaluator: Evaluator,
+    *,
+    seed: int = 0,
+    stages: Sequence[Stage] | None = None,
+    report: Callable[[StageResult], None] = lambda result: None,
+) -> Tuned:
+    """Search on a hold-out.
+
+    Args:
+        evaluator: The hold-out with its runs, and what the search may cost.
+        seed: Equal seeds draw equal folds and intervals.
+        stages: What to try; everything by default.
+        report: Told of each stage when it is over.
+
+    Raises:
+        ScoringError: There are too few videos, no object has a value, or the budget
+            does not suffice for the single runs.
+    """
+    if len(evaluator.videos) < LEAST_VIDEOS:
+        raise ScoringError(
+            f"{evaluator.split.root}: has {len(evaluator.videos)} videos, and tuning "
+            f"needs {LEAST_VIDEOS} to leave some out; make a larger hold-out (submit "
+            "holdout)"
+        )
+    return _Search(evaluator, seed, report).run(stages)
+
+
+class _Search:
+    """One search."""
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        seed: int,
+        report: Callable[[StageResult], None],
+    ) -> None:
+        self._evaluator = evaluator
+        self._seed = seed
+        self._report = report
+        self._folds = _folds(evaluator.videos, seed)
+        self._tried = 0
+
+    def run(self, stages: Sequence[Stage] | None) -> Tuned:
+        """Go through all stages."""
+        evaluator = self._evaluator
+        singles = self._singles()
+        ranking = [Candidate(MergeSettings(members=(name,))) for name in singles]
+        best = ranking[0]
+        if stages is None:
+            objects = [len(v.objects) for v in evaluator.split.videos.values()]
+            stages = all_stages(tuple(singles), several_objects=max(objects) > 1)
+        current, results, complete = best, [], True
+        try:
+            for _ in range(_PASSES):
+                start = current
+                for stage in stages:
+                    result = self._stage(stage, current)
+                    if result is not None:
+                        self._report(result)
+                        results.append(result)
+                        current = result.after if result.kept else current
+                if current == start:
+                    break
+        except BudgetSpentError:
+            complete = False
+        change = evaluator.change(current, best, evaluator.videos)
+        return Tuned(
+            metric=evaluator.metric,
+            videos=len(evaluator.videos),
+            objects=len(change.values),
+            singles=singles,
+            lead=self._interval(evaluator.change(best, ranking[1], evaluator.videos))
+            if len(ranking) > 1
+            else None,
+            candidate=current,
+            score=evaluator.mean(current),
+            gain=self._interval(change),
+            stages=tuple(results),
+            without=self._without(current),
+            evaluations=evaluator.budget.spent,
+            is_complete=complete,
+            every=evaluator.every,
+            seed=self._seed,
+        )
+
+    def _singles(self) -> dict[str, float]:
+        """The score of each run, best first; of equal ones the first by name."""
+        found = {}
+        for name in sorted(self._evaluator.runs.runs):
+            single = Candidate(MergeSettings(members=(name,)))
+            try:
+                found[name] = self._evaluator.mean(single)
+            except BudgetSpentError:
+                count = len(self._evaluator.runs.runs)
+                raise ScoringError(
+                    f"the budget is spent before all {count} runs are scored; give "
+                    f"more than {count} evaluations"
+                ) from None
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+    def _without(self, current: Candidate) -> dict[str, float]:
+        """The score of an ensemble without each of its members, the budget willing."""
+        found = {}
+        for name in current.members if len(current.members) > 1 else ():
+            rest = tuple(other for other in current.members if other != name)
+            try:
+                found[name] = self._evaluator.mean(_restricted(current, rest))
+            except BudgetSpentError:
+                break
+        return found
+
+    def _stage(self, stage: Stage, current: Candidate) -> StageResult | None:
+        """Climb on all videos and judge by videos left out; None if there is no way."""
+        videos = self._evaluator.videos
+        self._evaluator.runs.pin(current)
+        self._tried = 0
+        after = self._climb(stage, current, videos)
+        tried = self._tried
+        if not tried:
+            return None
+        if after == current:
+            return StageResult(stage.name, tried, current, after, 0.0, None, False)
+        seen = self._evaluator.change(after, current, videos).mean
+        left_out = self._judge(stage, current)
+        return StageResult(
+            stage.name, tried, current, after, seen, left_out, left_out.is_clear
+        )
+
+    def _climb(
+        self, stage: Stage, start: Candidate, videos: Sequence[str]
+    ) -> Candidate:
+        """Take the best neighbour as long as it is better."""
+        current = start
+        for _ in range(stage.steps):
+            best, most = current, _TIE
+            for neighbour in stage.neighbours(current):
+                self._tried += 1
+                gain = self._evaluator.gain(neighbour, current, videos)
+                if gain is not None and gain > most:
+                    best, most = neighbour, gain
+            if best == current:
+                break
+            current = best
+        return current
+
+    def _judge(self, stage: Stage, current: Candidate) -> Gain:
+        """The gain of a stage on videos that it has not seen."""
+        parts = []
+        for fold in self._folds:
+            seen = [name for name in self._evaluator.videos if name not in fold]
+            chosen = self._climb(stage, current, seen)
+            parts.append(self._evaluator.change(chosen, current, fold))
+        return self._interval(
+            Sample(
+                np.concatenate([part.values for part in parts]),
+                np.concatenate([part.video_of for part in parts]),
+            )
+        )
+
+    def _interval(self, change: Sample) -> Gain:
+        means = resampled_means(change.values, change.video_of, _RESAMPLES, self._seed)
+        low, high = expanded_interval(means, len(np.unique(change.video_of)))
+        return Gain(change.mean, low, high)
+
+
+def _restricted(candidate: Candidate, members: tuple[str, ...]) -> Candidate:
+    """A candidate with fewer members, the others in their proportions."""
+    merge = candidate.merge
+    weights = {name: merge.weights[name] for name in members if name in merge.weights}
+    restricted = MergeSettings(
+        method=merge.method,
+        members=members,
+        weights=weights,
+        gate=merge.gate,
+        select=merge.select,
+        cascade=merge.cascade,
+    )
+    return Candidate(restricted, candidate.post)
+
+
+def _folds(videos: Sequence[str], seed: int) -> tuple[tuple[str, ...], ...]:
+    """Deal the videos out; of few videos each is a fold."""
+    names = sorted(videos)
+    count = len(names) if len(names) <= _SINGLE else _FOLDS
+    order = np.random.default_rng(seed).permutation(len(names))
+    return tuple(
+        tuple(sorted(names[index] for index in order[start::count]))
+        for start in range(count)
+    )

@@ -1,0 +1,160 @@
+"""What is tried, in which order: each stage proposes neighbours of a candidate."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from ..ensemble import METHODS, Gate, MergeSettings
+from .candidate import Candidate
+
+__all__ = ["Stage", "all_stages"]
+
+#: Values of each setting of post-processing, or of several that belong together.
+_POSTPROCESS: dict[str, tuple[dict[str, Any], ...]] = {
+    "threshold": tuple(
+        {"threshold": value} for value in (-2.0, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0)
+    ),
+    "components": tuple({"components": value} for value in (0.02, 0.1, 0.3)),
+    "holes": tuple({"holes": value} for value in (0.01, 0.05, 0.2)),
+    "min_area": tuple({"min_area": value} for value in (10, 30, 100)),
+    "gaps": tuple({"gaps": value} for value in (2, 5)),
+    "flicker": tuple(
+        {"flicker": length, "flicker_score": score}
+        for length in (3, 8)
+        for score in (0.0, 2.0, 4.0)
+    ),
+    "dropout": tuple({"dropout": value} for value in (2, 4, 8)),
+}
+
+#: Methods that are tried while members are chosen.
+_MEANS = ("mean_logits", "mean_probabilities", "vote")
+
+#: By how much a weight may change in one step.
+_FACTORS = (2.0, 0.5)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A kind of change.
+
+    Attributes:
+        name: What it is called in the results.
+        neighbours: The candidates that are one step away.
+        steps: How many steps may be taken, each to the best neighbour.
+    """
+
+    name: str
+    neighbours: Callable[[Candidate], Iterator[Candidate]]
+    steps: int = 1
+
+
+def all_stages(runs: Sequence[str], *, several_objects: bool) -> tuple[Stage, ...]:
+    """Everything that is tried, in order.
+
+    Args:
+        runs: The runs there are.
+        several_objects: Whether any video has gaps between objects to close.
+    """
+    stages = []
+    if len(runs) > 1:
+        stages = [
+            Stage("members", _memberships(runs), steps=2 * len(runs)),
+            Stage("weights", _weights, steps=4),
+            Stage("method", _methods),
+            Stage("gate", _gates),
+        ]
+    for name, values in _POSTPROCESS.items():
+        if name != "gaps" or several_objects:
+            stages.append(Stage(name, _settings(values)))
+    return tuple(stages)
+
+
+def _memberships(runs: Sequence[str]) -> Callable[[Candidate], Iterator[Candidate]]:
+    """One member more or less; from a single run also to all of them at once.
+
+    All at once can be better although no two are: three outvote one.
+    """
+
+    def neighbours(candidate: Candidate) -> Iterator[Candidate]:
+        members = set(candidate.members)
+        methods = _MEANS if len(members) == 1 else (candidate.merge.method,)
+        others = [members | {name} for name in runs if name not in members]
+        if len(members) == 1 and len(runs) > 2:
+            others.append(set(runs))
+        if len(members) > 1:
+            others += [members - {name} for name in sorted(members)]
+        for method, one in product(methods, others):
+            # Two that vote differently have elected nobody.
+            if method != "vote" or len(one) != 2:
+                # There is nothing to merge in one; equal settings have one form.
+                used = method if len(one) > 1 else "mean_logits"
+                merge = MergeSettings(method=used, members=tuple(sorted(one)))
+                yield dataclasses.replace(candidate, merge=merge)
+
+    return neighbours
+
+
+def _weights(candidate: Candidate) -> Iterator[Candidate]:
+    """One weight doubled or halved."""
+    if len(candidate.members) < 2:
+        return
+    before = {
+        name: candidate.merge.weights.get(name, 1.0) for name in candidate.members
+    }
+    for name in candidate.members:
+        for factor in _FACTORS:
+            weights = {**before, name: before[name] * factor}
+            # Two of equal weight: to double one is to halve the other.
+            yield _merged(candidate, weights=_reduced(weights))
+
+
+def _reduced(weights: dict[str, float]) -> dict[str, float]:
+    """Equal ratios in one form: the smallest weight is 1."""
+    least = min(weights.values())
+    return {name: weight / least for name, weight in weights.items()}
+
+
+def _methods(candidate: Candidate) -> Iterator[Candidate]:
+    """The other methods; a cascade begins with the member of the highest weight."""
+    if len(candidate.members) < 2:
+        return
+    for method in METHODS:
+        if method == candidate.merge.method:
+            continue
+        members = candidate.members
+        if method == "cascade":
+            weights = candidate.merge.weights
+            members = tuple(sorted(members, key=lambda name: -weights.get(name, 1.0)))
+        yield _merged(candidate, method=method, members=members)
+
+
+def _gates(candidate: Candidate) -> Iterator[Candidate]:
+    """Who decides that an object is gone."""
+    for evidence in ("score", "mask"):
+        for threshold in (0.3, 0.5, 0.7):
+            yield _merged(candidate, gate=Gate(threshold=threshold, evidence=evidence))
+    if candidate.merge.gate is not None:
+        yield _merged(candidate, gate=None)
+
+
+def _settings(
+    values: Sequence[dict[str, Any]],
+) -> Callable[[Candidate], Iterator[Candidate]]:
+    """Other values of a setting of post-processing."""
+
+    def neighbours(candidate: Candidate) -> Iterator[Candidate]:
+        for one in values:
+            post = dataclasses.replace(candidate.post, **one)
+            if post != candidate.post:
+                yield dataclasses.replace(candidate, post=post)
+
+    return neighbours
+
+
+def _merged(candidate: Candidate, **changes: Any) -> Candidate:
+    merge = dataclasses.replace(candidate.merge, **changes)
+    return dataclasses.replace(candidate, merge=merge)

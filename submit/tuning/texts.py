@@ -1,0 +1,107 @@
+"""The settings file that tuning writes, with what was measured in its comments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .search import Gain, StageResult, Tuned
+
+__all__ = ["MEASURES", "settings_toml", "steps_of"]
+
+#: The measures that can be tuned for: name on the command line → in words.
+MEASURES = {
+    "jf_dot": "J&Ḟ",
+    "j": "J",
+    "f_dot": "Ḟ",
+    "disappear": "J&Ḟ_d",
+    "reappear": "J&Ḟ_r",
+    "f": "F",
+    "jf": "J&F",
+}
+
+
+def settings_toml(tuned: Tuned, *, source: str = "") -> str:
+    """The file that `submit ensemble`, `export` and `build` take.
+
+    Args:
+        tuned: What was found.
+        source: The hold-out, as people know it.
+    """
+    lines = [f"# {line}".rstrip() for line in _remarks(tuned, source)]
+    lines += ["", tuned.candidate.merge.to_toml().rstrip(), "", "[postprocess]"]
+    lines += [f"{key} = {value}" for key, value in _post(tuned).items()]
+    if not _post(tuned):
+        lines.append("# Nothing helped beyond doubt.")
+    return "\n".join(lines) + "\n"
+
+
+def _post(tuned: Tuned) -> Mapping[str, Any]:
+    return tuned.candidate.post.to_table()
+
+
+def steps_of(result: StageResult) -> str:
+    """What a stage came to, in words.
+
+    Only what is new is named, such as `+flip` for a member or `threshold 0.5`.
+    """
+    before, after = result.before, result.after
+    if before == after:
+        return "nothing better"
+    merge, post = after.merge, after.post
+    parts = [f"+{name}" for name in merge.members if name not in before.members]
+    if merge.method != before.merge.method:
+        parts.append(merge.method)
+    if merge.weights != before.merge.weights and merge.weights:
+        parts += [f"{name} {weight:g}" for name, weight in merge.weights.items()]
+    if merge.gate != before.merge.gate:
+        gate = merge.gate
+        parts.append(
+            "no gate" if gate is None else f"{gate.evidence} {gate.threshold:g}"
+        )
+    table, old = post.to_table(), before.post.to_table()
+    parts += [f"{k} {v:g}" for k, v in table.items() if old.get(k) != v]
+    return ", ".join(parts)
+
+
+def _remarks(tuned: Tuned, source: str) -> Iterator[str]:
+    """What was measured, for whoever opens the file."""
+    measure = MEASURES[tuned.metric]
+    frames = "all frames" if tuned.every == 1 else f"each {tuned.every}th frame"
+    yield f"Tuned by submit tune for {measure}{f' on {source}' if source else ''}:"
+    yield (
+        f"{tuned.videos} videos, {tuned.objects} objects, {frames}, "
+        f"{tuned.evaluations:.1f} evaluations, seed {tuned.seed}."
+    )
+    if not tuned.is_complete:
+        yield "The budget was spent before everything was tried."
+    yield ""
+    width = max(map(len, tuned.singles))
+    for name, score in tuned.singles.items():
+        yield f"  {name:{width}}  {100 * score:6.2f}"
+    yield f"  {'tuned':{width}}  {100 * tuned.score:6.2f}"
+    yield ""
+    if tuned.lead is not None:
+        second = list(tuned.singles)[1]
+        yield f"Best run, {tuned.best_single}, against {second}: {_gain(tuned.lead)}."
+    yield f"Tuned against {tuned.best_single}: {_gain(tuned.gain)}."
+    yield "Both on the videos that they were chosen on, so expect less."
+    yield ""
+    yield "By stage, on videos left out:"
+    yield ""
+    for result in tuned.stages:
+        judged = "" if result.left_out is None else _gain(result.left_out)
+        yield (
+            f"  {'kept' if result.kept else 'no':4}  {result.stage:10}  "
+            f"{judged:31}  {steps_of(result)}"
+        )
+    if tuned.without:
+        yield ""
+        yield "Without a member:"
+        for name, score in tuned.without.items():
+            yield f"  {name:{width}}  {100 * (score - tuned.score):+6.2f}"
+
+
+def _gain(gain: Gain) -> str:
+    low, high = f"{100 * gain.low:+.2f}", f"{100 * gain.high:+.2f}"
+    return f"{100 * gain.mean:+.2f} (95 %: {low} … {high})"

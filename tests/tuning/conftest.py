@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from submit.dataset import Split, read_split
+from submit.executors.base import Event, Job, Worker, do_job
+from submit.files import digest
+from submit.palette import encode
+from submit.runs import Run, SoftWriter, VideoRecord
+
+SIZE = (36, 48)
+FRAMES = 9
+
+
+def truth(video: int, frame: int) -> NDArray[np.uint8]:
+    """Two discs: one moves, leaves and returns, the other one stays."""
+    rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
+    labels = np.zeros(SIZE, np.uint8)
+    if frame not in (4, 5):
+        labels[(rows - 10) ** 2 + (columns - 8 - 3 * frame) ** 2 < 40 + video] = 1
+    labels[(rows - 26) ** 2 + (columns - 14 - 2 * video) ** 2 < 50] = 2
+    return labels
+
+
+class MakeSplit(Protocol):
+    """Writes a split with complete truth."""
+
+    def __call__(self, videos: int, *, name: str = "split") -> Split: ...
+
+
+class MakeRun(Protocol):
+    """Writes a run of the truth with noise."""
+
+    def __call__(
+        self,
+        name: str,
+        split: Split,
+        *,
+        noise: float,
+        seed: int = 0,
+        signal: float = 3.0,
+        skip: Sequence[str] = (),
+    ) -> Run: ...
+
+
+@pytest.fixture
+def make_split(tmp_path: Path) -> MakeSplit:
+    def make(videos: int, *, name: str = "split") -> Split:
+        root = tmp_path / name
+        for video in range(videos):
+            images = root / "JPEGImages" / f"v{video}"
+            masks = root / "Annotations" / f"v{video}"
+            images.mkdir(parents=True)
+            masks.mkdir(parents=True)
+            for frame in range(FRAMES):
+                labels = truth(video, frame)
+                picture = Image.fromarray(90 * labels)
+                picture.save(images / f"{frame:05d}.jpg")
+                (masks / f"{frame:05d}.png").write_bytes(encode(labels))
+        return read_split(root)
+
+    return make
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """Make runs; logits are those of the truth times `signal`, and noise beside."""
+
+    def make(
+        name: str,
+        split: Split,
+        *,
+        noise: float,
+        seed: int = 0,
+        signal: float = 3.0,
+        skip: Sequence[str] = (),
+    ) -> Run:
+        run = Run.create(
+            tmp_path / "runs" / name,
+            kind="predict",
+            settings={"name": name},
+            split={"path": str(split.root), "fingerprint": split.fingerprint},
+        )
+        random = np.random.default_rng(seed)
+        for index, (video, entry) in enumerate(split.videos.items()):
+            if video in skip:
+                continue
+            path = run.soft_path(video)
+            with SoftWriter(path, size=SIZE) as writer:
+                for frame, stem in enumerate(entry.frames):
+                    labels = truth(index, frame)[::2, ::2]
+                    inside = np.stack([labels == key for key in (1, 2)])
+                    logits = signal * np.where(inside, 1.0, -1.0)
+                    logits += noise * random.normal(size=logits.shape)
+                    seen = inside.any(axis=(1, 2))
+                    presence = np.where(seen, 4.0, -4.0) + noise * random.normal(size=2)
+                    writer.write(
+                        stem, (1, 2), logits, presence.astype(np.float32), None
+                    )
+            record = VideoRecord(FRAMES, (1, 2), SIZE, 0.1, digest(path))
+            run.add(video, record)
+        return run
+
+    return make
+
+
+class Inline:
+    """Runs jobs in this process."""
+
+    def map(
+        self,
+        build: Callable[[str], Worker],
+        jobs: Sequence[Job],
+        notify: Callable[[Event], None],
+    ) -> None:
+        worker = build("cpu")
+        for job in jobs:
+            notify(do_job(worker, job, notify))
+
+
+@pytest.fixture
+def inline() -> Inline:
+    return Inline()

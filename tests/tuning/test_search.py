@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from submit._bootstrap import expanded_interval, resampled_means
+from submit.cli import cli
+from submit.dataset import Split
+from submit.ensemble import MergeSettings, read_ensemble_table
+from submit.errors import ScoringError
+from submit.postprocess import Postprocess, read_postprocess
+from submit.runs import Run
+from submit.tuning import Budget, Evaluator, Tuned, settings_toml, tune
+
+
+@pytest.fixture
+def split(make_split: Any) -> Split:
+    found: Split = make_split(6)
+    return found
+
+
+@pytest.fixture
+def noisy(split: Split, make_run: Any) -> dict[str, Run]:
+    """One run that sees something, and three that see nothing."""
+    good = make_run("good", split, noise=1.5, seed=1)
+    return {
+        "good": good,
+        **{
+            f"noise{seed}": make_run(
+                f"noise{seed}", split, noise=4, signal=0, seed=10 + seed
+            )
+            for seed in range(3)
+        },
+    }
+
+
+@pytest.fixture
+def alike(split: Split, make_run: Any) -> dict[str, Run]:
+    """Runs of the same worth, wrong in different places."""
+    return {
+        name: make_run(name, split, noise=3.0, seed=seed)
+        for seed, name in enumerate(("left", "middle", "right"))
+    }
+
+
+def tuned(split: Split, runs: dict[str, Run], **options: Any) -> Tuned:
+    seed = options.pop("seed", 0)
+    return tune(Evaluator(split, runs, **options), seed=seed)
+
+
+def test_members_that_are_noise_leave_the_best_single_run(
+    split: Split, noisy: dict[str, Run]
+) -> None:
+    found = tuned(split, noisy)
+    assert found.best_single == "good"
+    assert found.lead is not None
+    assert found.lead.is_clear
+    assert found.candidate.members == ("good",)
+    assert found.candidate.merge.method == "mean_logits"
+    assert not any(one.kept for one in found.stages if one.stage == "members")
+
+
+def test_noise_alone_gains_nothing(split: Split, make_run: Any) -> None:
+    runs = {
+        str(seed): make_run(str(seed), split, noise=4, signal=0, seed=seed)
+        for seed in range(2)
+    }
+    found = tuned(split, runs)
+    for one in found.stages:
+        assert not one.kept or one.left_out is not None
+        if one.kept:
+            assert one.left_out is not None
+            assert one.left_out.low > 0
+
+
+def test_members_that_help_each_other_are_merged(
+    split: Split, alike: dict[str, Run]
+) -> None:
+    found = tuned(split, alike)
+    assert found.candidate.members == ("left", "middle", "right")
+    assert found.score > max(found.singles.values()) + 0.02
+    assert found.gain.low > 0
+    # Each of them counts.
+    assert found.without.keys() == {"left", "middle", "right"}
+    assert max(found.without.values()) < found.score
+
+
+def test_stages_that_are_kept_gained_on_videos_left_out(
+    split: Split, alike: dict[str, Run]
+) -> None:
+    found = tuned(split, alike)
+    assert any(one.kept for one in found.stages)
+    for one in found.stages:
+        assert one.kept == (one.left_out is not None and one.left_out.is_clear)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_same_seed_gives_the_same_file(
+    split: Split, alike: dict[str, Run], workers: int
+) -> None:
+    options = {"seed": 5, "workers": workers}
+    one = tuned(split, alike, budget=Budget(40), seed=5)
+    other = tuned(split, dict(reversed(alike.items())), budget=Budget(40), **options)
+    assert settings_toml(one) == settings_toml(other)
+
+
+def test_a_search_keeps_to_its_budget(split: Split, alike: dict[str, Run]) -> None:
+    found = tuned(split, alike, budget=Budget(8))
+    assert not found.is_complete
+    assert found.evaluations <= 8
+    assert "budget was spent" in settings_toml(found)
+
+
+def test_a_budget_that_is_too_small_for_the_runs_is_refused(
+    split: Split, alike: dict[str, Run]
+) -> None:
+    with pytest.raises(ScoringError, match="before all 3 runs are scored"):
+        tuned(split, alike, budget=Budget(2.5))
+
+
+def test_too_few_videos_are_refused(make_split: Any, make_run: Any) -> None:
+    split = make_split(2)
+    with pytest.raises(ScoringError, match="has 2 videos, and tuning needs 3"):
+        tuned(split, {"a": make_run("a", split, noise=1)})
+
+
+def test_a_single_run_is_post_processed_only(split: Split, make_run: Any) -> None:
+    found = tuned(split, {"only": make_run("only", split, noise=2.0)})
+    assert {one.stage for one in found.stages}.isdisjoint({"members", "weights"})
+    assert found.candidate.members == ("only",)
+    # Specks of noise are what post-processing is for.
+    assert found.candidate.post != Postprocess()
+    assert found.score > found.singles["only"]
+
+
+def test_what_is_written_reads_back(
+    split: Split, alike: dict[str, Run], tmp_path: Path
+) -> None:
+    found = tuned(split, alike)
+    path = tmp_path / "tuned.toml"
+    path.write_text(settings_toml(found, source="split"))
+    settings = MergeSettings.from_table(read_ensemble_table(path))
+    assert settings == found.candidate.merge
+    assert read_postprocess(path) == found.candidate.post
+    text = path.read_text()
+    assert f"{100 * found.score:.2f}" in text
+    assert "6 videos, 12 objects, all frames" in text
+
+
+def test_intervals_of_few_videos_are_wider() -> None:
+    values = np.linspace(-1, 1, 40)
+    few, many = np.repeat(np.arange(4), 10), np.arange(40)
+    means = {
+        count: resampled_means(values, groups, 4000, 0)
+        for count, groups in ((4, few), (40, many))
+    }
+    plain = np.quantile(means[4], (0.025, 0.975))
+    low, high = expanded_interval(means[4], 4)
+    assert low < plain[0]
+    assert high > plain[1]
+    # Of many videos the factor is near 1.
+    low, high = expanded_interval(means[40], 40)
+    assert [low, high] == pytest.approx(
+        np.quantile(means[40], (0.025, 0.975)).tolist(), abs=0.02
+    )
+    assert expanded_interval(means[4], 1) == (-np.inf, np.inf)
+
+
+def command(tmp_path: Path, *arguments: object) -> Result:
+    environment = {"SUBMIT_RUNS": str(tmp_path / "runs"), "SUBMIT_WORKERS": "1"}
+    return CliRunner().invoke(cli, [str(a) for a in arguments], env=environment)
+
+
+def test_the_commands_that_follow_score_what_was_promised(
+    split: Split, alike: dict[str, Run], tmp_path: Path
+) -> None:
+    path = tmp_path / "tuned.toml"
+    done = command(
+        tmp_path, "tune", *alike, "--split", split.root, "-o", path, "--json"
+    )
+    assert done.exit_code == 0, done.stderr
+    promised = json.loads(done.stdout)["score"]
+    steps = (
+        ("ensemble", "--settings", path, "--name", "tuned"),
+        ("export", "tuned", "--settings", path),
+    )
+    for step in steps:
+        assert command(tmp_path, *step).exit_code == 0
+    done = command(tmp_path, "score", "tuned", "--split", split.root, "--json")
+    totals = json.loads(done.stdout)["totals"]
+    assert totals["jf_dot"] == pytest.approx(promised, abs=1e-12)
+
+
+def test_the_command_says_what_it_tried(
+    split: Split, noisy: dict[str, Run], tmp_path: Path
+) -> None:
+    path = tmp_path / "tuned.toml"
+    names = list(noisy)
+    done = command(tmp_path, "tune", *names, "--split", split.root, "-o", path)
+    assert done.exit_code == 0, done.stderr
+    assert "members good" in " ".join(done.stdout.split())
+    assert "has 6 videos; with so few" in done.stderr
+    assert 'members = ["good"]' in path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--metric", "disappear", "--budget", "3"], 0, ""),
+        (["--budget", "0"], 2, "expected a number of evaluations, or a time"),
+        (["--budget", "soon"], 2, "found 'soon'"),
+        (["--budget", "1"], 1, "the budget is spent before all 3 runs"),
+        (["--every", "3", "--budget", "3h"], 0, ""),
+        (["--metric", "beauty"], 2, "beauty"),
+    ],
+)
+def test_options_are_checked(
+    split: Split,
+    alike: dict[str, Run],
+    tmp_path: Path,
+    arguments: list[str],
+    code: int,
+    message: str,
+) -> None:
+    path = tmp_path / "tuned.toml"
+    base = ["tune", *alike, "--split", split.root, "-o", path]
+    done = command(tmp_path, *base, *arguments)
+    assert (done.exit_code, message in done.stderr) == (code, True), done.stderr
+    assert path.exists() == (code == 0)
+
+
+def test_runs_are_named_once(
+    split: Split, alike: dict[str, Run], tmp_path: Path
+) -> None:
+    path = tmp_path / "tuned.toml"
+    done = command(tmp_path, "tune", "left", "left", "--split", split.root, "-o", path)
+    assert done.exit_code == 1
+    assert "run left is given twice" in done.stderr
+
+
+def test_a_measure_that_nothing_has_is_refused(
+    write_split: Any, tmp_path: Path
+) -> None:
+    root = write_split(("a", "b", "c"), annotated=3, root="still")
+    for name in ("predict", "tune"):
+        arguments: dict[str, list[object]] = {
+            "predict": [root, "--predictor", "static", "--name", "still"],
+            "tune": ["still", "--split", root, "-o", tmp_path / "t.toml"],
+        }
+        extra = ["--metric", "reappear"] if name == "tune" else []
+        done = command(tmp_path, name, *arguments[name], *extra)
+    assert done.exit_code == 1
+    assert "reappear can be measured; choose another --metric" in done.stderr

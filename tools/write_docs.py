@@ -1,0 +1,120 @@
+"""Write the pages of docs/ that say what the code says: cli.md and precheck.md.
+
+python tools/write_docs.py           write them
+python tools/write_docs.py --check   fail when one is stale
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import click
+
+from submit.checks import RULES, Severity
+from submit.cli import SECTIONS, cli
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+#: Columns of the help texts, whatever the terminal of the writer is.
+WIDTH = 80
+
+COMMANDS = """\
+# Command line
+
+Written by `make docs` from the commands themselves; each page is what
+`submit COMMAND --help` prints.
+"""
+
+PRECHECK = """\
+# The precheck
+
+`submit check ZIP|DIR|RUN --split SPLIT` reads a submission as it is, every mask once,
+and lists all that is wrong with it. The table below is written by `make docs` from the
+rules in the code; what the server does was tried with the organisers' scorer, defect by
+defect (`tests/checks/test_defects.py` makes each of them and says what it printed).
+
+* **fatal**: the server fails the whole submission, or scores 0.
+* **costly**: points are lost, and nobody says so.
+* **note**: harmless today, or worth a look.
+
+The exit status is 1 when something fatal or costly was found. A defect of a frame that
+is not scored (the first and the last) is a note. `--sample` takes the organisers'
+sample submission, whose videos and frames are then believed; `--team` demands the
+`team.json` of the test phases; `--json` prints everything for scripts.
+
+`submit repair ZIP -o FIXED.zip --split SPLIT` mends what needs no guesses and says what
+it did: root folder, junk, names, palette, first masks, and with `--fill-missing` empty
+masks where masks are missing. It never writes into its input.
+
+A zip as large as the valid split's is checked in about a minute on two cores (`python
+tools/bench.py check`), in memory that does not grow with it.
+"""
+
+
+def render_commands() -> str:
+    """Return the page of the commands."""
+    top = click.Context(
+        cli, info_name="submit", terminal_width=WIDTH, **cli.context_settings
+    )
+    parts = []
+    for heading, entries in SECTIONS.items():
+        links = ", ".join(f"[`{name}`](#submit-{name})" for name in entries)
+        parts.append(f"- {heading}: {links}\n")
+    # The list stands together; everything after it is a block of its own.
+    page = [COMMANDS, "".join(parts), block("submit", top.get_help())]
+    for name in cli.list_commands(top):
+        command = cli.get_command(top, name)
+        assert command is not None
+        context = click.Context(command, info_name=name, parent=top)
+        page.append(block(f"submit {name}", command.get_help(context)))
+    return "\n".join(page)
+
+
+def block(title: str, text: str) -> str:
+    """Return one command's section."""
+    lines = "\n".join(line.rstrip() for line in text.splitlines())
+    return f"## {title}\n\n```text\n{lines}\n```\n"
+
+
+def render_rules() -> str:
+    """Return the page of the precheck's rules."""
+    page = [PRECHECK]
+    for severity in Severity:
+        rows = [
+            f"| `{code}` | {rule.consequence} | {rule.fix} |"
+            for code, rule in RULES.items()
+            if rule.severity is severity
+        ]
+        head = "| finding | what the server does | what to do |\n|---|---|---|"
+        page.append(f"## Usually {severity.value}\n\n{head}\n" + "\n".join(rows) + "\n")
+    return "\n".join(page)
+
+
+PAGES = {"cli.md": render_commands, "precheck.md": render_rules}
+
+
+def main() -> int:
+    """Write or check the pages; returns the exit status."""
+    parser = argparse.ArgumentParser(description="Write the generated pages of docs/.")
+    parser.add_argument("--check", action="store_true", help="fail when stale")
+    checking = parser.parse_args().check
+    stale = []
+    for name, render in PAGES.items():
+        path, page = DOCS / name, render()
+        if not checking:
+            path.write_text(page, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != page:
+            stale.append(name)
+    if stale:
+        verb = "is" if len(stale) == 1 else "are"
+        print(
+            f"{' and '.join(stale)} {verb} stale: run `make docs` and commit",
+            file=sys.stderr,
+        )
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
