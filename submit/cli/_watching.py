@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -169,11 +169,13 @@ def show(
     return Conclusion(submission, lines, best, standing, metrics)
 
 
-def present(conclusion: Conclusion, *, as_json: bool) -> None:
-    """Print the scores, if there are any."""
+def present(
+    conclusion: Conclusion, *, as_json: bool, more: Mapping[str, Any] | None = None
+) -> None:
+    """Print the scores, if there are any; `more` is for `--json`."""
     if as_json or conclusion.submission.scores:
         view = score_view(conclusion.lines, conclusion.best, conclusion.standing)
-        emit(view, conclusion.data(), as_json=as_json)
+        emit(view, {**(more or {}), **conclusion.data()}, as_json=as_json)
 
 
 def require_success(outcome: Outcome) -> None:

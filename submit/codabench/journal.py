@@ -135,8 +135,13 @@ class Journal:
 
 def unfinished(folder: Path) -> list[Entry]:
     """Uploads that were interrupted before they became a submission, sorted by zip."""
-    entries = (_read(path) for path in (folder / "uploads").glob("*.json"))
-    found = [e for e in entries if e is not None and e.submission is None]
+    found = []
+    for path in (folder / "uploads").glob("*.json"):
+        # One that is damaged is told of when its zip is uploaded again.
+        with contextlib.suppress(StorageError):
+            entry = _read(path)
+            if entry is not None and entry.submission is None:
+                found.append(entry)
     return sorted(found, key=lambda entry: entry.zip)
 
 

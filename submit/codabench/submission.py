@@ -25,6 +25,7 @@ MEANINGS = {
     "Finished": "the scoring is done",
     "Failed": "the evaluation failed; this costs no attempt",
     "Cancelled": "it was cancelled; this costs an attempt",
+    "Unreachable": "the server does not answer",
 }
 
 

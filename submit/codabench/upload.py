@@ -34,8 +34,11 @@ from .submission import Submission
 
 __all__ = ["Upload", "mark_watched"]
 
-#: Seconds before each look for a submission whose creation got no answer.
+#: Seconds before each look for a submission whose creation failed.
 LOOKS = (5.0, 15.0, 40.0)
+#: Seconds before one more look when no answer came at all: a server that is overloaded
+#: may still have the request in a queue.
+LAST_LOOK = 120.0
 
 
 class Upload:
@@ -200,8 +203,9 @@ class Upload:
             UncertainError: That cannot be found out.
         """
         earlier = failure is None
+        waits = (*LOOKS, LAST_LOOK) if isinstance(failure, NetworkError) else LOOKS
         there: list[Submission] | None = None
-        for wait in LOOKS:
+        for wait in waits:
             if not earlier or there is not None:
                 self._clock.sleep(wait)
             try:

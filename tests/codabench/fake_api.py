@@ -181,7 +181,7 @@ class Api(Handler):
         if fault == "fail after":
             return HTML_500
         if fault in ("late", "very late"):
-            world.hidden_for = 2 if fault == "late" else 3
+            world.hidden_for = 2 if fault == "late" else 4
             return Reply(lose=True)
         if fault == "nonsense":
             return Reply(201, "<html>", kind="text/html")

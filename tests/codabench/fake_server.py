@@ -16,11 +16,8 @@ from tests.codabench.world import FakeClock, World
 class FakeServer:
     """Both ports, running in threads of this process."""
 
-    def __init__(
-        self, clock: FakeClock | None = None, *, version: str = "v125"
-    ) -> None:
-        self.clock = clock or FakeClock()
-        self.world = World(self.clock, version=version)
+    def __init__(self, clock: FakeClock) -> None:
+        self.world = World(clock)
         self._servers = [
             Server(("127.0.0.1", 0), handler) for handler in (Api, Storage)
         ]
