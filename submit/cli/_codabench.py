@@ -251,7 +251,7 @@ def previous(
         return None, None
     try:
         best = previous_best(competition, client.submissions(phase=phase), submission)
-        return best, rank_of(client.leaderboard(phase), submission.id)
+        return best, rank_of(client.leaderboard(phase), submission)
     except CodabenchError as error:
         warn(str(error))
         return None, None

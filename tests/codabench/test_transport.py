@@ -249,7 +249,7 @@ def test_the_leaderboard_is_read_whatever_the_version(
     world.version = version
     world.add_submission(script=[("Finished", 8)])
     (row,) = client.leaderboard(123)
-    assert (row.rank, row.id, row.owner) == (1, 9001, "alice")
+    assert (row.rank, row.ids, row.owner) == (1, (9001,), "alice")
     assert row.values["J_F_dot"] == 50.1234
 
 
