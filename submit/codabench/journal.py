@@ -42,7 +42,7 @@ class Entry:
         key: Key of the record to upload to; None before there is one.
         uploaded: Whether the storage has all bytes and the server knows it.
         creating: Since when the creation may have been sent; None before.
-        known: Submissions of this zip that were there before.
+        known: Submissions to the phase that were there before.
         unlisted: Attempts that were counted and not in the list, before; None when the
             server did not say.
         submission: Number of the submission, once it is known.

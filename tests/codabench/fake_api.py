@@ -170,7 +170,8 @@ class Api(Handler):
         over = world.end is not None and world.now() > world.end
         if over and world.version != "v125":
             return Reply(400, {"non_field_errors": ["This phase is not active."]})
-        made = world.add_submission(data.key, data.file_name, phase=posted["phase"])
+        name = f"{data.key[:8]}.zip" if world.renames else data.file_name
+        made = world.add_submission(data.key, name, phase=posted["phase"])
         data.in_use = True
         assert posted["tasks"] == [task["id"] for task in world.tasks]
         for _ in range(len(world.tasks) if len(world.tasks) > 1 else 0):

@@ -192,7 +192,7 @@ class World:
         self.answers: dict[str, list[Reply]] = {}
         self.hooks: dict[str, Callable[[], object]] = {}
         self.hidden_for = 0
-        self.next_scheme = "https"
+        self.renames = False
         self.board: list[dict[str, Any]] | None = None
 
         self.datasets: dict[str, Dataset] = {}
