@@ -201,7 +201,8 @@ def refusal(reply: Reply, doing: str) -> CodabenchError:
         return RefusedError(f"{start}; run the command again for a new address")
     if status == 403:
         return ParticipationError(f"{start}; see who you are with submit whoami")
-    return RefusedError(f"{start} (HTTP {status}); see submit doctor")
+    advice = "check the number" if status == 404 else "see submit doctor"
+    return RefusedError(f"{start} (HTTP {status}); {advice}")
 
 
 def _kind(said: str) -> tuple[type[CodabenchError], str] | None:

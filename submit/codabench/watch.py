@@ -117,7 +117,10 @@ class Watch:
                     since = now
                 if last is None or last.scores != seen.scores:
                     scores_since = now
-                grace = (grace or now) if seen.status == "Finished" else None
+                if seen.status != "Finished":
+                    grace = None
+                elif grace is None:
+                    grace = now
                 outcome = self._outcome(seen, now, grace, scores_since)
                 hint = None if outcome else self._stuck(seen, now - since)
                 yield Watched(seen, seen != last, now - began, hint, outcome)

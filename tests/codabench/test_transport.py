@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -298,3 +300,11 @@ def test_a_traceback_for_debugging_has_no_secrets(
     with pytest.raises(NetworkError) as caught:
         upload(make_zip())
     require_no_secrets("".join(traceback.format_exception(caught.value)))
+
+
+def test_the_http_library_is_loaded_only_when_it_is_needed() -> None:
+    script = "import sys, submit.codabench; print('requests' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
