@@ -85,7 +85,7 @@ class Tuned:
         candidate: What to use.
         score: Its mean on the hold-out that it was chosen on.
         gain: Against the best single run, on the same videos: an optimistic figure.
-        stages: What was tried.
+        stages: What was tried: once each, or as often as it was kept.
         without: The mean without each member, for ensembles.
         evaluations: What the search has cost.
         is_complete: Whether it ended before its budget did.
@@ -166,7 +166,8 @@ class _Search:
         if stages is None:
             objects = [len(v.objects) for v in evaluator.split.videos.values()]
             stages = all_stages(tuple(singles), several_objects=max(objects) > 1)
-        current, results, complete = best, [], True
+        current, complete = best, True
+        results: list[StageResult] = []
         try:
             for _ in range(_PASSES):
                 start = current
@@ -174,7 +175,7 @@ class _Search:
                     result = self._stage(stage, current)
                     if result is not None:
                         self._report(result)
-                        results.append(result)
+                        results = _with(results, result)
                         current = result.after if result.kept else current
                 if current == start:
                     break
@@ -278,6 +279,13 @@ class _Search:
         means = resampled_means(change.values, change.video_of, _RESAMPLES, self._seed)
         low, high = expanded_interval(means, len(np.unique(change.video_of)))
         return Gain(change.mean, low, high)
+
+
+def _with(results: list[StageResult], new: StageResult) -> list[StageResult]:
+    """Add a result; of a stage that is never kept the first one is enough."""
+    if not new.kept and any(one.stage == new.stage for one in results):
+        return results
+    return [one for one in results if one.kept or one.stage != new.stage] + [new]
 
 
 def _restricted(candidate: Candidate, members: tuple[str, ...]) -> Candidate:
