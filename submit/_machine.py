@@ -1,12 +1,13 @@
-"""The machine: its cores, and its heap, whose habits cost users of large arrays."""
+"""The machine: its cores, its heap, and the repository that a command runs in."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
 import os
+import subprocess
 
-__all__ = ["cores", "keep_freed_memory"]
+__all__ = ["cores", "git_commit", "keep_freed_memory"]
 
 # Parameters of glibc's mallopt(3), from its malloc.h.
 _TRIM_THRESHOLD = -1
@@ -39,3 +40,19 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def git_commit() -> str | None:
+    """The commit of the working directory's repository, None outside of one."""
+    try:
+        result = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return result.stdout.strip()

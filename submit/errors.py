@@ -15,27 +15,59 @@ expected, what was found and what to do next.
     ├── ScoringError        ground truth that cannot be scored against
     ├── RecipeError         a recipe file
     ├── SettingsError       how runs are to be merged, or their masks to be changed
-    └── StorageError        the disk: full, read-only, not there
+    ├── StorageError        the disk: full, read-only, not there
+    └── CodabenchError      the competition server, or the way to it
+        ├── LoginError          no token, or one that is refused      exit status 10
+        ├── ParticipationError  not an approved participant           11
+        ├── LimitError          no attempt left                       12
+        ├── PhaseError          the phase is not open                 13
+        ├── QuotaError          no room left in the account           14
+        ├── RefusedError        a request that the server rejects     15
+        ├── DuplicateError      this very zip was submitted before    16
+        ├── UncertainError      nobody knows whether it was created   17
+        ├── ServerError         broken, or under maintenance          18
+        ├── NetworkError        not reachable                         19
+        ├── EvaluationError     the submission failed                 20
+        └── WaitError           the result is not there yet           21
+
+An error that scripts may want to tell apart has an exit status of its own.
 """
+
+from typing import ClassVar
 
 __all__ = [
     "ArchiveError",
+    "CodabenchError",
+    "DuplicateError",
+    "EvaluationError",
+    "LimitError",
+    "LoginError",
     "MaskError",
+    "NetworkError",
     "OptionError",
+    "ParticipationError",
+    "PhaseError",
     "PredictorError",
+    "QuotaError",
     "RecipeError",
+    "RefusedError",
     "RunError",
     "RunMismatchError",
     "ScoringError",
+    "ServerError",
     "SettingsError",
     "SplitError",
     "StorageError",
     "SubmitError",
+    "UncertainError",
+    "WaitError",
 ]
 
 
 class SubmitError(Exception):
     """Something the user can put right; the message says how."""
+
+    exit_code: ClassVar[int] = 1
 
 
 class SplitError(SubmitError):
@@ -80,3 +112,79 @@ class SettingsError(SubmitError):
 
 class StorageError(SubmitError):
     """The disk refused a write: full, read-only or gone."""
+
+
+class CodabenchError(SubmitError):
+    """The competition server, or something on the way to it, said no."""
+
+
+class LoginError(CodabenchError):
+    """There is no token, or the server refuses it."""
+
+    exit_code = 10
+
+
+class ParticipationError(CodabenchError):
+    """The account is not an approved participant of the competition."""
+
+    exit_code = 11
+
+
+class LimitError(CodabenchError):
+    """No attempt is left, today or in all."""
+
+    exit_code = 12
+
+
+class PhaseError(CodabenchError):
+    """The phase is unknown, not open yet or over."""
+
+    exit_code = 13
+
+
+class QuotaError(CodabenchError):
+    """The account has no room left for the zip and its copies."""
+
+    exit_code = 14
+
+
+class RefusedError(CodabenchError):
+    """The server rejects a request; the message has its reason."""
+
+    exit_code = 15
+
+
+class DuplicateError(CodabenchError):
+    """This very zip was submitted to this phase before."""
+
+    exit_code = 16
+
+
+class UncertainError(CodabenchError):
+    """Whether the submission was created cannot be found out."""
+
+    exit_code = 17
+
+
+class ServerError(CodabenchError):
+    """The server is broken or under maintenance, or answers nonsense."""
+
+    exit_code = 18
+
+
+class NetworkError(CodabenchError):
+    """The server cannot be reached, or the connection broke."""
+
+    exit_code = 19
+
+
+class EvaluationError(CodabenchError):
+    """The submission was evaluated and failed, or was cancelled."""
+
+    exit_code = 20
+
+
+class WaitError(CodabenchError):
+    """The result was not there when the waiting time was over."""
+
+    exit_code = 21

@@ -86,12 +86,16 @@ def _partial(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def atomic_open(path: Path) -> Iterator[IO[bytes]]:
+def atomic_open(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
     """Open `path` for writing under a temporary name; it appears when complete.
 
     The bytes reach the disk before the name does, so that after a crash the file is
     the old one, the new one or not there. Parent folders are made. On an error the
     temporary file is removed.
+
+    Args:
+        path: The file to write.
+        private: Whether nobody else may read it, from its first byte on.
 
     Raises:
         StorageError: The disk is full, read-only or forbids the write.
@@ -100,6 +104,9 @@ def atomic_open(path: Path) -> Iterator[IO[bytes]]:
     with _translated(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            if private:
+                partial.unlink(missing_ok=True)
+                partial.touch(0o600)
             with partial.open("wb") as stream:
                 yield stream
                 stream.flush()
@@ -134,16 +141,16 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             raise
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a whole file atomically."""
-    with atomic_open(path) as stream:
+def write_bytes(path: Path, data: bytes, *, private: bool = False) -> None:
+    """Write a whole file atomically; a private one nobody else may read."""
+    with atomic_open(path, private=private) as stream:
         stream.write(data)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, private: bool = False) -> None:
     """Write a value as indented UTF-8 JSON, atomically."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
-    write_bytes(path, (text + "\n").encode())
+    write_bytes(path, (text + "\n").encode(), private=private)
 
 
 def read_json(path: Path) -> Any:
@@ -186,10 +193,14 @@ def remove_partial(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, *, busy: str | None = None) -> Iterator[None]:
     """Hold an exclusive lock on a file for as long as the block runs.
 
     The lock belongs to the process: it goes when the process does, however it ends.
+
+    Args:
+        path: The file, which is made if need be and stays.
+        busy: What to say when another process holds the lock.
 
     Raises:
         StorageError: Another process holds the lock, or the disk knows no locks.
@@ -202,7 +213,8 @@ def locked(path: Path) -> Iterator[None]:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StorageError(
-                f"{path.parent}: another command is writing here; wait for it to end"
+                busy
+                or f"{path.parent}: another command is writing here; wait for it to end"
             ) from None
         except OSError as error:  # Some network file systems are mounted without.
             raise StorageError(

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -11,56 +10,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from submit.ensemble import MergedFrame, MergeSettings, VideoMerger, normalised
 from submit.errors import RunError, SettingsError
 from submit.masks import LOGIT_LIMIT, quantise, to_labels
 from submit.palette import encode
 from submit.runs import HardVideo, SoftWriter
-
-SIZE = (12, 20)
-
-
-@dataclass
-class Member:
-    """One video of a run, in memory."""
-
-    logits: list[NDArray[np.int8]]
-    objects: tuple[int, ...]
-    presence: NDArray[np.float32]
-    iou: NDArray[np.float32]
-    size: tuple[int, int] = SIZE
-
-    @property
-    def frames(self) -> tuple[str, ...]:
-        return tuple(f"{index:05d}" for index in range(len(self.logits)))
-
-    def steps(self, index: int) -> NDArray[np.int8]:
-        return self.logits[index]
-
-    def close(self) -> None:
-        pass
-
-
-def member(
-    seed: int,
-    *,
-    objects: Sequence[int] = (1, 2),
-    shape: tuple[int, int] = (6, 8),
-    counts: Sequence[int] = (),
-) -> Member:
-    """Make a member with random logits; `counts` are its objects in each frame."""
-    random = np.random.default_rng(seed)
-    counts = counts or [len(objects)] * 2
-    tables = random.normal(size=(2, len(counts), len(objects))).astype(np.float32)
-    tables[random.random(tables.shape) < 0.2] = np.nan
-    return Member(
-        [random.integers(-127, 128, (n, *shape)).astype(np.int8) for n in counts],
-        tuple(objects),
-        tables[0],
-        tables[1],
-    )
+from tests.members import SIZE, Member, member
 
 
 def merged(

@@ -325,3 +325,20 @@ def test_a_disk_without_locks_is_said(
         locked(tmp_path / ".lock"),
     ):
         pytest.fail("nothing is held")
+
+
+def test_a_private_file_is_nobody_elses_to_read(tmp_path: Path) -> None:
+    write_json(tmp_path / "a" / "b.json", {}, private=True)
+    assert (tmp_path / "a" / "b.json").stat().st_mode & 0o777 == 0o600
+    with atomic_open(tmp_path / "c", private=True):
+        (partial,) = tmp_path.glob(".c*")
+        assert partial.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_lock_says_what_it_was_told_to_say(tmp_path: Path) -> None:
+    with (
+        locked(tmp_path / "lock"),
+        pytest.raises(StorageError, match=r"^somebody else uploads it$"),
+        locked(tmp_path / "lock", busy="somebody else uploads it"),
+    ):
+        pass

@@ -3,6 +3,7 @@
 python tools/bench.py scoring --official MOSE-api/MOSEv2/sam2_rcms/tools
 python tools/bench.py scoring --vos-benchmark vos-benchmark --size 854x480
 python tools/bench.py check
+python tools/bench.py ensemble --cutie Cutie
 
 Every program runs as a process of its own on the same files and cores, start-up
 included, one after the other. Times are of the wall and of all processors together;
@@ -12,92 +13,21 @@ memory is the largest sum over a program's processes.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
-import threading
-import time
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import numpy as np
 from PIL import Image
 
+from bench_ensemble import ensemble
+from measuring import Usage, measure, report
 from submit.masks import Labels
 from submit.palette import DAVIS_PALETTE
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What a program took.
-
-    Attributes:
-        wall: Seconds from its start to its end.
-        cpu: Seconds of all processors, child processes included.
-        memory: Largest number of bytes that its processes held at one time; None where
-            the system does not say.
-    """
-
-    wall: float
-    cpu: float
-    memory: int | None
-
-
-def measure(command: Sequence[object], *, cwd: Path | None = None) -> Usage:
-    """Run a program to its end, without its output."""
-    began = time.perf_counter()
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            list(map(str, command)), cwd=cwd, stdout=subprocess.DEVNULL, stderr=errors
-        )
-        peak = [0]
-        watcher = threading.Thread(target=_watch, args=(process.pid, peak), daemon=True)
-        watcher.start()
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - began
-        if status:
-            errors.seek(0)
-            sys.exit(f"Error: {command[0]} …: {errors.read().decode()[-2000:]}")
-    watcher.join()
-    return Usage(wall, usage.ru_utime + usage.ru_stime, peak[0] or None)
-
-
-def _watch(pid: int, peak: list[int]) -> None:
-    """Add up the memory of a process and its descendants until it ends."""
-    while Path(f"/proc/{pid}/smaps_rollup").exists():
-        total, waiting = 0, [pid]
-        while waiting:
-            each = Path("/proc") / str(waiting.pop())
-            try:
-                for line in (each / "smaps_rollup").read_text().splitlines():
-                    if line.startswith("Pss:"):
-                        total += int(line.split()[1]) * 1024
-                for task in (each / "task").iterdir():
-                    waiting += map(int, (task / "children").read_text().split())
-            except (OSError, ValueError):
-                continue  # It has just ended.
-        peak[0] = max(peak[0], total)
-        time.sleep(0.1)
-
-
-def report(title: str, usages: dict[str, Usage]) -> None:
-    """Print a table; the ratios are to the first line."""
-    ours = next(iter(usages.values()))
-    click.echo(f"\n{title}")
-    width = max(map(len, usages))
-    click.echo(f"{'':{width}}  {'wall':>9}  {'processor':>9}  {'memory':>8}  ratio")
-    for name, usage in usages.items():
-        memory = "–" if usage.memory is None else f"{usage.memory / 1e6:.0f} MB"
-        ratio = f"{usage.wall / ours.wall:.1f}× wall, {usage.cpu / ours.cpu:.1f}× cpu"
-        click.echo(
-            f"{name:{width}}  {usage.wall:7.2f} s  {usage.cpu:7.2f} s  {memory:>8}  "
-            f"{'' if usage is ours else ratio}"
-        )
 
 
 @click.group(help=__doc__)
@@ -184,7 +114,15 @@ def check(size: str, masks: int, videos: int, objects: int, drawn: int) -> None:
             write_submission(
                 root, drawings, (height, width), count, videos // part, objects
             )
-            ours = [sys.executable, "-m", "submit", "check", path, "--split", root]
+            ours: list[str | Path] = [
+                sys.executable,
+                "-m",
+                "submit",
+                "check",
+                path,
+                "--split",
+                root,
+            ]
             if part > 1:
                 measure(ours)  # The first run ever compiles; every later one does not.
             usages = {"mose-submit": measure(ours)}
@@ -262,6 +200,9 @@ def programs(
             cwd=vos_benchmark,
         )
     return runs
+
+
+bench.add_command(ensemble)
 
 
 # Synthetic masks: flowers that drift, and a prediction that lags behind.

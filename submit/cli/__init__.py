@@ -89,6 +89,40 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "Compare runs without truth, and say what to look at first",
         ),
     },
+    "Codabench": {
+        "login": Entry("account:login", "Get a token from Codabench and keep it"),
+        "logout": Entry("account:logout", "Forget the token of this machine"),
+        "whoami": Entry(
+            "account:whoami", "Show whose token it is, and what is left for it today"
+        ),
+        "doctor": Entry(
+            "account:doctor", "Look whether everything is in place for an upload"
+        ),
+        "upload": Entry(
+            "upload:upload",
+            "Upload a zip, submit it exactly once, wait for the scores",
+        ),
+        "status": Entry(
+            "watch:status", "Show the newest submissions, or everything about one"
+        ),
+        "watch": Entry(
+            "watch:watch", "Follow a submission until its scores are complete"
+        ),
+        "logs": Entry(
+            "watch:logs", "Show what the evaluation of a submission has written"
+        ),
+        "cancel": Entry(
+            "watch:cancel", "Cancel a submission, which costs its attempt all the same"
+        ),
+        "history": Entry(
+            "history:history",
+            "List your submissions, with what this machine remembers of them",
+        ),
+        "leaderboard": Entry(
+            "history:leaderboard",
+            "Show the leaderboard of a phase, with your submissions marked",
+        ),
+    },
     "The whole chain": {
         "build": Entry(
             "build:build",
@@ -108,7 +142,12 @@ _STORAGE_ADVICE = {
 
 
 class _Failure(click.ClickException):
-    """An expected failure: one `Error:` line on stderr and exit status 1."""
+    """An expected failure: one `Error:` line on stderr and its exit status."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        # Click reads it from the instance.
+        self.exit_code = exit_code  # type: ignore[misc]
 
     def format_message(self) -> str:
         from ._output import escape
@@ -137,7 +176,7 @@ def _errors_become_messages() -> Iterator[None]:
     try:
         yield
     except SubmitError as error:
-        raise _Failure(str(error)) from error
+        raise _Failure(str(error), error.exit_code) from error
     except OSError as error:
         if error.errno not in _STORAGE_ADVICE:
             raise
@@ -195,10 +234,10 @@ def cli() -> None:
     """Predict, ensemble, check, score and submit entries to the MOSEv2 challenge.
 
     Results go to stdout (`--json` for programs), progress and errors to stderr. The
-    exit status is 0 when all is done, 1 after an expected failure and 2 for a wrong
-    command line. Every option also reads an environment variable, such as
-    SUBMIT_RUNS, or SUBMIT_PREDICT_DEVICE for `submit predict --device`; SUBMIT_DEBUG=1
-    shows the traceback of an error.
+    exit status is 0 when all is done, 1 after an expected failure (10 and above where
+    Codabench is the reason) and 2 for a wrong command line. Every option also reads an
+    environment variable, such as SUBMIT_RUNS, or SUBMIT_PREDICT_DEVICE for `submit
+    predict --device`; SUBMIT_DEBUG=1 shows the traceback of an error.
 
     \b
     Example:

@@ -31,6 +31,7 @@ __all__ = [
     "format_seconds",
     "note",
     "number",
+    "show",
     "stack",
     "stderr",
     "stdout",
@@ -218,11 +219,19 @@ def emit(
         text = json.dumps(data, indent=2, default=_plain, allow_nan=False)
         click.echo(text)
         return
-    console = stdout()
+    _print(stdout(), view() if callable(view) else view, err=False)
+
+
+def show(view: RenderableType) -> None:
+    """Print a view on stderr: what must be seen, and is no result."""
+    _print(stderr(), view, err=True)
+
+
+def _print(console: Console, view: RenderableType, *, err: bool) -> None:
     with console.capture() as capture:
-        console.print(view() if callable(view) else view)
+        console.print(view)
     for line in capture.get().splitlines():
-        click.echo(line.rstrip())
+        click.echo(line.rstrip(), err=err)
 
 
 def _plain(value: Any) -> Any:

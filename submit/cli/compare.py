@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..compare import Comparison
     from ..scoring import SplitScore
 
-__all__ = ["compare"]
+__all__ = ["compare", "comparison_view"]
 
 #: Videos that are listed of each comparison; --json has all.
 _SHOWN = 8
@@ -69,7 +69,7 @@ def compare(
     found = [
         compare_entries(entries[0], other, resamples=resamples) for other in entries[1:]
     ]
-    emit(stack(*(_view(one) for one in found)), found, as_json=as_json)
+    emit(stack(*(comparison_view(one) for one in found)), found, as_json=as_json)
 
 
 def _score(source: str, split: Path, runs: Path, workers: int | None) -> SplitScore:
@@ -85,7 +85,7 @@ def _score(source: str, split: Path, runs: Path, workers: int | None) -> SplitSc
         return score_split(opened, masks, workers=workers, report=bar.advance)
 
 
-def _view(found: Comparison) -> RenderableType:
+def comparison_view(found: Comparison) -> RenderableType:
     """The measures, then the videos that decide."""
     rows: list[list[Cell]] = []
     for name, attribute in MOSEV2.items():

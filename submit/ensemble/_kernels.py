@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 __all__ = [
     "FINISH_GEOMETRIC",
     "FINISH_PROBABILITY",
+    "look_up",
     "mean",
-    "mean_of_labels",
     "mean_of_table",
+    "occurring",
     "round_steps",
     "tally",
     "weighted_sum",
@@ -120,19 +121,15 @@ _BLOCK = 64
 
 
 @njit(cache=True, nogil=True)
-def mean_of_labels(
-    labels: NDArray[np.uint8],
-    objects: NDArray[np.uint8],
-    weights: NDArray[np.float64],
-    high: int,
+def look_up(
+    labels: NDArray[np.uint8], objects: NDArray[np.uint8], table: NDArray[np.int8]
 ) -> NDArray[np.int8]:
-    """Weighted mean of label maps, each of which stands for steps of ±high.
+    """Merge label maps by a table of all that members can say of a pixel.
 
     Args:
         labels: M×H×W label maps.
         objects: The N ids.
-        weights: M×N shares; those of one object sum to 1.
-        high: The step of a pixel inside.
+        table: N×2^M steps. Bit m of a place says that member m has the object there.
 
     Returns:
         N×H×W steps.
@@ -140,8 +137,9 @@ def mean_of_labels(
     members, height, width = labels.shape
     count = len(objects)
     result = np.empty((count, height, width), np.int8)
-    result[:] = -high
-    line = np.empty(_BLOCK, np.float64)
+    line = np.empty(_BLOCK, np.int64)
+    for n in range(count):
+        result[n] = table[n, 0]
     for y in range(height):
         for start in range(0, width, _BLOCK):
             stop = min(start + _BLOCK, width)
@@ -153,13 +151,34 @@ def mean_of_labels(
             if seen == 0:
                 continue
             for n in range(count):
+                key = objects[n]
                 line[:] = 0
                 for m in range(members):
-                    row, weight, key = labels[m, y], weights[m, n], objects[n]
+                    row = labels[m, y]
                     for x in range(start, stop):
-                        line[x - start] += weight if row[x] == key else -weight
+                        line[x - start] |= int(row[x] == key) << m
                 for x in range(start, stop):
-                    result[n, y, x] = np.int8(np.rint(high * line[x - start]))
+                    result[n, y, x] = table[n, line[x - start]]
+    return result
+
+
+@njit(cache=True, nogil=True)
+def occurring(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of the 256 values occur in an H×W label map."""
+    height, width = labels.shape
+    result = np.zeros(256, np.bool_)
+    for y in range(height):
+        row = labels[y]
+        for start in range(0, width, _BLOCK):
+            stop = min(start + _BLOCK, width)
+            first = row[start]
+            result[first] = True
+            differing = np.uint8(0)
+            for x in range(start, stop):
+                differing |= row[x] ^ first
+            if differing != 0:
+                for x in range(start, stop):
+                    result[row[x]] = True
     return result
 
 
@@ -172,7 +191,8 @@ def tally(
     """Give each pixel the label with the most votes.
 
     Args:
-        labels: M×H×W label maps with no other values than 0 and the objects' ids.
+        labels: M×H×W label maps with no other values than 0 and the ids of objects
+            that somebody may vote for.
         objects: The N ids, ascending.
         weights: M×(1+N): what a member's vote for the background, and for each
             object, counts.
@@ -191,13 +211,12 @@ def tally(
         for start in range(0, width, _BLOCK):
             stop = min(start + _BLOCK, width)
             first = labels[0, y]
-            differing, seen = np.uint8(0), np.uint8(0)
-            for m in range(members):
+            differing = np.uint8(0)
+            for m in range(1, members):
                 row = labels[m, y]
                 for x in range(start, stop):
                     differing |= row[x] ^ first[x]
-                    seen |= row[x]
-            if differing == 0 and seen == 0:
+            if differing == 0:
                 continue
             for x in range(start, stop):
                 votes[:] = 0

@@ -86,9 +86,9 @@ class Chooser:
             values = marks.get(view.name, {})
             return weights[view.name] * sum(values.get(mark, 0.0) for mark in common)
 
-        # Sums of marks are compared in steps, so that rounding decides nothing.
+        # Rounding is not to decide between equal ones.
         top = max(map(score, views))
-        return next(view for view in views if score(view) >= top * (1 - 1e-9))
+        return next(view for view in views if score(view) >= top - 1e-9)
 
     @property
     def _first(self) -> VideoMasks:

@@ -17,7 +17,7 @@ from ..masks import Labels, Logits, dequantise, to_labels
 from ..runs import VideoMasks
 from .choice import Chooser, cascade, preview_size
 from .gate import PresenceGate
-from .methods import Plane, merge_planes, resized
+from .methods import Plane, merge_planes, resized, table_of_votes
 from .report import FrameInfluence, compare_labels
 from .settings import MergeSettings
 from .views import HARD_STEP, View, sampled
@@ -26,6 +26,8 @@ __all__ = ["MergedFrame", "VideoMerger"]
 
 #: The step of an object that is not there.
 _LOWEST = -127
+#: Up to so many hard members are merged by a table of all that they can say.
+_MOST_BITS = 10
 
 
 class MergedFrame:
@@ -148,6 +150,7 @@ class VideoMerger:
         """How each member stands to the frame that was merged last."""
         index, views, gate, merged = self._last
         size = preview_size(self.size)
+        views = [view.reduced(size) for view in views]
         labels = merged.labels_at(size)
         result = {}
         for view in views:
@@ -193,10 +196,13 @@ class VideoMerger:
         else:
             sizes = [view.shape for view in views]
             shape = max(sizes, key=lambda size: size[0] * size[1])
-            merged = {
-                key: self._object(index, key, seen, shape)
-                for key, seen in candidates.items()
-            }
+            if self._by_table(views):
+                merged = self._look_up(views, candidates)
+            else:
+                merged = {
+                    key: self._object(index, key, seen, shape)
+                    for key, seen in candidates.items()
+                }
         presence = [
             merged[key].presence if (score := gated.get(key)) is None else score
             for key in self.objects
@@ -228,14 +234,38 @@ class VideoMerger:
         if method == "cascade":
             plane, chosen = cascade(key, views, self.settings.cascade, shape)
             return _Merged(plane, chosen.presence[key], chosen.iou[key])
-        total = math.fsum(weights[view.name] for view in views)
-        plane = merge_planes(
-            method,
-            [view.plane(key) for view in views],
-            [weights[view.name] / total for view in views],
-            shape,
-        )
+        planes = [view.plane(key) for view in views]
+        plane = merge_planes(method, planes, _normalised(views, weights), shape)
         return _Merged(plane, *_scores(key, views, weights))
+
+    def _by_table(self, views: Sequence[View]) -> bool:
+        """Whether members can say so little of a pixel that a table has it all."""
+        return (
+            self.settings.method not in ("select", "cascade")
+            and all(view.labels is not None for view in views)
+            and len(views) <= _MOST_BITS
+        )
+
+    def _look_up(
+        self, views: Sequence[View], candidates: Mapping[int, Sequence[View]]
+    ) -> dict[int, _Merged]:
+        """Merge hard members without making logits of each of them."""
+        from ._kernels import look_up
+
+        names = [view.name for view in views]
+        table = np.full((len(self.objects), 1 << len(views)), _LOWEST, np.int8)
+        for row, key in zip(table, self.objects, strict=True):
+            if seen := candidates[key]:
+                bits = [names.index(view.name) for view in seen]
+                shares = _normalised(seen, self._weights[key])
+                votes = table_of_votes(self.settings.method, shares, bits, HARD_STEP)
+                row[:] = np.resize(votes, len(row))
+        labels = np.stack([view.labels for view in views if view.labels is not None])
+        planes = look_up(labels, np.asarray(self.objects, np.uint8), table)
+        return {
+            key: _Merged(plane, *_scores(key, candidates[key], self._weights[key]))
+            for key, plane in zip(self.objects, planes, strict=True)
+        }
 
     def _vote(
         self, views: Sequence[View], candidates: Mapping[int, Sequence[View]]
@@ -289,6 +319,12 @@ class VideoMerger:
 
 
 _NOTHING: Plane = np.zeros((0, 0), np.int8)
+
+
+def _normalised(views: Sequence[View], weights: Mapping[str, float]) -> list[float]:
+    """Shares of the members that have a part in an object."""
+    total = math.fsum(weights[view.name] for view in views)
+    return [weights[view.name] / total for view in views]
 
 
 def _scores(

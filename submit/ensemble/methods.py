@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from ..masks import LOGIT_STEP, dequantise, resize_logits
 
-__all__ = ["Plane", "merge_planes", "resized"]
+__all__ = ["Plane", "merge_planes", "resized", "table_of_votes"]
 
 #: Logits of one object in one frame: h×w int8 steps of the run store.
 Plane = NDArray[np.int8]
@@ -61,6 +61,30 @@ def merge_planes(
         return highest
     table, finish = _tables()[method]
     return mean_of_table(stack, weights, table, finish)
+
+
+def table_of_votes(
+    method: str, shares: Sequence[float], members: Sequence[int], high: int
+) -> NDArray[np.int8]:
+    """What becomes of a pixel of one object, for all that hard members can say of it.
+
+    Args:
+        method: As in `merge_planes`.
+        shares: Weights of those members that have the object; they sum to 1.
+        members: Which these are among all M, by the number of their bit.
+        high: The step of a pixel inside; outside it is −high.
+
+    Returns:
+        Steps by the bits of the members that have the pixel inside, for `look_up`. Its
+        length is that of the highest bit that is needed.
+    """
+    codes = np.arange(1 << (max(members) + 1))
+    planes = [
+        np.where(codes >> member & 1, high, -high).astype(np.int8)[None]
+        for member in members
+    ]
+    merged: Plane = merge_planes(method, planes, shares, (1, len(codes)))[0]
+    return merged
 
 
 def resized(plane: Plane, shape: tuple[int, int]) -> Plane:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Mapping
 
@@ -67,7 +68,7 @@ class View:
             return False
         if self._steps is not None:
             return bool(self._steps[self.rows[key]].max(initial=-1) > 0)
-        return bool(self._counts[key])
+        return bool(self._occurring[key])
 
     def labels_at(self, size: tuple[int, int]) -> Labels:
         """The label map at a size; hard ones are sampled without interpolation.
@@ -78,12 +79,23 @@ class View:
             return to_labels(self._steps, tuple(self.rows), size)
         return sampled(self.own_labels(), size)
 
+    def reduced(self, size: tuple[int, int]) -> View:
+        """The same view with labels of another size, if it is that of a hard member."""
+        if self.labels is None:
+            return self
+        twin = copy.copy(self)
+        twin.labels = sampled(self.labels, size)
+        twin.shape = twin._size = size
+        return twin
+
     def own_labels(self) -> Labels:
         """Labels at the size of the frame, without those of strange objects."""
         if self.labels is None:
             return self.labels_at(self._size)
         strange = [
-            key for key in np.flatnonzero(self._counts) if key and key not in self.rows
+            key
+            for key in np.flatnonzero(self._occurring)
+            if key and key not in self.rows
         ]
         if not strange:
             return self.labels
@@ -93,10 +105,12 @@ class View:
         return cleaned
 
     @functools.cached_property
-    def _counts(self) -> NDArray[np.int64]:
-        """Pixels of each label of a hard member."""
+    def _occurring(self) -> NDArray[np.bool_]:
+        """Which labels a hard member has."""
+        from ._kernels import occurring
+
         assert self.labels is not None
-        return np.bincount(self.labels.ravel(), minlength=256)
+        return occurring(self.labels)
 
 
 def sampled(labels: Labels, size: tuple[int, int]) -> Labels:

@@ -1,0 +1,341 @@
+"""`submit upload`: one zip, one attempt, one submission."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import ArchiveError, RefusedError, ScoringError, StorageError
+from ._codabench import (
+    ask,
+    check_view,
+    connect,
+    keep_records,
+    server_options,
+    state,
+)
+from ._options import json_option, runs_dir_option, workers_option
+from ._output import emit, facts, format_bytes, note, show, stack, warn
+from ._progress import progress
+from ._runs import run_path
+from ._transfer import Transfer
+from ._watching import conclude, present, require_success, watch_to_end
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ..codabench import Check, Client, Package, Plan, Submission
+    from ..runs import Run
+
+
+@click.command()
+@click.argument("zip_path", metavar="ZIP", type=click.Path(path_type=Path))
+@click.option(
+    "--split",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The split, for the precheck: a folder with Annotations and JPEGImages.",
+)
+@click.option("--skip-check", is_flag=True, help="Upload without the precheck.")
+@click.option("--team", is_flag=True, help="Demand a team.json, as test phases do.")
+@click.option(
+    "--label", metavar="TEXT", help="What to call it; the zip's name without."
+)
+@click.option(
+    "--run",
+    "made_of",
+    multiple=True,
+    metavar="RUN",
+    help="A run the zip was made of, to remember; found by itself after submit build.",
+)
+@click.option(
+    "--local-scores",
+    type=click.Path(exists=True, path_type=Path),
+    metavar="FILE",
+    help="The scores.json of submit score on a hold-out, to remember.",
+)
+@click.option(
+    "--fact",
+    "typed_facts",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An answer for the competition's fact sheet; repeatable.",
+)
+@click.option(
+    "--force", is_flag=True, help="Submit even if this very zip was submitted before."
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
+@click.option(
+    "--watch/--no-watch", default=True, help="Whether to wait for the scores."
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="MINUTES",
+    help="How long to watch at most.",
+)
+@click.option(
+    "--keep-upload",
+    is_flag=True,
+    help="Leave the zip on the server when the submission is refused.",
+)
+@workers_option
+@runs_dir_option
+@server_options
+@json_option
+def upload(
+    zip_path: Path,
+    split: Path | None,
+    skip_check: bool,
+    team: bool,
+    label: str | None,
+    made_of: tuple[str, ...],
+    local_scores: Path | None,
+    typed_facts: tuple[str, ...],
+    force: bool,
+    yes: bool,
+    dry_run: bool,
+    watch: bool,
+    timeout: float | None,
+    keep_upload: bool,
+    workers: int | None,
+    runs: Path,
+    phase: str | None,
+    competition: int,
+    url: str,
+    as_json: bool,
+) -> None:
+    """Upload a zip, submit it exactly once, wait for the scores.
+
+    Before a byte leaves, ZIP is checked against the split, and the server is asked
+    whether you may submit, how many attempts and how much room are left, and whether
+    this very zip was submitted before. The plan is shown, then you are asked.
+    Interrupted at any point, the same command continues.
+
+    \b
+    Example:
+      submit upload both.zip --split MOSEv2/valid --label "both, flipped"
+    """
+    if split is None and not skip_check:
+        raise click.UsageError(
+            "--split DIR is needed for the precheck; or leave it out with --skip-check"
+        )
+    from ..codabench import Package, Upload, make_plan
+
+    answers = _pairs(typed_facts)
+    local = None if local_scores is None else local_score(local_scores)
+    package = Package.read(zip_path)
+    with connect(url) as client:
+        plan = make_plan(
+            client,
+            package,
+            state(),
+            competition=competition,
+            phase=phase,
+            label=label,
+            facts=answers,
+            force=force,
+        )
+        checks = list(plan.checks)
+        if not any(check.error for check in checks):
+            checks.insert(0, _precheck(zip_path, split, team=team, workers=workers))
+        view = _plan_view(plan, checks)
+        if dry_run:
+            emit(view, _plan_data(plan, checks), as_json=as_json)
+            plan.require()
+            return
+        show(view)
+        plan.require()
+        if plan.resumes is None and not ask(_question(plan), yes=yes):
+            note("nothing was uploaded")
+            click.get_current_context().exit(1)
+        transfer = Transfer("upload", clock=client.clock.monotonic)
+        submission = Upload(
+            client, plan, state(), listener=transfer, keep=keep_upload
+        ).run()
+        note(
+            f"submission {submission.id} of {plan.label} is in phase {plan.phase.name}"
+        )
+        _remember(plan, submission, _manifests(runs, made_of, package), local)
+        if not watch:
+            data = {"id": submission.id, "status": submission.status}
+            hint = {"submission": str(submission.id), "status": submission.status}
+            emit(facts(hint), data, as_json=as_json)
+            return
+        _watch(client, plan, submission.id, timeout, as_json=as_json)
+
+
+def _pairs(settings: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise RefusedError(f"--fact {setting}: expected KEY=VALUE")
+        pairs[key] = value
+    return pairs
+
+
+def local_score(path: Path) -> float:
+    """The hold-out score in the `scores.json` of `submit score`, in percent."""
+    from ..codabench import local_total
+
+    file = path / "scores.json" if path.is_dir() else path
+    try:
+        total = local_total(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        raise ScoringError(f"{file}: cannot be read ({error})") from error
+    if total is None:
+        raise ScoringError(
+            f"{file}: holds no MOSEv2 totals; write it with submit score RUN --split "
+            "HOLDOUT -o DIR"
+        )
+    return total
+
+
+def _precheck(
+    path: Path, split: Path | None, *, team: bool, workers: int | None
+) -> Check:
+    """Check the zip against the split; its findings end the command.
+
+    Raises:
+        ArchiveError: It has findings that cost points.
+    """
+    from ..codabench import Check, Level
+
+    if split is None:
+        return Check("precheck", "skipped", Level.WARNING)
+    from ..checks import check_masks, masks_to_check
+    from ..dataset import read_split
+    from .package import report_view
+
+    opened = read_split(split)
+    with progress("check", total=masks_to_check(opened), unit="masks") as bar:
+        found = check_masks(
+            path, opened, team=team, workers=workers, progress=bar.advance
+        )
+    if found.exit_code:
+        show(report_view(found))
+        raise ArchiveError(
+            f"{path}: the precheck has findings; mend them (submit repair {path}), or "
+            "upload all the same with --skip-check"
+        )
+    if found.findings:
+        text = f"{len(found.findings)} notes, nothing that costs points"
+        return Check("precheck", f"{text}; see submit check {path}", Level.WARNING)
+    return Check("precheck", f"no findings against {split}")
+
+
+def _plan_view(plan: Plan, checks: Sequence[Check]) -> RenderableType:
+    package = plan.package
+    return stack(
+        facts(
+            {
+                "zip": str(package.path),
+                "size": format_bytes(package.size),
+                "SHA-256": package.sha256,
+                "label": plan.label,
+                "name there": package.file_name(plan.label),
+            }
+        ),
+        check_view(checks),
+    )
+
+
+def _plan_data(plan: Plan, checks: Sequence[Check]) -> dict[str, Any]:
+    return {
+        "zip": plan.package.path,
+        "size": plan.package.size,
+        "sha256": plan.package.sha256,
+        "label": plan.label,
+        "competition": plan.competition.id,
+        "phase": plan.phase.id,
+        "checks": [
+            {"name": each.name, "level": each.level.value, "text": each.text}
+            for each in checks
+        ],
+    }
+
+
+def _question(plan: Plan) -> str:
+    used = "" if plan.phase.left_today is None else ", which uses one attempt"
+    return f"Upload and submit to {plan.competition.title}, {plan.phase.name}{used}?"
+
+
+def _manifests(
+    runs: Path, made_of: Sequence[str], package: Package
+) -> list[dict[str, Any]]:
+    """The heads of the manifests of the runs that a zip was made of."""
+    from ..files import read_json
+    from ..runs import Run
+
+    found: dict[Path, Run] = {}
+    for name in made_of:
+        path = run_path(runs, name)
+        found[path] = Run.open(path)
+    # `submit build` notes in the run's folder which zip it was packed into.
+    for folder in {runs, package.path.parent}:
+        for stamp in folder.glob("*/built.json"):
+            try:
+                packed = read_json(stamp)["packed"]["result"]
+            except (OSError, ValueError, KeyError, TypeError):
+                continue
+            if packed == package.sha256 and Run.exists(stamp.parent):
+                found[stamp.parent] = Run.open(stamp.parent)
+    return [
+        {
+            "name": run.name,
+            "kind": run.kind,
+            "settings": run.settings,
+            "split": run.split,
+            "identity": run.identity,
+            "git_commit": run.environment.get("git_commit"),
+        }
+        for run in found.values()
+    ]
+
+
+def _remember(
+    plan: Plan,
+    submission: Submission,
+    manifests: Sequence[dict[str, Any]],
+    local: float | None,
+) -> None:
+    from .._machine import git_commit
+    from ..codabench import Record
+
+    keep_records(
+        [
+            Record.uploaded(
+                plan.entry(),
+                submission,
+                phase_name=plan.phase.name,
+                local=local,
+                runs=tuple(manifests),
+                git_commit=git_commit(),
+            )
+        ]
+    )
+
+
+def _watch(
+    client: Client,
+    plan: Plan,
+    number: int,
+    minutes: float | None,
+    *,
+    as_json: bool,
+) -> None:
+    from ..codabench import mark_watched
+
+    outcome = watch_to_end(client, number, plan.competition, minutes=minutes)
+    present(conclude(client, plan.competition, outcome), as_json=as_json)
+    try:
+        mark_watched(state(), plan, number)
+    except StorageError as error:
+        warn(str(error))
+    require_success(outcome)

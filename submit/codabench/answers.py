@@ -1,0 +1,221 @@
+"""What the server answers, and one sentence for each of the ways it says no.
+
+Refusals come as JSON objects with `detail`, `error`, `error_msg` or the names of
+fields, as lists, as strings, as XML from the storage and as pages of HTML.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from ..errors import (
+    CodabenchError,
+    LimitError,
+    LoginError,
+    NetworkError,
+    ParticipationError,
+    PhaseError,
+    QuotaError,
+    RefusedError,
+    ServerError,
+)
+from .redaction import clean
+
+__all__ = ["Reply", "refusal", "sentence"]
+
+_NO_LOGIN = (
+    "Invalid token",
+    "Authentication credentials were not provided",
+    "User inactive or deleted",
+    "CSRF Failed",
+    "Invalid token header",
+)
+#: Keys whose value is the message itself; all others are names of fields.
+_MESSAGE_KEYS = ("detail", "error", "error_msg", "message", "non_field_errors")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One answer.
+
+    Attributes:
+        status: HTTP status.
+        headers: Names in lower case.
+        body: Its bytes.
+        url: Where it comes from, without the query.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    url: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the server did what it was asked."""
+        return 200 <= self.status < 300
+
+    @property
+    def kind(self) -> str:
+        """The type of its content, such as `application/json`."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def text(self) -> str:
+        """The body, whatever its encoding."""
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def date(self) -> datetime | None:
+        """The server's clock."""
+        return _http_date(self.headers.get("date", ""))
+
+    def json(self) -> Any:
+        """The body as JSON.
+
+        Raises:
+            ServerError: It is something else.
+        """
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            pass
+        what = "an HTML page" if _is_html(self) else "something else"
+        raise ServerError(
+            f"{self.url}: expected JSON, found {what} (HTTP {self.status}); check "
+            "--url with submit doctor, or try again later"
+        )
+
+    def retry_after(self, now: datetime) -> float | None:
+        """Seconds the server asks to wait; None where it does not."""
+        text = self.headers.get("retry-after", "").strip()
+        if text.isascii() and text.isdecimal():
+            return float(text)
+        moment = _http_date(text)
+        return None if moment is None else max(0.0, (moment - now).total_seconds())
+
+
+def _http_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def sentence(reply: Reply) -> str:
+    """Say in the server's words why it refused; its pages of HTML are left out."""
+    if _is_html(reply) or not reply.body.strip():
+        return _without_words(reply.status)
+    try:
+        value = json.loads(reply.body)
+    except (ValueError, RecursionError):
+        return _xml(reply.text) or _without_words(reply.status)
+    said = list(dict.fromkeys(_messages(value)))
+    return clean("; ".join(said)).rstrip(" .;") or _without_words(reply.status)
+
+
+def _is_html(reply: Reply) -> bool:
+    start = reply.body[:200].lstrip().lower()
+    return "html" in reply.kind or start.startswith((b"<!doctype html", b"<html"))
+
+
+def _without_words(status: int) -> str:
+    if status >= 500:
+        return "it has an internal error"
+    return {403: "it forbids that", 404: "there is no such thing"}.get(
+        status, "it gives no reason"
+    )
+
+
+def _xml(text: str) -> str:
+    """The code and the message of a storage server."""
+    found = [re.search(rf"<{tag}>([^<]*)</{tag}>", text) for tag in ("Code", "Message")]
+    return clean(": ".join(match[1] for match in found if match))
+
+
+def _messages(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
+    """Walk through objects, lists and strings; fields are named."""
+    if depth > 5 or value is None:
+        return
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            field_name = "" if key in _MESSAGE_KEYS else str(key)
+            yield from _messages(inner, field_name or name, depth + 1)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _messages(inner, name, depth + 1)
+    else:
+        text = str(value).rstrip(". ")
+        yield f"{name}: {text}" if name else text
+
+
+def refusal(reply: Reply, doing: str) -> CodabenchError:
+    """Make the error of an answer that is not what was wanted.
+
+    Args:
+        reply: The answer.
+        doing: What was being done, such as `create the submission`.
+    """
+    said = sentence(reply)
+    start = f"cannot {doing}: {said}"
+    status = reply.status
+    if 300 <= status < 400:
+        if "maintenance" in reply.headers.get("location", ""):
+            return ServerError(
+                f"cannot {doing}: Codabench is under maintenance; try again later, "
+                "nothing is lost"
+            )
+        return ServerError(
+            f"cannot {doing}: {reply.url} redirects elsewhere, which is not followed; "
+            "check --url (Codabench is https://www.codabench.org)"
+        )
+    if status in (401, 403) and any(part in said for part in _NO_LOGIN):
+        return LoginError(
+            f"cannot {doing}: the server does not accept the token ({said}); do: "
+            "submit login"
+        )
+    kind = _kind(said)
+    if kind is not None:
+        error, advice = kind
+        return error(f"{start}; {advice}")
+    if status == 429:
+        return NetworkError(f"{start}: too many requests; wait some minutes")
+    if status >= 500:
+        if b"maintenance" in reply.body[:20_000].lower():
+            said = "Codabench is under maintenance"
+        return ServerError(
+            f"cannot {doing}: {said} (HTTP {status}); try again later, nothing is lost"
+        )
+    if status == 403 and "xml" in reply.kind:
+        # Only storage answers in XML, and signed URLs are its only permissions.
+        return RefusedError(f"{start}; run the command again for a new address")
+    if status == 403:
+        return ParticipationError(f"{start}; see who you are with submit whoami")
+    return RefusedError(f"{start} (HTTP {status}); see submit doctor")
+
+
+def _kind(said: str) -> tuple[type[CodabenchError], str] | None:
+    """Tell by its words what a refusal is about."""
+    low = said.lower()
+    if "maximum" in low and ("submission" in low or "allowed" in low):
+        return LimitError, "see submit whoami for what is left; days begin at 00:00 UTC"
+    if "insufficient space" in low or "entitytoolarge" in low:
+        return QuotaError, "delete old files under Resources on the website"
+    if "not approved" in low or "do not have access to this competition" in low:
+        return (
+            ParticipationError,
+            "register on the competition's page and wait for the organisers",
+        )
+    if "phase" in low and any(
+        word in low
+        for word in ("not active", "inactive", "ended", "not started", "not open")
+    ):
+        return PhaseError, "see the phases with submit doctor"
+    return None

@@ -1,0 +1,403 @@
+"""What can be known before a byte leaves: what would happen, and what may not.
+
+All questions to the server are readings, so that a plan costs nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from ..errors import (
+    CodabenchError,
+    DuplicateError,
+    LimitError,
+    PhaseError,
+    QuotaError,
+    RefusedError,
+)
+from .client import Client
+from .clock import format_time, next_midnight
+from .competition import Competition, Phase, Quota, participation_problem
+from .journal import Entry, Journal
+from .package import Package
+from .submission import Submission
+
+__all__ = [
+    "Check",
+    "Level",
+    "Plan",
+    "attempts_text",
+    "duration",
+    "limit_error",
+    "make_plan",
+    "matching",
+    "phase_problem",
+]
+
+#: Seconds by which clocks may differ before it is worth a word.
+SKEW = 60.0
+#: Copies of the zip that the server counts: the upload, and what the worker made of it.
+COPIES = 2
+
+
+class Level(enum.Enum):
+    """How a check came out."""
+
+    FINE = "fine"
+    WARNING = "warning"
+    STOP = "stop"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of a plan.
+
+    Attributes:
+        name: What was looked at.
+        text: What was found.
+        level: How good that is.
+        error: Why nothing can be submitted; only with `Level.STOP`.
+    """
+
+    name: str
+    text: str
+    level: Level = Level.FINE
+    error: CodabenchError | None = field(default=None, repr=False)
+
+    @classmethod
+    def stop(cls, name: str, error: CodabenchError) -> Check:
+        """Make a check that ends the plan."""
+        return cls(name, str(error), Level.STOP, error)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an upload would do.
+
+    Attributes:
+        package: The zip.
+        url: Address of the server.
+        username: Whose attempt it is.
+        competition: The competition.
+        phase: The phase.
+        label: What the user calls the submission.
+        answers: Fact sheet; None where there is none.
+        force: Whether a zip that was submitted before is submitted again.
+        checks: What was looked at.
+        earlier: Submissions of this very zip to this phase.
+        submissions: All submissions of the account to this phase.
+        resumes: The submission that an interrupted command has created already.
+    """
+
+    package: Package
+    url: str
+    username: str
+    competition: Competition
+    phase: Phase
+    label: str
+    answers: Mapping[str, str | bool] | None
+    force: bool
+    checks: tuple[Check, ...]
+    earlier: tuple[Submission, ...]
+    submissions: tuple[Submission, ...] = field(repr=False)
+    resumes: Submission | None = None
+
+    @property
+    def warnings(self) -> list[Check]:
+        """Checks worth a thought."""
+        return [check for check in self.checks if check.level is Level.WARNING]
+
+    def require(self) -> None:
+        """Make sure that nothing speaks against it.
+
+        Raises:
+            CodabenchError: Something does; the first of all reasons.
+        """
+        for check in self.checks:
+            if check.error is not None:
+                raise check.error
+
+    def entry(self) -> Entry:
+        """The journal's first state."""
+        return Entry(
+            zip=str(self.package.path),
+            sha256=self.package.sha256,
+            size=self.package.size,
+            url=self.url,
+            username=self.username,
+            competition=self.competition.id,
+            phase=self.phase.id,
+            label=self.label,
+            file_name=self.package.file_name(self.label),
+        )
+
+
+def make_plan(
+    client: Client,
+    package: Package,
+    folder: Path,
+    *,
+    competition: int,
+    phase: str | None = None,
+    label: str | None = None,
+    facts: Mapping[str, str] | None = None,
+    force: bool = False,
+) -> Plan:
+    """Look at everything that decides whether an upload makes sense.
+
+    Args:
+        client: Talks in the account's name.
+        package: The zip.
+        folder: The state folder.
+        competition: Number of the competition.
+        phase: Number or name of the phase; None for the only open one.
+        label: What to call the submission; the zip's own name by default.
+        facts: What was typed for the fact sheet, by key.
+        force: Whether a zip that was submitted before may be submitted again.
+
+    Raises:
+        CodabenchError: The server cannot be asked, or there is no such phase.
+    """
+    profile = client.profile()
+    found = client.competition(competition)
+    now = client.server_now
+    chosen = found.require_phase(phase, now)
+    name = package.path.stem if label is None else label
+    checks = [
+        Check("account", f"{profile.username} on {client.route}"),
+        _participation(found, client.url),
+        _phase(chosen, now),
+    ]
+    if not found.runs_by_itself:
+        text = "an organiser has to start each evaluation by hand"
+        checks.append(Check("evaluation", text, Level.WARNING))
+    if checks[1].error is None:
+        checks.append(_attempts(client, chosen, now))
+    checks += [_storage(client.quota(), package), *_rules(found)]
+    sheet, answers = _answers(found, facts or {})
+    checks += sheet
+    submissions = client.submissions(phase=chosen.id)
+    plan = Plan(
+        package=package,
+        url=client.url,
+        username=profile.username,
+        competition=found,
+        phase=chosen,
+        label=name,
+        answers=answers,
+        force=force,
+        checks=(),
+        earlier=(),
+        submissions=tuple(submissions),
+    )
+    journal = Journal(folder, plan.entry()).entry
+    earlier = matching(submissions, package.mark)
+    check, resumes = _duplicates(earlier, journal, force=force)
+    checks.append(check)
+    if abs(client.transport.skew) > SKEW:
+        ahead = "ahead of" if client.transport.skew > 0 else "behind"
+        text = (
+            f"the server is {duration(abs(client.transport.skew))} {ahead} this "
+            "machine; its clock decides"
+        )
+        checks.append(Check("clock", text, Level.WARNING))
+    if resumes is not None:
+        # Its attempt is spent: nothing that keeps from another one matters any more.
+        checks = [
+            dataclasses.replace(c, level=_soft(c.level), error=None) for c in checks
+        ]
+    return dataclasses.replace(
+        plan, checks=tuple(checks), earlier=tuple(earlier), resumes=resumes
+    )
+
+
+def _soft(level: Level) -> Level:
+    return Level.WARNING if level is Level.STOP else level
+
+
+def matching(submissions: Sequence[Submission], mark: str) -> list[Submission]:
+    """Those whose file has the digest in its name, newest first."""
+    found = [each for each in submissions if mark in each.file_name]
+    return sorted(found, key=lambda each: -each.id)
+
+
+def duration(seconds: float) -> str:
+    """Write a time that is left, with two units at most.
+
+    >>> duration(11525)
+    '3 h 12 min'
+    """
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min" if minutes else f"{rest} s"
+
+
+def attempts_text(phase: Phase, now: datetime) -> str:
+    """Say how many attempts are left, and when there are new ones."""
+    parts = []
+    if phase.day_limit is not None:
+        left = max(0, phase.day_limit - phase.used_today)
+        reset = duration((next_midnight(now) - now).total_seconds())
+        parts.append(
+            f"{left} of {phase.day_limit} left today (new at 00:00 UTC, in {reset})"
+        )
+    if phase.total_limit is not None:
+        parts.append(f"{phase.left_in_all} of {phase.total_limit} left in all")
+    return ", ".join(parts) or "no limit"
+
+
+def _participation(competition: Competition, url: str) -> Check:
+    problem = participation_problem(competition, url)
+    if problem is not None:
+        return Check.stop("competition", problem)
+    return Check("competition", f"{competition.title}; you are approved")
+
+
+def _phase(phase: Phase, now: datetime) -> Check:
+    problem = phase_problem(phase, now)
+    if problem is not None:
+        return Check.stop("phase", problem)
+    if phase.end is None:
+        return Check("phase", f"{phase.name}, open, without end")
+    left = (phase.end - now).total_seconds()
+    text = f"{phase.name}, open for {duration(left)} more"
+    return Check("phase", text, Level.WARNING if left < 3600 else Level.FINE)
+
+
+def phase_problem(phase: Phase, now: datetime) -> PhaseError | None:
+    """What keeps a phase from taking submissions.
+
+    Some servers take them all the same, and so burn the attempt.
+    """
+    if phase.is_open(now):
+        return None
+    if phase.start is not None and now < phase.start:
+        wait = duration((phase.start - now).total_seconds())
+        return PhaseError(
+            f"phase {phase.name} opens at {format_time(phase.start)}, in {wait}; wait "
+            "until then, or name another with --phase"
+        )
+    return PhaseError(
+        f"phase {phase.name} ended at {format_time(phase.end)}; name another with "
+        "--phase"
+    )
+
+
+def _attempts(client: Client, phase: Phase, now: datetime) -> Check:
+    text = attempts_text(phase, now)
+    can, reason = client.can_submit(phase.id)
+    if not can or phase.left_today == 0:
+        return Check.stop("attempts", limit_error(phase, reason, now))
+    last = phase.left_today == 1
+    if last:
+        text += "; this one is the last"
+    return Check("attempts", text, Level.WARNING if last else Level.FINE)
+
+
+def limit_error(phase: Phase, reason: str, now: datetime) -> LimitError:
+    """Say that no attempt is left, and when there will be one."""
+    reset = duration((next_midnight(now) - now).total_seconds())
+    said = f" ({reason})" if reason else ""
+    if phase.left_in_all == 0:
+        return LimitError(
+            f"no attempt is left in phase {phase.name}{said}: {phase.used} of "
+            f"{phase.total_limit} are used; keep the zip for the next phase"
+        )
+    return LimitError(
+        f"no attempt is left in phase {phase.name}{said}; days begin at 00:00 UTC, run "
+        f"the command again in {reset}"
+    )
+
+
+def _storage(quota: Quota, package: Package) -> Check:
+    needed = COPIES * package.size
+    left, size = f"{quota.left / 1e9:.2f} GB", f"{needed / 1e6:,.1f} MB"
+    text = f"{left} of {quota.total / 1e9:.0f} GB left, {size} needed"
+    if quota.left < package.size:
+        return Check.stop(
+            "storage",
+            QuotaError(
+                f"the account has {left} of storage left, {size} are needed for the "
+                "zip and its copy; delete old files under Resources on the website"
+            ),
+        )
+    if quota.left < needed:
+        text += " with the copy that the worker keeps, which may not fit"
+        return Check("storage", text, Level.WARNING)
+    return Check("storage", text)
+
+
+def _rules(competition: Competition) -> list[Check]:
+    checks = []
+    for board in competition.boards:
+        if board.replaces_best:
+            text = (
+                f"{board.rule}: this submission replaces your earlier one on the "
+                "leaderboard, even a better one"
+            )
+            checks.append(Check("leaderboard", text, Level.WARNING))
+        else:
+            checks.append(Check("leaderboard", board.rule or "no rule given"))
+    return checks
+
+
+def _answers(
+    competition: Competition, facts: Mapping[str, str]
+) -> tuple[list[Check], Mapping[str, str | bool] | None]:
+    try:
+        answers = competition.answers(facts)
+    except RefusedError as error:
+        return [Check.stop("fact sheet", error)], None
+    if answers is None:
+        return [], None
+    filled = sum(value not in ("", False) for value in answers.values())
+    return [Check("fact sheet", f"{filled} of {len(answers)} answered")], answers
+
+
+def _duplicates(
+    earlier: Sequence[Submission], journal: Entry, *, force: bool
+) -> tuple[Check, Submission | None]:
+    """Whether this very zip was submitted before, and whether that goes on."""
+    name = "submitted before"
+    alive = [each for each in earlier if not each.has_failed]
+    if journal.creating is not None and journal.submission is None:
+        lost = [each for each in alive if each.id not in journal.known]
+        if lost:
+            text = f"as {lost[0].id}, whose answer was lost; this is taken up"
+            return Check(name, text, Level.WARNING), lost[0]
+        text = "perhaps: an earlier command was interrupted; this is looked into first"
+        return Check(name, text, Level.WARNING), None
+    if not alive:
+        failed = f"{len(earlier)} times, which failed" if earlier else "no"
+        goes_on = journal.step if journal.key is not None else ""
+        if goes_on and journal.submission is None:
+            failed += f"; an interrupted upload goes on ({goes_on})"
+        return Check(name, failed), None
+    first = alive[0]
+    if force:
+        text = f"as {first.id} ({first.status}); submitted again with --force"
+        return Check(name, text, Level.WARNING), None
+    if journal.submission == first.id and not journal.watched:
+        return Check(name, f"as {first.id}; its watch goes on", Level.WARNING), first
+    when = format_time(first.created) or "an unknown time"
+    return (
+        Check.stop(
+            name,
+            DuplicateError(
+                f"this very zip was submitted as {first.id} at {when} "
+                f"({first.status}); see submit status {first.id}, or submit it again "
+                "with --force"
+            ),
+        ),
+        None,
+    )

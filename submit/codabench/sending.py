@@ -1,0 +1,281 @@
+"""Bringing the bytes of a zip to the storage, however often the connection breaks."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import Protocol
+
+from ..errors import (
+    ArchiveError,
+    CodabenchError,
+    NetworkError,
+    QuotaError,
+    RefusedError,
+    ServerError,
+    StorageError,
+)
+from .answers import Reply, refusal, sentence
+from .client import Client, NewRecord
+from .journal import Entry, Journal
+from .package import Package, ZipBody
+
+__all__ = ["Listener", "Sender", "Silent", "brief"]
+
+#: Seconds before each further try to send the bytes.
+PUT_WAITS = (2.0, 5.0, 10.0, 30.0, 60.0, 60.0, 60.0)
+#: Seconds that a signed URL must still work, or a new one is asked for.
+MARGIN = 600.0
+#: New addresses that are taken before the upload is given up.
+RENEWALS = 3
+#: Seconds before each look at the number of bytes that arrived.
+SIZE_WAITS = (0.0, 2.0, 5.0)
+
+_EXPIRED = re.compile(r"expired|AccessDenied", re.IGNORECASE)
+
+
+class Listener(Protocol):
+    """Hears what an upload does."""
+
+    def begin(self, size: int) -> None:
+        """The first or another try to send `size` bytes begins."""
+        ...
+
+    def sent(self, count: int) -> None:
+        """`count` more bytes are on their way."""
+        ...
+
+    def end(self) -> None:
+        """Sending is over, for good or for now."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Something is worth telling."""
+        ...
+
+
+class Silent:
+    """A listener that does not care."""
+
+    def begin(self, size: int) -> None:
+        """Nothing."""
+
+    def sent(self, count: int) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
+
+    def note(self, message: str) -> None:
+        """Nothing."""
+
+
+class Sender:
+    """Brings a zip to the server, continuing what an earlier command has begun.
+
+    Args:
+        client: Talks in the account's name.
+        package: The zip.
+        journal: Its journal, which is held for writing.
+        listener: Hears of progress.
+    """
+
+    def __init__(
+        self, client: Client, package: Package, journal: Journal, listener: Listener
+    ) -> None:
+        self._client = client
+        self._clock = client.clock
+        self._package = package
+        self._journal = journal
+        self._listener = listener
+
+    @property
+    def _entry(self) -> Entry:
+        return self._journal.entry
+
+    def run(self) -> None:
+        """Make sure that the server has all bytes.
+
+        Raises:
+            CodabenchError: It does not take them.
+            StorageError: The disk refuses the journal.
+            ArchiveError: The zip has changed.
+        """
+        self._check_upload()
+        if not self._entry.uploaded:
+            self._upload()
+
+    def discard(self) -> None:
+        """Delete the upload, which nothing refers to."""
+        if self._entry.key is not None:
+            self._discard(self._entry.key)
+            self._entry.key, self._entry.uploaded = None, False
+
+    def _check_upload(self) -> None:
+        """Find out what an interrupted command has left on the server."""
+        key = self._entry.key
+        if key is None:
+            return
+        if not self._arrived(key):
+            self._discard(key)
+            self._entry.key, self._entry.uploaded = None, False
+            self._journal.save()
+        elif not self._entry.uploaded:
+            self._listener.note("all bytes are there already")
+            self._entry.uploaded = True
+            self._journal.save()
+
+    def _arrived(self, key: str, *, sent: bool = False) -> bool:
+        """Whether the server has the whole zip under a key.
+
+        Args:
+            key: The record.
+            sent: Whether the storage has just taken all bytes, so that a server that
+                does not tell their number is believed.
+        """
+        try:
+            self._client.complete_record(key)
+        except RefusedError:
+            return False  # It is gone.
+        for wait in SIZE_WAITS:
+            if wait:
+                self._clock.sleep(wait)
+            record = self._client.record(key)
+            if record is None:
+                return False
+            if record.size == self._package.size:
+                return True
+            if record.size is None and sent:
+                return True
+        return False
+
+    def _discard(self, key: str) -> None:
+        """Delete an upload that nothing refers to; failing to is no harm."""
+        with contextlib.suppress(CodabenchError):
+            record = self._client.record(key)
+            if record is not None:
+                self._client.delete_record(record.id)
+
+    def _record(self) -> NewRecord:
+        package = self._package
+        record = self._client.create_record(
+            self._entry.competition,
+            self._entry.file_name,
+            package.size,
+            f"label={self._entry.label[:60]} sha256={package.sha256}",
+        )
+        self._entry.key = record.key
+        try:
+            self._journal.save()
+        except StorageError:
+            self._discard(record.key)
+            raise
+        return record
+
+    def _upload(self) -> None:
+        """Send the bytes until the server has them all."""
+        waits = iter(PUT_WAITS)
+        record = self._record()
+        renewals = 0
+        while True:
+            self._package.require_unchanged()
+            problem, asked = self._put(record)
+            if problem is None:
+                if self._arrived(record.key, sent=True):
+                    break
+                problem = ServerError("cannot upload the zip: not all bytes arrived")
+            if self._has_expired(record, problem):
+                if renewals == RENEWALS:
+                    raise problem
+                renewals += 1
+                self._listener.note(
+                    "the upload's address has expired; taking a new one"
+                )
+                self._discard(record.key)
+                record = self._record()
+                continue
+            wait = next(waits, None)
+            if wait is None or not isinstance(problem, (NetworkError, ServerError)):
+                raise problem
+            self._listener.note(f"{brief(problem)}; trying again in {wait:.0f} s or so")
+            self._client.transport.wait(wait, asked)
+        self._entry.uploaded = True
+        self._journal.save()
+
+    def _put(self, record: NewRecord) -> tuple[CodabenchError | None, float | None]:
+        """Send the bytes once.
+
+        Returns:
+            What went wrong, None for nothing, and the seconds the server asks to wait.
+
+        Raises:
+            ArchiveError: The zip cannot be read, or is not what it was.
+        """
+        package = self._package
+        body = ZipBody(package, self._listener.sent)
+        self._listener.begin(package.size)
+        try:
+            reply = self._client.transport.put(record.url, body, "application/zip")
+        except NetworkError as error:
+            if body.failure is not None:
+                raise ArchiveError(
+                    f"{package.path}: cannot be read ({body.failure}); run the command "
+                    "again when the zip is complete"
+                ) from None
+            return error, None
+        finally:
+            body.close()
+            self._listener.end()
+        asked = reply.retry_after(self._client.server_now)
+        if not reply.ok:
+            return _storage_problem(reply), asked
+        if body.md5 != package.md5:
+            raise ArchiveError(
+                f"{package.path}: has changed while it was uploaded; run the command "
+                "again when the zip is complete"
+            )
+        tag = reply.headers.get("etag", "").strip('"').lower()
+        # Where the storage encrypts with keys of its own, the tag is no digest.
+        encrypted = "kms" in reply.headers.get("x-amz-server-side-encryption", "")
+        is_digest = re.fullmatch(r"[0-9a-f]{32}", tag) and not encrypted
+        if is_digest and tag != package.md5:
+            return NetworkError(
+                "cannot upload the zip: its bytes arrived damaged"
+            ), asked
+        return None, asked
+
+    def _has_expired(self, record: NewRecord, problem: CodabenchError) -> bool:
+        if isinstance(problem, _Expired):
+            return True
+        if record.expires is None:
+            return False
+        left = (record.expires - self._client.server_now).total_seconds()
+        return left < MARGIN
+
+
+class _Expired(ServerError):
+    """The signed URL no longer works."""
+
+
+def brief(error: CodabenchError) -> str:
+    """What went wrong, without the advice: the program follows that itself."""
+    return str(error).partition("; ")[0]
+
+
+def _storage_problem(reply: Reply) -> CodabenchError:
+    """Make the error of a storage server that did not take the bytes."""
+    said = sentence(reply)
+    if reply.status == 403 and _EXPIRED.search(said):
+        return _Expired(f"cannot upload the zip: {said}; run the command again")
+    if reply.status in (408, 429) or reply.status >= 500:
+        if reply.status == 507:
+            return QuotaError(f"cannot upload the zip: the storage is full ({said})")
+        return ServerError(f"cannot upload the zip: {said} (HTTP {reply.status})")
+    if reply.status == 400 and re.search("IncompleteBody|RequestTimeout", said):
+        return NetworkError(f"cannot upload the zip: {said}")
+    if reply.status == 403:
+        return RefusedError(
+            f"cannot upload the zip: the storage refuses it ({said}); a proxy may have "
+            "changed the request, see submit doctor"
+        )
+    return refusal(reply, "upload the zip")

@@ -1,0 +1,379 @@
+"""Requests under the rules that keep the token safe and the answers honest.
+
+* Only `https`; plain `http` is for a server on this machine, without any proxy.
+* The token goes to the API's own host and nowhere else; signed URLs get no headers of
+  ours. Cookies are neither kept nor sent, redirects never followed, `~/.netrc` not
+  read: with a cookie the server ignores the token, a redirect turns PUT into GET.
+* Proxies and certificates are taken from the environment, as every program does.
+* What is safe to repeat is repeated when the connection or the server fails.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote, urlsplit
+
+from ..errors import CodabenchError, NetworkError
+from .addresses import DEFAULT_URL, check_signed, check_url
+from .answers import Reply, refusal
+from .clock import Clock, SystemClock, utc
+from .redaction import RedactingFilter, clean, redact
+from .tokens import Token
+
+if TYPE_CHECKING:
+    import requests
+
+__all__ = ["Body", "Transport"]
+
+#: Seconds to connect, and between two packets of an answer. Details of a large
+#: competition take the server a while.
+CONNECT, READ = 10.0, 90.0
+#: Seconds for a whole answer, so that one that trickles in comes to an end.
+WHOLE = 300.0
+#: Seconds without progress after which an upload counts as stalled.
+STALL = 60.0
+#: Longest answer of the API, in bytes.
+LARGEST = 1 << 26
+#: Seconds before the second, third… try.
+WAITS = (2.0, 5.0, 10.0)
+#: Longest that a server may ask for with Retry-After.
+LONGEST_WAIT = 900.0
+RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+
+_BLOCK = 1 << 16
+
+
+class Body(Protocol):
+    """What is uploaded: its length is known, and it is read block by block."""
+
+    def __len__(self) -> int:
+        """Number of bytes."""
+        ...
+
+    def read(self, size: int = -1) -> bytes:
+        """Read the next bytes."""
+        ...
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Walk through the blocks."""
+        ...
+
+
+class Transport:
+    """Sends requests to one server, and to the storage it names.
+
+    Attributes:
+        url: Address of the server.
+        skew: Seconds by which the server's clock is ahead of this machine's.
+        requests_sent: How many there were so far.
+        asked_to_wait: Seconds that the last refusal asked to wait; None where it did
+            not.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        token: Token | None = None,
+        *,
+        clock: Clock | None = None,
+        stall: float = STALL,
+    ) -> None:
+        self.url = check_url(url)
+        self.clock = clock or SystemClock()
+        self.skew = 0.0
+        self.requests_sent = 0
+        self.asked_to_wait: float | None = None
+        self._token = token
+        self._stall = stall
+        self._random = random.Random()
+        self._api = self._session()
+        self._storage = self._session()
+        self._proxies = self._environment_proxies()
+
+    def __repr__(self) -> str:
+        return f"Transport({self.url!r})"
+
+    @property
+    def has_token(self) -> bool:
+        """Whether requests are made in somebody's name."""
+        return self._token is not None
+
+    @property
+    def server_now(self) -> datetime:
+        """The time by the server's clock."""
+        return utc(self.clock.now() + self.skew)
+
+    @property
+    def proxy(self) -> str | None:
+        """The proxy in use, without its password."""
+        found = self._proxies(self.url).get(urlsplit(self.url).scheme)
+        return redact(found) if found else None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._api.close()
+        self._storage.close()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+        repeat: bool = True,
+        with_token: bool = True,
+        accept: tuple[int, ...] = (),
+    ) -> Reply:
+        """Send a request to the API.
+
+        Args:
+            method: GET, POST, PUT or DELETE.
+            path: Below `/api/`, with a slash at its end.
+            doing: What it is for, as in "cannot …".
+            params: Query.
+            json: Body.
+            headers: More headers.
+            repeat: Whether it may be sent again when no answer comes.
+            with_token: Whether the token is sent along, if there is one.
+            accept: Statuses, other than 2xx, that are an answer and no refusal.
+
+        Raises:
+            CodabenchError: The server refuses or cannot be reached.
+        """
+        assert path.endswith("/"), "without it, the server redirects"
+        sent = {"Accept": "application/json", **(headers or {})}
+        if with_token and self._token is not None:
+            sent["Authorization"] = f"Token {self._token.value}"
+        url = f"{self.url}/api/{quote(path)}"
+        waits = iter(WAITS if repeat else ())
+        while True:
+            failure: CodabenchError
+            self.asked_to_wait = None
+            try:
+                reply = self._send(
+                    self._api,
+                    method,
+                    url,
+                    doing,
+                    headers=sent,
+                    params=params,
+                    json=json,
+                    timeout=(CONNECT, READ),
+                )
+            except NetworkError as error:
+                failure = error
+            else:
+                self._note_clock(reply)
+                if reply.ok or reply.status in accept:
+                    return reply
+                failure = refusal(reply, doing)
+                if reply.status not in RETRIED:
+                    raise failure
+                self.asked_to_wait = reply.retry_after(self.server_now)
+            wait = next(waits, None)
+            if wait is None:
+                raise failure
+            self.wait(wait, self.asked_to_wait)
+
+    def wait(self, seconds: float, asked: float | None = None) -> None:
+        """Wait a while, longer where the server asks for it; never in step with others.
+
+        Args:
+            seconds: How long at least.
+            asked: What Retry-After says.
+        """
+        longer = max(seconds, min(asked or 0.0, LONGEST_WAIT))
+        self.clock.sleep(longer * self._random.uniform(1.0, 1.2))
+
+    def put(self, url: str, body: Body, content_type: str) -> Reply:
+        """Send bytes to a signed URL, once.
+
+        The signature holds for this Content-Type, without Content-MD5 and with a
+        Content-Length, so nothing else is sent.
+
+        Raises:
+            NetworkError: The connection broke, or nothing moved for a while.
+        """
+        host = check_signed(url, self.url)
+        headers = {"Content-Type": content_type}
+        if host.endswith(".blob.core.windows.net"):
+            headers["x-ms-blob-type"] = "BlockBlob"
+        # While it sends, the HTTP library waits for each block as long as it would
+        # for the connection; that is what bounds a stall.
+        return self._send(
+            self._storage,
+            "PUT",
+            url,
+            "upload the zip",
+            headers=headers,
+            data=body,
+            timeout=(self._stall, max(self._stall, READ)),
+        )
+
+    def download(self, url: str, doing: str, *, largest: int = LARGEST) -> bytes:
+        """Fetch a file from a signed URL.
+
+        Raises:
+            CodabenchError: It is not there, too large, or the connection broke.
+        """
+        check_signed(url, self.url)
+        waits = iter(WAITS)
+        while True:
+            failure: CodabenchError
+            try:
+                reply = self._send(
+                    self._storage,
+                    "GET",
+                    url,
+                    doing,
+                    timeout=(CONNECT, READ),
+                    largest=largest,
+                )
+            except NetworkError as error:
+                failure = error
+            else:
+                if reply.ok:
+                    return reply.body
+                failure = refusal(reply, doing)
+                if reply.status not in RETRIED:
+                    raise failure
+            wait = next(waits, None)
+            if wait is None:
+                raise failure
+            self.wait(wait)
+
+    def _send(
+        self,
+        session: requests.Session,
+        method: str,
+        url: str,
+        doing: str,
+        *,
+        largest: int = LARGEST,
+        **options: Any,
+    ) -> Reply:
+        """Send one request and read the whole answer."""
+        import requests
+
+        self.requests_sent += 1
+        shown = url.partition("?")[0]
+        deadline = self.clock.monotonic() + WHOLE
+        reason = ""
+        # The errors of the library hold URLs with signatures. Ours is raised outside of
+        # the handler, so that it does not carry them along.
+        try:
+            with session.request(
+                method,
+                url,
+                allow_redirects=False,
+                stream=True,
+                proxies=self._proxies(url),
+                verify=self._certificates(),
+                **options,
+            ) as response:
+                body = bytearray()
+                for block in response.iter_content(_BLOCK):
+                    body += block
+                    if len(body) > largest:
+                        reason = f"the answer has more than {largest:,} bytes"
+                        break
+                    if method == "GET" and self.clock.monotonic() > deadline:
+                        reason = f"the answer is not there after {WHOLE:.0f} seconds"
+                        break
+                status = response.status_code
+                headers = {k.lower(): v for k, v in response.headers.items()}
+        except (requests.RequestException, OSError, UnicodeError) as error:
+            reason = _reason(error)
+        if reason:
+            host = clean(urlsplit(url).hostname)
+            raise NetworkError(
+                f"cannot {doing}: {host}: {reason}; check the connection and run the "
+                "same command again"
+            )
+        return Reply(status, headers, bytes(body), shown)
+
+    def _note_clock(self, reply: Reply) -> None:
+        if reply.date is not None:
+            self.skew = reply.date.timestamp() - self.clock.now()
+
+    def _session(self) -> requests.Session:
+        from http.cookiejar import DefaultCookiePolicy
+
+        import requests
+
+        session = requests.Session()
+        session.trust_env = False
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        session.headers.clear()
+        session.headers["User-Agent"] = _user_agent()
+        _quieten()
+        return session
+
+    def _environment_proxies(self) -> Callable[[str], dict[str, str]]:
+        from requests.utils import get_environ_proxies
+
+        def proxies(url: str) -> dict[str, str]:
+            # What is not encrypted stays on this machine.
+            if urlsplit(url).scheme != "https":
+                return {}
+            return dict(get_environ_proxies(url))
+
+        return proxies
+
+    @staticmethod
+    def _certificates() -> bool | str:
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            if path := os.environ.get(name):
+                return path
+        return True
+
+
+def _quieten() -> None:
+    # A filter hears the records of its own logger only.
+    for name in ("connection", "connectionpool", "util.retry"):
+        log = logging.getLogger(f"urllib3.{name}")
+        if not any(isinstance(each, RedactingFilter) for each in log.filters):
+            log.addFilter(RedactingFilter())
+
+
+def _user_agent() -> str:
+    try:
+        number = version("mose-submit")
+    except PackageNotFoundError:
+        number = "unknown"
+    return f"mose-submit/{number}"
+
+
+def _reason(error: BaseException) -> str:
+    """Say in words what went wrong, without the text of the error: it names URLs."""
+    import requests
+
+    reasons: tuple[tuple[type[BaseException], str], ...] = (
+        (requests.exceptions.ProxyError, "the proxy does not answer"),
+        (requests.exceptions.SSLError, "its certificate cannot be trusted"),
+        (requests.exceptions.ConnectTimeout, "it does not answer"),
+        (requests.exceptions.Timeout, "nothing moved for too long"),
+        (requests.exceptions.ChunkedEncodingError, "the connection broke"),
+        (requests.exceptions.ContentDecodingError, "the answer is damaged"),
+        (requests.exceptions.InvalidURL, "this is no address"),
+    )
+    for kind, reason in reasons:
+        if isinstance(error, kind):
+            return reason
+    text = repr(error)
+    if "NameResolution" in text:
+        return "this name is unknown"
+    if "Connection refused" in text:
+        return "it refuses connections"
+    if "timed out" in text:
+        return "nothing moved for too long"
+    return "the connection broke"

@@ -1,0 +1,283 @@
+"""From a plan to one submission: record, bytes, completion, creation.
+
+Each step is in the journal before it begins, so that the same command continues after
+a lost connection, a full disk, `kill -9` or a power cut. Only the creation costs an
+attempt and cannot be repeated: when its answer is lost, the submission is looked for by
+the digest in its file's name, and adopted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import (
+    CodabenchError,
+    DuplicateError,
+    LimitError,
+    LoginError,
+    NetworkError,
+    QuotaError,
+    RefusedError,
+    ServerError,
+    StorageError,
+    UncertainError,
+)
+from .client import Client
+from .clock import format_time
+from .competition import Phase
+from .journal import Entry, Journal
+from .plan import Plan, limit_error, matching, phase_problem
+from .sending import Listener, Sender, Silent, brief
+from .submission import Submission
+
+__all__ = ["Upload", "mark_watched"]
+
+#: Seconds before each look for a submission whose creation got no answer.
+LOOKS = (5.0, 15.0, 40.0)
+
+
+class Upload:
+    """One run of the steps that are left.
+
+    Args:
+        client: Talks in the account's name.
+        plan: What was agreed to.
+        folder: The state folder.
+        listener: Hears of progress.
+        keep: Whether an upload stays on the server when the creation is refused.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        plan: Plan,
+        folder: Path,
+        *,
+        listener: Listener | None = None,
+        keep: bool = False,
+    ) -> None:
+        self._client = client
+        self._clock = client.clock
+        self._plan = plan
+        self._journal = Journal(folder, plan.entry())
+        self._listener = listener or Silent()
+        self._sender = Sender(client, plan.package, self._journal, self._listener)
+        self._keep = keep
+
+    def run(self) -> Submission:
+        """Do what is left to do; returns the one submission.
+
+        Raises:
+            CodabenchError: It is not there, and the message says what to do.
+            StorageError: The disk refuses the journal, or another command is at it.
+            ArchiveError: The zip has changed.
+        """
+        self._plan.require()
+        with self._journal.writing():
+            if (there := self._there()) is not None:
+                return there
+            if self._entry.creating is not None:
+                found = self._look_for_lost(None)
+                if found is not None:
+                    return self._adopt(found)
+            self._sender.run()
+            return self._create()
+
+    @property
+    def _entry(self) -> Entry:
+        return self._journal.entry
+
+    def _there(self) -> Submission | None:
+        """The submission that the journal knows of, unless another one is wanted."""
+        number = self._entry.submission
+        if number is None:
+            return None
+        known = {each.id for each in self._plan.earlier}
+        in_flight = not self._entry.watched and not self._plan.force
+        if number not in known:
+            # Another command was faster; or the server hides it, such as when deleted.
+            with contextlib.suppress(RefusedError):
+                return self._client.submission(number)
+        elif in_flight:
+            submission = self._client.submission(number)
+            if not submission.has_failed:
+                return submission
+        self._journal.begin_anew()
+        return None
+
+    def _create(self) -> Submission:
+        """Create the submission, exactly once."""
+        failure: CodabenchError | None = None
+        for _ in range(2):
+            phase = self._ready()
+            there = self._list()
+            same = matching(there, self._plan.package.mark)
+            known = {each.id for each in self._plan.earlier}
+            new = [each for each in same if each.id not in known]
+            if new and failure is not None:
+                return self._adopt(new[0])
+            if new:
+                raise DuplicateError(
+                    f"this very zip was submitted as {new[0].id} meanwhile, by another "
+                    f"command; see submit status {new[0].id}"
+                )
+            self._entry.known = sorted(each.id for each in same)
+            self._entry.unlisted = _unlisted(phase, there)
+            self._entry.creating = format_time(self._client.server_now)
+            self._journal.save()
+            try:
+                created = self._client.create_submission(
+                    phase.id,
+                    self._entry.key or "",
+                    tasks=phase.tasks,
+                    answers=self._plan.answers,
+                    idempotency_key=self._idempotency_key,
+                )
+            except (NetworkError, ServerError) as error:
+                failure = error
+            except CodabenchError as error:
+                self._refused(error)
+                raise
+            else:
+                return self._adopt(created)
+            self._listener.note(f"{brief(failure)}; looking whether it was created")
+            transport = self._client.transport
+            if transport.asked_to_wait:
+                transport.wait(0.0, transport.asked_to_wait)
+            found = self._look_for_lost(failure)
+            if found is not None:
+                return self._adopt(found)
+        assert failure is not None
+        raise type(failure)(
+            f"{brief(failure)}; nothing was submitted and no attempt is spent; run "
+            "the same command again later, the upload is kept"
+        )
+
+    @property
+    def _idempotency_key(self) -> str:
+        nth = len(self._entry.known)
+        return f"{self._entry.sha256}-{self._entry.phase}-{nth}"
+
+    def _ready(self) -> Phase:
+        """Ask again what may have changed during a long upload.
+
+        Raises:
+            CodabenchError: The phase has closed, or the attempts are used up.
+        """
+        client, plan = self._client, self._plan
+        fresh = client.competition(plan.competition.id)
+        phase = fresh.find_phase(str(plan.phase.id))
+        problem = phase_problem(phase, client.server_now)
+        if problem is not None:
+            raise problem
+        can, reason = client.can_submit(phase.id)
+        if not can:
+            raise limit_error(phase, reason, client.server_now)
+        return phase
+
+    def _list(self) -> list[Submission]:
+        """The account's submissions to this phase; organisers are shown all."""
+        found = self._client.submissions(phase=self._plan.phase.id)
+        return [e for e in found if e.owner == self._plan.username] or found
+
+    def _look_for_lost(self, failure: CodabenchError | None) -> Submission | None:
+        """Find out whether a creation without an answer took place.
+
+        It is found by the digest in its file's name. That it did not take place is
+        certain when several looks find nothing, and the server counts no attempt that
+        is not in its list.
+
+        Args:
+            failure: What came instead of the answer; None for that of an earlier
+                command, after which there is no need to wait for the first look.
+
+        Returns:
+            The submission; None when it is certain that there is none.
+
+        Raises:
+            UncertainError: That cannot be found out.
+        """
+        earlier = failure is None
+        there: list[Submission] | None = None
+        for wait in LOOKS:
+            if not earlier or there is not None:
+                self._clock.sleep(wait)
+            try:
+                there = self._list()
+            except (NetworkError, ServerError) as error:
+                self._listener.note(brief(error))
+                there, earlier = None, False
+                continue
+            mark = self._plan.package.mark
+            new = [e for e in matching(there, mark) if e.id not in self._entry.known]
+            if new:
+                return new[0]
+        unlisted = None if there is None else self._count_unlisted(there)
+        certain = unlisted is not None and unlisted == self._entry.unlisted
+        # Who forces another submission has looked at the website.
+        if not certain and not (failure is None and self._plan.force):
+            why = (
+                "the server does not answer"
+                if unlisted is None
+                else "the server counts an attempt that it does not list"
+            )
+            raise UncertainError(
+                f"{self._plan.package.path}: whether it was submitted is not known, "
+                f"since the answer was lost and {why}; run the same command again "
+                "later, it looks first; if the website shows that it is not there, add "
+                "--force"
+            )
+        self._entry.creating = None
+        self._journal.save()
+        return None
+
+    def _count_unlisted(self, there: Sequence[Submission]) -> int | None:
+        try:
+            fresh = self._client.competition(self._plan.competition.id)
+        except (NetworkError, ServerError) as error:
+            self._listener.note(brief(error))
+            return None
+        return _unlisted(fresh.find_phase(str(self._plan.phase.id)), there)
+
+    def _adopt(self, submission: Submission) -> Submission:
+        """Write down which submission it became."""
+        self._entry.submission = submission.id
+        self._entry.watched = False
+        try:
+            self._journal.save()
+        except StorageError as error:
+            # It is created: failing now would only hide its number. The journal still
+            # says that a creation was under way, so that it will be found.
+            self._listener.note(
+                f"submission {submission.id} is not in the journal: {error}"
+            )
+        return submission
+
+    def _refused(self, error: CodabenchError) -> None:
+        """Tidy up after a clear no: no submission, so no use for the upload.
+
+        After what can be put right, the upload is kept for the next command.
+        """
+        self._entry.creating = None
+        temporary = isinstance(error, (LimitError, LoginError, QuotaError))
+        if not self._keep and not temporary:
+            self._sender.discard()
+        self._journal.save()
+
+
+def mark_watched(folder: Path, plan: Plan, submission: int) -> None:
+    """Note that the result of a submission was seen, so that it is not watched anew."""
+    journal = Journal(folder, plan.entry())
+    with journal.writing() as entry:
+        if entry.submission == submission:
+            entry.watched = True
+            journal.save()
+
+
+def _unlisted(phase: Phase, there: Sequence[Submission]) -> int | None:
+    """Attempts that the server counts and does not list, such as deleted ones."""
+    if phase.used is None:
+        return None
+    return phase.used - sum(each.status != "Failed" for each in there)

@@ -1,0 +1,247 @@
+"""Following a submission to its end, which is not when the server says `Finished`.
+
+The worker sets that status first and posts the scores afterwards, one column at a time;
+when they do not come, the status may still turn to `Failed`. It can go backwards, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from ..errors import CodabenchError, NetworkError, ServerError
+from .client import Client
+from .competition import Competition
+from .submission import Submission
+
+__all__ = ["Outcome", "Watch", "Watched", "tail_of_log"]
+
+#: Until which second of the watch there is a look every so many seconds. A day comes to
+#: about 300 looks, well below any limit that servers have had.
+SCHEDULE = ((60.0, 5.0), (600.0, 15.0), (3600.0, 60.0), (float("inf"), 300.0))
+#: Seconds between looks, and seconds in all, while scores come in.
+GRACE_STEP, GRACE = 5.0, 120.0
+#: Seconds in one status after which the user is told what it may mean.
+STUCK = {"Submitting": 600.0, "Submitted": 1800.0}
+#: Seconds that a worker adds to the time limit, for unpacking and the like.
+PADDING = 1200.0
+#: Default of a phase's time limit, in seconds.
+TIME_LIMIT = 600
+
+#: Logs that tell why an evaluation failed, the most telling first.
+LOGS = ("scoring_stderr", "scoring_stdout", "prediction_stderr", "prediction_stdout")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a submission came out.
+
+    Attributes:
+        submission: Its last state; of a failed part, the reason is in `details`.
+        scored: Whether the scores are complete, or at least no longer change.
+        failed: Parts that failed, or the submission itself.
+    """
+
+    submission: Submission
+    scored: bool
+    failed: tuple[Submission, ...] = ()
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What one look found.
+
+    Attributes:
+        submission: The state.
+        changed: Whether it differs from the last look's.
+        seconds: How long the watch has lasted.
+        hint: What the user should know, said once for each reason.
+        outcome: The end of the watch.
+    """
+
+    submission: Submission
+    changed: bool
+    seconds: float
+    hint: str | None = None
+    outcome: Outcome | None = None
+
+
+@dataclass
+class Watch:
+    """Looks at a submission again and again.
+
+    Walk through `events` until one has an outcome; stopping earlier costs nothing, a
+    new watch takes up where the server is by then.
+
+    Attributes:
+        client: Talks to the server.
+        number: The submission.
+        competition: What it belongs to.
+        patience: Seconds to watch at most; None for no end.
+    """
+
+    client: Client
+    number: int
+    competition: Competition
+    patience: float | None = None
+    _random: random.Random = field(default_factory=random.Random, repr=False)
+    _told: set[str] = field(default_factory=set, repr=False)
+    _finished: dict[int, Submission] = field(default_factory=dict, repr=False)
+
+    def events(self) -> Iterator[Watched]:
+        """Yield what each look finds; the last has an outcome, or patience is over."""
+        clock = self.client.clock
+        began = since = clock.monotonic()
+        grace: float | None = None
+        last: Submission | None = None
+        scores_since = began
+        while True:
+            now = clock.monotonic()
+            seen, trouble = self._look()
+            if seen is None:
+                hint = self._once("trouble", trouble) if trouble else None
+                if last is not None and hint:
+                    yield Watched(last, False, now - began, hint)
+                elif last is None and hint:
+                    placeholder = Submission(self.number, "unknown")
+                    yield Watched(placeholder, False, now - began, hint)
+            else:
+                self._told.discard("trouble")
+                if last is None or last.status != seen.status:
+                    since = now
+                if last is None or last.scores != seen.scores:
+                    scores_since = now
+                grace = (grace or now) if seen.status == "Finished" else None
+                outcome = self._outcome(seen, now, grace, scores_since)
+                hint = None if outcome else self._stuck(seen, now - since)
+                yield Watched(seen, seen != last, now - began, hint, outcome)
+                if outcome is not None:
+                    return
+                last = seen
+            step = GRACE_STEP if grace is not None else _step(now - began)
+            if grace is None:
+                step *= self._random.uniform(0.8, 1.2)
+            left = None if self.patience is None else self.patience - (now - began)
+            if left is not None and left <= 0:
+                return
+            clock.sleep(step if left is None else min(step, left))
+
+    def _look(self) -> tuple[Submission | None, str]:
+        """Read the submission and its parts; trouble on the way is told, not raised."""
+        try:
+            seen = self.client.submission(self.number)
+            for child in seen.children:
+                if child not in self._finished:
+                    part = self.client.submission(child)
+                    if part.is_final:
+                        self._finished[child] = part
+        except (NetworkError, ServerError) as error:
+            what = str(error).partition("; ")[0]
+            return None, f"{what}; the watch goes on"
+        if seen.children and any(c not in self._finished for c in seen.children):
+            # The parent is called finished when its first parts are.
+            return replace(seen, status=_open_status(seen)), ""
+        return seen, ""
+
+    def _outcome(
+        self, seen: Submission, now: float, grace: float | None, scores_since: float
+    ) -> Outcome | None:
+        """Tell whether it is over."""
+        parts = tuple(
+            self._finished[child] for child in seen.children if child in self._finished
+        )
+        failed = tuple(part for part in parts if part.has_failed)
+        if seen.has_failed:
+            return Outcome(seen, bool(seen.scores), failed or (seen,))
+        if seen.status != "Finished" or grace is None:
+            return None
+        if failed:
+            return Outcome(seen, False, failed)
+        wanted = sum(not column.computed for column in self.competition.columns)
+        tasks = max(len(seen.children), 1)
+        if seen.scores and wanted and len(seen.scores) >= wanted * tasks:
+            return Outcome(seen, True)
+        if seen.scores and now - scores_since >= 2 * GRACE_STEP:
+            return Outcome(seen, True)
+        return Outcome(seen, bool(seen.scores)) if now - grace >= GRACE else None
+
+    def _stuck(self, seen: Submission, seconds: float) -> str | None:
+        """Say what it may mean that nothing happens, once for each status."""
+        limit = STUCK.get(seen.status)
+        if seen.status == "Submitting" and not (
+            seen.runs_by_itself and self.competition.runs_by_itself
+        ):
+            return self._once(
+                "by hand",
+                "the organisers start each evaluation by hand; nothing is wrong, and "
+                "there is nothing to do but wait",
+            )
+        if seen.status in ("Preparing", "Running", "Scoring"):
+            limits = {each.id: each.time_limit for each in self.competition.phases}
+            allowed = limits.get(seen.phase or 0) or TIME_LIMIT
+            limit = 2 * (allowed + PADDING)
+        if limit is None or seconds < limit:
+            return None
+        minutes = f"{seconds / 60:.0f} minutes"
+        queue = self.competition.queue
+        where = f"the organisers' own ({queue})" if queue else "Codabench's own"
+        hints = {
+            "Submitting": f"the website has not handed it on for {minutes}: Codabench "
+            "is busy or in trouble",
+            "Submitted": f"no worker has taken it for {minutes}: the queue is {where}, "
+            "and its workers are busy or down. Your zip is not the reason",
+        }
+        told = hints.get(
+            seen.status,
+            f"it is {seen.status} for {minutes}, longer than the phase allows: the "
+            "worker may have died. The server gives up after about a day, and then it "
+            "costs no attempt",
+        )
+        return self._once(
+            f"stuck {seen.status}",
+            f"{told}. Leave it: to cancel costs the attempt. Ask on the competition's "
+            "forum if it lasts",
+        )
+
+    def _once(self, reason: str, text: str) -> str | None:
+        if reason in self._told:
+            return None
+        self._told.add(reason)
+        return text
+
+
+def _step(seconds: float) -> float:
+    return next(step for until, step in SCHEDULE if seconds < until)
+
+
+def _open_status(seen: Submission) -> str:
+    return "Running" if seen.is_final and not seen.has_failed else seen.status
+
+
+def tail_of_log(
+    client: Client, failed: Sequence[Submission], *, lines: int = 20
+) -> tuple[str, list[str]]:
+    """The end of the log that tells why an evaluation failed.
+
+    Args:
+        client: Talks to the server.
+        failed: What failed; the first with a log counts.
+        lines: How many lines at most.
+
+    Returns:
+        Name of the log and its last lines; both empty when there is none to be had.
+    """
+    for submission in failed:
+        with contextlib.suppress(CodabenchError):
+            logs = client.details(submission.id).logs
+            for name in LOGS:
+                if name not in logs:
+                    continue
+                text = client.transport.download(logs[name], f"read {name}")
+                found = text.decode("utf-8", "replace").split("\n")
+                found = [line.rstrip() for line in found if line.strip()]
+                if found:
+                    return name, found[-lines:]
+    return "", []

@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import requests
+
+from submit.codabench import Client, Token, check_url
+from submit.codabench.addresses import check_signed
+from submit.errors import CodabenchError, LoginError, NetworkError, ServerError
+from tests.codabench.conftest import require_no_secrets
+from tests.codabench.fake_server import FakeServer
+from tests.codabench.world import HTML_500, TOKEN, FakeClock, Reply, World
+
+
+@pytest.mark.parametrize(
+    ("url", "checked"),
+    [
+        ("https://www.codabench.org", "https://www.codabench.org"),
+        ("https://WWW.codabench.org/", "https://www.codabench.org"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("http://localhost", "http://localhost"),
+        ("http://[::1]:80", "http://[::1]:80"),
+    ],
+)
+def test_addresses_that_a_token_may_be_sent_to(url: str, checked: str) -> None:
+    assert check_url(url) == checked
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("http://www.codabench.org", "would send the token in the clear"),
+        ("http://127.0.0.1.example.org", "in the clear"),
+        ("ftp://localhost", "found ftp"),
+        ("https://user:secret@www.codabench.org", "found a user name"),
+        ("https://www.codabench.org/competitions/10062/", "more behind the host"),
+        ("https://www.codabench.org?x=1", "more behind the host"),
+        ("www.codabench.org", "found none in it"),
+        ("https://", "found none in it"),
+        ("https://a b", "found none in it"),
+        ("https://host:port", "found none in it"),
+        ("", "found none in it"),
+    ],
+)
+def test_addresses_that_nothing_is_sent_to(url: str, said: str) -> None:
+    with pytest.raises(ServerError) as error:
+        check_url(url)
+    assert said in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("http://storage.example.org/x?s=1", "https://www.codabench.org"),
+        ("http://127.0.0.1/x?s=1", "https://www.codabench.org"),
+        ("http://storage.example.org/x", "http://127.0.0.1:1"),
+        ("https://user:password@storage.example.org/x", "https://www.codabench.org"),
+        ("file:///etc/passwd", "http://127.0.0.1:1"),
+        ("nonsense", "http://127.0.0.1:1"),
+    ],
+)
+def test_signed_addresses_that_nothing_is_sent_to(url: str, server: str) -> None:
+    with pytest.raises(ServerError):
+        check_signed(url, server)
+
+
+def test_the_token_goes_into_no_text(server: FakeServer, clock: FakeClock) -> None:
+    token = Token(TOKEN, "SUBMIT_TOKEN")
+    with Client(server.url, token, clock=clock) as client:
+        for thing in (token, client, client.transport, vars(client)):
+            require_no_secrets(repr(thing))
+
+
+def test_netrc_is_not_read_and_proxies_are_not_used_on_this_machine(
+    client: Client, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login alice password secret\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    # With another Authorization header the server would refuse the token.
+    assert client.profile().username == "alice"
+    client.competition()
+
+
+def test_proxies_of_the_environment_are_used_and_named_without_their_password(
+    monkeypatch: pytest.MonkeyPatch, clock: FakeClock
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@127.0.0.1:9")
+    with Client("https://codabench.invalid", Token(TOKEN, "t"), clock=clock) as client:
+        assert client.route.endswith("through the proxy http://[hidden]@127.0.0.1:9")
+        with pytest.raises(NetworkError, match="the proxy does not answer") as error:
+            client.profile()
+    assert "secret" not in str(error.value)
+
+
+def test_certificates_of_the_environment_are_used(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    real = requests.Session.request
+
+    def request(self: requests.Session, *args: object, **options: object) -> object:
+        seen.append(options["verify"])
+        return real(self, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(requests.Session, "request", request)
+    client.profile()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/ours.pem")
+    client.profile()
+    assert seen == [True, "/etc/ours.pem"]
+
+
+def test_cookies_are_neither_kept_nor_sent(client: Client, world: World) -> None:
+    cookie = {"Set-Cookie": "sessionid=abc; Path=/"}
+    world.answers["GET /api/my_profile/"] = [Reply(200, {"username": "a"}, cookie)]
+    client.profile()
+    client.profile()  # The fixture has the server's complaints.
+
+
+def test_a_redirect_is_not_followed(client: Client, world: World) -> None:
+    elsewhere = Reply(302, headers={"Location": "https://example.org/"})
+    world.answers["GET /api/my_profile/"] = [elsewhere]
+    with pytest.raises(ServerError, match="redirects elsewhere"):
+        client.profile()
+    assert len(world.requests) == 1
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_reading_is_tried_again_when_the_server_fails(
+    status: int, client: Client, world: World, clock: FakeClock
+) -> None:
+    world.answers["GET /api/my_profile/"] = [Reply(status, {"detail": "no"})] * 3
+    assert client.profile().username == "alice"
+    assert [round(each) for each in clock.slept] == pytest.approx([2, 5, 11], abs=1)
+
+
+@pytest.mark.parametrize(
+    "asked", ["30", "Sun, 22 Nov 2026 12:00:30 GMT"], ids=["seconds", "date"]
+)
+def test_the_server_says_how_long_to_wait(
+    asked: str, client: Client, world: World, clock: FakeClock
+) -> None:
+    busy = Reply(429, {"detail": "slow"}, {"Retry-After": asked})
+    world.answers["GET /api/my_profile/"] = [busy]
+    client.profile()
+    assert 30 <= clock.slept[0] <= 36
+
+
+@pytest.mark.parametrize("asked", ["nonsense", "-5", "1e9", "٣"])
+def test_nonsense_in_retry_after_is_ignored(
+    asked: str, client: Client, world: World, clock: FakeClock
+) -> None:
+    header = asked.encode("utf-8").decode("latin-1")
+    busy = Reply(429, {"detail": "slow"}, {"Retry-After": header})
+    world.answers["GET /api/my_profile/"] = [busy]
+    client.profile()
+    assert clock.slept[0] < 3
+
+
+def test_a_server_cannot_ask_for_an_endless_wait(
+    client: Client, world: World, clock: FakeClock
+) -> None:
+    busy = Reply(429, {"detail": "slow"}, {"Retry-After": "999999999"})
+    world.answers["GET /api/my_profile/"] = [busy]
+    client.profile()
+    assert clock.slept[0] <= 900 * 1.2
+
+
+def test_an_answer_that_is_too_large_is_cut_off(client: Client, world: World) -> None:
+    number = world.add_submission(script=[("Failed", 0)]).id
+    url = client.details(number).logs["scoring_stderr"]
+    with pytest.raises(NetworkError, match="more than 5 bytes"):
+        client.transport.download(url, "read a log", largest=5)
+
+
+def test_errors_of_the_network_carry_no_addresses_along(
+    clock: FakeClock,
+) -> None:
+    token = Token(TOKEN, "t")
+    with Client("http://127.0.0.1:9", token, clock=clock) as client:
+        with pytest.raises(NetworkError, match="refuses connections") as caught:
+            client.transport.download(
+                "http://127.0.0.1:9/b?AWSAccessKeyId=a&Signature=b", "read a log"
+            )
+        require_no_secrets("".join(traceback.format_exception(caught.value)))
+        assert caught.value.__context__ is None
+        with pytest.raises(NetworkError):
+            client.profile()
+
+
+def test_a_name_that_nobody_knows_is_said(clock: FakeClock) -> None:
+    with (
+        Client("https://codabench.invalid", clock=clock) as client,
+        pytest.raises(NetworkError) as error,
+    ):
+        client.competition()
+    assert "cannot read competition 10062: codabench.invalid: " in str(error.value)
+
+
+def test_a_creation_is_sent_once(client: Client, world: World) -> None:
+    world.answers["POST /api/submissions/"] = [HTML_500] * 3
+    with pytest.raises(ServerError):
+        client.create_submission(123, "key")
+    assert world.writes == ["POST /api/submissions/"]
+
+
+def test_a_creation_of_nothing_is_never_sent(client: Client, world: World) -> None:
+    with pytest.raises(ValueError, match="needs the key"):
+        client.create_submission(123, "")
+    assert world.requests == []
+
+
+def test_the_password_is_sent_once_and_mail_addresses_in_lower_case(
+    client: Client, world: World
+) -> None:
+    assert client.login("alice", "correct horse") == TOKEN
+    with pytest.raises(LoginError, match="name and password do not fit"):
+        client.login("Alice@Example.org", "correct horse")
+    assert len(world.writes) == 2
+
+
+@pytest.mark.parametrize("version", ["v125", "new"])
+@pytest.mark.parametrize("count", [0, 1, 100, 101, 250])
+def test_lists_are_read_to_their_end_whatever_the_version(
+    count: int, version: str, client: Client, world: World
+) -> None:
+    world.version = version
+    for _ in range(count):
+        world.add_submission(script=[("Finished", 8)])
+    found = client.submissions(phase=123)
+    assert [each.id for each in found] == list(range(9000 + count, 9000, -1))
+    # The links to the next page begin with http: and another host's port would see
+    # the token; the pages are asked for by number.
+    pages = 1 if version == "v125" else max(1, -(-count // 100))
+    assert len(world.requests) == pages
+
+
+@pytest.mark.parametrize("version", ["v125", "new"])
+def test_the_leaderboard_is_read_whatever_the_version(
+    version: str, client: Client, world: World
+) -> None:
+    world.version = version
+    world.add_submission(script=[("Finished", 8)])
+    (row,) = client.leaderboard(123)
+    assert (row.rank, row.id, row.owner) == (1, 9001, "alice")
+    assert row.values["J_F_dot"] == 50.1234
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("competitions/10062", {"id": "x"}),
+        ("competitions/10062", {"id": 1, "phases": [{"name": 3}]}),
+        ("competitions/10062", []),
+        ("submissions", {"results": 5}),
+        ("submissions", [{"id": None}]),
+        ("submissions", [1]),
+        ("submissions/1", {"id": 1, "scores": [{"score": "x", "column_key": "a"}]}),
+        ("submissions/1", {}),
+        ("submissions/1", "text"),
+        ("submissions/1/get_details", [1]),
+        ("phases/1/get_leaderboard", {"submissions": [{"owner": 1}]}),
+        ("user_quota", {"quota": None}),
+        ("datasets", {"x": 1}),
+    ],
+)
+def test_answers_of_another_shape_are_no_traceback(
+    path: str, content: object, client: Client, world: World
+) -> None:
+    calls: dict[str, Callable[[], object]] = {
+        "competitions/10062": client.competition,
+        "submissions": client.submissions,
+        "submissions/1": lambda: client.submission(1),
+        "submissions/1/get_details": lambda: client.details(1),
+        "phases/1/get_leaderboard": lambda: client.leaderboard(1),
+        "user_quota": client.quota,
+        "datasets": lambda: client.record("key"),
+    }
+    world.answers[f"GET /api/{path}/"] = [Reply(200, content)]
+    with pytest.raises(CodabenchError, match="unknown"):
+        calls[path]()

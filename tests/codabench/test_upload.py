@@ -1,0 +1,376 @@
+"""`submit upload`: the precheck, the plan, the question, and what is remembered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from submit.archive import pack
+from submit.codabench import Client, Ledger, Package, Upload, make_plan
+from submit.errors import ArchiveError, QuotaError, RefusedError
+from tests import submissions
+from tests.codabench.conftest import Notes, Run
+from tests.codabench.fake_server import FakeServer
+from tests.codabench.world import HTML_500, World, days
+
+MakeZip = Callable[..., Path]
+
+
+def test_without_a_split_the_precheck_must_be_skipped_by_name(
+    run: Run, make_zip: MakeZip, world: World
+) -> None:
+    result = run("upload", make_zip())
+    assert result.exit_code == 2
+    assert "--skip-check" in result.stderr
+    assert world.requests == []
+
+
+def test_a_zip_that_the_precheck_faults_is_not_uploaded(
+    run: Run, make_zip: MakeZip, world: World, tmp_path: Path
+) -> None:
+    split = submissions.write_split(tmp_path / "split")
+    result = run("upload", make_zip(), "--split", split, "--yes")
+    assert result.exit_code == 1
+    assert "the precheck has findings; mend them (submit repair" in result.stderr
+    assert "findings" in result.stderr
+    assert world.writes == []
+
+
+def test_a_good_zip_goes_from_the_precheck_to_the_scores(
+    run: Run, world: World, tmp_path: Path, state: Path
+) -> None:
+    split = submissions.write_split(tmp_path / "split")
+    masks = submissions.write_masks(tmp_path / "masks")
+    path = pack(masks, tmp_path / "both.zip").path
+    result = run(
+        "upload", path, "--split", split, "--label", "both, flipped", input="y\n"
+    )
+    assert result.exit_code == 0, result.output
+    lines = result.stderr.splitlines()
+    assert f"precheck          no findings against {split}" in lines
+    assert "competition       MOSEv2; you are approved" in lines
+    assert "phase             Validation, open for 3 d 0 h more" in lines
+    assert "storage           14.00 GB of 15 GB left, 0.0 MB needed" in lines
+    assert "Upload and submit to MOSEv2, Validation, which uses one attempt?" in (
+        result.stderr
+    )
+    assert "9001: 8 scores are there" in lines[-1]
+    assert result.stdout.splitlines()[1].split() == ["J&Ḟ", "50.12"]
+    (made,) = world.created
+    assert made.file_name == f"both-flipped-{Package.read(path).mark}.zip"
+    (record,) = Ledger(state).records()
+    assert record.label == "both, flipped"
+    assert record.sha256 == Package.read(path).sha256
+    assert record.scores["J_F_dot"] == 50.1234
+    assert record.rank == 1
+    assert record.phase_name == "Validation"
+
+
+def test_no_is_an_answer(run: Run, make_zip: MakeZip, world: World) -> None:
+    result = run("upload", make_zip(), "--skip-check", input="n\n")
+    assert result.exit_code == 1
+    assert "nothing was uploaded" in result.stderr
+    assert world.writes == []
+
+
+def test_where_nobody_can_answer_yes_must_be_given(
+    run: Run, make_zip: MakeZip, world: World
+) -> None:
+    result = run("upload", make_zip(), "--skip-check")
+    assert result.exit_code == 1
+    assert "add --yes" in result.stderr
+    assert world.writes == []
+
+
+def test_a_dry_run_shows_the_plan_and_writes_nothing(
+    run: Run, make_zip: MakeZip, world: World, state: Path
+) -> None:
+    path = make_zip()
+    result = run("upload", path, "--skip-check", "--dry-run")
+    assert result.exit_code == 0
+    assert "attempts          5 of 5 left today" in result.stdout
+    assert "submitted before  no" in result.stdout
+    assert world.writes == []
+    assert not state.exists()
+    data = json.loads(run("upload", path, "--skip-check", "--dry-run", "--json").stdout)
+    assert data["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert {check["level"] for check in data["checks"]} == {"fine", "warning"}
+
+
+def test_a_dry_run_ends_with_the_status_of_the_first_obstacle(
+    run: Run, make_zip: MakeZip, world: World
+) -> None:
+    world.participant = "pending"
+    world.storage_used = 15e9
+    result = run("upload", make_zip(), "--skip-check", "--dry-run")
+    assert result.exit_code == 11
+    assert "your registration for MOSEv2 waits for the organisers" in result.stdout
+    assert "of storage left" in result.stdout
+
+
+def test_a_phase_can_be_named(run: Run, make_zip: MakeZip, world: World) -> None:
+    world.more_phases = [
+        {"id": 7, "name": "Test", "start": None, "end": None, "tasks": [{"id": 456}]}
+    ]
+    for phase in ("7", "Test", "test"):
+        path = make_zip(f"{phase}.zip", phase)
+        arguments = ["upload", path, "--skip-check", "--yes", "--no-watch"]
+        assert run(*arguments, "--phase", phase).exit_code == 0
+    assert {made.phase for made in world.created} == {7}
+    wrong = run("upload", make_zip(), "--skip-check", "--phase", "Final")
+    assert wrong.exit_code == 13
+    assert "expected one of 123 Validation" in wrong.stderr
+
+
+SHEET = {
+    "method": {
+        "key": "method",
+        "type": "text",
+        "title": "Method",
+        "is_required": "true",
+    },
+    "extra": {"key": "extra", "type": "checkbox", "title": "Extra data"},
+    "net": {
+        "key": "net",
+        "type": "select",
+        "title": "Network",
+        "selection": ["SAM2", "other"],
+        "is_required": "false",
+    },
+}
+
+
+def test_the_fact_sheet_must_be_filled_in(
+    run: Run, make_zip: MakeZip, world: World
+) -> None:
+    world.fact_sheet = SHEET
+    path = make_zip()
+    base = ["upload", path, "--skip-check", "--yes", "--no-watch"]
+    missing = run(*base)
+    assert missing.exit_code == 15
+    assert "answer with --fact method=…" in missing.stderr
+    wrong = run(*base, "--fact", "method=m", "--fact", "net=x")
+    assert "expected one of SAM2, other" in wrong.stderr
+    assert "has no such question" in run(*base, "--fact", "typo=1").stderr
+    assert "expected KEY=VALUE" in run(*base, "--fact", "typo").stderr
+    assert world.writes == []
+    good = run(*base, "--fact", "method=m=1", "--fact", "extra=yes")
+    assert good.exit_code == 0
+    assert "fact sheet        2 of 3 answered" in good.stderr
+
+
+def test_an_upload_that_is_refused_is_removed_unless_it_is_to_stay(
+    run: Run, make_zip: MakeZip, world: World
+) -> None:
+    world.create = ['{"phase": ["No"]}'] * 2
+    base = ["upload", make_zip(), "--skip-check", "--yes"]
+    assert run(*base, "--keep-upload").exit_code == 15
+    assert len(world.datasets) == 1
+    assert run(*base).exit_code == 15
+    assert len(world.datasets) == 0
+
+
+def test_an_upload_is_kept_when_only_the_attempts_are_used_up(
+    run: Run, make_zip: MakeZip, world: World
+) -> None:
+    world.hooks["before UPLOAD"] = lambda: setattr(world, "total_limit", 7)
+    base = ["upload", make_zip(), "--skip-check", "--yes", "--no-watch"]
+    assert run(*base).exit_code == 12
+    world.total_limit = 50
+    again = run(*base)
+    assert again.exit_code == 0
+    assert "an interrupted upload goes on (uploaded, not submitted)" in again.stderr
+    assert [method for method, _ in world.requests].count("UPLOAD") == 1
+
+
+@pytest.mark.parametrize("version", ["v125", "new"])
+def test_a_limit_that_only_the_creation_knows_of_costs_nothing(
+    version: str, run: Run, make_zip: MakeZip, world: World
+) -> None:
+    world.version = version
+    world.hooks["before POST /api/submissions"] = lambda: setattr(
+        world, "total_limit", 7
+    )
+    result = run("upload", make_zip(), "--skip-check", "--yes")
+    assert result.exit_code == 12, result.output
+    assert world.created == []
+
+
+def test_the_runs_that_a_zip_was_made_of_are_remembered(
+    run: Run, make_zip: MakeZip, tmp_path: Path, state: Path
+) -> None:
+    from submit.runs import Run as RunFolder
+
+    path = make_zip()
+    for name in ("named", "built", "other"):
+        made = RunFolder.create(
+            tmp_path / "runs" / name,
+            kind="import",
+            settings={"source": name},
+            split={"path": "x", "fingerprint": "y"},
+        )
+        packed = Package.read(path).sha256 if name == "built" else "0" * 64
+        stamp = {"packed": {"source": {}, "result": packed}}
+        (made.path / "built.json").write_text(json.dumps(stamp))
+    local = tmp_path / "scores.json"
+    local.write_text(json.dumps({"totals": {"jf_dot": 0.481}}))
+    result = run(
+        "upload",
+        path,
+        "--skip-check",
+        "--yes",
+        "--no-watch",
+        "--runs",
+        tmp_path / "runs",
+        "--run",
+        "named",
+        "--local-scores",
+        local,
+    )
+    assert result.exit_code == 0, result.output
+    (record,) = Ledger(state).records()
+    assert [each["name"] for each in record.runs] == ["named", "built"]
+    assert record.runs[0]["settings"] == {"source": "named"}
+    assert record.local == pytest.approx(48.1)
+
+
+def test_scores_that_are_none_are_refused_before_anything(
+    run: Run, make_zip: MakeZip, tmp_path: Path, world: World
+) -> None:
+    (tmp_path / "scores.json").write_text("{}")
+    result = run("upload", make_zip(), "--skip-check", "--local-scores", tmp_path)
+    assert result.exit_code == 1
+    assert "holds no MOSEv2 totals" in result.stderr
+    assert world.requests == []
+
+
+# The zip.
+
+
+def test_a_name_on_the_server_is_short_plain_and_has_the_digest(
+    make_zip: MakeZip,
+) -> None:
+    package = Package.read(make_zip())
+    assert package.file_name("") == f"mosev2-{package.mark}.zip"
+    assert package.file_name("résumé (1)/x") == f"r-sum-1-x-{package.mark}.zip"
+    long = package.file_name("a" * 100)
+    assert len(long) == 35 + len(".zip")
+    assert long.endswith(f"-{package.mark}.zip")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["metadata"], "run it as a program"),
+        (["metadata.yaml", "a/0.png"], "run it as a program"),
+        ([], "holds no files"),
+        (["folder/"], "holds no files"),
+    ],
+)
+def test_a_zip_that_would_waste_the_attempt_is_refused(
+    names: list[str], said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, "")
+    with pytest.raises(ArchiveError, match=said):
+        Package.read(path)
+
+
+def test_what_is_no_zip_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"no zip")
+    for path in (tmp_path / "a.zip", tmp_path, tmp_path / "missing.zip"):
+        with pytest.raises(ArchiveError):
+            Package.read(path)
+
+
+def test_room_for_the_zip_but_not_for_its_copy_is_a_warning(
+    client: Client, world: World, make_zip: MakeZip, state: Path
+) -> None:
+    package = Package.read(make_zip())
+    world.storage_used = 15e9 - 1.5 * package.size
+    plan = make_plan(client, package, state, competition=10062)
+    assert "which may not fit" in plan.warnings[0].text
+    world.storage_used = 15e9 - 0.5 * package.size
+    with pytest.raises(QuotaError):
+        make_plan(client, package, state, competition=10062).require()
+
+
+def test_a_plan_without_a_fact_sheet_sends_none(
+    client: Client, world: World, make_zip: MakeZip, state: Path
+) -> None:
+    plan = make_plan(client, Package.read(make_zip()), state, competition=10062)
+    assert plan.answers is None
+    assert plan.label == "entry"
+
+
+def test_a_competition_that_is_not_there_is_said(run: Run, make_zip: MakeZip) -> None:
+    result = run("upload", make_zip(), "--skip-check", "--competition", "99")
+    assert result.exit_code == 15
+    assert "cannot read competition 99: No Competition matches" in result.stderr
+
+
+def test_the_record_of_an_expired_address_is_removed(
+    client: Client, world: World, make_zip: MakeZip, state: Path, notes: Notes
+) -> None:
+    world.put = ["expired"]
+    plan = make_plan(client, Package.read(make_zip()), state, competition=10062)
+    Upload(client, plan, state, listener=notes).run()
+    assert len(world.datasets) == 1
+
+
+def test_an_address_that_expires_during_the_retries_is_replaced(
+    client: Client, world: World, make_zip: MakeZip, state: Path, notes: Notes
+) -> None:
+    world.put = [0, 0]
+    world.hooks["before UPLOAD"] = lambda: setattr(
+        world.clock, "passed", world.clock.passed + days(4.9999)
+    )
+    world.end = None
+    plan = make_plan(client, Package.read(make_zip()), state, competition=10062)
+    Upload(client, plan, state, listener=notes).run()
+    assert any("has expired; taking a new one" in note for note in notes.notes)
+    assert len(world.created) == 1
+
+
+def test_an_upload_whose_record_was_deleted_meanwhile_begins_anew(
+    run: Run, world: World, make_zip: MakeZip
+) -> None:
+    world.answers["POST /api/submissions/"] = [HTML_500] * 2
+    base = ["upload", make_zip(), "--skip-check", "--yes", "--no-watch"]
+    assert run(*base).exit_code == 18
+    world.datasets.clear()
+    assert run(*base).exit_code == 0
+    assert len(world.created) == 1
+
+
+def test_facts_of_a_competition_without_a_sheet_are_refused(client: Client) -> None:
+    with pytest.raises(RefusedError, match="it has none"):
+        client.competition().answers({"a": "b"})
+
+
+@pytest.mark.slow
+def test_three_hundred_megabytes_go_through_constant_memory(
+    server: FakeServer, client: Client, world: World, state: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "large.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("aa/00000.png", b"")
+        with archive.open("aa/00001.png", "w") as stream:
+            for _ in range(300):
+                stream.write(bytes(1_000_000))
+    notes = Notes()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    plan = make_plan(client, Package.read(path), state, competition=10062)
+    Upload(client, plan, state, listener=notes).run()
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert notes.bytes == path.stat().st_size
+    assert grown < 30_000  # Kilobytes.
+    assert len(world.created) == 1

@@ -1,0 +1,68 @@
+"""Members of an ensemble in memory, for tests that merge them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from submit.palette import encode
+from submit.runs import HardVideo
+
+SIZE = (12, 20)
+
+
+@dataclass
+class Member:
+    """One video of a run, in memory."""
+
+    logits: list[NDArray[np.int8]]
+    objects: tuple[int, ...]
+    presence: NDArray[np.float32]
+    iou: NDArray[np.float32]
+    size: tuple[int, int] = SIZE
+
+    @property
+    def frames(self) -> tuple[str, ...]:
+        return tuple(f"{index:05d}" for index in range(len(self.logits)))
+
+    def steps(self, index: int) -> NDArray[np.int8]:
+        return self.logits[index]
+
+    def close(self) -> None:
+        pass
+
+
+def member(
+    seed: int,
+    *,
+    objects: Sequence[int] = (1, 2),
+    shape: tuple[int, int] = (6, 8),
+    counts: Sequence[int] = (),
+) -> Member:
+    """Make a member with random logits; `counts` are its objects in each frame."""
+    random = np.random.default_rng(seed)
+    counts = counts or [len(objects)] * 2
+    tables = random.normal(size=(2, len(counts), len(objects))).astype(np.float32)
+    tables[random.random(tables.shape) < 0.2] = np.nan
+    return Member(
+        [random.integers(-127, 128, (n, *shape)).astype(np.int8) for n in counts],
+        tuple(objects),
+        tables[0],
+        tables[1],
+    )
+
+
+def hard_member(
+    folder: Path, maps: Sequence[NDArray[np.uint8]], objects: Sequence[int]
+) -> HardVideo:
+    """Write label maps as a run of another program would have them."""
+    folder.mkdir()
+    paths = {}
+    for index, labels in enumerate(maps):
+        path = paths[f"{index:05d}"] = folder / f"{index:05d}.png"
+        path.write_bytes(encode(labels))
+    return HardVideo(paths, objects=objects, size=maps[0].shape)
