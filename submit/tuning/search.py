@@ -1,7 +1,8 @@
 """The search: what helps on videos that it was not chosen on is kept.
 
-Each stage climbs: of all neighbours of the candidate it takes the best, as often as it
-may. Whether the stage is worth anything is found by cross-validation: for each fold it
+Each stage climbs: of all neighbours of the candidate it takes the one whose gain less
+its standard error is highest, as often as it may and as long as that is positive.
+Whether the stage is worth anything is found by cross-validation: for each fold it
 climbs on the other folds and its gain is measured on the videos left out. It is kept if
 the bootstrap interval of these gains lies above 0. So nothing is ever judged by the
 videos that it was chosen on, and noise gains nothing there.
@@ -247,15 +248,15 @@ class _Search:
     def _climb(
         self, stage: Stage, start: Candidate, videos: Sequence[str]
     ) -> Candidate:
-        """Take the best neighbour as long as it is better."""
+        """Take the best neighbour as long as it is surely better."""
         current = start
         for _ in range(stage.steps):
             best, most = current, _TIE
             for neighbour in stage.neighbours(current):
                 self._tried += 1
-                gain = self._evaluator.gain(neighbour, current, videos)
-                if gain is not None and gain > most:
-                    best, most = neighbour, gain
+                sure = self._evaluator.gain(neighbour, current, videos)
+                if sure is not None and sure > most:
+                    best, most = neighbour, sure
             if best == current:
                 break
             current = best
