@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 __all__ = [
     "FINISH_GEOMETRIC",
     "FINISH_PROBABILITY",
+    "count_pairs",
     "look_up",
     "mean",
     "mean_of_table",
     "occurring",
     "round_steps",
+    "round_with_votes",
     "tally",
     "weighted_sum",
 ]
@@ -121,6 +123,42 @@ _BLOCK = 64
 
 
 @njit(cache=True, nogil=True)
+def round_with_votes(
+    logits: NDArray[np.float32],
+    labels: NDArray[np.uint8],
+    key: int,
+    weights: NDArray[np.float64],
+    high: float,
+) -> NDArray[np.int8]:
+    """Add what label maps say of one object to H×W logits, and round to steps.
+
+    Args:
+        logits: The weighted sum of the members that have logits.
+        labels: M×H×W label maps, each of which stands for logits of ±high.
+        key: The object.
+        weights: M weights.
+        high: The logit of a pixel inside.
+    """
+    members, height, width = labels.shape
+    result = np.empty((height, width), np.int8)
+    outside = np.float32(-high * weights.sum())
+    gains = (2 * high * weights).astype(np.float32)
+    line = np.empty(width, np.float32)
+    for y in range(height):
+        row, out = logits[y], result[y]
+        for x in range(width):
+            line[x] = row[x] + outside
+        for m in range(members):
+            gain, votes = gains[m], labels[m, y]
+            for x in range(width):
+                line[x] += gain if votes[x] == key else np.float32(0)
+        for x in range(width):
+            step = np.rint(line[x] * np.float32(8))
+            out[x] = np.int8(min(max(step, np.float32(-127)), np.float32(127)))
+    return result
+
+
+@njit(cache=True, nogil=True)
 def look_up(
     labels: NDArray[np.uint8], objects: NDArray[np.uint8], table: NDArray[np.int8]
 ) -> NDArray[np.int8]:
@@ -160,6 +198,22 @@ def look_up(
                 for x in range(start, stop):
                     result[n, y, x] = table[n, line[x - start]]
     return result
+
+
+@njit(cache=True, nogil=True)
+def count_pairs(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Count the pairs of labels in two H×W maps; returns 256×256."""
+    height, width = one.shape
+    counts = np.zeros((256, 256), np.int64)
+    for y in range(height):
+        a, b, run = one[y, 0], other[y, 0], 0
+        for x in range(width):
+            if one[y, x] != a or other[y, x] != b:
+                counts[a, b] += run
+                a, b, run = one[y, x], other[y, x], 0
+            run += 1
+        counts[a, b] += run
+    return counts
 
 
 @njit(cache=True, nogil=True)

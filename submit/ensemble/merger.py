@@ -17,7 +17,7 @@ from ..masks import Labels, Logits, dequantise, to_labels
 from ..runs import VideoMasks
 from .choice import Chooser, cascade, preview_size
 from .gate import PresenceGate
-from .methods import Plane, merge_planes, resized, table_of_votes
+from .methods import Plane, mean_with_masks, merge_planes, resized, table_of_votes
 from .report import FrameInfluence, compare_labels
 from .settings import MergeSettings
 from .views import HARD_STEP, View, sampled
@@ -234,8 +234,13 @@ class VideoMerger:
         if method == "cascade":
             plane, chosen = cascade(key, views, self.settings.cascade, shape)
             return _Merged(plane, chosen.presence[key], chosen.iou[key])
-        planes = [view.plane(key) for view in views]
-        plane = merge_planes(method, planes, _normalised(views, weights), shape)
+        shares = _normalised(views, weights)
+        hard = [view.labels is not None and view.shape == shape for view in views]
+        if method == "mean_logits" and any(hard) and not all(hard):
+            plane = _mean_of_kinds(key, views, shares, hard)
+        else:
+            planes = [view.plane(key) for view in views]
+            plane = merge_planes(method, planes, shares, shape)
         return _Merged(plane, *_scores(key, views, weights))
 
     def _by_table(self, views: Sequence[View]) -> bool:
@@ -319,6 +324,24 @@ class VideoMerger:
 
 
 _NOTHING: Plane = np.zeros((0, 0), np.int8)
+
+
+def _mean_of_kinds(
+    key: int, views: Sequence[View], shares: Sequence[float], hard: Sequence[bool]
+) -> Plane:
+    """Mean of soft members and masks, without making logits of the masks."""
+    soft = [
+        (v.plane(key), s) for v, s, h in zip(views, shares, hard, strict=True) if not h
+    ]
+    masks = [(v.labels, s) for v, s, h in zip(views, shares, hard, strict=True) if h]
+    return mean_with_masks(
+        [plane for plane, _ in soft],
+        [share for _, share in soft],
+        [labels for labels, _ in masks if labels is not None],
+        [share for _, share in masks],
+        key=key,
+        high=HARD_STEP,
+    )
 
 
 def _normalised(views: Sequence[View], weights: Mapping[str, float]) -> list[float]:

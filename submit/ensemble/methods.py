@@ -20,9 +20,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..masks import LOGIT_STEP, dequantise, resize_logits
+from ..masks import LOGIT_STEP, Labels, dequantise, resize_logits
 
-__all__ = ["Plane", "merge_planes", "resized", "table_of_votes"]
+__all__ = ["Plane", "mean_with_masks", "merge_planes", "resized", "table_of_votes"]
 
 #: Logits of one object in one frame: h×w int8 steps of the run store.
 Plane = NDArray[np.int8]
@@ -63,6 +63,35 @@ def merge_planes(
     return mean_of_table(stack, weights, table, finish)
 
 
+def mean_with_masks(
+    planes: Sequence[Plane],
+    shares: Sequence[float],
+    maps: Sequence[Labels],
+    map_shares: Sequence[float],
+    *,
+    key: int,
+    high: int,
+) -> Plane:
+    """Mean of the logits of soft members, and of hard ones at the size of the frame.
+
+    Args:
+        planes: What the soft members say of the object.
+        shares: Their weights.
+        maps: Label maps of the hard members.
+        map_shares: Their weights; all weights sum to 1.
+        key: The object.
+        high: The step of a pixel inside a mask; outside it is −high.
+
+    Returns:
+        Steps at the size of the frame.
+    """
+    from ._kernels import round_with_votes
+
+    total = _sum_of_sizes(planes, shares, maps[0].shape)
+    weights = np.asarray(map_shares, np.float64)
+    return round_with_votes(total, np.stack(maps), key, weights, high * LOGIT_STEP)
+
+
 def table_of_votes(
     method: str, shares: Sequence[float], members: Sequence[int], high: int
 ) -> NDArray[np.int8]:
@@ -100,7 +129,16 @@ def _mean_of_sizes(
     planes: Sequence[Plane], shares: Sequence[float], shape: tuple[int, int]
 ) -> Plane:
     """Mean of logits of several resolutions, each of which is resized once."""
-    from ._kernels import round_steps, weighted_sum
+    from ._kernels import round_steps
+
+    return round_steps(_sum_of_sizes(planes, shares, shape))
+
+
+def _sum_of_sizes(
+    planes: Sequence[Plane], shares: Sequence[float], shape: tuple[int, int]
+) -> NDArray[np.float32]:
+    """Weighted sum of logits of several resolutions."""
+    from ._kernels import weighted_sum
 
     total = np.zeros(shape, np.float32)
     # In the order of the members, whatever resolutions they have.
@@ -115,7 +153,7 @@ def _mean_of_sizes(
             np.asarray([share for _, share in alike], np.float64),
         )
         total += resize_logits(part[None], shape)[0]
-    return round_steps(total)
+    return total
 
 
 @functools.cache

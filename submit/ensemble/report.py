@@ -34,13 +34,14 @@ __all__ = [
 ]
 
 #: At about so many frames of a video the members are compared with the result.
-_SAMPLES = 32
+_SAMPLES = 16
 
 
 def overlap_counts(one: Labels, other: Labels) -> NDArray[np.int64]:
     """256×256: pixels with the row's label in one and the column's in the other."""
-    pairs = one.astype(np.uint16).ravel() << 8 | other.ravel()
-    return np.bincount(pairs, minlength=1 << 16).reshape(256, 256)
+    from ._kernels import count_pairs
+
+    return count_pairs(one, other)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,10 @@ A soft file is read by `numpy.load` without this toolkit:
 from __future__ import annotations
 
 import contextlib
+import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from zlib_ng import zlib_ng
 
 from ..errors import MaskError, RunError
 from ..files import atomic_open
@@ -29,9 +33,11 @@ __all__ = ["HARD_LOGIT", "HardVideo", "SoftVideo", "SoftWriter", "VideoMasks"]
 #: a whole vote, and not so sure that soft members cannot outvote it.
 HARD_LOGIT = 5.0
 
-#: Deflate level of soft files: at 1 the store costs little beside any model, and
-#: higher levels save less than a tenth.
-_LEVEL = 1
+#: Deflate level of soft files, as zlib-ng counts: the store costs little beside any
+#: model, and higher levels save less than a tenth.
+_LEVEL = 2
+#: A header of NumPy's format is shorter than this.
+_NPY_HEADER = 1 << 16
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _EXTRA = ("objects", "presence", "iou", "size")
 
@@ -149,8 +155,11 @@ class SoftWriter:
         info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
         info.compress_type = zipfile.ZIP_DEFLATED
         info.external_attr = 0o644 << 16
-        info._compresslevel = _LEVEL  # type: ignore[attr-defined]
         with self._zip.open(info, "w", force_zip64=True) as stream:
+            # zlib-ng takes half of zlib's time for the same size. Should a Python have
+            # another name for this, it compresses by itself.
+            raw = -zlib.MAX_WBITS
+            stream._compressor = zlib_ng.compressobj(_LEVEL, zlib.DEFLATED, raw)  # type: ignore[attr-defined]
             np.lib.format.write_array(stream, np.ascontiguousarray(array))
 
 
@@ -181,6 +190,7 @@ class SoftVideo:
                         f"it has {table[0]} frames of {table[1]} objects, and scores "
                         f"{self.presence.shape} and {self.iou.shape}"
                     )
+                self._stream = stream
                 self._stack = stack.pop_all()
         except Exception as error:  # NumPy and zipfile raise anything on damaged files.
             raise RunError(
@@ -196,7 +206,7 @@ class SoftVideo:
         """
         frame = self.frames[index]
         try:
-            array: NDArray[np.int8] = self._file[frame]
+            array = self._array(frame)
             if array.dtype != np.int8 or array.ndim != 3:
                 raise ValueError(
                     f"expected int8 N×h×w, found {array.dtype} of shape {array.shape}"
@@ -207,6 +217,36 @@ class SoftVideo:
                 "and run the command that made the run again"
             ) from error
         return array
+
+    def _array(self, frame: str) -> NDArray[np.int8]:
+        """Read a member as NumPy does, but in half of the time.
+
+        Raises:
+            ValueError: It is not what the directory says.
+        """
+        info = self._file.zip.getinfo(f"{frame}.npy")
+        if info.compress_type != zipfile.ZIP_DEFLATED:
+            stored: NDArray[np.int8] = self._file[frame]
+            return stored
+        self._stream.seek(info.header_offset)
+        header = self._stream.read(30)
+        name, extra = struct.unpack("<HH", header[26:30])
+        if header[:4] != b"PK\3\4" or self._stream.read(name) != info.filename.encode():
+            raise ValueError("its header is not where the directory says")
+        self._stream.seek(extra, 1)
+        packed = self._stream.read(info.compress_size)
+        data = zlib_ng.decompress(packed, -zlib.MAX_WBITS, info.file_size)
+        if len(data) != info.file_size or zlib_ng.crc32(data) != info.CRC:
+            raise ValueError("its checksum is wrong")
+        start = io.BytesIO(data[:_NPY_HEADER])
+        version = np.lib.format.read_magic(start)
+        if version != (1, 0):
+            raise ValueError(f"it has version {version} of NumPy's format")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(start)
+        if fortran:
+            raise ValueError("its axes are in the order of Fortran")
+        array: NDArray[np.int8] = np.frombuffer(data, dtype, offset=start.tell())
+        return array.reshape(shape)
 
     def close(self) -> None:
         """Close the file."""

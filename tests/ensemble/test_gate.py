@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from submit.ensemble import Cascade, Gate, MergeSettings, Selection, VideoMerger
-from tests.members import SIZE, Member, hard_member
+from tests.ensemble.members import SIZE, Member, hard_member
 
 #: A mask, another one that overlaps with it, and one far from both.
 HERE, NEAR, FAR = np.s_[2:6, 3:9], np.s_[3:7, 4:10], np.s_[8:11, 14:19]

@@ -236,51 +236,6 @@ def test_a_flipped_model_on_a_flipped_video_is_the_plain_model_mirrored(
     assert not np.array_equal(plain[3].logits, here[3].logits)
 
 
-@pytest.mark.parametrize(
-    ("gamma", "brighter"), [(0.8, True), (2.0, False)], ids=["brighter", "darker"]
-)
-def test_gamma_changes_the_brightness_and_nothing_else(
-    gamma: float, brighter: bool
-) -> None:
-    seen: list[Frame] = []
-    predictor: Any = AugmentedPredictor(Watcher(seen), Variant(gamma=gamma))
-    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
-    predictor.session(VIDEO).step(ramp)
-    levels = seen[0][..., 0].ravel().astype(int)
-    assert seen[0].dtype == np.uint8
-    assert (np.diff(levels) >= 0).all()
-    assert (levels[0], levels[-1]) == (0, 255)
-    assert (levels[128] > 128) == brighter
-    np.testing.assert_array_equal(
-        levels, np.rint(255 * (np.arange(256) / 255) ** gamma)
-    )
-
-
-def test_clahe_brings_contrast_into_fog(frames: Frames) -> None:
-    seen: list[Frame] = []
-    session = AugmentedPredictor(Watcher(seen), Variant(clahe=True)).session(VIDEO)
-    random = np.random.default_rng(0)
-    fog = np.full((64, 64, 3), 180, np.uint8)
-    fog[16:48, 16:48] += random.integers(0, 12, (32, 32, 1), dtype=np.uint8)
-    before = fog.copy()
-    session.step(fog)
-    session.step(fog)
-    assert seen[0].shape == fog.shape
-    assert seen[0].std() > 1.5 * fog.std()
-    np.testing.assert_array_equal(seen[0], seen[1])
-    np.testing.assert_array_equal(fog, before)
-
-
-def test_colours_and_geometry_may_be_combined(frames: Frames) -> None:
-    seen: list[Frame] = []
-    text = "hflip+gamma=0.5"
-    AugmentedPredictor(Watcher(seen), parse_variant(text)).session(VIDEO).step(
-        frames[0]
-    )
-    levels = np.rint(255 * (np.arange(256) / 255) ** 0.5)
-    np.testing.assert_array_equal(seen[0], levels[mirrored(frames[0])])
-
-
 def test_what_a_wrapper_is_given_stays_as_it_was(
     frames: Frames, masks: dict[int, NDArray[np.bool_]]
 ) -> None:
@@ -351,25 +306,6 @@ def test_the_mean_of_equal_members_is_the_member(
     merged = track(MergedPredictor([FakePredictor()] * 2), frames, masks)
     for one, other in zip(alone, merged, strict=True):
         np.testing.assert_array_equal(one.logits, other.logits)
-
-
-class Watcher:
-    """A predictor that keeps the frames it is shown."""
-
-    Options: ClassVar[type[Any]] = Options
-
-    def __init__(self, seen: list[Frame]) -> None:
-        self._seen = seen
-
-    def describe(self) -> Description:
-        return Description(model="watcher", licence="none")
-
-    def session(self, video: Video, *, scale: float = 1.0) -> Any:
-        return self
-
-    def step(self, frame: Frame) -> Prediction:
-        self._seen.append(frame)
-        return Prediction(objects=(), logits=np.zeros((0, 1, 1), np.float32))
 
 
 class Constant:

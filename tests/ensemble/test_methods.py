@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from submit.ensemble import METHODS, MergedFrame, MergeSettings, VideoMerger
 from submit.masks import to_labels
-from tests.members import SIZE, Member, hard_member, member
+from tests.ensemble.members import SIZE, Member, hard_member, member
 
 #: Those that work on each pixel of each object by itself.
 PIXEL_METHODS = ("mean_logits", "mean_probabilities", "geometric_mean", "max")
@@ -250,6 +250,29 @@ def test_masks_are_merged_as_the_logits_they_stand_for(
     weights = list(random.random(count))
     one, other = merged(hard, method, weights), merged(soft, method, weights)
     np.testing.assert_array_equal(one.steps, other.steps)
+
+
+def test_masks_beside_logits_count_as_the_logits_they_stand_for(
+    tmp_path: Path,
+) -> None:
+    random = np.random.default_rng(4)
+    labels = random.choice(np.array([0, 1, 2], np.uint8), (2, *SIZE))
+    nothing = np.full((2, 2), np.nan, np.float32)
+    mixed: dict[str, Any] = {"a": member(0), "d": member(1, shape=(5, 9))}
+    soft = dict(mixed)
+    for name, one in zip("bc", labels, strict=True):
+        mixed[name] = hard_member(tmp_path / name, [one], (1, 2))
+        mixed[name].frames = mixed["a"].frames
+        mixed[name].presence = mixed[name].iou = nothing
+        steps = np.where(one == np.array([[[1]], [[2]]]), 40, -40).astype(np.int8)
+        soft[name] = Member([steps] * 2, (1, 2), nothing, nothing)
+    weights = [0.3, 0.1, 0.2, 0.4]
+    one, other = (merged(m, "mean_logits", weights) for m in (mixed, soft))
+    assert one.steps.shape == (2, *SIZE)
+    # Sums in single precision may lie on the other side of the half of a step.
+    distance = np.abs(one.steps.astype(int) - other.steps)
+    assert distance.max() <= 1
+    assert (distance > 0).mean() < 0.01
 
 
 @given(

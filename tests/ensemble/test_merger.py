@@ -16,7 +16,7 @@ from submit.errors import RunError, SettingsError
 from submit.masks import LOGIT_LIMIT, quantise, to_labels
 from submit.palette import encode
 from submit.runs import HardVideo, SoftWriter
-from tests.members import SIZE, Member, member
+from tests.ensemble.members import SIZE, Member, member
 
 
 def merged(

@@ -23,7 +23,7 @@ from submit.files import digest
 from submit.palette import encode, read
 from submit.runs import Run, SoftWriter
 from tests.conftest import WriteSplit
-from tests.members import SIZE
+from tests.ensemble.members import SIZE
 
 FRAMES = tuple(f"{number:05d}" for number in range(6))
 VIDEOS = ("a", "b")
