@@ -85,7 +85,7 @@ SECTIONS: dict[str, dict[str, Entry]] = {
             "Search what helps on a hold-out: weights, gate, post-processing",
         ),
         "preview": Entry(
-            "tune:preview",
+            "preview:preview",
             "Compare runs without truth, and say what to look at first",
         ),
     },

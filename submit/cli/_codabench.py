@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "answered",
     "ask",
     "check_view",
     "competition_option",
@@ -153,13 +154,25 @@ def ask(question: str, *, yes: bool) -> bool:
     """
     if yes:
         return True
+    with answered("add --yes to answer it beforehand"):
+        agreed = click.confirm(question, err=True)
+    return bool(agreed)
+
+
+@contextmanager
+def answered(otherwise: str) -> Iterator[None]:
+    """Ask questions within; without a terminal, say what to do otherwise.
+
+    Raises:
+        SubmitError: Nobody is there to answer.
+    """
     try:
-        return bool(click.confirm(question, err=True))
+        yield
     except click.Abort:
         if sys.stdin.isatty():
-            raise
+            raise  # It was Ctrl-C.
         raise SubmitError(
-            "nobody is there to answer the question; add --yes to answer it beforehand"
+            f"nobody is there to answer the question; {otherwise}"
         ) from None
 
 
@@ -238,7 +251,7 @@ def previous(
         return None, None
     try:
         best = previous_best(competition, client.submissions(phase=phase), submission)
-        return best, rank_of(client.leaderboard(phase), submission.id)
+        return best, rank_of(client.leaderboard(phase), submission)
     except CodabenchError as error:
         warn(str(error))
         return None, None

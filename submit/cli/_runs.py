@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import SubmitError
+from ..errors import RunError, SubmitError
 from ._output import note
 from ._progress import progress
 
@@ -14,12 +15,14 @@ if TYPE_CHECKING:
     from ..executors import Executor, LocalExecutor
     from ..pipeline import Outcome
     from ..predictor import Predictor
+    from ..runs import Run
 
 __all__ = [
     "export_if_needed",
     "local_executor",
     "masks_path",
     "model_executor",
+    "open_runs",
     "report",
     "run_path",
 ]
@@ -31,6 +34,23 @@ def run_path(runs: Path, name: str) -> Path:
     if (given / "manifest.json").is_file() or given.is_absolute():
         return given
     return runs / name
+
+
+def open_runs(runs: Path, names: Sequence[str]) -> dict[str, Run]:
+    """Open runs that are named, or whose folders are given.
+
+    Raises:
+        RunError: There is no such run, or one is named twice.
+    """
+    from ..runs import Run
+
+    found: dict[str, Run] = {}
+    for name in names:
+        run = Run.open(run_path(runs, name))
+        if run.name in found:
+            raise RunError(f"run {run.name} is given twice; name each run once")
+        found[run.name] = run
+    return found
 
 
 def local_executor(workers: int | None, *, device: str = "cpu") -> LocalExecutor:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CodabenchError, EvaluationError, WaitError
 from ._codabench import keep_records, previous, score_view, state
-from ._output import emit, escape, format_seconds, note, stderr, warn
+from ._output import emit, format_seconds, note, stderr, warn
 
 if TYPE_CHECKING:
     from ..codabench import (
@@ -87,38 +89,50 @@ def watch_to_end(
 
     patience = None if minutes is None else 60 * minutes
     watch = Watch(client, number, competition, patience)
-    console = stderr()
-    live = console.is_terminal and not console.is_dumb_terminal
-    status = console.status(f"submission {number}") if live else None
-    if status is not None:
-        status.start()
     shown, scores = "", 0
     try:
-        for event in watch.events():
-            seen = event.submission
-            spent = format_seconds(event.seconds)
-            if status is not None:
-                status.update(escape(f"{number}: {seen.status}, {spent}"))
-            if seen.status != shown:
-                note(f"{number}: {seen.status}, {seen.meaning} ({spent})")
-                shown = seen.status
-            if len(seen.scores) > scores:
-                scores = len(seen.scores)
-                note(f"{number}: {scores} scores are there ({spent})")
-            if event.hint:
-                warn(event.hint)
-            if event.outcome is not None:
-                return event.outcome
+        with _elapsing(f"watching {number}"):
+            for event in watch.events():
+                seen = event.submission
+                spent = format_seconds(event.seconds)
+                if seen.status != shown:
+                    note(f"{number}: {seen.status}, {seen.meaning} ({spent})")
+                    shown = seen.status
+                if len(seen.scores) > scores:
+                    scores = len(seen.scores)
+                    note(f"{number}: {scores} scores are there ({spent})")
+                if event.hint:
+                    warn(event.hint)
+                if event.outcome is not None:
+                    return event.outcome
     except KeyboardInterrupt:
         note(f"{number} goes on by itself; to watch it again: submit watch {number}")
         raise
-    finally:
-        if status is not None:
-            status.stop()
     raise WaitError(
         f"submission {number} is {shown or 'unknown'} after {minutes:g} minutes; it "
         f"goes on by itself, to watch it again: submit watch {number}"
     )
+
+
+@contextmanager
+def _elapsing(title: str) -> Iterator[None]:
+    """Show on a terminal that the program is alive: looks are minutes apart."""
+    console = stderr()
+    if not console.is_terminal or console.is_dumb_terminal:
+        yield
+        return
+    from rich import progress
+
+    with progress.Progress(
+        progress.SpinnerColumn(),
+        progress.TextColumn("{task.description}", markup=False),
+        progress.TimeElapsedColumn(),
+        progress.TextColumn("(Ctrl-C leaves it running)", markup=False),
+        console=console,
+        transient=True,
+    ) as bars:
+        bars.add_task(title, total=None)
+        yield
 
 
 def conclude(client: Client, competition: Competition, outcome: Outcome) -> Conclusion:
@@ -155,11 +169,13 @@ def show(
     return Conclusion(submission, lines, best, standing, metrics)
 
 
-def present(conclusion: Conclusion, *, as_json: bool) -> None:
-    """Print the scores, if there are any."""
+def present(
+    conclusion: Conclusion, *, as_json: bool, more: Mapping[str, Any] | None = None
+) -> None:
+    """Print the scores, if there are any; `more` is for `--json`."""
     if as_json or conclusion.submission.scores:
         view = score_view(conclusion.lines, conclusion.best, conclusion.standing)
-        emit(view, conclusion.data(), as_json=as_json)
+        emit(view, {**(more or {}), **conclusion.data()}, as_json=as_json)
 
 
 def require_success(outcome: Outcome) -> None:

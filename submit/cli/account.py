@@ -8,6 +8,7 @@ import click
 
 from ..errors import CodabenchError, LoginError
 from ._codabench import (
+    answered,
     check_view,
     connect,
     keyring,
@@ -47,8 +48,9 @@ def login(username: str | None, token_stdin: bool, no_keyring: bool, url: str) -
     if token_stdin:
         value = sys.stdin.readline().strip()
     else:
-        name = username or click.prompt("Name or mail address", err=True)
-        password = click.prompt("Password", hide_input=True, err=True)
+        with answered("pipe a token to submit login --token-stdin"):
+            name = username or click.prompt("Name or mail address", err=True)
+            password = click.prompt("Password", hide_input=True, err=True)
         with Client(checked, clock=system_clock()) as client:
             value = client.login(name, password)
     token = Token(value, "standard input" if token_stdin else checked)

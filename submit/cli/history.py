@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Column as Head
 
-    from ..codabench import Client, Column, Competition, Record
+    from ..codabench import Client, Column, Competition, Record, Standing
 
 #: What a CSV of the history has before its scores.
 _FIELDS = (
@@ -109,7 +109,7 @@ def history(
 
 def _merge(url: str, competition: int) -> Sequence[Column]:
     """Take over what the server knows; returns the leaderboard's columns."""
-    from ..codabench import Record
+    from ..codabench import Record, rank_of
 
     with connect(url) as client:
         found = client.competition(competition)
@@ -117,7 +117,7 @@ def _merge(url: str, competition: int) -> Sequence[Column]:
         mine = own(
             client.submissions(competition=competition), client.profile().username
         )
-        ranks = _ranks(client, found)
+        board = _boards(client, found)
     keep_records(
         [
             Record.of(
@@ -125,7 +125,7 @@ def _merge(url: str, competition: int) -> Sequence[Column]:
                 each,
                 competition=competition,
                 phase_name=names.get(each.phase or 0),
-                rank=ranks.get(each.id),
+                rank=None if (row := rank_of(board, each)) is None else row.rank,
             )
             for each in mine
         ]
@@ -133,19 +133,17 @@ def _merge(url: str, competition: int) -> Sequence[Column]:
     return found.columns
 
 
-def _ranks(client: Client, competition: Competition) -> dict[int, int]:
-    """Places on the leaderboards of all phases that have begun."""
-    ranks = {}
+def _boards(client: Client, competition: Competition) -> list[Standing]:
+    """The leaderboards of all phases that have begun, one after the other."""
+    rows: list[Standing] = []
     for phase in competition.phases:
         if phase.start is not None and phase.start > client.server_now:
             continue
         try:
-            board = client.leaderboard(phase.id)
+            rows += client.leaderboard(phase.id)
         except CodabenchError as error:
             warn(str(error))
-            continue
-        ranks.update({row.id: row.rank for row in board})
-    return ranks
+    return rows
 
 
 def _view(records: Sequence[Record], columns: Sequence[Column]) -> RenderableType:
@@ -282,16 +280,18 @@ def leaderboard(
         mine: set[int] = set()
         if client.transport.has_token:
             theirs = client.submissions(phase=shown.id)
-            mine = {each.id for each in own(theirs, client.profile().username)}
+            for each in own(theirs, client.profile().username):
+                mine |= each.ids
     if not board:
         note(f"the leaderboard of {shown.name} is empty")
     columns = [column for column in found.columns if not column.hidden]
     rows: list[list[Cell]] = []
     for row in board:
-        if row.rank > top and row.id not in mine:
+        if row.rank > top and not mine & set(row.ids):
             continue
-        style = "bold green" if row.id in mine else ""
-        texts = [str(row.rank), row.owner + (" (you)" if row.id in mine else "")]
+        is_mine = bool(mine & set(row.ids))
+        style = "bold green" if is_mine else ""
+        texts = [str(row.rank), row.owner + (" (you)" if is_mine else "")]
         texts += [
             column.format(row.values.get(column.key)) or "–" for column in columns
         ]
@@ -301,9 +301,9 @@ def leaderboard(
         [
             {
                 "rank": row.rank,
-                "id": row.id,
+                "id": row.ids[0],
                 "owner": row.owner,
-                "own": row.id in mine,
+                "own": bool(mine & set(row.ids)),
                 "scores": dict(row.values),
             }
             for row in board

@@ -1,4 +1,4 @@
-"""`submit tune` and `submit preview`: what helps, and what to look at."""
+"""`submit tune`: what helps on a hold-out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from ._output import (
     NOTHING,
     Cell,
     emit,
-    escape,
     facts,
     format_score,
     note,
@@ -30,15 +29,15 @@ from ._output import (
     warn,
 )
 from ._progress import progress
-from ._runs import run_path
+from ._runs import open_runs
+from .preview import format_calibration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ..runs import Run
-    from ..tuning import ExpectedScore, Gain, Preview, StageResult, Tuned
+    from ..tuning import ExpectedScore, Gain, StageResult, Tuned
 
-__all__ = ["preview", "tune"]
+__all__ = ["tune"]
 
 #: With fewer videos only large gains can be told from luck.
 _FEW = 10
@@ -123,7 +122,7 @@ def tune(
     with progress("tune", total=None if total is None else int(total)) as bar:
         evaluator = Evaluator(
             opened,
-            _runs(runs, names),
+            open_runs(runs, names),
             metric=metric,
             every=every,
             budget=allowed,
@@ -147,80 +146,6 @@ def tune(
         model.save(expected_path)
     note(f"written to {output}")
     emit(_tuned_view(tuned, model), _tuned_data(tuned, model), as_json=as_json)
-
-
-@click.command()
-@click.argument("names", nargs=-1, required=True, metavar="RUN...")
-@split_option
-@click.option(
-    "--expected-score",
-    "expected_path",
-    type=click.Path(path_type=Path),
-    metavar="FILE.json",
-    help="A model that submit tune has fitted: what each run will score.",
-)
-@click.option(
-    "--limit",
-    type=click.IntRange(min=1),
-    default=15,
-    metavar="N",
-    help="How many objects to list; --json has all.",
-)
-@seed_option
-@workers_option
-@runs_dir_option
-@json_option
-def preview(
-    names: tuple[str, ...],
-    split: Path,
-    expected_path: Path | None,
-    limit: int,
-    seed: int,
-    workers: int | None,
-    runs: Path,
-    as_json: bool,
-) -> None:
-    """Compare runs without truth, and say what to look at first.
-
-    RUN... are runs of one split. Each two are scored against each other; objects in
-    which they disagree, or whose masks look odd, come first. A single run shows its odd
-    masks only.
-
-    \b
-    Example:
-      submit preview plain flipped --split work/sample
-    """
-    from ..dataset import read_split
-    from ..tuning import ExpectedScore, frames_to_look_at
-    from ..tuning import preview as look
-
-    opened = read_split(split)
-    model = None if expected_path is None else ExpectedScore.load(expected_path)
-    with progress("preview", total=frames_to_look_at(opened)) as bar:
-        found = look(
-            opened,
-            _runs(runs, names),
-            model=model,
-            workers=workers,
-            seed=seed,
-            report=bar.advance,
-        )
-    for text in found.notes:
-        warn(text)
-    emit(_preview_view(found, model, limit), found, as_json=as_json)
-
-
-def _runs(folder: Path, names: tuple[str, ...]) -> dict[str, Run]:
-    """Open runs by name."""
-    from ..errors import RunError
-    from ..runs import Run
-
-    opened = [Run.open(run_path(folder, name)) for name in names]
-    found = {run.name: run for run in opened}
-    if len(found) < len(opened):
-        twice = next(run.name for run in opened if found[run.name] is not run)
-        raise RunError(f"run {twice} is given twice; name each run once")
-    return found
 
 
 def _budget(text: str) -> tuple[float, float]:
@@ -306,7 +231,7 @@ def _tuned_view(tuned: Tuned, model: ExpectedScore | None) -> RenderableType:
             f"{tuned.best_single} on the same videos ({_interval(tuned.gain)})",
             **_lead(tuned),
             "evaluations": f"{tuned.evaluations:.1f}",
-            **({} if model is None else {"expected score": _calibration(model)}),
+            **({} if model is None else {"expected score": format_calibration(model)}),
         }
     )
     return stack(runs, stages, *([without] if tuned.without else []), summary)
@@ -322,17 +247,6 @@ def _lead(tuned: Tuned) -> dict[str, str]:
         "best run": f"{first}, {_signed(tuned.lead.mean)} against {second} "
         f"({_interval(tuned.lead)}){clear}"
     }
-
-
-def _calibration(model: ExpectedScore) -> str:
-    """How far the model can be trusted, in a line."""
-    found = model.calibration
-    correlation = "–" if found.correlation is None else f"{found.correlation:.2f}"
-    return (
-        f"off by {100 * found.error:.1f} per object of videos left out "
-        f"({100 * found.floor:.1f} without looking), correlation {correlation}, "
-        f"{found.coverage:.0%} of the videos within their 90 % interval"
-    )
 
 
 def _tuned_data(tuned: Tuned, model: ExpectedScore | None) -> dict[str, object]:
@@ -361,63 +275,3 @@ def _tuned_data(tuned: Tuned, model: ExpectedScore | None) -> dict[str, object]:
         "is_complete": tuned.is_complete,
         "calibration": None if model is None else model.calibration,
     }
-
-
-def _preview_view(
-    found: Preview, model: ExpectedScore | None, limit: int
-) -> RenderableType:
-    """The runs, how they agree, and the objects to look at."""
-    rows: list[list[Cell]] = []
-    for run in found.runs:
-        expected = run.expected
-        rows.append(
-            [
-                run.run,
-                run.videos,
-                run.objects,
-                format_score(run.agreement),
-                format_score(None if expected is None else expected.score),
-                None
-                if expected is None
-                else f"{format_score(expected.low)} … {format_score(expected.high)}",
-            ]
-        )
-    views = [
-        table(
-            [
-                "run",
-                number("videos"),
-                number("objects"),
-                number("agreement"),
-                number("expected J&Ḟ"),
-                number("90 % interval"),
-            ],
-            rows,
-        )
-    ]
-    if len(found.pairs) > 1:
-        pairs = sorted(found.pairs, key=lambda pair: pair.agreement)
-        views.append(
-            table(
-                ["run", "other", number("agreement")],
-                [[one.one, one.other, format_score(one.agreement)] for one in pairs],
-            )
-        )
-    views.append(
-        table(
-            ["video", number("object"), number("agreement"), number("expected"), "why"],
-            [
-                [
-                    one.video,
-                    one.object,
-                    format_score(one.agreement),
-                    format_score(one.expected),
-                    escape("; ".join(one.reasons)),
-                ]
-                for one in found.suspects[:limit]
-            ],
-        )
-    )
-    if model is not None:
-        views.append(facts({"expected score": _calibration(model)}))
-    return stack(*views)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from ..codabench import Check, Client, Package, Plan, Submission
     from ..runs import Run
 
+#: Bytes of a zip that takes seconds to read.
+_LARGE = 500_000_000
+
 
 @click.command()
 @click.argument("zip_path", metavar="ZIP", type=click.Path(path_type=Path))
@@ -125,11 +128,11 @@ def upload(
         raise click.UsageError(
             "--split DIR is needed for the precheck; or leave it out with --skip-check"
         )
-    from ..codabench import Package, Upload, make_plan
+    from ..codabench import Upload, make_plan
 
     answers = _pairs(typed_facts)
     local = None if local_scores is None else local_score(local_scores)
-    package = Package.read(zip_path)
+    package = _read(zip_path)
     with connect(url) as client:
         plan = make_plan(
             client,
@@ -142,7 +145,7 @@ def upload(
             force=force,
         )
         checks = list(plan.checks)
-        if not any(check.error for check in checks):
+        if plan.resumes is None and not any(check.error for check in checks):
             checks.insert(0, _precheck(zip_path, split, team=team, workers=workers))
         view = _plan_view(plan, checks)
         if dry_run:
@@ -155,15 +158,23 @@ def upload(
             note("nothing was uploaded")
             click.get_current_context().exit(1)
         transfer = Transfer("upload", clock=client.clock.monotonic)
-        submission = Upload(
-            client, plan, state(), listener=transfer, keep=keep_upload
-        ).run()
+        try:
+            submission = Upload(
+                client, plan, state(), listener=transfer, keep=keep_upload
+            ).run()
+        except KeyboardInterrupt:
+            note("nothing is lost: the same command goes on from here")
+            raise
         note(
             f"submission {submission.id} of {plan.label} is in phase {plan.phase.name}"
         )
         _remember(plan, submission, _manifests(runs, made_of, package), local)
         if not watch:
-            data = {"id": submission.id, "status": submission.status}
+            data = {
+                **_identity(plan),
+                "id": submission.id,
+                "status": submission.status,
+            }
             hint = {"submission": str(submission.id), "status": submission.status}
             emit(facts(hint), data, as_json=as_json)
             return
@@ -178,6 +189,20 @@ def _pairs(settings: Sequence[str]) -> dict[str, str]:
             raise RefusedError(f"--fact {setting}: expected KEY=VALUE")
         pairs[key] = value
     return pairs
+
+
+def _read(path: Path) -> Package:
+    """Take the digests of a zip; of a large one with a bar."""
+    from ..codabench import Package
+
+    if not path.is_file() or path.stat().st_size < _LARGE:
+        return Package.read(path)
+    transfer = Transfer("read")
+    transfer.begin(path.stat().st_size)
+    try:
+        return Package.read(path, transfer.sent)
+    finally:
+        transfer.end()
 
 
 def local_score(path: Path) -> float:
@@ -248,16 +273,22 @@ def _plan_view(plan: Plan, checks: Sequence[Check]) -> RenderableType:
 
 def _plan_data(plan: Plan, checks: Sequence[Check]) -> dict[str, Any]:
     return {
+        **_identity(plan),
+        "checks": [
+            {"name": each.name, "level": each.level.value, "text": each.text}
+            for each in checks
+        ],
+    }
+
+
+def _identity(plan: Plan) -> dict[str, Any]:
+    return {
         "zip": plan.package.path,
         "size": plan.package.size,
         "sha256": plan.package.sha256,
         "label": plan.label,
         "competition": plan.competition.id,
         "phase": plan.phase.id,
-        "checks": [
-            {"name": each.name, "level": each.level.value, "text": each.text}
-            for each in checks
-        ],
     }
 
 
@@ -333,7 +364,11 @@ def _watch(
     from ..codabench import mark_watched
 
     outcome = watch_to_end(client, number, plan.competition, minutes=minutes)
-    present(conclude(client, plan.competition, outcome), as_json=as_json)
+    present(
+        conclude(client, plan.competition, outcome),
+        as_json=as_json,
+        more=_identity(plan),
+    )
     try:
         mark_watched(state(), plan, number)
     except StorageError as error:

@@ -181,24 +181,28 @@ def refusal(reply: Reply, doing: str) -> CodabenchError:
             f"cannot {doing}: the server does not accept the token ({said}); do: "
             "submit login"
         )
-    kind = _kind(said)
-    if kind is not None:
-        error, advice = kind
-        return error(f"{start}; {advice}")
-    if status == 429:
-        return NetworkError(f"{start}: too many requests; wait some minutes")
+    # Whatever such an answer says, the request may have been carried out.
     if status >= 500:
         if b"maintenance" in reply.body[:20_000].lower():
             said = "Codabench is under maintenance"
         return ServerError(
             f"cannot {doing}: {said} (HTTP {status}); try again later, nothing is lost"
         )
+    if status == 408:
+        return NetworkError(f"{start}; check the connection and run the command again")
+    if status == 429:
+        return NetworkError(f"{start}: too many requests; wait some minutes")
+    kind = _kind(said)
+    if kind is not None:
+        error, advice = kind
+        return error(f"{start}; {advice}")
     if status == 403 and "xml" in reply.kind:
         # Only storage answers in XML, and signed URLs are its only permissions.
         return RefusedError(f"{start}; run the command again for a new address")
     if status == 403:
         return ParticipationError(f"{start}; see who you are with submit whoami")
-    return RefusedError(f"{start} (HTTP {status}); see submit doctor")
+    advice = "check the number" if status == 404 else "see submit doctor"
+    return RefusedError(f"{start} (HTTP {status}); {advice}")
 
 
 def _kind(said: str) -> tuple[type[CodabenchError], str] | None:

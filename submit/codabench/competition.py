@@ -30,8 +30,15 @@ __all__ = [
     "participation_problem",
 ]
 
-#: Rules under which a worse submission may take the place of a better one.
-REPLACING_RULES = ("Force_Last", "Force_Latest_Multiple")
+#: What the rule of a leaderboard means for a new submission.
+RULES = {
+    "Add": "on the website, you put one submission there, for good",
+    "Add_And_Delete": "on the website, you choose the one that stands there",
+    "Add_And_Delete_Multiple": "on the website, you choose those that stand there",
+    "Force_Last": "this submission replaces your earlier one, even a better one",
+    "Force_Latest_Multiple": "this submission will stand there beside earlier ones",
+    "Force_Best": "your best submission stands there",
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,13 @@ class Board:
     @property
     def replaces_best(self) -> bool:
         """Whether the newest submission replaces a better one."""
-        return self.rule in REPLACING_RULES
+        return self.rule == "Force_Last"
+
+    @property
+    def meaning(self) -> str:
+        """What the rule means for a new submission."""
+        said = RULES.get(self.rule)
+        return f"{self.rule}: {said}" if said else self.rule or "no rule given"
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ class Entry:
         key: Key of the record to upload to; None before there is one.
         uploaded: Whether the storage has all bytes and the server knows it.
         creating: Since when the creation may have been sent; None before.
-        known: Submissions of this zip that were there before.
+        known: Submissions to the phase that were there before.
         unlisted: Attempts that were counted and not in the list, before; None when the
             server did not say.
         submission: Number of the submission, once it is known.
@@ -135,8 +135,13 @@ class Journal:
 
 def unfinished(folder: Path) -> list[Entry]:
     """Uploads that were interrupted before they became a submission, sorted by zip."""
-    entries = (_read(path) for path in (folder / "uploads").glob("*.json"))
-    found = [e for e in entries if e is not None and e.submission is None]
+    found = []
+    for path in (folder / "uploads").glob("*.json"):
+        # One that is damaged is told of when its zip is uploaded again.
+        with contextlib.suppress(StorageError):
+            entry = _read(path)
+            if entry is not None and entry.submission is None:
+                found.append(entry)
     return sorted(found, key=lambda entry: entry.zip)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import ArchiveError
 
-__all__ = ["Package", "ZipBody"]
+__all__ = ["Package", "ZipBody", "is_marked"]
 
 #: The server cuts names to this many characters before the ending.
 _LONGEST_NAME = 35
@@ -22,6 +22,17 @@ _DIGITS = 12
 LARGEST = 5 << 30
 
 _BLOCK = 1 << 20
+
+_MARKED = re.compile(rf"-[0-9a-f]{{{_DIGITS}}}\b")
+
+
+def is_marked(name: str) -> bool:
+    """Whether a name on the server has the digits of some zip's digest.
+
+    >>> is_marked("base-1-3fa9c1d2e4b5.zip"), is_marked("base-1.zip")
+    (True, False)
+    """
+    return _MARKED.search(name) is not None
 
 
 @dataclass(frozen=True)

@@ -338,17 +338,14 @@ def _storage(quota: Quota, package: Package) -> Check:
 
 
 def _rules(competition: Competition) -> list[Check]:
-    checks = []
-    for board in competition.boards:
-        if board.replaces_best:
-            text = (
-                f"{board.rule}: this submission replaces your earlier one on the "
-                "leaderboard, even a better one"
-            )
-            checks.append(Check("leaderboard", text, Level.WARNING))
-        else:
-            checks.append(Check("leaderboard", board.rule or "no rule given"))
-    return checks
+    return [
+        Check(
+            "leaderboard",
+            board.meaning,
+            Level.WARNING if board.replaces_best else Level.FINE,
+        )
+        for board in competition.boards
+    ]
 
 
 def _answers(

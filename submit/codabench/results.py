@@ -106,12 +106,12 @@ def previous_best(
     return best
 
 
-def rank_of(board: Sequence[Standing], submission: int) -> Standing | None:
+def rank_of(board: Sequence[Standing], submission: Submission) -> Standing | None:
     """Where a submission stands; None when it is not on the leaderboard.
 
     Names are of no use here: the board shows names that users choose.
     """
-    return next((row for row in board if row.id == submission), None)
+    return next((row for row in board if submission.ids & set(row.ids)), None)
 
 
 def fetch_metrics(client: Client, submission: Submission) -> str | None:

@@ -197,7 +197,10 @@ class Sender:
             wait = next(waits, None)
             if wait is None or not isinstance(problem, (NetworkError, ServerError)):
                 raise problem
-            self._listener.note(f"{brief(problem)}; trying again in {wait:.0f} s or so")
+            longer = max(wait, asked or 0.0)
+            self._listener.note(
+                f"{brief(problem)}; trying again in {longer:.0f} s or so"
+            )
             self._client.transport.wait(wait, asked)
         self._entry.uploaded = True
         self._journal.save()

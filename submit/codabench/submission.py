@@ -25,6 +25,7 @@ MEANINGS = {
     "Finished": "the scoring is done",
     "Failed": "the evaluation failed; this costs no attempt",
     "Cancelled": "it was cancelled; this costs an attempt",
+    "Unreachable": "the server does not answer",
 }
 
 
@@ -130,6 +131,11 @@ class Submission:
         return self.status in ("Failed", "Cancelled")
 
     @property
+    def ids(self) -> frozenset[int]:
+        """Its own number and those of its parts."""
+        return frozenset((self.id, *self.children))
+
+    @property
     def meaning(self) -> str:
         """What the status means, in a few words."""
         if self.status == "Submitting" and not self.runs_by_itself:
@@ -187,14 +193,15 @@ class Standing:
 
     Attributes:
         rank: Place, from 1.
-        id: Number of the submission.
+        ids: Numbers of the submission, or of its parts: with several tasks, the parts
+            stand on the leaderboard, each row for all of one submission.
         owner: The name that is shown.
         values: Numbers by column key.
         created: When it was submitted.
     """
 
     rank: int
-    id: int
+    ids: tuple[int, ...]
     owner: str
     values: Mapping[str, float]
     created: datetime | None
@@ -205,7 +212,12 @@ class Standing:
         try:
             return cls(
                 rank=rank,
-                id=int(value["id"]),
+                ids=tuple(
+                    dict.fromkeys(
+                        int(each["id"])
+                        for each in (value, *(value.get("detailed_results") or ()))
+                    )
+                ),
                 owner=clean(value.get("owner") or "", longest=80),
                 values={
                     clean(each["column_key"]): float(each["score"])

@@ -127,7 +127,9 @@ class TokenStore:
         """Keep a token: in the keyring, or in a file that only its owner may read."""
         if self._keyring is not None:
             token = Token(value, "keyring")
-            if self._try(lambda ring: ring.set_password(SERVICE, url, value)):
+            self._try(lambda ring: ring.set_password(SERVICE, url, value))
+            # Some keyrings take everything and keep nothing.
+            if self._from_keyring(url) == value:
                 return token
         token = Token(value, str(self.path))
         private_folder(self.path.parent)

@@ -42,6 +42,8 @@ STALL = 60.0
 LARGEST = 1 << 26
 #: Seconds before the second, third… try.
 WAITS = (2.0, 5.0, 10.0)
+#: Longest wait that nobody is told of, in seconds.
+SILENT_WAIT = 60.0
 #: Longest that a server may ask for with Retry-After.
 LONGEST_WAIT = 900.0
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
@@ -112,7 +114,8 @@ class Transport:
     @property
     def proxy(self) -> str | None:
         """The proxy in use, without its password."""
-        found = self._proxies(self.url).get(urlsplit(self.url).scheme)
+        proxies = self._proxies(self.url)
+        found = proxies.get(urlsplit(self.url).scheme) or proxies.get("all")
         return redact(found) if found else None
 
     def close(self) -> None:
@@ -182,6 +185,11 @@ class Transport:
             wait = next(waits, None)
             if wait is None:
                 raise failure
+            if (self.asked_to_wait or 0.0) > SILENT_WAIT:
+                raise NetworkError(
+                    f"cannot {doing}: the server asks to wait for "
+                    f"{self.asked_to_wait:.0f} seconds; run the command again then"
+                )
             self.wait(wait, self.asked_to_wait)
 
     def wait(self, seconds: float, asked: float | None = None) -> None:

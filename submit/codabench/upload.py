@@ -28,14 +28,18 @@ from .client import Client
 from .clock import format_time
 from .competition import Phase
 from .journal import Entry, Journal
+from .package import is_marked
 from .plan import Plan, limit_error, matching, phase_problem
 from .sending import Listener, Sender, Silent, brief
 from .submission import Submission
 
 __all__ = ["Upload", "mark_watched"]
 
-#: Seconds before each look for a submission whose creation got no answer.
+#: Seconds before each look for a submission whose creation failed.
 LOOKS = (5.0, 15.0, 40.0)
+#: Seconds before one more look when no answer came at all: a server that is overloaded
+#: may still have the request in a queue.
+LAST_LOOK = 120.0
 
 
 class Upload:
@@ -123,7 +127,7 @@ class Upload:
                     f"this very zip was submitted as {new[0].id} meanwhile, by another "
                     f"command; see submit status {new[0].id}"
                 )
-            self._entry.known = sorted(each.id for each in same)
+            self._entry.known = sorted(each.id for each in there)
             self._entry.unlisted = _unlisted(phase, there)
             self._entry.creating = format_time(self._client.server_now)
             self._journal.save()
@@ -133,7 +137,7 @@ class Upload:
                     self._entry.key or "",
                     tasks=phase.tasks,
                     answers=self._plan.answers,
-                    idempotency_key=self._idempotency_key,
+                    idempotency_key=f"{self._entry.sha256}-{phase.id}-{len(same)}",
                 )
             except (NetworkError, ServerError) as error:
                 failure = error
@@ -143,9 +147,9 @@ class Upload:
             else:
                 return self._adopt(created)
             self._listener.note(f"{brief(failure)}; looking whether it was created")
-            transport = self._client.transport
-            if transport.asked_to_wait:
-                transport.wait(0.0, transport.asked_to_wait)
+            if (asked := self._client.transport.asked_to_wait) is not None:
+                self._listener.note(f"the server asks to wait for {asked:.0f} s")
+                self._client.transport.wait(0.0, asked)
             found = self._look_for_lost(failure)
             if found is not None:
                 return self._adopt(found)
@@ -154,11 +158,6 @@ class Upload:
             f"{brief(failure)}; nothing was submitted and no attempt is spent; run "
             "the same command again later, the upload is kept"
         )
-
-    @property
-    def _idempotency_key(self) -> str:
-        nth = len(self._entry.known)
-        return f"{self._entry.sha256}-{self._entry.phase}-{nth}"
 
     def _ready(self) -> Phase:
         """Ask again what may have changed during a long upload.
@@ -186,8 +185,8 @@ class Upload:
         """Find out whether a creation without an answer took place.
 
         It is found by the digest in its file's name. That it did not take place is
-        certain when several looks find nothing, and the server counts no attempt that
-        is not in its list.
+        certain when several looks find nothing, there is no new submission whose name
+        tells nothing, and the server counts no attempt that is not in its list.
 
         Args:
             failure: What came instead of the answer; None for that of an earlier
@@ -200,8 +199,9 @@ class Upload:
             UncertainError: That cannot be found out.
         """
         earlier = failure is None
+        waits = (*LOOKS, LAST_LOOK) if isinstance(failure, NetworkError) else LOOKS
         there: list[Submission] | None = None
-        for wait in LOOKS:
+        for wait in waits:
             if not earlier or there is not None:
                 self._clock.sleep(wait)
             try:
@@ -210,36 +210,36 @@ class Upload:
                 self._listener.note(brief(error))
                 there, earlier = None, False
                 continue
-            mark = self._plan.package.mark
-            new = [e for e in matching(there, mark) if e.id not in self._entry.known]
-            if new:
-                return new[0]
-        unlisted = None if there is None else self._count_unlisted(there)
-        certain = unlisted is not None and unlisted == self._entry.unlisted
+            new = [each for each in there if each.id not in self._entry.known]
+            if mine := matching(new, self._plan.package.mark):
+                return mine[0]
+        why = "the server does not answer" if there is None else self._doubt(there)
         # Who forces another submission has looked at the website.
-        if not certain and not (failure is None and self._plan.force):
-            why = (
-                "the server does not answer"
-                if unlisted is None
-                else "the server counts an attempt that it does not list"
-            )
+        if why is not None and not (failure is None and self._plan.force):
             raise UncertainError(
                 f"{self._plan.package.path}: whether it was submitted is not known, "
                 f"since the answer was lost and {why}; run the same command again "
-                "later, it looks first; if the website shows that it is not there, add "
-                "--force"
+                "later, it looks first; or look at the website: if it is there, do "
+                "submit watch, if not, add --force"
             )
         self._entry.creating = None
         self._journal.save()
         return None
 
-    def _count_unlisted(self, there: Sequence[Submission]) -> int | None:
+    def _doubt(self, there: Sequence[Submission]) -> str | None:
+        """Why a creation may have taken place although it is not to be found."""
+        for each in there:
+            if each.id not in self._entry.known and not is_marked(each.file_name):
+                return f"submission {each.id} ({each.file_name}) is new"
         try:
             fresh = self._client.competition(self._plan.competition.id)
         except (NetworkError, ServerError) as error:
             self._listener.note(brief(error))
-            return None
-        return _unlisted(fresh.find_phase(str(self._plan.phase.id)), there)
+            return "the server does not answer"
+        unlisted = _unlisted(fresh.find_phase(str(self._plan.phase.id)), there)
+        if unlisted is None or unlisted != self._entry.unlisted:
+            return "the server counts an attempt that it does not list"
+        return None
 
     def _adopt(self, submission: Submission) -> Submission:
         """Write down which submission it became."""

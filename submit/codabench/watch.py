@@ -11,7 +11,13 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..errors import CodabenchError, NetworkError, ServerError
+from ..errors import (
+    CodabenchError,
+    NetworkError,
+    ParticipationError,
+    RefusedError,
+    ServerError,
+)
 from .client import Client
 from .competition import Competition
 from .submission import Submission
@@ -101,28 +107,30 @@ class Watch:
             now = clock.monotonic()
             seen, trouble = self._look()
             if seen is None:
-                hint = self._once("trouble", trouble) if trouble else None
-                if last is not None and hint:
-                    yield Watched(last, False, now - began, hint)
-                elif last is None and hint:
-                    placeholder = Submission(self.number, "unknown")
-                    yield Watched(placeholder, False, now - began, hint)
+                hint = self._once("trouble", trouble)
+                if hint is not None:
+                    shown = last or Submission(self.number, "Unreachable")
+                    yield Watched(shown, False, now - began, hint)
             else:
                 self._told.discard("trouble")
                 if last is None or last.status != seen.status:
                     since = now
                 if last is None or last.scores != seen.scores:
                     scores_since = now
-                grace = (grace or now) if seen.status == "Finished" else None
+                if seen.status != "Finished":
+                    grace = None
+                elif grace is None:
+                    grace = now
                 outcome = self._outcome(seen, now, grace, scores_since)
                 hint = None if outcome else self._stuck(seen, now - since)
                 yield Watched(seen, seen != last, now - began, hint, outcome)
                 if outcome is not None:
                     return
                 last = seen
-            step = GRACE_STEP if grace is not None else _step(now - began)
-            if grace is None:
-                step *= self._random.uniform(0.8, 1.2)
+            if grace is not None and seen is not None:
+                step = GRACE_STEP
+            else:
+                step = _step(now - began) * self._random.uniform(0.8, 1.2)
             left = None if self.patience is None else self.patience - (now - began)
             if left is not None and left <= 0:
                 return
@@ -134,7 +142,7 @@ class Watch:
             seen = self.client.submission(self.number)
             for child in seen.children:
                 if child not in self._finished:
-                    part = self.client.submission(child)
+                    part = self._part(child, seen)
                     if part.is_final:
                         self._finished[child] = part
         except (NetworkError, ServerError) as error:
@@ -144,6 +152,13 @@ class Watch:
             # The parent is called finished when its first parts are.
             return replace(seen, status=_open_status(seen)), ""
         return seen, ""
+
+    def _part(self, child: int, parent: Submission) -> Submission:
+        """Read a part; one that is kept from participants is as its whole."""
+        try:
+            return self.client.submission(child)
+        except (ParticipationError, RefusedError):
+            return replace(parent, id=child, children=())
 
     def _outcome(
         self, seen: Submission, now: float, grace: float | None, scores_since: float

@@ -80,6 +80,20 @@ class Sample:
         """The mean over objects, which is what the totals have."""
         return float(self.values.mean()) if len(self.values) else float("nan")
 
+    @property
+    def error(self) -> float:
+        """The standard error of the mean, objects of a video taken together.
+
+        That of a ratio of two sums over videos; no number for fewer than two videos.
+        """
+        numbers, places = np.unique(self.video_of, return_inverse=True)
+        count = len(numbers)
+        if count < 2:
+            return float("nan")
+        off = np.bincount(places, self.values - self.mean)
+        spread = float((off**2).sum()) * count / (count - 1)
+        return float(np.sqrt(spread)) / len(self.values)
+
 
 class Evaluator:
     """Scores candidates on a hold-out, each video of each once.
@@ -180,25 +194,18 @@ class Evaluator:
     def gain(
         self, candidate: Candidate, current: Candidate, videos: Sequence[str]
     ) -> float | None:
-        """What a candidate gains on some videos; None as soon as it looks hopeless.
+        """What a candidate surely gains on some videos: the mean less its error.
 
-        That is when its mean loss on the first third of them, three at least, is more
-        than twice its standard error.
+        None as soon as it looks hopeless: when the mean loss on the first third of the
+        videos, three at least, is more than twice its standard error.
         """
         first = max(3, len(videos) // 3)
         if len(videos) > first:
-            change = self.change(candidate, current, videos[:first])
-            per_video = np.array(
-                [
-                    change.values[change.video_of == number].mean()
-                    for number in np.unique(change.video_of)
-                ]
-            )
-            if len(per_video) >= 3:
-                error = per_video.std(ddof=1) / np.sqrt(len(per_video))
-                if per_video.mean() + 2 * error < 0:
-                    return None
-        return self.change(candidate, current, videos).mean
+            start = self.change(candidate, current, videos[:first])
+            if start.mean + 2 * start.error < 0:
+                return None
+        change = self.change(candidate, current, videos)
+        return change.mean - change.error
 
     def change(
         self, candidate: Candidate, current: Candidate, videos: Sequence[str]

@@ -18,7 +18,15 @@ from ..runs import Run
 from .agreement import ObjectLook, VideoLook, look_at
 from .expected import Estimate, ExpectedScore, features_of
 
-__all__ = ["Pair", "Preview", "RunPreview", "Suspect", "frames_to_look_at", "preview"]
+__all__ = [
+    "Pair",
+    "Preview",
+    "RunPreview",
+    "Suspect",
+    "VideoPreview",
+    "frames_to_look_at",
+    "preview",
+]
 
 Report = Callable[[str, int], None]
 
@@ -31,7 +39,7 @@ _ABSENCES = 0.2
 
 @dataclass(frozen=True)
 class Pair:
-    """Two runs: the mean over objects of the J&Ḟ of one against the other."""
+    """Two runs: the mean over so many objects of the J&Ḟ of one against the other."""
 
     one: str
     other: str
@@ -69,6 +77,7 @@ class Suspect:
         doubt: What the list is ordered by: what is expected to be lost, or else how
             much the runs disagree, and something for each kind of finding.
         agreement: Mean over all pairs of runs; None for a single run.
+        pairs: The agreement of each two runs.
         expected: Mean of its expected scores in all runs; None without a model.
         reasons: Sentences.
     """
@@ -77,8 +86,20 @@ class Suspect:
     object: int
     doubt: float
     agreement: float | None
+    pairs: tuple[Pair, ...]
     expected: float | None
     reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class VideoPreview:
+    """One video: the means over its objects, as in `Suspect`."""
+
+    video: str
+    frames: int
+    objects: int
+    agreement: float | None
+    expected: float | None
 
 
 @dataclass(frozen=True)
@@ -88,12 +109,14 @@ class Preview:
     Attributes:
         runs: The runs, in the order they were given.
         pairs: How much each two of them agree.
+        videos: The videos, in the split's order.
         suspects: All objects, those to look at first first.
         notes: What a reader of the numbers should know.
     """
 
     runs: tuple[RunPreview, ...]
     pairs: tuple[Pair, ...]
+    videos: tuple[VideoPreview, ...]
     suspects: tuple[Suspect, ...]
     notes: tuple[str, ...]
 
@@ -138,15 +161,15 @@ def preview(
         name: None if model is None else _expect(model, name, looks, seed)
         for name in runs
     }
+    suspects = sorted(
+        _suspects(looks, expected),
+        key=lambda one: (-one.doubt, one.video, one.object),
+    )
     return Preview(
         runs=tuple(_of_run(name, looks, expected[name]) for name in runs),
         pairs=tuple(_pairs(tuple(runs), looks)),
-        suspects=tuple(
-            sorted(
-                _suspects(looks, expected),
-                key=lambda one: (-one.doubt, one.video, one.object),
-            )
-        ),
+        videos=tuple(_of_video(look, suspects) for look in looks.values()),
+        suspects=tuple(suspects),
         notes=tuple(_notes(split, lacking, model)),
     )
 
@@ -225,6 +248,19 @@ def _of_run(
     )
 
 
+def _of_video(look: VideoLook, suspects: Sequence[Suspect]) -> VideoPreview:
+    ours = [one for one in suspects if one.video == look.video]
+    agreed = [one.agreement for one in ours if one.agreement is not None]
+    scores = [one.expected for one in ours if one.expected is not None]
+    return VideoPreview(
+        video=look.video,
+        frames=look.frames,
+        objects=len(ours),
+        agreement=float(np.mean(agreed)) if agreed else None,
+        expected=float(np.mean(scores)) if scores else None,
+    )
+
+
 def _pairs(runs: Sequence[str], looks: Mapping[str, VideoLook]) -> list[Pair]:
     """The agreement of each two runs over the objects that both have."""
     found = []
@@ -249,12 +285,14 @@ def _suspects(
         runs = list(look.objects)
         for key in look.objects[runs[0]]:
             ours = {run: look.objects[run][key] for run in runs}
-            pairs = {
-                (one, other): ours[one].agreement[other]
+            pairs = tuple(
+                Pair(one, other, ours[one].agreement[other], 1)
                 for one, other in combinations(runs, 2)
                 if other in ours[one].agreement
-            }
-            agreement = float(np.mean(list(pairs.values()))) if pairs else None
+            )
+            agreement = (
+                float(np.mean([pair.agreement for pair in pairs])) if pairs else None
+            )
             scores = [
                 known[1][look.video, key]
                 for run in runs
@@ -266,16 +304,24 @@ def _suspects(
             doubt = _FINDING * kinds + (0.0 if basis is None else 1 - basis)
             reasons = [*_about_pairs(pairs), *_about_absence(ours), *reasons]
             found.append(
-                Suspect(look.video, key, doubt, agreement, score, tuple(reasons))
+                Suspect(
+                    video=look.video,
+                    object=key,
+                    doubt=doubt,
+                    agreement=agreement,
+                    pairs=pairs,
+                    expected=score,
+                    reasons=tuple(reasons),
+                )
             )
     return found
 
 
-def _about_pairs(pairs: Mapping[tuple[str, str], float]) -> list[str]:
+def _about_pairs(pairs: Sequence[Pair]) -> list[str]:
     if len(pairs) < 2:
         return []
-    (one, other), least = min(pairs.items(), key=lambda item: (item[1], item[0]))
-    return [f"{one} and {other} agree least, {least:.0%}"]
+    least = min(pairs, key=lambda pair: (pair.agreement, pair.one, pair.other))
+    return [f"{least.one} and {least.other} agree least, {least.agreement:.0%}"]
 
 
 def _about_absence(looks: Mapping[str, ObjectLook]) -> list[str]:

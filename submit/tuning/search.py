@@ -1,7 +1,8 @@
 """The search: what helps on videos that it was not chosen on is kept.
 
-Each stage climbs: of all neighbours of the candidate it takes the best, as often as it
-may. Whether the stage is worth anything is found by cross-validation: for each fold it
+Each stage climbs: of all neighbours of the candidate it takes the one whose gain less
+its standard error is highest, as often as it may and as long as that is positive.
+Whether the stage is worth anything is found by cross-validation: for each fold it
 climbs on the other folds and its gain is measured on the videos left out. It is kept if
 the bootstrap interval of these gains lies above 0. So nothing is ever judged by the
 videos that it was chosen on, and noise gains nothing there.
@@ -85,7 +86,7 @@ class Tuned:
         candidate: What to use.
         score: Its mean on the hold-out that it was chosen on.
         gain: Against the best single run, on the same videos: an optimistic figure.
-        stages: What was tried.
+        stages: What was tried: once each, or as often as it was kept.
         without: The mean without each member, for ensembles.
         evaluations: What the search has cost.
         is_complete: Whether it ended before its budget did.
@@ -166,7 +167,8 @@ class _Search:
         if stages is None:
             objects = [len(v.objects) for v in evaluator.split.videos.values()]
             stages = all_stages(tuple(singles), several_objects=max(objects) > 1)
-        current, results, complete = best, [], True
+        current, complete = best, True
+        results: list[StageResult] = []
         try:
             for _ in range(_PASSES):
                 start = current
@@ -174,7 +176,7 @@ class _Search:
                     result = self._stage(stage, current)
                     if result is not None:
                         self._report(result)
-                        results.append(result)
+                        results = _with(results, result)
                         current = result.after if result.kept else current
                 if current == start:
                     break
@@ -246,15 +248,15 @@ class _Search:
     def _climb(
         self, stage: Stage, start: Candidate, videos: Sequence[str]
     ) -> Candidate:
-        """Take the best neighbour as long as it is better."""
+        """Take the best neighbour as long as it is surely better."""
         current = start
         for _ in range(stage.steps):
             best, most = current, _TIE
             for neighbour in stage.neighbours(current):
                 self._tried += 1
-                gain = self._evaluator.gain(neighbour, current, videos)
-                if gain is not None and gain > most:
-                    best, most = neighbour, gain
+                sure = self._evaluator.gain(neighbour, current, videos)
+                if sure is not None and sure > most:
+                    best, most = neighbour, sure
             if best == current:
                 break
             current = best
@@ -278,6 +280,13 @@ class _Search:
         means = resampled_means(change.values, change.video_of, _RESAMPLES, self._seed)
         low, high = expanded_interval(means, len(np.unique(change.video_of)))
         return Gain(change.mean, low, high)
+
+
+def _with(results: list[StageResult], new: StageResult) -> list[StageResult]:
+    """Add a result; of a stage that is never kept the first one is enough."""
+    if not new.kept and any(one.stage == new.stage for one in results):
+        return results
+    return [one for one in results if one.kept or one.stage != new.stage] + [new]
 
 
 def _restricted(candidate: Candidate, members: tuple[str, ...]) -> Candidate:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from submit.codabench import Token, TokenStore, state_folder
+from submit.codabench import Token, TokenStore, installed_keyring, state_folder
 from submit.errors import LoginError
 from tests.codabench.conftest import Run
 from tests.codabench.world import TOKEN, Reply, World, days
@@ -56,6 +58,35 @@ def test_a_broken_keyring_counts_as_none(tmp_path: Path) -> None:
     store = TokenStore(tmp_path, keyring=FakeKeyring(broken=True), environment={})
     assert store.keep(URL, TOKEN).source == str(tmp_path / "tokens.json")
     assert store.require(URL).value == TOKEN
+
+
+def test_a_keyring_that_keeps_nothing_counts_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeKeyring, "set_password", lambda *args: None)
+    store = TokenStore(tmp_path, keyring=FakeKeyring(), environment={})
+    assert store.keep(URL, TOKEN).source == str(tmp_path / "tokens.json")
+
+
+@pytest.mark.parametrize("backend", ["none", "fail", "good"])
+def test_the_systems_keyring_is_used_if_there_is_one(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package, backends, fail = map(
+        ModuleType, ("keyring", "keyring.backends", "keyring.backends.fail")
+    )
+
+    class Failing:
+        pass
+
+    vars(fail)["Keyring"] = Failing
+    vars(backends)["fail"] = fail
+    vars(package)["get_keyring"] = Failing if backend == "fail" else object
+    modules = {"keyring": package, "keyring.backends": backends}
+    for name, module in modules.items():
+        # None makes the import fail.
+        monkeypatch.setitem(sys.modules, name, None if backend == "none" else module)
+    assert installed_keyring() is (package if backend == "good" else None)
 
 
 def test_a_token_is_for_one_server_only(tmp_path: Path) -> None:
@@ -233,3 +264,9 @@ def test_the_doctor_lists_uploads_that_were_interrupted(
 def test_the_token_is_not_sent_to_just_any_address(url: str, run: Run) -> None:
     for command in ("whoami", "doctor", "logout", "status", "leaderboard"):
         assert run(command, "--url", url).exit_code == 18
+
+
+def test_where_nobody_can_answer_a_token_can_be_piped(run: Run) -> None:
+    result = run("login", token="")
+    assert result.exit_code == 1
+    assert "submit login --token-stdin" in result.stderr

@@ -262,6 +262,28 @@ def test_the_leaderboard_marks_what_is_yours(run: Run, history: World) -> None:
     assert [row["own"] for row in data] == [False, False, True]
 
 
+def test_parts_on_the_leaderboard_stand_for_their_whole(
+    run: Run, history: World
+) -> None:
+    history.submissions[9003].children = [9101, 9102]
+    for part in (9101, 9102):
+        history.submissions[part] = history.submissions[9001]
+    score = {"column_key": "J_F_dot", "score": "51.0"}
+    history.board = [
+        {"id": 1, "owner": "first", "scores": []},
+        {
+            "id": 9101,
+            "owner": "alice",
+            "scores": [score],
+            "detailed_results": [{"task": 1, "id": 9101}, {"task": 2, "id": 9102}],
+        },
+    ]
+    assert "(you)" in run("leaderboard").stdout.splitlines()[2]
+    assert "rank  2 on the leaderboard" in run("status", "9003").stdout
+    data = json.loads(run("history", "--json").stdout)
+    assert {row["id"]: row["rank"] for row in data}[9003] == 2
+
+
 def test_the_leaderboard_can_be_seen_without_a_token(run: Run, history: World) -> None:
     result = run("leaderboard", token="")
     assert result.exit_code == 0

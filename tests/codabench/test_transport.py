@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ import requests
 from submit.codabench import Client, Token, check_url
 from submit.codabench.addresses import check_signed
 from submit.errors import CodabenchError, LoginError, NetworkError, ServerError
-from tests.codabench.conftest import require_no_secrets
+from tests.codabench.conftest import UploadZip, require_no_secrets
 from tests.codabench.fake_server import FakeServer
 from tests.codabench.world import HTML_500, TOKEN, FakeClock, Reply, World
 
@@ -164,12 +166,15 @@ def test_nonsense_in_retry_after_is_ignored(
     assert clock.slept[0] < 3
 
 
-def test_a_server_cannot_ask_for_an_endless_wait(
+def test_nobody_is_kept_waiting_for_long_in_silence(
     client: Client, world: World, clock: FakeClock
 ) -> None:
-    busy = Reply(429, {"detail": "slow"}, {"Retry-After": "999999999"})
+    busy = Reply(429, {"detail": "slow"}, {"Retry-After": "61"})
     world.answers["GET /api/my_profile/"] = [busy]
-    client.profile()
+    with pytest.raises(NetworkError, match="asks to wait for 61 seconds"):
+        client.profile()
+    assert clock.slept == []
+    client.transport.wait(1.0, 999_999_999.0)
     assert clock.slept[0] <= 900 * 1.2
 
 
@@ -249,7 +254,7 @@ def test_the_leaderboard_is_read_whatever_the_version(
     world.version = version
     world.add_submission(script=[("Finished", 8)])
     (row,) = client.leaderboard(123)
-    assert (row.rank, row.id, row.owner) == (1, 9001, "alice")
+    assert (row.rank, row.ids, row.owner) == (1, (9001,), "alice")
     assert row.values["J_F_dot"] == 50.1234
 
 
@@ -286,3 +291,20 @@ def test_answers_of_another_shape_are_no_traceback(
     world.answers[f"GET /api/{path}/"] = [Reply(200, content)]
     with pytest.raises(CodabenchError, match="unknown"):
         calls[path]()
+
+
+def test_a_traceback_for_debugging_has_no_secrets(
+    upload: UploadZip, world: World, make_zip: Callable[..., Path]
+) -> None:
+    world.put = [10] * 20
+    with pytest.raises(NetworkError) as caught:
+        upload(make_zip())
+    require_no_secrets("".join(traceback.format_exception(caught.value)))
+
+
+def test_the_http_library_is_loaded_only_when_it_is_needed() -> None:
+    script = "import sys, submit.codabench; print('requests' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"

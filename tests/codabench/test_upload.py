@@ -4,22 +4,63 @@ from __future__ import annotations
 
 import hashlib
 import json
-import resource
-import zipfile
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import submit.errors
 from submit.archive import pack
 from submit.codabench import Client, Ledger, Package, Upload, make_plan
-from submit.errors import ArchiveError, QuotaError, RefusedError
+from submit.errors import QuotaError, RefusedError
 from tests import submissions
 from tests.codabench.conftest import Notes, Run
-from tests.codabench.fake_server import FakeServer
 from tests.codabench.world import HTML_500, World, days
 
 MakeZip = Callable[..., Path]
+
+
+def test_each_exit_status_is_on_the_page_for_users(repository: Path) -> None:
+    page = (repository / "docs" / "codabench.md").read_text("utf-8")
+    listed = [int(code) for code in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)]
+    kinds = [getattr(submit.errors, name) for name in submit.errors.__all__]
+    used = {kind.exit_code for kind in kinds}
+    assert listed == sorted(used | {0, 2, 130})
+    own = [kind.exit_code for kind in kinds if kind.exit_code != 1]
+    assert len(own) == len(set(own))
+
+
+def test_interrupted_while_uploading_it_says_that_nothing_is_lost(
+    run: Run, make_zip: MakeZip, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(self: Upload) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Upload, "run", interrupt)
+    result = run("upload", make_zip(), "--skip-check", "--yes")
+    assert result.exit_code == 130
+    assert "the same command goes on from here" in result.stderr
+
+
+def test_a_large_zip_is_read_with_a_bar(
+    run: Run, make_zip: MakeZip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("submit.cli.upload._LARGE", 1)
+    result = run("upload", make_zip(), "--skip-check", "--dry-run")
+    assert "read: 10.1 kB in" in result.stderr
+
+
+def test_json_names_what_was_submitted(
+    run: Run, make_zip: MakeZip, world: World
+) -> None:
+    path = make_zip()
+    result = run("upload", path, "--skip-check", "--yes", "--json", "--no-watch")
+    data = json.loads(result.stdout)
+    assert (data["id"], data["label"], data["zip"]) == (9001, "entry", str(path))
+    again = json.loads(run("upload", path, "--skip-check", "--json").stdout)
+    assert again["sha256"] == data["sha256"]
+    assert again["scores"]["J_F_dot"] == 50.1234
 
 
 def test_without_a_split_the_precheck_must_be_skipped_by_name(
@@ -238,6 +279,9 @@ def test_the_runs_that_a_zip_was_made_of_are_remembered(
     assert [each["name"] for each in record.runs] == ["named", "built"]
     assert record.runs[0]["settings"] == {"source": "named"}
     assert record.local == pytest.approx(48.1)
+    shown = run("status", "9001").stdout.splitlines()
+    assert "made of          named, built" in shown
+    assert "hold-out         48.10" in shown
 
 
 def test_scores_that_are_none_are_refused_before_anything(
@@ -248,47 +292,6 @@ def test_scores_that_are_none_are_refused_before_anything(
     assert result.exit_code == 1
     assert "holds no MOSEv2 totals" in result.stderr
     assert world.requests == []
-
-
-# The zip.
-
-
-def test_a_name_on_the_server_is_short_plain_and_has_the_digest(
-    make_zip: MakeZip,
-) -> None:
-    package = Package.read(make_zip())
-    assert package.file_name("") == f"mosev2-{package.mark}.zip"
-    assert package.file_name("résumé (1)/x") == f"r-sum-1-x-{package.mark}.zip"
-    long = package.file_name("a" * 100)
-    assert len(long) == 35 + len(".zip")
-    assert long.endswith(f"-{package.mark}.zip")
-
-
-@pytest.mark.parametrize(
-    ("names", "said"),
-    [
-        (["metadata"], "run it as a program"),
-        (["metadata.yaml", "a/0.png"], "run it as a program"),
-        ([], "holds no files"),
-        (["folder/"], "holds no files"),
-    ],
-)
-def test_a_zip_that_would_waste_the_attempt_is_refused(
-    names: list[str], said: str, tmp_path: Path
-) -> None:
-    path = tmp_path / "a.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for name in names:
-            archive.writestr(name, "")
-    with pytest.raises(ArchiveError, match=said):
-        Package.read(path)
-
-
-def test_what_is_no_zip_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.zip").write_bytes(b"no zip")
-    for path in (tmp_path / "a.zip", tmp_path, tmp_path / "missing.zip"):
-        with pytest.raises(ArchiveError):
-            Package.read(path)
 
 
 def test_room_for_the_zip_but_not_for_its_copy_is_a_warning(
@@ -354,23 +357,3 @@ def test_an_upload_whose_record_was_deleted_meanwhile_begins_anew(
 def test_facts_of_a_competition_without_a_sheet_are_refused(client: Client) -> None:
     with pytest.raises(RefusedError, match="it has none"):
         client.competition().answers({"a": "b"})
-
-
-@pytest.mark.slow
-def test_three_hundred_megabytes_go_through_constant_memory(
-    server: FakeServer, client: Client, world: World, state: Path, tmp_path: Path
-) -> None:
-    path = tmp_path / "large.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("aa/00000.png", b"")
-        with archive.open("aa/00001.png", "w") as stream:
-            for _ in range(300):
-                stream.write(bytes(1_000_000))
-    notes = Notes()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    plan = make_plan(client, Package.read(path), state, competition=10062)
-    Upload(client, plan, state, listener=notes).run()
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    assert notes.bytes == path.stat().st_size
-    assert grown < 30_000  # Kilobytes.
-    assert len(world.created) == 1

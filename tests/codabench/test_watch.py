@@ -167,6 +167,25 @@ def test_trouble_on_the_way_does_not_end_the_watch(
     assert seen[-1].outcome is not None
 
 
+def test_a_server_that_is_away_at_first_is_waited_for(
+    client: Client, world: World
+) -> None:
+    number = world.add_submission(script=[("Finished", 8)]).id
+    watch = Watch(client, number, client.competition())
+    world.answers[f"GET /api/submissions/{number}/"] = [HTML_502] * 6
+    seen = list(watch.events())
+    assert [event.submission.status for event in seen] == ["Unreachable", "Finished"]
+    assert seen[0].submission.meaning == "the server does not answer"
+
+
+def test_parts_that_are_kept_from_participants_do_not_end_the_watch(
+    client: Client, world: World
+) -> None:
+    parent = world.add_submission(script=[("Running", 0), ("Finished", 8)])
+    parent.children = [777]
+    assert outcome(client, parent.id).scored
+
+
 def test_a_day_of_watching_stays_far_below_the_limits_of_the_server(
     client: Client, world: World
 ) -> None:

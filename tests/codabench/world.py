@@ -143,7 +143,7 @@ class World:
         version: `v125`, or `new` for pages, 400 on limits and closed phases.
         create: What becomes of the next creations: `lose` their answer after creating,
             `fail` with 500 before, `fail after`, `late` or `very late` (as `lose`, but
-            lists show it after two or three looks), `busy` (429), `hang up` before
+            lists show it after two or four looks), `busy` (429), `hang up` before
             creating, `nonsense`, or the JSON of a refusal.
         put: What becomes of the next uploads; a number drops the connection after so
             many bytes, a `Reply` is answered, `expired`, `damage` and `stall` speak
@@ -152,9 +152,9 @@ class World:
         hooks: Called before and after a request is handled, by its name.
     """
 
-    def __init__(self, clock: FakeClock, *, version: str = "v125") -> None:
+    def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
-        self.version = version
+        self.version = "v125"
         self.lock = threading.RLock()
         self.skew = 0.0
         self.storage_url = ""
@@ -192,7 +192,7 @@ class World:
         self.answers: dict[str, list[Reply]] = {}
         self.hooks: dict[str, Callable[[], object]] = {}
         self.hidden_for = 0
-        self.next_scheme = "https"
+        self.renames = False
         self.board: list[dict[str, Any]] | None = None
 
         self.datasets: dict[str, Dataset] = {}

@@ -93,6 +93,11 @@ def test_what_runs_disagree_about_comes_first(split: Split, make_run: Any) -> No
     low = min(found.pairs, key=lambda pair: pair.agreement)
     assert "blind" in (low.one, low.other)
     assert len(found.pairs) == 6
+    worst = min(found.videos, key=lambda one: one.agreement or 0)
+    assert (worst.video, worst.objects, worst.frames) == ("v1", 2, 9)
+    first = found.suspects[0]
+    assert len(first.pairs) == 6
+    assert first.agreement == np.mean([pair.agreement for pair in first.pairs])
     agreement = {one.run: one.agreement for one in found.runs}
     assert min(agreement, key=lambda name: agreement[name] or 0) == "blind"
 

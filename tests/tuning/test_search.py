@@ -15,7 +15,7 @@ from submit.ensemble import MergeSettings, read_ensemble_table
 from submit.errors import ScoringError
 from submit.postprocess import Postprocess, read_postprocess
 from submit.runs import Run
-from submit.tuning import Budget, Evaluator, Tuned, settings_toml, tune
+from submit.tuning import Budget, Candidate, Evaluator, Tuned, settings_toml, tune
 
 
 @pytest.fixture
@@ -194,6 +194,51 @@ def test_the_commands_that_follow_score_what_was_promised(
     done = command(tmp_path, "score", "tuned", "--split", split.root, "--json")
     totals = json.loads(done.stdout)["totals"]
     assert totals["jf_dot"] == pytest.approx(promised, abs=1e-12)
+
+
+RECIPE = """
+split = "{split}"
+runs = "{runs}"
+
+[[predict]]
+name = "still"
+predictor = "static"
+
+[[predict]]
+name = "mirrored"
+predictor = "static"
+variant = "hflip"
+
+[[ensemble]]
+name = "both"
+settings = "{settings}"
+
+[submission]
+run = "both"
+settings = "{settings}"
+"""
+
+
+def test_a_recipe_takes_one_file_for_both_of_its_tables(
+    split: Split, tmp_path: Path
+) -> None:
+    settings = MergeSettings(members=("mirrored", "still"), method="max")
+    candidate = Candidate(settings, Postprocess(min_area=10))
+    path, recipe = tmp_path / "tuned.toml", tmp_path / "recipe.toml"
+    runs = tmp_path / "built"
+    recipe.write_text(RECIPE.format(split=split.root, runs=runs, settings=path))
+    path.write_text('[ensemble]\nmembers = ["still", "mirrored"]\n[postprocess]\n')
+    assert command(tmp_path, "build", recipe).exit_code == 0
+    opened = {name: Run.open(runs / name) for name in settings.members}
+    evaluator = Evaluator(split, opened)
+    wanted = evaluator.mean(candidate)
+    path.write_text(
+        f"{settings.to_toml()}\n[postprocess]\nmin_area = {candidate.post.min_area}\n"
+    )
+    done = command(tmp_path, "build", recipe, "--json")
+    assert done.exit_code == 0, done.stderr
+    scores = json.loads(done.stdout)["runs"][-1]["scores"]
+    assert scores["jf_dot"] == pytest.approx(wanted, abs=1e-12)
 
 
 def test_the_command_says_what_it_tried(

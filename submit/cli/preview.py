@@ -1,0 +1,166 @@
+"""`submit preview`: what to look at where there is no truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ._options import (
+    json_option,
+    runs_dir_option,
+    seed_option,
+    split_option,
+    workers_option,
+)
+from ._output import (
+    Cell,
+    emit,
+    escape,
+    facts,
+    format_score,
+    number,
+    stack,
+    table,
+    warn,
+)
+from ._progress import progress
+from ._runs import open_runs
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from ..tuning import ExpectedScore, Preview
+
+__all__ = ["format_calibration", "preview"]
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="RUN...")
+@split_option
+@click.option(
+    "--expected-score",
+    "expected_path",
+    type=click.Path(path_type=Path),
+    metavar="FILE.json",
+    help="A model that submit tune has fitted: what each run will score.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=15,
+    metavar="N",
+    help="How many objects to list; --json has all.",
+)
+@seed_option
+@workers_option
+@runs_dir_option
+@json_option
+def preview(
+    names: tuple[str, ...],
+    split: Path,
+    expected_path: Path | None,
+    limit: int,
+    seed: int,
+    workers: int | None,
+    runs: Path,
+    as_json: bool,
+) -> None:
+    """Compare runs without truth, and say what to look at first.
+
+    RUN... are runs of one split. Each two are scored against each other; objects in
+    which they disagree, or whose masks look odd, come first. A single run shows its odd
+    masks only.
+
+    \b
+    Example:
+      submit preview plain flipped --split work/sample
+    """
+    from ..dataset import read_split
+    from ..tuning import ExpectedScore, frames_to_look_at
+    from ..tuning import preview as look
+
+    opened = read_split(split)
+    model = None if expected_path is None else ExpectedScore.load(expected_path)
+    with progress("preview", total=frames_to_look_at(opened)) as bar:
+        found = look(
+            opened,
+            open_runs(runs, names),
+            model=model,
+            workers=workers,
+            seed=seed,
+            report=bar.advance,
+        )
+    for text in found.notes:
+        warn(text)
+    emit(_view(found, model, limit), found, as_json=as_json)
+
+
+def format_calibration(model: ExpectedScore) -> str:
+    """How far the model can be trusted, in a line."""
+    found = model.calibration
+    correlation = "–" if found.correlation is None else f"{found.correlation:.2f}"
+    return (
+        f"off by {100 * found.error:.1f} per object of videos left out "
+        f"({100 * found.floor:.1f} without looking), correlation {correlation}, "
+        f"{found.coverage:.0%} of the videos within their 90 % interval"
+    )
+
+
+def _view(found: Preview, model: ExpectedScore | None, limit: int) -> RenderableType:
+    """The runs, how they agree, and the objects to look at."""
+    rows: list[list[Cell]] = []
+    for run in found.runs:
+        expected = run.expected
+        rows.append(
+            [
+                run.run,
+                run.videos,
+                run.objects,
+                format_score(run.agreement),
+                format_score(None if expected is None else expected.score),
+                None
+                if expected is None
+                else f"{format_score(expected.low)} … {format_score(expected.high)}",
+            ]
+        )
+    views = [
+        table(
+            [
+                "run",
+                number("videos"),
+                number("objects"),
+                number("agreement"),
+                number("expected J&Ḟ"),
+                number("90 % interval"),
+            ],
+            rows,
+        )
+    ]
+    if len(found.pairs) > 1:
+        pairs = sorted(found.pairs, key=lambda pair: pair.agreement)
+        views.append(
+            table(
+                ["run", "other", number("agreement")],
+                [[one.one, one.other, format_score(one.agreement)] for one in pairs],
+            )
+        )
+    views.append(
+        table(
+            ["video", number("object"), number("agreement"), number("expected"), "why"],
+            [
+                [
+                    one.video,
+                    one.object,
+                    format_score(one.agreement),
+                    format_score(one.expected),
+                    escape("; ".join(one.reasons)),
+                ]
+                for one in found.suspects[:limit]
+            ],
+        )
+    )
+    if model is not None:
+        views.append(facts({"expected score": format_calibration(model)}))
+    return stack(*views)
