@@ -18,7 +18,7 @@ from ..ensemble import (
     VideoMerger,
     summarise,
 )
-from ..errors import RunError, RunMismatchError
+from ..errors import RunError, RunMismatchError, SplitError
 from ..executors import Executor, Job, Worker
 from ..files import atomic_folder, digest, write_json
 from ..palette import write
@@ -76,7 +76,7 @@ def ensemble_runs(
     _require_places(merge, videos)
     soft = merge.method != "vote"
     if not soft and split is None:
-        split = split_of(runs[0])
+        split = _split_for_first_masks(runs[0])
     ensemble = Run.create(
         path,
         kind="ensemble",
@@ -158,6 +158,16 @@ def _write_report(ensemble: Run, reports: Sequence[MemberReport]) -> None:
         },
     }
     write_json(ensemble.path / REPORT, content)
+
+
+def _split_for_first_masks(run: Run) -> Split:
+    try:
+        return split_of(run)
+    except SplitError as error:
+        raise SplitError(
+            f"{run.split['path']}: a vote copies the first masks from there, and this "
+            "is no longer the split of its members; name its place with --split"
+        ) from error
 
 
 def _restricted(settings: MergeSettings, names: Sequence[str]) -> MergeSettings:
