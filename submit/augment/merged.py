@@ -20,8 +20,8 @@ __all__ = ["MergedPredictor", "augmented"]
 class MergedPredictor:
     """Tracks several variants side by side and averages their logits.
 
-    Every frame's logits are averaged before any threshold, at the resolution of the
-    first variant; presence and IoU are averaged where every variant has them.
+    Every frame's logits are averaged before any threshold, at the largest resolution
+    of the variants; presence and IoU are averaged where every variant has them.
     """
 
     Options: ClassVar[type[Any]] = Variant
@@ -67,8 +67,9 @@ def _mean(predictions: Sequence[Prediction]) -> Prediction:
     merged later; an infinite one would otherwise outvote everybody.
     """
     first = predictions[0]
-    height, width = first.logits.shape[1:]
-    total = np.zeros(first.logits.shape, np.float32)
+    shapes = [prediction.logits.shape[1:] for prediction in predictions]
+    height, width = max(shapes, key=lambda shape: shape[0] * shape[1])
+    total = np.zeros((len(first.objects), height, width), np.float32)
     for prediction in predictions:
         if prediction.objects != first.objects:
             raise PredictorError(

@@ -290,6 +290,20 @@ def test_variants_side_by_side_give_the_mean_of_their_logits(
             np.testing.assert_allclose(getattr(prediction, name), wanted, rtol=1e-6)
 
 
+def test_the_detail_of_a_larger_variant_is_kept(
+    frames: Frames, masks: dict[int, NDArray[np.bool_]]
+) -> None:
+    merged = track(
+        augmented(FakePredictor(), variant=None, tta=[Variant(scale=1.5)]),
+        frames,
+        masks,
+    )
+    large = track(
+        AugmentedPredictor(FakePredictor(), Variant(scale=1.5)), frames, masks
+    )
+    assert merged[0].logits.shape == large[0].logits.shape
+
+
 def test_a_score_that_one_variant_lacks_is_no_score(
     frames: Frames, masks: dict[int, NDArray[np.bool_]]
 ) -> None:

@@ -254,6 +254,46 @@ def test_a_video_that_a_member_lacks_is_left_to_the_others(
     np.testing.assert_array_equal(merged["b/00004.png"], one["b/00004.png"])
 
 
+RECIPE = """
+split = "split"
+
+[[predict]]
+name = "still"
+predictor = "static"
+
+[[import]]
+name = "one"
+path = "masks/one"
+
+[[ensemble]]
+name = "both"
+members = ["still", "one"]
+weights = { still = 1, one = 2, "b/2" = { one = 0 } }
+method = "METHOD"
+gate = { weights = { one = 1 } }
+
+[submission]
+run = "both"
+"""
+
+
+def test_a_recipe_merges_by_any_method(
+    submit: Invoke, split: Path, tmp_path: Path
+) -> None:
+    write_masks(tmp_path / "masks" / "one", 0)
+    recipe = tmp_path / "recipe.toml"
+    for method in ("vote", "cascade"):
+        recipe.write_text(RECIPE.replace("METHOD", method))
+        result = submit("build recipe.toml --json")
+        assert result.exit_code == 0, result.stderr
+        # An ensemble of other settings makes way.
+        run = Run.open(tmp_path / "runs" / "split" / "both")
+        assert run.settings["method"] == method
+        assert run.settings["weights"]["b/2"] == {"still": 1, "one": 0}
+    found = masks_of(tmp_path / "runs" / "split", "both")
+    assert not (found["a/00004.png"] == 2).any()
+
+
 @pytest.mark.parametrize("options", ["--gate all", "--method vote"])
 def test_killed_and_run_again_it_ends_with_the_same_bytes(
     submit: Invoke, imported: Path, tmp_path: Path, options: str
