@@ -145,7 +145,7 @@ def upload(
             force=force,
         )
         checks = list(plan.checks)
-        if not any(check.error for check in checks):
+        if plan.resumes is None and not any(check.error for check in checks):
             checks.insert(0, _precheck(zip_path, split, team=team, workers=workers))
         view = _plan_view(plan, checks)
         if dry_run:

@@ -24,7 +24,7 @@ from ._output import Cell, emit, escape, facts, note, number, stack, table
 from ._watching import conclude, present, require_success, show, watch_to_end
 
 if TYPE_CHECKING:
-    from ..codabench import Client, Competition, Phase
+    from ..codabench import Client, Competition, Phase, Submission
 
 #: Submissions that `submit status` lists.
 _SHOWN = 10
@@ -67,7 +67,8 @@ def status(
             facts(
                 {
                     "submission": str(seen.id),
-                    "zip": seen.file_name,
+                    **_remembered(client.url, seen),
+                    "zip there": seen.file_name,
                     "submitted (UTC)": when(seen.created),
                     "status": f"{seen.status}: {seen.meaning}",
                     "server says": seen.details or None,
@@ -83,6 +84,24 @@ def status(
         result.data(),
         as_json=as_json,
     )
+
+
+def _remembered(url: str, submission: Submission) -> dict[str, Cell]:
+    """What only this machine knows of a submission."""
+    from ..codabench import Ledger
+
+    record = Ledger(state()).find(url, submission.id)
+    if record is None:
+        return {}
+    commit = record.git_commit
+    known: dict[str, Cell] = {
+        "label": record.label,
+        "zip": record.zip,
+        "made of": ", ".join(str(run.get("name")) for run in record.runs),
+        "git commit": commit and commit[:12],
+        "hold-out": None if record.local is None else f"{record.local:.2f}",
+    }
+    return {name: value for name, value in known.items() if value}
 
 
 def _list(

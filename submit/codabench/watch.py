@@ -127,9 +127,10 @@ class Watch:
                 if outcome is not None:
                     return
                 last = seen
-            step = GRACE_STEP if grace is not None else _step(now - began)
-            if grace is None:
-                step *= self._random.uniform(0.8, 1.2)
+            if grace is not None and seen is not None:
+                step = GRACE_STEP
+            else:
+                step = _step(now - began) * self._random.uniform(0.8, 1.2)
             left = None if self.patience is None else self.patience - (now - began)
             if left is not None and left <= 0:
                 return

@@ -80,12 +80,12 @@ class View:
         return sampled(self.own_labels(), size)
 
     def reduced(self, size: tuple[int, int]) -> View:
-        """The same view with labels of another size, if it is that of a hard member."""
-        if self.labels is None:
-            return self
+        """The same view of a smaller frame; logits stay as they are."""
         twin = copy.copy(self)
-        twin.labels = sampled(self.labels, size)
-        twin.shape = twin._size = size
+        twin._size = size
+        if self.labels is not None:
+            twin.labels = sampled(self.labels, size)
+            twin.shape = size
         return twin
 
     def own_labels(self) -> Labels:

@@ -85,7 +85,8 @@ def test_an_upload_that_ended_goes_on_with_its_watch(
     world.day_limit = 1
     path = make_zip()
     assert run("upload", path, "--skip-check", "--yes", "--no-watch").exit_code == 0
-    again = run("upload", path, "--skip-check")
+    # The split is no longer looked at: the attempt is spent.
+    again = run("upload", path, "--split", path.parent)
     assert again.exit_code == 0, again.output
     assert "as 9001; its watch goes on" in again.output
     assert "J&Ḟ" in again.stdout

@@ -279,6 +279,9 @@ def test_the_runs_that_a_zip_was_made_of_are_remembered(
     assert [each["name"] for each in record.runs] == ["named", "built"]
     assert record.runs[0]["settings"] == {"source": "named"}
     assert record.local == pytest.approx(48.1)
+    shown = run("status", "9001").stdout.splitlines()
+    assert "made of          named, built" in shown
+    assert "hold-out         48.10" in shown
 
 
 def test_scores_that_are_none_are_refused_before_anything(

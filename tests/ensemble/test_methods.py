@@ -275,6 +275,30 @@ def test_masks_beside_logits_count_as_the_logits_they_stand_for(
     assert (distance > 0).mean() < 0.01
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_large_frames_are_compared_small(tmp_path: Path, method: str) -> None:
+    """Two members of either kind, of which two are alike and one is empty."""
+    labels = np.zeros((600, 800), np.uint8)
+    labels[100:400, 200:500] = 1
+    nothing = np.full((1, 1), np.nan, np.float32)
+    steps = np.full((1, 150, 200), -40, np.int8)
+    steps[0, 25:100, 50:125] = 40
+    members: dict[str, Any] = {
+        "a": hard_member(tmp_path / "a", [labels], (1,)),
+        "b": Member([steps], (1,), nothing, nothing, labels.shape),
+        "c": hard_member(tmp_path / "c", [labels * 0], (1,)),
+    }
+    merger = VideoMerger(members, MergeSettings(method=method))
+    merger.merge(0)
+    influence = merger.influence()
+    pixels = influence["a"].differs.pixels
+    assert pixels <= 384 * 512
+    share = influence["a"].differs.other_pixels / pixels
+    assert share < 0.02 or method == "geometric_mean"
+    for one in influence.values():
+        assert one.changes is not None
+
+
 @given(
     seed=st.integers(0, 999),
     weights=st.lists(st.integers(1, 5), min_size=1, max_size=5),
