@@ -73,7 +73,7 @@ _METRICS = ("jf_dot", "j", "f_dot", "disappear", "reappear", "f", "jf")
     type=click.IntRange(min=1),
     default=1,
     metavar="N",
-    help="Score each Nth frame only: faster, and not quite the official numbers.",
+    help="Score one frame in N: faster, and not quite the official numbers.",
 )
 @click.option(
     "--expected-score",

@@ -102,8 +102,8 @@ class Evaluator:
         split: A split with complete ground truth.
         runs: The runs that candidates may name.
         metric: Which measure counts; an attribute of `ObjectScore`.
-        every: Score each so manieth frame only. What merging and post-processing see
-            is the same; 1 is exact.
+        every: Score one frame in so many. What merging and post-processing see is the
+            same; 1 is exact.
         budget: What all evaluations together may cost.
         workers: Threads; one for each core by default.
         report: Called with a video and its number of frames when it is scored.

@@ -90,7 +90,7 @@ class Tuned:
         without: The mean without each member, for ensembles.
         evaluations: What the search has cost.
         is_complete: Whether it ended before its budget did.
-        every: Each so manieth frame was scored.
+        every: One frame in so many was scored.
         seed: What folds and intervals were drawn with.
     """
 

@@ -67,7 +67,7 @@ def steps_of(result: StageResult) -> str:
 def _remarks(tuned: Tuned, source: str) -> Iterator[str]:
     """What was measured, for whoever opens the file."""
     measure = MEASURES[tuned.metric]
-    frames = "all frames" if tuned.every == 1 else f"each {tuned.every}th frame"
+    frames = "all frames" if tuned.every == 1 else f"one frame in {tuned.every}"
     yield f"Tuned by submit tune for {measure}{f' on {source}' if source else ''}:"
     yield (
         f"{tuned.videos} videos, {tuned.objects} objects, {frames}, "

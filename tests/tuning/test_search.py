@@ -277,6 +277,8 @@ def test_options_are_checked(
     done = command(tmp_path, *base, *arguments)
     assert (done.exit_code, message in done.stderr) == (code, True), done.stderr
     assert path.exists() == (code == 0)
+    if "--every" in arguments:
+        assert "one frame in 3" in path.read_text()
 
 
 def test_runs_are_named_once(
