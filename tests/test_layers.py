@@ -27,6 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "_pixels",
             "_regions",
             "_resample",
+            "_tables",
             "files",
         }
     ),

@@ -29,8 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..errors import SettingsError
-from .tables import (
+from .._tables import (
     as_table,
     as_toml,
     fail,
@@ -41,6 +40,7 @@ from .tables import (
     require_share,
     typed,
 )
+from ..errors import SettingsError
 
 __all__ = [
     "METHODS",

@@ -26,20 +26,15 @@ Paths are relative to the current folder, as they are on the command line.
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
+from .._tables import read_toml
 from ..augment import parse_variant
 from ..ensemble import MergeSettings, read_ensemble_table
 from ..errors import OptionError, RecipeError, SettingsError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = [
     "EnsembleStep",
@@ -179,12 +174,7 @@ def read_recipe(path: Path) -> Recipe:
         RecipeError: The file is not there or not TOML, a key is unknown or missing, a
             value is not legal, or a step names a run that is not made before it.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: is not valid TOML: {error}") from error
+    content = read_toml(path, RecipeError)
     reader = _Reader(path)
     recipe = Recipe(
         split=Path(reader.take(content, "split", str)),

@@ -9,19 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .._tables import read_toml, require_known, typed
 from ..errors import SettingsError
 from ..masks import LOGIT_LIMIT
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 __all__ = ["LONGEST", "WIDEST", "Postprocess", "read_postprocess"]
 
@@ -118,23 +113,11 @@ class Postprocess:
         Raises:
             SettingsError: A name is unknown, or a value not legal.
         """
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        for name, value in table.items():
-            if name not in fields:
-                raise SettingsError(
-                    f"{where}: unknown key {name!r}; it may have {', '.join(fields)}"
-                )
-            whole = isinstance(fields[name].default, int)
-            words, kinds = (
-                ("a whole number", (int,)) if whole else ("a number", (int, float))
-            )
-            if not isinstance(value, kinds) or isinstance(value, bool):
-                raise SettingsError(
-                    f"{where}: {name}: expected {words}, found {value!r}"
-                )
-        kinds_of: dict[str, Any] = {k: type(f.default) for k, f in fields.items()}
+        kinds = {field.name: str(field.type) for field in dataclasses.fields(cls)}
+        require_known(table, kinds, f"{where}: ")
+        values = {k: typed(v, kinds[k], f"{where}: {k}") for k, v in table.items()}
         try:
-            return cls(**{name: kinds_of[name](table[name]) for name in table})
+            return cls(**values)
         except SettingsError as error:
             raise SettingsError(f"{where}: {error}") from error
 
@@ -146,12 +129,7 @@ def read_postprocess(path: Path) -> Postprocess:
         SettingsError: The file is not there or not TOML, has no such table, or the
             table is not legal.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: is not valid TOML: {error}") from error
+    content = read_toml(path)
     if unknown := sorted(content.keys() - _OTHER_TABLES - {"postprocess"}):
         raise SettingsError(
             f"{path}: unknown key {unknown[0]!r}; expected the table [postprocess]"

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from ..errors import SettingsError
+from .errors import SettingsError, SubmitError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,18 +31,19 @@ __all__ = [
 Config = TypeVar("Config")
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path, error: type[SubmitError] = SettingsError) -> dict[str, Any]:
     """Read a TOML file.
 
-    Raises:
-        SettingsError: The file is not there or not TOML.
+    Args:
+        path: The file.
+        error: What is raised when it is not there or not TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: is not valid TOML: {error}") from error
+    except OSError as reason:
+        raise error(f"{path}: cannot be read ({reason.strerror})") from reason
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
+        raise error(f"{path}: is not valid TOML: {reason}") from reason
 
 
 def read_into(kind: type[Config], table: Any, where: str) -> Config:
@@ -65,6 +66,8 @@ def typed(value: Any, annotation: str, where: str) -> Any:
     annotation = annotation.removesuffix(" | None")
     if annotation == "float" and _is_number(value):
         return float(value)
+    if annotation == "int" and _is_number(value) and isinstance(value, int):
+        return value
     if annotation == "str" and isinstance(value, str):
         return value
     if annotation == "bool" and isinstance(value, bool):
@@ -86,6 +89,7 @@ def typed(value: Any, annotation: str, where: str) -> Any:
 
 _WORDS = {
     "float": "a number",
+    "int": "a whole number",
     "str": "a text",
     "bool": "true or false",
     "tuple[str, ...]": "a list of texts",
