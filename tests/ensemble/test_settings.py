@@ -135,7 +135,7 @@ def test_equal_settings_have_one_full_form() -> None:
         (('"a b"]', "4]"), "members: expected a list of texts, found"),
         (("plain = 2.0", "plain = -2.0"), "weights must not be negative"),
         (("plain = 2.0", 'plain = "2"'), "weights: expected a table of numbers"),
-        (("plain = 2.0\n", ""), "weights: expected one for each member, found none fo"),
+        (("plain = 2.0\n", ""), "weights: expected one for each member, found none"),
         (
             ("plain = 2.0", "plain = 2\nother = 1"),
             "weights: 'other' is not a member; t",
@@ -146,7 +146,7 @@ def test_equal_settings_have_one_full_form() -> None:
         ),
         (("flipped = 0.5", "flipped = inf"), "weights: 4vznweiu: flipped: expected 0"),
         (("threshold = 0.4", "threshold = 4"), "gate: threshold: expected 0 to 1, f"),
-        (("threshold = 0.4", "treshold = 0"), "gate: unknown key 'treshold'; it may"),
+        (("threshold = 0.4", "limit = 0"), "gate: unknown key 'limit'; it may"),
         (("= false", "= 0"), "gate: drop_blind: expected true or false, found 0"),
         (
             ("[ensemble.gate.weights]\nplain", "[ensemble.gate.weights]\nother"),
