@@ -9,6 +9,7 @@ be installed.
 from __future__ import annotations
 
 import functools
+import importlib.util
 import io
 import os
 import sys
@@ -70,6 +71,8 @@ def ensemble(
     workers: int,
 ) -> None:
     """Merge synthetic members and write their masks, as we and as Cutie does."""
+    if cutie is not None and importlib.util.find_spec("hickle") is None:
+        sys.exit("Error: --cutie needs hickle, Cutie's format; do: pip install hickle")
     width, height = map(int, size.split("x"))
     bench = _Bench((height, width), videos, frames, objects, members, workers)
     with tempfile.TemporaryDirectory() as folder:
