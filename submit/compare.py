@@ -8,7 +8,6 @@ mean over their objects is taken again and again.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._bootstrap import resampled_means
+from ._measures import MEASURES
 from .errors import ScoringError
-from .scoring import OFFICIAL_NAMES, SplitScore, Totals
+from .scoring import OFFICIAL_NAMES, SplitScore
 
 __all__ = [
     "MEASURES",
@@ -32,9 +32,6 @@ __all__ = [
     "entry_of",
     "read_metrics",
 ]
-
-#: The seven measures by their attribute's name, in the official order.
-MEASURES = tuple(field.name for field in dataclasses.fields(Totals))
 
 #: Objects whose scores differ by less count as equal: half of the last official digit.
 TIE = 0.00005

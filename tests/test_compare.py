@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from submit.compare import (
 )
 from submit.errors import ScoringError
 from submit.metrics import FrameScores
-from submit.scoring import SplitScore, VideoFrames, metrics_json
+from submit.scoring import OFFICIAL_NAMES, SplitScore, Totals, VideoFrames, metrics_json
 
 
 def entry(name: str, values: dict[tuple[str, int], float]) -> ScoredEntry:
@@ -200,3 +201,9 @@ def test_a_file_that_is_no_metrics_is_refused(content: str, tmp_path: Path) -> N
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ScoringError, match=r"metrics.json: cannot be read"):
         read_metrics(tmp_path / "metrics.json")
+
+
+def test_the_measures_are_those_of_the_totals_in_their_order() -> None:
+    # Entries from files are read in the official order, and from scores by attribute.
+    assert list(MEASURES) == [field.name for field in dataclasses.fields(Totals)]
+    assert len(MEASURES) == len(OFFICIAL_NAMES)

@@ -24,6 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = (
             "_deflate",
             "_disks",
             "_machine",
+            "_measures",
             "_pixels",
             "_regions",
             "_resample",

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from submit._measures import MEASURES
 from submit.archive import open_masks
 from submit.compare import compare_entries, entry_of
 from submit.dataset import Split, read_split
@@ -25,14 +26,8 @@ from submit.pipeline import ensemble_runs, export_run
 from submit.runs import Run
 from submit.scoring import SplitScore, score_split
 
-#: Measures of the table: attribute of the totals, and its name.
-MEASURES = {
-    "jf_dot": "J&Ḟ",
-    "j": "J",
-    "f_dot": "Ḟ",
-    "disappear": "J&Ḟ_d",
-    "reappear": "J&Ḟ_r",
-}
+#: Measures of the table, by their attributes.
+SHOWN = ("jf_dot", "j", "f_dot", "disappear", "reappear")
 
 
 @click.command(help=__doc__)
@@ -55,7 +50,7 @@ def main(
     """Print the table as Markdown."""
     truth = read_split(split)
     executor = LocalExecutor(workers=workers)
-    names = [*MEASURES.values(), "difference", "interval"]
+    names = [*(MEASURES[each] for each in SHOWN), "difference", "interval"]
     click.echo(f"| | {' | '.join(names)} |")
     click.echo("|---" * (len(names) + 1) + "|")
     baseline: SplitScore | None = None
@@ -108,7 +103,7 @@ def _score(run: Run, truth: Split, executor: LocalExecutor, folder: Path) -> Spl
 def _line(title: str, score: SplitScore, baseline: SplitScore) -> str:
     """One row: the measures, and how far J&Ḟ is from the baseline's."""
     cells = []
-    for name in MEASURES:
+    for name in SHOWN:
         value = getattr(score.totals, name)
         cells.append("–" if value is None else f"{100 * value:.2f}")
     if score is baseline:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .._measures import MEASURES
 from ._options import json_option, runs_dir_option, split_option, workers_option
 from ._output import (
     Cell,
@@ -32,15 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["DAVIS", "MOSEV2", "score", "score_cells", "score_columns"]
 
 #: The seven official numbers in their official order, and where results keep them.
-MOSEV2 = {
-    "J&Ḟ": "jf_dot",
-    "J": "j",
-    "Ḟ": "f_dot",
-    "J&Ḟ_d": "disappear",
-    "J&Ḟ_r": "reappear",
-    "F": "f",
-    "J&F": "jf",
-}
+MOSEV2 = {name: attribute for attribute, name in MEASURES.items()}
 
 #: The numbers of the classic protocol.
 DAVIS = {

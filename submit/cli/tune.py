@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .._measures import MEASURES
 from ._options import (
     json_option,
     runs_dir_option,
@@ -42,7 +43,6 @@ __all__ = ["tune"]
 #: With fewer videos only large gains can be told from luck.
 _FEW = 10
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-_METRICS = ("jf_dot", "j", "f_dot", "disappear", "reappear", "f", "jf")
 
 
 @click.command()
@@ -58,7 +58,7 @@ _METRICS = ("jf_dot", "j", "f_dot", "disappear", "reappear", "f", "jf")
 )
 @click.option(
     "--metric",
-    type=click.Choice(_METRICS),
+    type=click.Choice(tuple(MEASURES)),
     default="jf_dot",
     help="What to tune for: J&Ḟ, or another of the official numbers.",
 )
@@ -184,7 +184,7 @@ def _line(result: StageResult) -> str:
 
 def _tuned_view(tuned: Tuned, model: ExpectedScore | None) -> RenderableType:
     """The runs, the stages, the members, and what came out."""
-    from ..tuning import MEASURES, steps_of
+    from ..tuning import steps_of
 
     measure = MEASURES[tuned.metric]
     runs = table(

@@ -17,10 +17,9 @@ from .expected import ExpectedScore
 from .fit import fit_expected
 from .preview import Preview, frames_to_look_at, preview
 from .search import Gain, StageResult, Tuned, tune
-from .texts import MEASURES, settings_toml, steps_of
+from .texts import settings_toml, steps_of
 
 __all__ = [
-    "MEASURES",
     "Budget",
     "Candidate",
     "Evaluator",

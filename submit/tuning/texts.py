@@ -5,20 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .._measures import MEASURES
 from .search import Gain, StageResult, Tuned
 
-__all__ = ["MEASURES", "settings_toml", "steps_of"]
-
-#: The measures that can be tuned for: name on the command line → in words.
-MEASURES = {
-    "jf_dot": "J&Ḟ",
-    "j": "J",
-    "f_dot": "Ḟ",
-    "disappear": "J&Ḟ_d",
-    "reappear": "J&Ḟ_r",
-    "f": "F",
-    "jf": "J&F",
-}
+__all__ = ["settings_toml", "steps_of"]
 
 
 def settings_toml(tuned: Tuned, *, source: str = "") -> str:
