@@ -24,6 +24,9 @@ from submit.repair import Mend, repair
 from tests.submissions import (
     FRAMES,
     VIDEOS,
+    A,
+    B,
+    C,
     colours,
     grey_of_four_bits,
     labels_of,
@@ -34,8 +37,6 @@ from tests.submissions import (
 )
 
 Labels = NDArray[np.uint8]
-
-A, B, C = (f"{letter * 8}" for letter in "abc")
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,12 @@ from click.testing import CliRunner, Result
 from submit.cli import cli
 from submit.dataset import Split, read_split
 from submit.errors import RunMismatchError
-from submit.executors.base import Event, Job, Worker, do_job
 from submit.files import digest
 from submit.palette import encode, read
 from submit.pipeline import export_run, exported_masks
 from submit.postprocess import Postprocess
 from submit.runs import Run, SoftWriter, VideoRecord
+from tests.inline import Inline
 
 WriteSplit = Callable[..., Path]
 Invoke = Callable[..., Result]
@@ -49,26 +49,6 @@ def run(tmp_path: Path, split: Split) -> Run:
                 writer.write(frame, (1, 2), logits, None, None)
         made.add(name, VideoRecord(3, (1, 2), (24, 32), 0.1, digest(path)))
     return made
-
-
-class Inline:
-    """Runs jobs in this process; after so many it is killed."""
-
-    def __init__(self, jobs: int = 1000) -> None:
-        self._left = jobs
-
-    def map(
-        self,
-        build: Callable[[str], Worker],
-        jobs: Sequence[Job],
-        notify: Callable[[Event], None],
-    ) -> None:
-        worker = build("cpu")
-        for job in jobs:
-            if not self._left:
-                raise KeyboardInterrupt
-            self._left -= 1
-            notify(do_job(worker, job, notify))
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from submit.dataset import Split, read_split
-from submit.executors.base import Event, Job, Worker, do_job
 from submit.files import digest
 from submit.palette import encode
 from submit.runs import Run, SoftWriter, VideoRecord
+from tests.inline import Inline
 
 SIZE = (36, 48)
 FRAMES = 9
@@ -109,20 +109,6 @@ def make_run(tmp_path: Path) -> MakeRun:
         return run
 
     return make
-
-
-class Inline:
-    """Runs jobs in this process."""
-
-    def map(
-        self,
-        build: Callable[[str], Worker],
-        jobs: Sequence[Job],
-        notify: Callable[[Event], None],
-    ) -> None:
-        worker = build("cpu")
-        for job in jobs:
-            notify(do_job(worker, job, notify))
 
 
 @pytest.fixture
