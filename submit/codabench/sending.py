@@ -111,14 +111,22 @@ class Sender:
             self._discard(self._entry.key)
             self._entry.key, self._entry.uploaded = None, False
 
+    def _forget(self) -> None:
+        """Leave nothing behind that the next command would take for this zip.
+
+        It knows an upload by its size only, and what was sent may have that size.
+        """
+        self.discard()
+        with contextlib.suppress(StorageError):
+            self._journal.save()
+
     def _check_upload(self) -> None:
         """Find out what an interrupted command has left on the server."""
         key = self._entry.key
         if key is None:
             return
         if not self._arrived(key):
-            self._discard(key)
-            self._entry.key, self._entry.uploaded = None, False
+            self.discard()
             self._journal.save()
         elif not self._entry.uploaded:
             self._listener.note("all bytes are there already")
@@ -178,8 +186,12 @@ class Sender:
         record = self._record()
         renewals = 0
         while True:
-            self._package.require_unchanged()
-            problem, asked = self._put(record)
+            try:
+                self._package.require_unchanged()
+                problem, asked = self._put(record)
+            except ArchiveError:
+                self._forget()
+                raise
             if problem is None:
                 if self._arrived(record.key, sent=True):
                     break
@@ -194,6 +206,9 @@ class Sender:
                 self._discard(record.key)
                 record = self._record()
                 continue
+            if isinstance(problem, _Damaged):
+                self._forget()
+                record = self._record()
             wait = next(waits, None)
             if wait is None or not isinstance(problem, (NetworkError, ServerError)):
                 raise problem
@@ -221,6 +236,7 @@ class Sender:
             reply = self._client.transport.put(record.url, body, "application/zip")
         except NetworkError as error:
             if body.failure is not None:
+                package.require_unchanged()
                 raise ArchiveError(
                     f"{package.path}: cannot be read ({body.failure}); run the command "
                     "again when the zip is complete"
@@ -233,6 +249,7 @@ class Sender:
         if not reply.ok:
             return _storage_problem(reply), asked
         if body.md5 != package.md5:
+            package.require_unchanged()
             raise ArchiveError(
                 f"{package.path}: has changed while it was uploaded; run the command "
                 "again when the zip is complete"
@@ -242,9 +259,7 @@ class Sender:
         encrypted = "kms" in reply.headers.get("x-amz-server-side-encryption", "")
         is_digest = re.fullmatch(r"[0-9a-f]{32}", tag) and not encrypted
         if is_digest and tag != package.md5:
-            return NetworkError(
-                "cannot upload the zip: its bytes arrived damaged"
-            ), asked
+            return _Damaged("cannot upload the zip: its bytes arrived damaged"), asked
         return None, asked
 
     def _has_expired(self, record: NewRecord, problem: CodabenchError) -> bool:
@@ -258,6 +273,10 @@ class Sender:
 
 class _Expired(ServerError):
     """The signed URL no longer works."""
+
+
+class _Damaged(NetworkError):
+    """The storage has as many bytes as it should, but others."""
 
 
 def brief(error: CodabenchError) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from submit.codabench import Client, Journal, Package, Token, make_plan
+from submit.codabench.package import ZipBody
 from submit.errors import ArchiveError, DuplicateError, StorageError
 from tests.codabench.conftest import Notes, Run, UploadZip
 from tests.codabench.fake_server import FakeServer
@@ -235,15 +236,59 @@ def test_a_full_disk_after_the_creation_does_not_hide_the_submission(
     assert len(world.created) == 1
 
 
+@pytest.mark.parametrize("broken", [True, False], ids=["broken", "whole"])
+@pytest.mark.parametrize("size", [0, 5, None, 20_000])
 def test_a_zip_that_changes_while_it_is_uploaded_is_not_submitted(
-    upload: UploadZip, world: World, make_zip: MakeZip
+    size: int | None,
+    broken: bool,
+    upload: UploadZip,
+    world: World,
+    make_zip: MakeZip,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = make_zip()
-    world.put = [50]
-    world.hooks["before UPLOAD"] = lambda: path.write_bytes(b"P" * 20_000)
-    with pytest.raises(ArchiveError, match="has changed since"):
-        upload(path)
+    original = path.read_bytes()
+    world.put = [50] if broken else []
+    other = b"P" * (len(original) if size is None else size)
+    real = ZipBody.read
+
+    # By then the connection stands, and none of the bytes is on its way.
+    def read(self: ZipBody, size: int = -1) -> bytes:
+        path.write_bytes(other)
+        return real(self, size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ZipBody, "read", read)
+        with pytest.raises(ArchiveError, match="has changed"):
+            upload(path)
     assert world.created == []
+    assert world.datasets == {}
+
+    # What arrived may have the right size: the next command must not believe it.
+    path.write_bytes(original)
+    assert upload(path).id == 9001
+    (record,) = world.datasets.values()
+    assert world.objects[record.path][1] == Package.read(path).md5
+
+
+def test_bytes_that_arrived_damaged_are_not_taken_for_the_zip_by_the_next_command(
+    upload: UploadZip,
+    world: World,
+    make_zip: MakeZip,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupt(self: FakeClock, seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    path = make_zip()
+    world.put = ["damage"]
+    with monkeypatch.context() as patch:
+        patch.setattr(FakeClock, "sleep", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            upload(path)
+    assert upload(path).id == 9001
+    (record,) = [each for each in world.datasets.values() if each.in_use]
+    assert world.objects[record.path][1] == Package.read(path).md5
 
 
 def test_a_storage_that_stalls_is_left_and_tried_again(
