@@ -1,8 +1,9 @@
 """Submissions as files: packing a zip, and reading a zip or a folder of masks alike."""
 
+from .directory import Entry
 from .packing import TEAM_FILE, Packed, pack, read_team, write_zip
 from .server import FATAL, FramePlan, ServerView, plan_frames, server_view
-from .source import Entry, MaskFolder, Masks, MaskZip, open_masks
+from .source import MaskFolder, Masks, MaskZip, open_masks
 
 __all__ = [
     "FATAL",

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .source import Entry
+from .directory import Entry
 
 __all__ = ["FATAL", "FramePlan", "ServerView", "plan_frames", "server_view"]
 
@@ -97,15 +97,16 @@ def plan_frames(truth: Sequence[str], found: Sequence[str]) -> FramePlan:
         return FramePlan(())
     names = sorted((stem.split(".")[0] for stem in found), key=int)
     scored = tuple(names[1 : len(truth) - 1])
-    missing = [stem for stem in truth if stem not in set(names)]
+    known, there, files = set(truth), set(names), set(found)
+    missing = [stem for stem in truth if stem not in there]
     if len(scored) < len(wanted):
         what = f"{len(missing)} of {len(truth)} masks are missing"
         return _failure(missing, what, "AssertionError")
-    if scored == wanted and set(scored) <= set(found):
-        return FramePlan(scored)
-    if unknown := [name for name in scored if name not in set(truth)]:
+    if scored == wanted and files.issuperset(scored):
+        return FramePlan(wanted)
+    if unknown := [name for name in scored if name not in known]:
         return _failure(unknown, "the truth has no such frame", "FileNotFoundError")
-    if renamed := [name for name in scored if name not in set(found)]:
+    if renamed := [name for name in scored if name not in files]:
         return _failure(renamed, "only a longer name begins so", "Frame not found")
     return FramePlan(
         scored,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 import struct
+import sys
 import threading
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -18,39 +17,14 @@ from typing import IO, cast
 from zlib_ng import zlib_ng
 
 from ..errors import ArchiveError
+from .directory import Directory, Entry, Place
 
-__all__ = ["Entry", "MaskFolder", "MaskZip", "Masks", "open_masks"]
+__all__ = ["MaskFolder", "MaskZip", "Masks", "open_masks"]
 
-_ENCRYPTED = 1
 #: No mask comes near it; a file that claims to be larger is a mistake or an attack.
 _LARGEST_FILE = 1 << 28
 #: The stub calls this class an instance.
 _InflateError = cast("type[Exception]", zlib_ng.error)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file or folder, as it is named in the zip or below the folder.
-
-    Attributes:
-        name: Path with `/` between its parts, exactly as it is stored.
-        size: Bytes of the file.
-        stored: Bytes that it takes in the zip; `size` in a folder.
-        is_folder: Whether it is a folder and no file.
-        is_link: Whether it is a symbolic link.
-        encrypted: Whether a password is needed.
-        method: The zip's number of the compression method; 0 is none, 8 deflate.
-        zip64: Whether a reader must know zip64.
-    """
-
-    name: str
-    size: int = 0
-    stored: int = 0
-    is_folder: bool = False
-    is_link: bool = False
-    encrypted: bool = False
-    method: int = zipfile.ZIP_STORED
-    zip64: bool = False
 
 
 class Masks:
@@ -66,8 +40,8 @@ class Masks:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    @cached_property
-    def entries(self) -> tuple[Entry, ...]:
+    @property
+    def entries(self) -> Iterable[Entry]:
         """All files and folders there are, in the order of the zip or sorted."""
         raise NotImplementedError
 
@@ -106,7 +80,7 @@ class Masks:
 
     @cached_property
     def _layout(self) -> tuple[str, dict[str, list[str]]]:
-        return _layout(entry.name for entry in self.entries if not entry.is_folder)
+        return _layout(self.entries)
 
     def close(self) -> None:
         """Free the file; what is read afterwards opens it again."""
@@ -126,9 +100,13 @@ class Masks:
 class MaskFolder(Masks):
     """The masks in a folder."""
 
-    @cached_property
-    def entries(self) -> tuple[Entry, ...]:
+    @property
+    def entries(self) -> Iterable[Entry]:
         """All files and folders there are, sorted."""
+        return self._walked
+
+    @cached_property
+    def _walked(self) -> tuple[Entry, ...]:
         return tuple(_walk(self.path, ""))
 
     def read_entry(self, name: str) -> bytes:
@@ -156,33 +134,20 @@ class MaskZip(Masks):
         super().__init__(path)
         self._stream: IO[bytes] | None = None
         self._opening = threading.Lock()
-        _index(path, _stamp(path))
+        _directory(path, _stamp(path))
 
-    @cached_property
-    def entries(self) -> tuple[Entry, ...]:
+    @property
+    def entries(self) -> Iterable[Entry]:
         """All files and folders there are, in the order of the zip."""
-        return tuple(
-            Entry(
-                name=info.orig_filename,
-                size=info.file_size,
-                stored=info.compress_size,
-                is_folder=info.orig_filename.endswith("/"),
-                is_link=info.create_system == 3
-                and stat.S_ISLNK(info.external_attr >> 16),
-                encrypted=bool(info.flag_bits & _ENCRYPTED),
-                method=info.compress_type,
-                zip64=info.extract_version >= zipfile.ZIP64_VERSION,
-            )
-            for info in self._index.infos
-        )
+        return self._directory
 
     @cached_property
     def _layout(self) -> tuple[str, dict[str, list[str]]]:
-        return self._index.layout
+        return _zip_layout(self.path, _stamp(self.path))
 
     @property
-    def _index(self) -> _Index:
-        return _index(self.path, _stamp(self.path))
+    def _directory(self) -> Directory:
+        return _directory(self.path, _stamp(self.path))
 
     def read_entry(self, name: str) -> bytes:
         """Read one file by the name of its entry; of several the last.
@@ -191,26 +156,27 @@ class MaskZip(Masks):
             ArchiveError: It is not there, damaged, encrypted or packed in a way that
                 cannot be read.
         """
-        info = self._index.by_name.get(name)
+        place = self._directory.find(name)
         where = f"{self.path}: {name}"
-        if info is None:
+        if place is None:
             raise ArchiveError(f"{where} is not there")
-        if info.flag_bits & _ENCRYPTED:
+        entry = place.entry
+        if entry.encrypted:
             raise ArchiveError(f"{where} is encrypted; pack the zip without a password")
-        if max(info.file_size, info.compress_size) > _LARGEST_FILE:
-            raise ArchiveError(f"{where} says that it has {info.file_size} bytes")
-        stored = self._stored_bytes(info, where)
-        if info.compress_type == zipfile.ZIP_STORED:
+        if max(entry.size, entry.stored) > _LARGEST_FILE:
+            raise ArchiveError(f"{where} says that it has {entry.size} bytes")
+        stored = self._stored_bytes(place, where)
+        if entry.method == zipfile.ZIP_STORED:
             data = stored
-        elif info.compress_type == zipfile.ZIP_DEFLATED:
-            data = _inflate(stored, info.file_size, where)
+        elif entry.method == zipfile.ZIP_DEFLATED:
+            data = _inflate(stored, entry.size, where)
         else:
-            data = self._read_with_zipfile(info, where)
-        if len(data) != info.file_size or zlib.crc32(data) != info.CRC:
+            data = self._read_with_zipfile(place, where)
+        if len(data) != entry.size or zlib.crc32(data) != place.crc:
             raise ArchiveError(f"{where} is damaged; write or download the zip again")
         return data
 
-    def _stored_bytes(self, info: zipfile.ZipInfo, where: str) -> bytes:
+    def _stored_bytes(self, place: Place, where: str) -> bytes:
         """What lies behind a local header, still compressed."""
         with self._opening:  # Of two threads that open it, one would leak its file.
             if self._stream is None:
@@ -218,14 +184,14 @@ class MaskZip(Masks):
             file = self._stream.fileno()
         # The local header repeats the name and has an extra field of its own length;
         # with a guess at that, one read suffices.
-        start = info.header_offset
-        guess = 30 + len(info.orig_filename) + 64 + info.compress_size
+        start, stored = place.offset, place.entry.stored
+        guess = 30 + len(place.entry.name) + 64 + stored
         try:
             block = os.pread(file, guess, start)
             if len(block) < 30 or block[:4] != b"PK\3\4":
                 raise ArchiveError(f"{where} is damaged: it has no local header")
             begin = 30 + sum(struct.unpack("<HH", block[26:30]))
-            end = begin + info.compress_size
+            end = begin + stored
             if len(block) < end:
                 block += os.pread(file, end - len(block), start + len(block))
         except (OSError, OverflowError) as error:  # Also of offsets that are absurd.
@@ -234,14 +200,16 @@ class MaskZip(Masks):
             raise ArchiveError(f"{where} is truncated")
         return block[begin:end]
 
-    def _read_with_zipfile(self, info: zipfile.ZipInfo, where: str) -> bytes:
+    def _read_with_zipfile(self, place: Place, where: str) -> bytes:
         """Read what is packed in a rare way; zip bombs are cut off."""
         try:
-            with zipfile.ZipFile(self.path) as archive, archive.open(info) as stream:
-                return stream.read(info.file_size + 1)
+            with zipfile.ZipFile(self.path) as archive:
+                info = archive.infolist()[place.index]
+                with archive.open(info) as stream:
+                    return stream.read(place.entry.size + 1)
         except Exception as error:  # Each of the decompressors has its own.
             raise ArchiveError(
-                f"{where} cannot be read: compression method {info.compress_type} "
+                f"{where} cannot be read: compression method {place.entry.method} "
                 f"({error}); pack the zip again without it"
             ) from error
 
@@ -274,18 +242,6 @@ def open_masks(path: Path | str) -> Masks:
     return MaskZip(path)
 
 
-class _Index:
-    """The central directory of a zip, read once per process."""
-
-    def __init__(self, infos: Sequence[zipfile.ZipInfo]) -> None:
-        self.infos = infos
-        self.by_name = {info.orig_filename: info for info in infos}
-
-    @cached_property
-    def layout(self) -> tuple[str, dict[str, list[str]]]:
-        return _layout(name for name in self.by_name if not name.endswith("/"))
-
-
 def _stamp(path: Path) -> tuple[int, int, int]:
     """Changes when the file does.
 
@@ -307,24 +263,23 @@ def _open(path: Path) -> IO[bytes]:
 
 
 @lru_cache(maxsize=4)
-def _index(path: Path, stamp: tuple[int, int, int]) -> _Index:
+def _directory(path: Path, stamp: tuple[int, int, int]) -> Directory:
     size = stamp[1]
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _Index(archive.infolist())
-    except OSError as error:
-        raise ArchiveError(f"{path}: cannot be read ({error.strerror})") from error
-    except Exception as error:  # A damaged directory can make zipfile raise anything.
-        with _open(path) as stream:
-            start = stream.read(4)
-        if start.startswith(b"PK"):
-            raise ArchiveError(
-                f"{path}: is a truncated or damaged zip of {size} bytes ({error}); "
-                "write or download it again"
-            ) from error
-        raise ArchiveError(
-            f"{path}: is not a zip; expected a zip or a folder of <video>/<frame>.png"
-        ) from error
+    with _open(path) as stream:
+        try:
+            return Directory(stream, size)
+        except OSError as error:
+            raise ArchiveError(f"{path}: cannot be read ({error.strerror})") from error
+        except ValueError as error:
+            stream.seek(0)
+            if stream.read(4).startswith(b"PK"):
+                raise ArchiveError(
+                    f"{path}: is a truncated or damaged zip of {size} bytes ({error}); "
+                    "write or download it again"
+                ) from error
+    raise ArchiveError(
+        f"{path}: is not a zip; expected a zip or a folder of <video>/<frame>.png"
+    )
 
 
 def _inflate(stored: bytes, size: int, where: str) -> bytes:
@@ -354,12 +309,21 @@ def _walk(folder: Path, prefix: str) -> Iterator[Entry]:
             yield Entry(name, size=size, stored=size, is_link=child.is_symlink())
 
 
-def _layout(names: Iterable[str]) -> tuple[str, dict[str, list[str]]]:
-    """Find the masks among the names of all files: the wrapper, and frames by video."""
+@lru_cache(maxsize=4)
+def _zip_layout(
+    path: Path, stamp: tuple[int, int, int]
+) -> tuple[str, dict[str, list[str]]]:
+    return _layout(_directory(path, stamp))
+
+
+def _layout(entries: Iterable[Entry]) -> tuple[str, dict[str, list[str]]]:
+    """Find the masks among all files: the wrapper, and frames by video."""
     paths = [
         parts
-        for name in names
-        if not (parts := name.split("/"))[0].startswith(".") and parts[0] != "__MACOSX"
+        for entry in entries
+        if not entry.is_folder
+        and not (parts := entry.name.split("/"))[0].startswith(".")
+        and parts[0] != "__MACOSX"
     ]
     roots = {parts[0] for parts in paths}
     wrapper = ""
@@ -369,7 +333,9 @@ def _layout(names: Iterable[str]) -> tuple[str, dict[str, list[str]]]:
     videos: dict[str, list[str]] = {}
     for parts in paths:
         if _is_mask(parts):
-            videos.setdefault(parts[0], []).append(parts[1][: -len(".png")])
+            # All videos have frames of the same names.
+            stem = sys.intern(parts[1][: -len(".png")])
+            videos.setdefault(parts[0], []).append(stem)
     for frames in videos.values():
         frames.sort(key=_frame_order)
     return wrapper if videos else "", videos

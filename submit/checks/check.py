@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -116,7 +117,8 @@ def _frames(video: SplitVideo) -> tuple[str, ...]:
     first = video.frames[0] if video.frames else "00000"
     if not first.isdecimal():
         return video.frames
-    return tuple(f"{int(first) + i:0{len(first)}}" for i in range(length))
+    # All videos have frames of the same names.
+    return tuple(sys.intern(f"{int(first) + i:0{len(first)}}") for i in range(length))
 
 
 def _in_threads(
@@ -126,7 +128,7 @@ def _in_threads(
     progress: Callable[[str, int], None],
 ) -> Iterator[VideoCheck]:
     """Check all videos, long ones first, so that none is left alone at the end."""
-    queue = sorted(jobs, key=lambda job: -len(job[0].names))
+    queue = sorted(jobs, key=lambda job: -len(job[0].frames))
     with ThreadPoolExecutor(max(1, min(workers, len(queue)))) as pool:
         futures = [
             pool.submit(check_video, masks, found, video, progress=progress)

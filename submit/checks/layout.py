@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,13 +37,15 @@ class Found:
 
     Attributes:
         name: The video.
-        names: Name of the entry of each expected frame that is there, by stem.
+        folder: Its folder in the submission, with its `/`.
+        frames: Stems of the expected frames that are there, in order.
         scored: Stems of the frames that the server would score.
     """
 
     name: str
-    names: Mapping[str, str]
-    scored: frozenset[str]
+    folder: str
+    frames: Sequence[str]
+    scored: Sequence[str]
 
 
 @dataclass
@@ -88,7 +91,7 @@ def check_layout(
         if name in folders:
             found, findings = _check_video(name, frames, folders[name], prefix)
             layout.findings += findings
-            if found.names:
+            if found.frames:
                 layout.videos.append(found)
     layout.findings += _check_absent(expected, folders, prefix)
     return layout
@@ -251,9 +254,9 @@ def _is_hidden(name: str) -> bool:
 
 @dataclass
 class _Folder:
-    """What lies in one folder: PNGs by stem, and other files."""
+    """What lies in one folder: stems of its PNGs, and other files."""
 
-    masks: dict[str, str] = field(default_factory=dict)
+    masks: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
 
 
@@ -270,7 +273,7 @@ def _folders(entries: Sequence[Entry], prefix: str) -> dict[str, _Folder]:
         if entry.is_folder or _is_hidden(entry.name):
             continue
         if len(parts) == 2 and parts[1].endswith(".png"):
-            folder.masks[parts[1][: -len(".png")]] = entry.name
+            folder.masks.append(sys.intern(parts[1][: -len(".png")]))
         else:
             folder.others.append(entry.name)
     return folders
@@ -281,29 +284,27 @@ def _check_video(
 ) -> tuple[Found, list[Finding]]:
     """Compare the masks of a video with the frames that it has."""
     where = f"{prefix}{name}/"
-    plan = plan_frames(frames, list(folder.masks))
-    known = set(frames)
-    found = Found(
-        name,
-        {frame: folder.masks[frame] for frame in frames if frame in folder.masks},
-        # Where the server would fail, judge masks as it would once that is mended.
-        frozenset(plan.frames or frames[1:-1]),
-    )
+    stems = list(dict.fromkeys(folder.masks))  # The zip may have one of them twice.
+    plan = plan_frames(frames, stems)
+    known, there = set(frames), set(stems)
+    present = [frame for frame in frames if frame in there]
+    # Where the server would fail, judge masks as it would once that is mended.
+    found = Found(name, where, present, plan.frames or frames[1:-1])
     findings: list[Finding] = []
     images = [other for other in folder.others if _IMAGE.search(other)]
-    if images and len(found.names) < len(frames):
+    if images and len(present) < len(frames):
         findings += _about("wrong-suffix", images, "does not end in .png")
     else:
         findings += _about("surplus", folder.others, "is no mask of a frame")
-    if not folder.masks:
+    if not stems:
         what = "has no masks"
         findings.append(Finding.of("empty-video", where, what, count=len(frames)))
         return found, findings
-    misnamed = [stem for stem in folder.masks if not _is_number(stem.split(".")[0])]
-    missing = [frame for frame in frames if frame not in folder.masks]
-    surplus = [s for s in folder.masks if s not in known and s not in misnamed]
+    misnamed = [stem for stem in stems if not _is_number(stem.split(".")[0])]
+    missing = [frame for frame in frames if frame not in there]
+    surplus = [s for s in stems if s not in known and s not in misnamed]
     findings += _about(
-        "misnamed", (folder.masks[stem] for stem in misnamed), "is no number"
+        "misnamed", (f"{where}{stem}.png" for stem in misnamed), "is no number"
     )
     if missing:
         what = f"lacks {len(missing)} of {len(frames)} masks: {listed(missing, '.png')}"
@@ -316,7 +317,7 @@ def _check_video(
     elif surplus:
         findings += _about(
             "surplus",
-            (folder.masks[stem] for stem in surplus),
+            (f"{where}{stem}.png" for stem in surplus),
             "is no frame of the video",
         )
     return found, findings

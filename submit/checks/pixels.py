@@ -54,11 +54,11 @@ def check_video(
         progress: Called with the video's name and a number of masks that are done.
     """
     checker = _Checker(found, video)
-    for count, (frame, name) in enumerate(found.names.items(), 1):
-        checker.look(frame, masks, name)
-        if count % 64 == 0 or count == len(found.names):
+    for count, frame in enumerate(found.frames, 1):
+        checker.look(frame, masks, f"{found.folder}{frame}.png")
+        if count % 64 == 0 or count == len(found.frames):
             progress(video.name, (count - 1) % 64 + 1)
-    return VideoCheck(len(found.names), checker.findings())
+    return VideoCheck(len(found.frames), checker.findings())
 
 
 @dataclass
@@ -74,7 +74,8 @@ class _Checker:
     """Goes through the masks of a video in order."""
 
     def __init__(self, found: Found, video: SplitVideo) -> None:
-        self._found = found
+        self._name = found.name
+        self._scored = frozenset(found.scored)
         self._cases: dict[tuple[str, Severity | None, str | None], _Case] = {}
         self._first: Labels | None = None
         first = video.frames[0] if video.frames else ""
@@ -92,7 +93,7 @@ class _Checker:
 
     def look(self, frame: str, masks: Masks, name: str) -> None:
         """Check one mask."""
-        scored = frame in self._found.scored
+        scored = frame in self._scored
         try:
             data = masks.read_entry(name)
         except ArchiveError as error:
@@ -121,7 +122,7 @@ class _Checker:
             )
             for (code, severity, consequence), case in self._cases.items()
         ]
-        return found + self._tracks.findings(self._found.name)
+        return found + self._tracks.findings(self._name)
 
     def _labels(self, data: bytes, name: str, scored: bool) -> PackedLabels | None:
         """Decode a mask as the server does; None where the server cannot."""
