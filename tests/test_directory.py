@@ -55,7 +55,7 @@ def entries_by_zipfile(data: bytes) -> list[tuple[Entry, int, int]]:
 def entries_by_us(data: bytes) -> list[tuple[Entry, int, int]]:
     directory = Directory(io.BytesIO(data), len(data))
     assert len(directory) == len(list(directory))
-    found = [directory._place(index) for index in range(len(directory))]
+    found = [directory.place(index) for index in range(len(directory))]
     assert [place.entry for place in found] == list(directory)
     last = {place.entry.name: place for place in found}
     for name, place in last.items():

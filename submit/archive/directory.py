@@ -100,7 +100,7 @@ class Directory:
         while begin < len(self._data):
             end = self._end(begin)
             self._begins.append(begin)
-            hashes.append(hash(self._place(len(self._begins) - 1).entry.name))
+            hashes.append(hash(self.place(len(self._begins) - 1).entry.name))
             begin = end
         # Names are found by their hashes: a dictionary of them takes as much again.
         keys = np.frombuffer(hashes, np.int64)
@@ -111,34 +111,10 @@ class Directory:
         return len(self._begins)
 
     def __iter__(self) -> Iterator[Entry]:
-        return (self._place(index).entry for index in range(len(self)))
+        return (self.place(index).entry for index in range(len(self)))
 
-    def find(self, name: str) -> Place | None:
-        """Look an entry up; of several with one name the last, as zipfile does."""
-        key = hash(name)
-        after = int(np.searchsorted(self._hashes, key, "right"))
-        while after > 0 and self._hashes[after - 1] == key:
-            after -= 1
-            place = self._place(int(self._order[after]))
-            if place.entry.name == name:
-                return place
-        return None
-
-    def _end(self, begin: int) -> int:
-        """Where the entry that begins here ends; all lengths are checked."""
-        if len(self._data) - begin < _ENTRY.size:
-            raise ValueError("truncated central directory")
-        fields = _ENTRY.unpack_from(self._data, begin)
-        if fields[0] != b"PK\1\2":
-            raise ValueError("bad signature in the central directory")
-        if fields[3] > _LAST_VERSION:
-            raise ValueError(f"zip version {fields[3] / 10:.1f}")
-        end = begin + _ENTRY.size + sum(fields[12:15])
-        if end > len(self._data):
-            raise ValueError("truncated central directory")
-        return int(end)
-
-    def _place(self, index: int) -> Place:
+    def place(self, index: int) -> Place:
+        """The entry of a number, and where it lies."""
         begin = self._begins[index]
         fields = _ENTRY.unpack_from(self._data, begin)
         system, version, flags, method = fields[2], fields[3], fields[5], fields[6]
@@ -161,6 +137,31 @@ class Directory:
             zip64=version >= zipfile.ZIP64_VERSION,
         )
         return Place(entry, index, offset + self._shift, crc)
+
+    def find(self, name: str) -> Place | None:
+        """Look an entry up; of several with one name the last, as zipfile does."""
+        key = hash(name)
+        after = int(np.searchsorted(self._hashes, key, "right"))
+        while after > 0 and self._hashes[after - 1] == key:
+            after -= 1
+            place = self.place(int(self._order[after]))
+            if place.entry.name == name:
+                return place
+        return None
+
+    def _end(self, begin: int) -> int:
+        """Where the entry that begins here ends; all lengths are checked."""
+        if len(self._data) - begin < _ENTRY.size:
+            raise ValueError("truncated central directory")
+        fields = _ENTRY.unpack_from(self._data, begin)
+        if fields[0] != b"PK\1\2":
+            raise ValueError("bad signature in the central directory")
+        if fields[3] > _LAST_VERSION:
+            raise ValueError(f"zip version {fields[3] / 10:.1f}")
+        end = begin + _ENTRY.size + sum(fields[12:15])
+        if end > len(self._data):
+            raise ValueError("truncated central directory")
+        return int(end)
 
 
 def _zip64(extra: bytes, values: tuple[int, int, int]) -> tuple[int, int, int]:
