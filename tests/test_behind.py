@@ -45,20 +45,30 @@ def test_an_error_stops_the_producer_and_nothing_more_is_written() -> None:
     assert next(items) < 10
 
 
-def test_what_waits_is_dropped_when_the_block_fails() -> None:
+def test_what_waits_is_dropped_when_the_block_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     written: list[int] = []
     go = threading.Event()
 
     def write(item: int) -> None:
-        go.wait(10)
+        go.wait(30)
         written.append(item)
 
     def items() -> Iterator[int]:
         yield from range(5)
-        # The thread holds at most the first item now.
-        threading.Timer(0.05, go.set).start()
         raise KeyError("model")
 
+    behind = Behind(write)
+    real = behind._queue.put
+
+    def put(item: tuple[int] | None) -> None:
+        real(item)
+        if item is None:  # The block has failed, and this ends the thread.
+            go.set()
+
+    monkeypatch.setattr(behind._queue, "put", put)
     with pytest.raises(KeyError):
-        put_all(Behind(write), items())
+        put_all(behind, items())
+    # The thread held at most the first item.
     assert len(written) <= 1

@@ -52,12 +52,17 @@ def work(device: str, payload: tuple[str, Any], report: Callable[[int], None]) -
             time.sleep(0.01)
         return work(device, ("where", None), report)
     if what == "die later":
-        timer = threading.Timer(value, os.kill, (os.getpid(), signal.SIGKILL))
-        timer.daemon = True
-        timer.start()
+        threading.Thread(target=die_when_told, args=(value,), daemon=True).start()
     if what == "exit":
         sys.exit(value)
     return None
+
+
+def die_when_told(folder: Path) -> None:
+    (folder / str(os.getpid())).touch()
+    while not (folder / "die").exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def build_nothing(error: Exception, device: str) -> Worker:
@@ -223,16 +228,23 @@ def test_a_worker_that_dies_costs_its_job_and_no_other() -> None:
     assert "(SIGSEGV)" in str(ends["crashed"].error)
 
 
-def test_a_worker_that_dies_between_two_jobs_is_no_error_of_the_parent() -> None:
+@linux_only
+def test_a_worker_that_dies_between_two_jobs_is_no_error_of_the_parent(
+    tmp_path: Path,
+) -> None:
     events: list[Event] = []
 
     def notify(event: Event) -> None:
         events.append(event)
-        if event.name == "first":
-            time.sleep(1)  # It dies now, before it is given its next job.
+        if event.name == "first" and isinstance(event, Finished):
+            # It dies now, before it is given its next job.
+            wait_for(lambda: any(tmp_path.iterdir()))
+            (pid,) = (int(path.name) for path in tmp_path.iterdir())
+            (tmp_path / "die").touch()
+            wait_for(lambda: not alive(pid))
 
-    jobs = [Job("first", 9, ("die later", 0.2)), Job("slow", 8, ("die later", 60))]
-    jobs += [Job(f"v{n}", 1, ("double", n)) for n in range(4)]
+    jobs = [Job("first", 9, ("die later", tmp_path))]
+    jobs += [Job(f"v{n}", 1, ("double", n)) for n in range(5)]
     LocalExecutor(workers=2).map(build, jobs, notify)
     ends = finished(events)
     assert len(ends) == len(jobs)
