@@ -43,7 +43,7 @@ preview: $(STAMP) ## Compare runs without truth (DATA=, RUNS="a b"; else those o
 
 .PHONY: test
 test: $(STAMP) ## Run the tests, but for the slow ones
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 .PHONY: test-slow
 test-slow: $(STAMP) ## Run the slow tests only
