@@ -216,6 +216,9 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what the user can act on becomes one `Error:` line."""
+        from .._machine import end_quickly
+
+        end_quickly()
         with _errors_become_messages():
             return super().invoke(ctx)
 

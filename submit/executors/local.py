@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import cast
 
-from .._machine import cores
+from .._machine import cores, end_quickly
 from ..errors import PredictorError, SubmitError
 from .base import Event, Finished, Job, Progressed, Worker, do_job, longest_first
 
@@ -202,6 +202,7 @@ def _serve(connection: Connection, build: Callable[[str], Worker], device: str) 
     Sends None when it is ready, then what happens, and a `SubmitError` when nothing
     that follows could succeed either.
     """
+    end_quickly()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle.
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
