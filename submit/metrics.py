@@ -212,6 +212,7 @@ class FrameScorer:
         self._shape = (height, width)
         self._slots = np.full(256, -1, np.int64)
         self._slots[list(objects)] = np.arange(len(objects))
+        self._slots_by_steps: dict[tuple[int, ...], NDArray[np.int64]] = {}
         self._disks = disks = disks_for(height, width)
         self._limit = -1.0 if davis else disks.limit
         self._smoothing = 0 if davis else 1
@@ -246,7 +247,7 @@ class FrameScorer:
             _aligned(truth.data),
             _aligned(prediction.data),
             np.array(formats, np.int64),
-            np.stack([self._slots_of(each) for each in maps]),
+            self._slots_of(truth.step, prediction.step),
             self._shape[1],
             self._disks.windows,
             self._disks.spans,
@@ -267,13 +268,14 @@ class FrameScorer:
         self.score_packed(labels, labels)
         return self._boxes[:, 0, 0].copy()
 
-    def _slots_of(self, packed: Packed) -> NDArray[np.int64]:
-        """The object's index for each stored value of a map."""
-        if packed.step == 1:
-            return self._slots
-        slots = np.full(256, -1, np.int64)
-        slots[: 255 // packed.step + 1] = self._slots[:: packed.step]
-        return slots
+    def _slots_of(self, *steps: int) -> NDArray[np.int64]:
+        """The object's index for each stored value of both maps; see `Packed.step`."""
+        if steps not in self._slots_by_steps:
+            slots = np.full((len(steps), 256), -1, np.int64)
+            for row, step in zip(slots, steps, strict=True):
+                row[: 255 // step + 1] = self._slots[::step]
+            self._slots_by_steps[steps] = slots
+        return self._slots_by_steps[steps]
 
 
 class _Plain:
@@ -291,10 +293,11 @@ def _aligned(data: Labels) -> Labels:
     """The same bytes where the kernel can read eight at a time, and may not write."""
     if data.__array_interface__["data"][0] % 8:
         data = data.copy()
-    view = data.view()
-    # One kind of array means one version of the kernel.
-    view.setflags(write=False)
-    return view
+    if data.flags.writeable:
+        data = data.view()
+        # One kind of array means one version of the kernel.
+        data.setflags(write=False)
+    return data
 
 
 def object_score(frames: FrameScores) -> ObjectScore:

@@ -7,6 +7,7 @@ values that the official scorer sees through Pillow's `Image.open(…).convert("
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import warnings
@@ -60,6 +61,10 @@ _LEGAL_DEPTHS = {
 _InflateError = cast("type[Exception]", zlib_ng.error)
 #: Pillow, and so the official scorer, refuses images with more pixels.
 _MOST_PIXELS = 178_956_970
+#: Bytes that deflate can make of one: 258 of each two bits.
+_MOST_INFLATION = 1032
+#: Memory that a malformed file may take before it is found out.
+_HARMLESS = 1 << 26
 
 
 def _davis_palette() -> NDArray[np.uint8]:
@@ -313,6 +318,13 @@ def _image_data(data: bytes, name: str) -> Iterator[memoryview]:
 
 def _inflate(compressed: bytes, size: int, name: str) -> bytes:
     """Inflate image data that must come to `size` bytes, and never to many more."""
+    if len(compressed) * _MOST_INFLATION <= max(4 * size, _HARMLESS):
+        # Into one block of the right size; in pieces that grow it takes half as long
+        # again. Surplus and damage are looked at below.
+        with contextlib.suppress(_InflateError):
+            whole: bytes = zlib_ng.decompress(compressed, zlib.MAX_WBITS, size + 1)
+            if len(whole) == size:
+                return whole
     stream = zlib_ng.decompressobj()
     try:
         # One byte more than wanted lets the stream reach its end and its checksum.

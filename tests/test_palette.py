@@ -5,6 +5,7 @@ import io
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -326,6 +327,29 @@ def test_damage_is_named(case: str) -> None:
     data, message = damaged()[case]
     with pytest.raises(MaskError, match=message):
         decode(data)
+
+
+def test_image_data_of_hundreds_of_megabytes_is_cut_off() -> None:
+    labels = blobs(3)
+    rows = b"".join(b"\0" + row.tobytes() for row in labels)
+    data = png(labels, raw=rows + bytes(300 << 20))
+    tracemalloc.start()
+    try:
+        found = decode(data)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert np.array_equal(found, labels)  # Surplus is what Pillow does not mind.
+    assert most < 10 << 20
+
+
+@pytest.mark.parametrize("surplus", [0, 1, 1000])
+def test_surplus_image_data_is_left_out(surplus: int) -> None:
+    labels = blobs(3)
+    rows = b"".join(b"\0" + row.tobytes() for row in labels)
+    data = png(labels, raw=rows + bytes(surplus))
+    assert np.array_equal(decode(data), labels)
+    assert np.array_equal(scorer_sees(data), labels)
 
 
 def test_a_missing_file_is_a_mask_error(tmp_path: Path) -> None:
