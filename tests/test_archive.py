@@ -264,6 +264,7 @@ def test_of_two_files_with_one_name_the_last_is_read(tmp_path: Path) -> None:
             archive.writestr("v/00000.png", b"second")
     with open_masks(path) as masks:
         assert masks.read("v", "00000") == b"second"
+        assert masks.frames("v") == ["00000"]
         assert [entry.size for entry in masks.entries] == [5, 6]
 
 

@@ -89,6 +89,7 @@ class Directory:
 
     Raises:
         ValueError: It is no zip, or its directory is damaged.
+        struct.error: It becomes shorter while it is read.
         OSError: It cannot be read.
     """
 
@@ -157,7 +158,7 @@ class Directory:
         if fields[0] != b"PK\1\2":
             raise ValueError("bad signature in the central directory")
         if fields[3] > _LAST_VERSION:
-            raise ValueError(f"zip version {fields[3] / 10:.1f}")
+            raise ValueError(f"needs version {fields[3] / 10:.1f} of the format")
         end = begin + _ENTRY.size + sum(fields[12:15])
         if end > len(self._data):
             raise ValueError("truncated central directory")

@@ -270,7 +270,7 @@ def _directory(path: Path, stamp: tuple[int, int, int]) -> Directory:
             return Directory(stream, size)
         except OSError as error:
             raise ArchiveError(f"{path}: cannot be read ({error.strerror})") from error
-        except ValueError as error:
+        except (ValueError, struct.error) as error:
             stream.seek(0)
             if stream.read(4).startswith(b"PK"):
                 raise ArchiveError(
@@ -336,9 +336,11 @@ def _layout(entries: Iterable[Entry]) -> tuple[str, dict[str, list[str]]]:
             # All videos have frames of the same names.
             stem = sys.intern(parts[1][: -len(".png")])
             videos.setdefault(parts[0], []).append(stem)
-    for frames in videos.values():
-        frames.sort(key=_frame_order)
-    return wrapper if videos else "", videos
+    # A zip may have two files of one name.
+    found = {
+        name: sorted(set(stems), key=_frame_order) for name, stems in videos.items()
+    }
+    return wrapper if found else "", found
 
 
 def _is_mask(parts: Sequence[str]) -> bool:
