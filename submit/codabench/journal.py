@@ -40,6 +40,9 @@ class Entry:
         label: What the user calls it.
         file_name: What the zip is called on the server.
         key: Key of the record to upload to; None before there is one.
+        modified: Time of the zip's last change when that record was made, in
+            nanoseconds. A zip that was changed since, and changed back, may have been
+            sent while it was another.
         uploaded: Whether the storage has all bytes and the server knows it.
         creating: Since when the creation may have been sent; None before.
         known: Submissions to the phase that were there before.
@@ -59,6 +62,7 @@ class Entry:
     label: str
     file_name: str
     key: str | None = None
+    modified: int | None = None
     uploaded: bool = False
     creating: str | None = None
     known: list[int] = dataclasses.field(default_factory=list)
@@ -129,7 +133,7 @@ class Journal:
         """Forget a submission that is over, to make another of the same upload."""
         old = self.entry
         self.entry = dataclasses.replace(
-            self._fresh, key=old.key, uploaded=old.uploaded
+            self._fresh, key=old.key, modified=old.modified, uploaded=old.uploaded
         )
 
 

@@ -106,31 +106,34 @@ class Sender:
             self._upload()
 
     def discard(self) -> None:
-        """Delete the upload, which nothing refers to."""
-        if self._entry.key is not None:
-            self._discard(self._entry.key)
-            self._entry.key, self._entry.uploaded = None, False
+        """Delete the upload, which nothing refers to.
 
-    def _forget(self) -> None:
-        """Leave nothing behind that the next command would take for this zip.
+        It is out of the journal first: the server may not answer, and what is in the
+        journal would be taken for the zip by the next command if it has its size.
 
-        It knows an upload by its size only, and what was sent may have that size.
+        Raises:
+            StorageError: The disk refuses the journal.
         """
-        self.discard()
-        with contextlib.suppress(StorageError):
-            self._journal.save()
-
-    def _check_upload(self) -> None:
-        """Find out what an interrupted command has left on the server."""
         key = self._entry.key
         if key is None:
             return
-        if not self._arrived(key):
-            self.discard()
+        self._entry.key, self._entry.uploaded = None, False
+        try:
             self._journal.save()
-        elif not self._entry.uploaded:
+        finally:
+            self._discard(key)
+
+    def _check_upload(self) -> None:
+        """Find out what an interrupted command has left on the server."""
+        entry = self._entry
+        if entry.key is None:
+            return
+        untouched = entry.modified == self._package.modified
+        if not (entry.uploaded or untouched) or not self._arrived(entry.key):
+            self.discard()
+        elif not entry.uploaded:
             self._listener.note("all bytes are there already")
-            self._entry.uploaded = True
+            entry.uploaded = True
             self._journal.save()
 
     def _arrived(self, key: str, *, sent: bool = False) -> bool:
@@ -172,7 +175,7 @@ class Sender:
             package.size,
             f"label={self._entry.label[:60]} sha256={package.sha256}",
         )
-        self._entry.key = record.key
+        self._entry.key, self._entry.modified = record.key, package.modified
         try:
             self._journal.save()
         except StorageError:
@@ -186,16 +189,9 @@ class Sender:
         record = self._record()
         renewals = 0
         while True:
-            try:
-                self._package.require_unchanged()
-                problem, asked = self._put(record)
-            except ArchiveError:
-                self._forget()
-                raise
+            problem, asked = self._try(record)
             if problem is None:
-                if self._arrived(record.key, sent=True):
-                    break
-                problem = ServerError("cannot upload the zip: not all bytes arrived")
+                break
             if self._has_expired(record, problem):
                 if renewals == RENEWALS:
                     raise problem
@@ -206,9 +202,6 @@ class Sender:
                 self._discard(record.key)
                 record = self._record()
                 continue
-            if isinstance(problem, _Damaged):
-                self._forget()
-                record = self._record()
             wait = next(waits, None)
             if wait is None or not isinstance(problem, (NetworkError, ServerError)):
                 raise problem
@@ -217,8 +210,39 @@ class Sender:
                 f"{brief(problem)}; trying again in {longer:.0f} s or so"
             )
             self._client.transport.wait(wait, asked)
+            if self._entry.key is None:
+                record = self._record()
         self._entry.uploaded = True
         self._journal.save()
+
+    def _try(self, record: NewRecord) -> tuple[CodabenchError | None, float | None]:
+        """Send the bytes once; other bytes than the zip's are not left behind.
+
+        Returns:
+            See `_put`.
+
+        Raises:
+            ArchiveError: The zip cannot be read, or is not what it was.
+        """
+        try:
+            self._package.require_unchanged()
+            problem, asked = self._put(record)
+            if problem is None:
+                if not self._arrived(record.key, sent=True):
+                    problem = ServerError(
+                        "cannot upload the zip: not all bytes arrived"
+                    )
+            else:
+                # They may all have arrived although no answer did.
+                self._package.require_unchanged()
+        except ArchiveError:
+            with contextlib.suppress(StorageError):
+                self.discard()
+            raise
+        if isinstance(problem, _Damaged):
+            with contextlib.suppress(StorageError):
+                self.discard()
+        return problem, asked
 
     def _put(self, record: NewRecord) -> tuple[CodabenchError | None, float | None]:
         """Send the bytes once.
@@ -230,7 +254,13 @@ class Sender:
             ArchiveError: The zip cannot be read, or is not what it was.
         """
         package = self._package
-        body = ZipBody(package, self._listener.sent)
+        try:
+            body = ZipBody(package, self._listener.sent)
+        except OSError as error:
+            raise ArchiveError(
+                f"{package.path}: cannot be read ({error.strerror}); run the command "
+                "again when the zip is there"
+            ) from error
         self._listener.begin(package.size)
         try:
             reply = self._client.transport.put(record.url, body, "application/zip")

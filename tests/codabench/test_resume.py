@@ -16,7 +16,13 @@ import pytest
 
 from submit.codabench import Client, Journal, Package, Token, make_plan
 from submit.codabench.package import ZipBody
-from submit.errors import ArchiveError, DuplicateError, StorageError
+from submit.codabench.transport import Transport
+from submit.errors import (
+    ArchiveError,
+    DuplicateError,
+    NetworkError,
+    StorageError,
+)
 from tests.codabench.conftest import Notes, Run, UploadZip
 from tests.codabench.fake_server import FakeServer
 from tests.codabench.world import TOKEN, FakeClock, World
@@ -266,29 +272,102 @@ def test_a_zip_that_changes_while_it_is_uploaded_is_not_submitted(
 
     # What arrived may have the right size: the next command must not believe it.
     path.write_bytes(original)
+    require_right_bytes(upload, world, path)
+
+
+def require_right_bytes(upload: UploadZip, world: World, path: Path) -> None:
+    """The command run again submits the zip, whatever is on the server."""
     assert upload(path).id == 9001
-    (record,) = world.datasets.values()
+    (record,) = [each for each in world.datasets.values() if each.in_use]
     assert world.objects[record.path][1] == Package.read(path).md5
 
 
+def interrupt(*arguments: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("owner", [FakeClock, Client], ids=["waiting", "discarding"])
 def test_bytes_that_arrived_damaged_are_not_taken_for_the_zip_by_the_next_command(
+    owner: type,
     upload: UploadZip,
     world: World,
     make_zip: MakeZip,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def interrupt(self: FakeClock, seconds: float) -> None:
-        raise KeyboardInterrupt
-
     path = make_zip()
     world.put = ["damage"]
     with monkeypatch.context() as patch:
-        patch.setattr(FakeClock, "sleep", interrupt)
+        patch.setattr(owner, "sleep" if owner is FakeClock else "record", interrupt)
         with pytest.raises(KeyboardInterrupt):
             upload(path)
-    assert upload(path).id == 9001
-    (record,) = [each for each in world.datasets.values() if each.in_use]
-    assert world.objects[record.path][1] == Package.read(path).md5
+    require_right_bytes(upload, world, path)
+
+
+@pytest.mark.parametrize("margin", [0.0, 6 * 86400.0], ids=["waits", "renewals"])
+def test_a_storage_that_damages_everything_is_given_up_and_left_empty(
+    margin: float,
+    upload: UploadZip,
+    world: World,
+    make_zip: MakeZip,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = make_zip()
+    world.put = ["damage"] * 20
+    with monkeypatch.context() as patch:
+        patch.setattr("submit.codabench.sending.MARGIN", margin)
+        with pytest.raises(NetworkError, match="arrived damaged"):
+            upload(path)
+    assert world.datasets == {}
+    world.put = []
+    require_right_bytes(upload, world, path)
+
+
+@pytest.mark.parametrize("moment", ["put", "record"])
+def test_a_zip_that_changes_and_changes_back_is_sent_again(
+    moment: str,
+    upload: UploadZip,
+    world: World,
+    make_zip: MakeZip,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = make_zip()
+    original = path.read_bytes()
+    read, put = ZipBody.read, Transport.put
+
+    def other_bytes(self: ZipBody, size: int = -1) -> bytes:
+        path.write_bytes(b"P" * len(original))
+        return read(self, size)
+
+    def killed(self: Transport, *arguments: Any) -> None:
+        put(self, *arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ZipBody, "read", other_bytes)
+        if moment == "put":  # All bytes are there, and nobody has looked at them.
+            patch.setattr(Transport, "put", killed)
+        else:
+            patch.setattr(Client, "record", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            upload(path)
+    path.write_bytes(original)
+    require_right_bytes(upload, world, path)
+
+
+def test_a_zip_that_goes_away_is_an_error_of_one_line(
+    upload: UploadZip,
+    world: World,
+    make_zip: MakeZip,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = make_zip()
+    monkeypatch.setattr(Package, "require_unchanged", lambda self: None)
+    world.hooks["after POST /api/datasets/"] = path.unlink
+    with pytest.raises(
+        ArchiveError, match=r"entry\.zip: cannot be read \(No such file"
+    ):
+        upload(path)
+    assert world.created == []
 
 
 def test_a_storage_that_stalls_is_left_and_tried_again(
