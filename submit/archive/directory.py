@@ -2,8 +2,9 @@
 
 Python's zipfile makes an object of a kilobyte of every entry, also of those that nobody
 asks for. Here the directory stays as it is in the file, at some 75 bytes an entry, and
-an entry is read when it is wanted. Names, offsets and errors are those of zipfile; the
-format is APPNOTE.TXT of PKWARE, sections 4.3.12 to 4.3.16 and 4.5.3.
+an entry is read when it is wanted. What is found is what zipfile finds, but that a last
+entry that is cut off is an error; the format is that of PKWARE's APPNOTE.TXT, sections
+4.3.12 to 4.3.16 and 4.5.3.
 """
 
 from __future__ import annotations

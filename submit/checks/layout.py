@@ -365,7 +365,7 @@ def _check_absent(
             mistaken.add(spelled)
             yield Finding.of("video-case", f"{prefix}{spelled}/", f"should be {name}/")
     for name in sorted(set(unknown.values()) - mistaken):
-        count = len(folders[name].masks)
+        count = len(set(folders[name].masks))
         what = f"has {count} masks"
         if prefix or name + "/" not in prefix:
             yield Finding.of("unknown-video", f"{prefix}{name}/", what)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -70,6 +71,18 @@ def test_two_files_of_one_name_are_found(split: Split, tmp_path: Path) -> None:
     ):
         archive.writestr(f"{A}/00003.png", encode(labels_of(A, 4)))
     assert codes(check_masks(path, split)) == {"costly duplicate"}
+
+
+def test_a_file_that_is_there_twice_counts_once(split: Split, tmp_path: Path) -> None:
+    names = good_names()
+    path = write_zip(tmp_path / "a.zip", names)
+    with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in ("other/00000.png", "other/00001.png") * 2:
+            archive.writestr(name, names[f"{A}/00000.png"])
+    found = check_masks(path, split).findings
+    (unknown,) = [each for each in found if each.code == "unknown-video"]
+    assert unknown.what == "has 2 masks"
 
 
 def test_links_are_found(split: Split, tmp_path: Path) -> None:
