@@ -262,7 +262,7 @@ def test_an_error_of_the_listener_ends_the_workers() -> None:
 
 
 ORPHANS = """
-import os, sys, time
+import os, signal, sys, time
 from pathlib import Path
 from submit.executors import Job, LocalExecutor
 
@@ -274,6 +274,8 @@ def work(folder, report):
     time.sleep(600)
 
 if __name__ == "__main__":
+    # Whatever runs the tests may ignore Ctrl-C, as a shell's background jobs do.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = Path(sys.argv[1])
     jobs = [Job(name, 1, folder) for name in "ab"]
     LocalExecutor(workers=2).map(build, jobs, print)
@@ -311,5 +313,8 @@ def test_workers_end_with_their_parent(tmp_path: Path, how: signal.Signals) -> N
         pids = [int(path.name) for path in folder.iterdir()]
         assert all(map(alive, pids))
         parent.send_signal(how)
-        parent.wait()
+        try:
+            parent.wait(60)
+        finally:
+            parent.kill()
     wait_for(lambda: not any(map(alive, pids)))
