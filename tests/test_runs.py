@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +243,69 @@ def test_a_damaged_soft_file_is_said(
 
 def test_a_missing_soft_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"v\.npz: is not a readable .*No such file"):
+        SoftVideo(tmp_path / "v.npz")
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Let threads take turns as often as they can, also in the search for garbage."""
+
+    def callback(phase: str, info: dict[str, int]) -> None:
+        sum(range(50))
+
+    interval, thresholds = sys.getswitchinterval(), gc.get_threshold()
+    sys.setswitchinterval(1e-6)
+    gc.set_threshold(5, 2, 2)
+    gc.callbacks.append(callback)
+    yield
+    gc.callbacks.remove(callback)
+    gc.set_threshold(*thresholds)
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("restless")
+def test_many_threads_read_at_once(tmp_path: Path, random: Random) -> None:
+    path = tmp_path / "v.npz"
+    write_soft(path, random, frames=20)
+
+    def read() -> list[bytes]:
+        video = SoftVideo(path)
+        try:
+            return [video.steps(index).tobytes() for index in range(20)]
+        finally:
+            video.close()
+
+    wanted = read()
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: read(), range(40)):
+            assert found == wanted
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u1", "<i8", "<f4", ">f4", "?"])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3, 4), (1, 0, 5)])
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_arrays_are_those_that_numpy_reads(
+    tmp_path: Path, dtype: str, shape: tuple[int, ...], save: Callable[..., None]
+) -> None:
+    tables = np.zeros((1, 0), np.float32)
+    other = {"objects": np.zeros(0, int), "presence": tables, "iou": tables}
+    content = np.arange(np.prod(shape)).reshape(shape).astype(dtype)
+    save(tmp_path / "v.npz", x=content, size=[2, 2], **other)
+    video = SoftVideo(tmp_path / "v.npz")
+    found = video._array("x")
+    assert (found.dtype, found.shape) == (content.dtype, shape)
+    np.testing.assert_array_equal(found, content)
+    video.close()
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((2, 3), np.int8, order="F"), np.array(["text"])]
+)
+def test_arrays_of_another_kind_are_said(
+    tmp_path: Path, array: np.ndarray[Any, Any]
+) -> None:
+    np.savez(tmp_path / "v.npz", objects=array)
+    with pytest.raises(RunError, match="not an array of NumPy's format"):
         SoftVideo(tmp_path / "v.npz")
 
 

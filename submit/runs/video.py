@@ -9,7 +9,7 @@ A soft file is read by `numpy.load` without this toolkit:
 from __future__ import annotations
 
 import contextlib
-import io
+import re
 import struct
 import zipfile
 import zlib
@@ -36,8 +36,12 @@ HARD_LOGIT = 5.0
 #: Deflate level of soft files, as zlib-ng counts: the store costs little beside any
 #: model, and higher levels save less than a tenth.
 _LEVEL = 2
-#: A header of NumPy's format is shorter than this.
-_NPY_HEADER = 1 << 16
+#: How an array of NumPy's format 1.0 begins, and the header that follows.
+_NPY = b"\x93NUMPY\1\0"
+_NPY_HEADER = re.compile(
+    rb"\{'descr': '([<>|][biuf]\d)', 'fortran_order': False, "
+    rb"'shape': \(((?:\d+, ?)*\d*)\), \} *\n"
+)
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _EXTRA = ("objects", "presence", "iou", "size")
 
@@ -174,15 +178,14 @@ class SoftVideo:
         self.path = path
         try:
             with contextlib.ExitStack() as stack:
-                # Opened here, since NumPy leaves a file open that it cannot read.
-                stream = stack.enter_context(path.open("rb"))
-                self._file = stack.enter_context(np.load(stream, allow_pickle=False))
-                self.objects = tuple(int(key) for key in self._file["objects"])
-                self.presence: Floats = self._file["presence"]
-                self.iou: Floats = self._file["iou"]
-                height, width = self._file["size"]
+                self._stream = stack.enter_context(path.open("rb"))
+                self._zip = stack.enter_context(zipfile.ZipFile(self._stream))
+                self.objects = tuple(int(key) for key in self._array("objects"))
+                self.presence: Floats = self._array("presence")
+                self.iou: Floats = self._array("iou")
+                height, width = self._array("size")
                 self.size = (int(height), int(width))
-                names: list[str] = self._file.files
+                names = [name.removesuffix(".npy") for name in self._zip.namelist()]
                 self.frames = tuple(name for name in names if name not in _EXTRA)
                 table = (len(self.frames), len(self.objects))
                 if not self.presence.shape == self.iou.shape == table:
@@ -190,9 +193,8 @@ class SoftVideo:
                         f"it has {table[0]} frames of {table[1]} objects, and scores "
                         f"{self.presence.shape} and {self.iou.shape}"
                     )
-                self._stream = stream
                 self._stack = stack.pop_all()
-        except Exception as error:  # NumPy and zipfile raise anything on damaged files.
+        except Exception as error:  # zipfile raises anything on damaged files.
             raise RunError(
                 f"{path}: is not a readable soft-mask file ({error}); delete it and "
                 "run the command that made the run again"
@@ -218,39 +220,52 @@ class SoftVideo:
             ) from error
         return array
 
-    def _array(self, frame: str) -> NDArray[np.int8]:
-        """Read a member as NumPy does, but in half of the time.
+    def _array(self, name: str) -> NDArray[Any]:
+        """Read a member as NumPy does, but in half of the time, and from any thread.
+
+        NumPy has its headers parsed as Python source. Of two threads that do so at
+        once, one may fail (https://github.com/python/cpython/issues/106905).
 
         Raises:
             ValueError: It is not what the directory says.
         """
-        info = self._file.zip.getinfo(f"{frame}.npy")
-        if info.compress_type != zipfile.ZIP_DEFLATED:
-            stored: NDArray[np.int8] = self._file[frame]
-            return stored
+        info = self._zip.getinfo(f"{name}.npy")
         self._stream.seek(info.header_offset)
         header = self._stream.read(30)
-        name, extra = struct.unpack("<HH", header[26:30])
-        if header[:4] != b"PK\3\4" or self._stream.read(name) != info.filename.encode():
+        length, extra = struct.unpack("<HH", header[26:30])
+        there = self._stream.read(length)
+        if header[:4] != b"PK\3\4" or there != info.filename.encode():
             raise ValueError("its header is not where the directory says")
         self._stream.seek(extra, 1)
-        packed = self._stream.read(info.compress_size)
-        data = zlib_ng.decompress(packed, -zlib.MAX_WBITS, info.file_size)
+        data = self._stream.read(info.compress_size)
+        if info.compress_type == zipfile.ZIP_DEFLATED:
+            # One byte more than wanted lets the stream reach its end.
+            data = zlib_ng.decompress(data, -zlib.MAX_WBITS, info.file_size + 1)
+        elif info.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"it is packed by method {info.compress_type}")
         if len(data) != info.file_size or zlib_ng.crc32(data) != info.CRC:
             raise ValueError("its checksum is wrong")
-        start = io.BytesIO(data[:_NPY_HEADER])
-        version = np.lib.format.read_magic(start)
-        if version != (1, 0):
-            raise ValueError(f"it has version {version} of NumPy's format")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(start)
-        if fortran:
-            raise ValueError("its axes are in the order of Fortran")
-        array: NDArray[np.int8] = np.frombuffer(data, dtype, offset=start.tell())
-        return array.reshape(shape)
+        return _parse(data)
 
     def close(self) -> None:
         """Close the file."""
         self._stack.close()
+
+
+def _parse(data: bytes) -> NDArray[Any]:
+    """Take an array from the bytes that NumPy writes for it; it cannot be written to.
+
+    Raises:
+        ValueError: They are something else.
+    """
+    begin = len(_NPY) + 2
+    end = begin + int.from_bytes(data[len(_NPY) : begin], "little")
+    header = _NPY_HEADER.fullmatch(data, begin, end)
+    if not data.startswith(_NPY) or header is None:
+        raise ValueError("it is not an array of NumPy's format 1.0 in the order of C")
+    kind, shape = header.groups()
+    array = np.frombuffer(data, np.dtype(kind.decode()), offset=end)
+    return array.reshape([int(side) for side in re.findall(rb"\d+", shape)])
 
 
 class HardVideo:
