@@ -40,7 +40,7 @@ class Masks:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    @property
+    @cached_property
     def entries(self) -> Iterable[Entry]:
         """All files and folders there are, in the order of the zip or sorted."""
         raise NotImplementedError
@@ -100,13 +100,9 @@ class Masks:
 class MaskFolder(Masks):
     """The masks in a folder."""
 
-    @property
+    @cached_property
     def entries(self) -> Iterable[Entry]:
         """All files and folders there are, sorted."""
-        return self._walked
-
-    @cached_property
-    def _walked(self) -> tuple[Entry, ...]:
         return tuple(_walk(self.path, ""))
 
     def read_entry(self, name: str) -> bytes:
@@ -136,7 +132,7 @@ class MaskZip(Masks):
         self._opening = threading.Lock()
         _directory(path, _stamp(path))
 
-    @property
+    @cached_property
     def entries(self) -> Iterable[Entry]:
         """All files and folders there are, in the order of the zip."""
         return self._directory

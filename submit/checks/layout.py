@@ -254,9 +254,9 @@ def _is_hidden(name: str) -> bool:
 
 @dataclass
 class _Folder:
-    """What lies in one folder: stems of its PNGs, and other files."""
+    """What lies in one folder: stems of its PNGs, each once, and other files."""
 
-    masks: list[str] = field(default_factory=list)
+    masks: dict[str, None] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
 
 
@@ -273,7 +273,7 @@ def _folders(entries: Sequence[Entry], prefix: str) -> dict[str, _Folder]:
         if entry.is_folder or _is_hidden(entry.name):
             continue
         if len(parts) == 2 and parts[1].endswith(".png"):
-            folder.masks.append(sys.intern(parts[1][: -len(".png")]))
+            folder.masks[sys.intern(parts[1][: -len(".png")])] = None
         else:
             folder.others.append(entry.name)
     return folders
@@ -284,10 +284,10 @@ def _check_video(
 ) -> tuple[Found, list[Finding]]:
     """Compare the masks of a video with the frames that it has."""
     where = f"{prefix}{name}/"
-    stems = list(dict.fromkeys(folder.masks))  # The zip may have one of them twice.
-    plan = plan_frames(frames, stems)
-    known, there = set(frames), set(stems)
-    present = [frame for frame in frames if frame in there]
+    stems = folder.masks
+    plan = plan_frames(frames, list(stems))
+    known = set(frames)
+    present = [frame for frame in frames if frame in stems]
     # Where the server would fail, judge masks as it would once that is mended.
     found = Found(name, where, present, plan.frames or frames[1:-1])
     findings: list[Finding] = []
@@ -301,7 +301,7 @@ def _check_video(
         findings.append(Finding.of("empty-video", where, what, count=len(frames)))
         return found, findings
     misnamed = [stem for stem in stems if not _is_number(stem.split(".")[0])]
-    missing = [frame for frame in frames if frame not in there]
+    missing = [frame for frame in frames if frame not in stems]
     surplus = [s for s in stems if s not in known and s not in misnamed]
     findings += _about(
         "misnamed", (f"{where}{stem}.png" for stem in misnamed), "is no number"
@@ -365,7 +365,7 @@ def _check_absent(
             mistaken.add(spelled)
             yield Finding.of("video-case", f"{prefix}{spelled}/", f"should be {name}/")
     for name in sorted(set(unknown.values()) - mistaken):
-        count = len(set(folders[name].masks))
+        count = len(folders[name].masks)
         what = f"has {count} masks"
         if prefix or name + "/" not in prefix:
             yield Finding.of("unknown-video", f"{prefix}{name}/", what)
