@@ -109,19 +109,16 @@ class Sender:
         """Delete the upload, which nothing refers to.
 
         It is out of the journal first: the server may not answer, and what is in the
-        journal would be taken for the zip by the next command if it has its size.
-
-        Raises:
-            StorageError: The disk refuses the journal.
+        journal would be taken for the zip by the next command if it has its size. A
+        disk that refuses the journal now is told of when it is next saved.
         """
         key = self._entry.key
         if key is None:
             return
         self._entry.key, self._entry.uploaded = None, False
-        try:
+        with contextlib.suppress(StorageError):
             self._journal.save()
-        finally:
-            self._discard(key)
+        self._discard(key)
 
     def _check_upload(self) -> None:
         """Find out what an interrupted command has left on the server."""
@@ -236,12 +233,10 @@ class Sender:
                 # They may all have arrived although no answer did.
                 self._package.require_unchanged()
         except ArchiveError:
-            with contextlib.suppress(StorageError):
-                self.discard()
+            self.discard()
             raise
         if isinstance(problem, _Damaged):
-            with contextlib.suppress(StorageError):
-                self.discard()
+            self.discard()
         return problem, asked
 
     def _put(self, record: NewRecord) -> tuple[CodabenchError | None, float | None]:
