@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import atexit
-import ctypes
 import functools
 import gc
 import os
-import subprocess
 
 __all__ = ["cores", "end_quickly", "git_commit", "keep_freed_memory"]
 
@@ -29,6 +27,8 @@ def keep_freed_memory() -> None:
     that each decoded frame touches new pages. The system clears those one by one, which
     takes several times as long as inflating a mask. Other C libraries are left alone.
     """
+    import ctypes
+
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):
@@ -57,6 +57,8 @@ def cores() -> int:
 
 def git_commit() -> str | None:
     """The commit of the working directory's repository, None outside of one."""
+    import subprocess
+
     try:
         result = subprocess.run(
             ["git", "rev-parse", "HEAD"],

@@ -22,7 +22,6 @@ from .errors import ScoringError
 from .scoring import OFFICIAL_NAMES, SplitScore
 
 __all__ = [
-    "MEASURES",
     "Comparison",
     "Difference",
     "ObjectDifference",

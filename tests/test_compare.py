@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from submit._measures import MEASURES
 from submit.compare import (
-    MEASURES,
     Comparison,
     ScoredEntry,
     compare_entries,
