@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from hypothesis import settings
 from PIL import Image
 
-from submit.palette import encode
+from submit.png.palette import encode
 
 ROOT = Path(__file__).parents[1]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from submit.checks import Report
-from submit.palette import DAVIS_PALETTE, encode, write
+from submit.png.palette import DAVIS_PALETTE, encode, write
 
 Labels = NDArray[np.uint8]
 

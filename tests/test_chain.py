@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from submit.cli import cli
-from submit.palette import decode, encode
+from submit.png.palette import decode, encode
 
 SIZE = (48, 64)
 FRAMES = 12

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from submit.predictor import Predictor, Video, parse_options
+from submit.predictors import Predictor, Video, parse_options
 
 
 def test_the_plugin_of_the_tutorial_is_a_predictor(

@@ -16,45 +16,18 @@ MODELS = ROOT / "models"
 #: from the rows above its own; only inside a subpackage may imports go sideways.
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors"}),
-    frozenset(
-        {
-            "_bootstrap",
-            "_boundary",
-            "_cached",
-            "_deflate",
-            "_disks",
-            "_machine",
-            "_measures",
-            "_pixels",
-            "_regions",
-            "_resample",
-            "_tables",
-            "files",
-        }
-    ),
-    frozenset({"frames", "masks", "metrics", "palette"}),
-    frozenset({"archive", "codabench", "dataset", "predictor", "runs"}),
-    frozenset(
-        {
-            "audit",
-            "augment",
-            "checks",
-            "ensemble",
-            "executors",
-            "export",
-            "holdout",
-            "postprocess",
-            "sample",
-            "scoring",
-        }
-    ),
-    frozenset({"compare", "pipeline", "repair", "report", "tuning"}),
+    frozenset({"metrics", "system"}),
+    frozenset({"masks", "png", "predictors"}),
+    frozenset({"archive", "augment", "codabench", "data", "executors", "sample"}),
+    frozenset({"checks", "runs", "scoring"}),
+    frozenset({"ensemble", "postprocess"}),
+    frozenset({"pipeline", "tuning"}),
     frozenset({"cli"}),
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
 #: All that a model may know of the core, so that a stranger's can be written alike.
-OPEN_TO_MODELS = frozenset({"errors", "masks", "predictor"})
+OPEN_TO_MODELS = frozenset({"errors", "masks", "predictors"})
 
 
 def core_files() -> list[Path]:

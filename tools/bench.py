@@ -27,7 +27,7 @@ from PIL import Image
 from bench_ensemble import ensemble
 from measuring import Usage, measure, report
 from submit.masks import Labels
-from submit.palette import DAVIS_PALETTE
+from submit.png.palette import DAVIS_PALETTE
 
 
 @click.group(help=__doc__)

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from measuring import Usage, measure, report
-from submit.files import digest
 from submit.masks import resize_logits, to_labels
-from submit.palette import DAVIS_PALETTE, encode, read
+from submit.png.palette import DAVIS_PALETTE, encode, read
 from submit.runs import Run, SoftWriter, VideoRecord
+from submit.system.files import digest
 
 __all__ = ["ensemble"]
 
@@ -269,6 +269,6 @@ class _Bench:
 
 def _fingerprint(root: Path) -> str:
     """The fingerprint of a split without images, as a run records it."""
-    from submit.dataset import read_split
+    from submit.data import read_split
 
     return read_split(root).fingerprint

@@ -16,15 +16,15 @@ from typing import Any
 
 import click
 
-from submit._measures import MEASURES
 from submit.archive import open_masks
-from submit.compare import compare_entries, entry_of
-from submit.dataset import Split, read_split
+from submit.data import Split, read_split
 from submit.ensemble import METHODS, MergeSettings
 from submit.executors.local import LocalExecutor
+from submit.metrics.measures import MEASURES
 from submit.pipeline import ensemble_runs, export_run
 from submit.runs import Run
 from submit.scoring import SplitScore, score_split
+from submit.scoring.compare import compare_entries, entry_of
 
 #: Measures of the table, by their attributes.
 SHOWN = ("jf_dot", "j", "f_dot", "disappear", "reappear")

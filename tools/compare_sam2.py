@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from submit.predictor import Video
+from submit.predictors import Video
 from submit_sam2 import Sam2Options, Sam2Predictor
 from submit_sam2.build import random_weights
 from submit_sam2.config import MODELS

@@ -34,9 +34,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from submit.archive import Masks, open_masks
-from submit.dataset import Split, read_split
+from submit.data import Split, read_split
 from submit.metrics import FrameScorer, FrameScores, davis_score, object_score
-from submit.palette import decode
+from submit.png.palette import decode
 from submit.scoring import metrics_json, score_split, scores_txt
 
 Labels = NDArray[np.uint8]

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from submit.frames import read_frame
-from submit.palette import DAVIS_PALETTE, read
+from submit.data import read_frame
 from submit.pipeline import exported_masks, split_of
+from submit.png.palette import DAVIS_PALETTE, read
 from submit.runs import Run
 
 

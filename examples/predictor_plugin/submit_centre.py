@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from submit.predictor import Description, Prediction, option
+from submit.predictors import Description, Prediction, option
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from submit.predictor import option
+from submit.predictors import option
 
 __all__ = ["ClassicalOptions"]
 

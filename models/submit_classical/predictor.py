@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from submit.errors import MaskError, OptionError, PredictorError
-from submit.predictor import (
+from submit.predictors import (
     Description,
     Frame,
     InputSizes,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from submit.errors import OptionError, PredictorError
-from submit.predictor import Description, InputSizes, Prediction, Video, option
+from submit.predictors import Description, InputSizes, Prediction, Video, option
 
 from .config import MODELS
 from .memory import MemoryPolicy, RcmsMemory, Sam2Memory
@@ -246,7 +246,7 @@ class Sam2Predictor:
 
 
 class Sam2Session:
-    """One video: see `submit.predictor.Session`."""
+    """One video: see `submit.predictors.Session`."""
 
     def __init__(
         self, video: Video, options: Sam2Options, side: int, tracker: Tracker

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from ..errors import ArchiveError
-from ..files import atomic_open
+from ..system.files import atomic_open
 from .source import Masks, open_masks
 
 __all__ = ["TEAM_FILE", "Packed", "pack", "read_team", "write_zip"]

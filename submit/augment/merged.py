@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from ..errors import PredictorError
 from ..masks import LOGIT_LIMIT, resize_logits
-from ..predictor import Description, Frame, Masks, Prediction, Predictor, Session, Video
+from ..predictors import (
+    Description,
+    Frame,
+    Masks,
+    Prediction,
+    Predictor,
+    Session,
+    Video,
+)
 from .variant import Variant
 from .wrappers import AugmentedPredictor
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..masks import Logits
-from ..predictor import Frame
+from ..predictors import Frame
 
 __all__ = ["Box", "Window", "box_of", "window_for"]
 

@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import OptionError
-from ..predictor import Description, Frame, Masks, Prediction, Predictor, Session, Video
+from ..predictors import (
+    Description,
+    Frame,
+    Masks,
+    Prediction,
+    Predictor,
+    Session,
+    Video,
+)
 from .variant import Variant
 from .zoom import ZoomedSession
 

@@ -39,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..masks import LOGIT_LIMIT, Logits, resize_logits
-from ..predictor import Frame, Masks, Prediction, Session, Video
+from ..predictors import Frame, Masks, Prediction, Session, Video
 from .window import Box, Window, box_of, window_for
 
 __all__ = ["ZoomedSession"]

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from .._machine import cores, keep_freed_memory
 from ..archive import Masks, open_masks
-from ..dataset import Split, SplitVideo
+from ..data import Split, SplitVideo
+from ..system.machine import cores, keep_freed_memory
 from .layout import Found, check_layout, listed
 from .pixels import VideoCheck, check_video
 from .report import Finding, Report

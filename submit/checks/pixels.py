@@ -11,10 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..archive import Masks
-from ..dataset import SplitVideo
+from ..data import SplitVideo
 from ..errors import ArchiveError, MaskError, SplitError
 from ..masks import Labels
-from ..palette import GREY, PALETTE, PackedLabels, PngHeader, decode_packed, read_header
+from ..png.palette import (
+    GREY,
+    PALETTE,
+    PackedLabels,
+    PngHeader,
+    decode_packed,
+    read_header,
+)
 from .layout import Found
 from .report import Finding
 from .rules import Severity

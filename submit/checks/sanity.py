@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..masks import Labels
-from ..palette import PackedLabels
+from ..png.palette import PackedLabels
 from .report import Finding
 
 __all__ = ["Tracks", "as_packed", "pixels_by_ids"]
@@ -150,7 +150,7 @@ def pixels_by_ids(before: PackedLabels, after: PackedLabels) -> NDArray[np.int64
         N×N, N being 2, 4, 16 or 256: how many pixels go from the row's id to the
         column's.
     """
-    from .._pixels import transitions
+    from ..png.pixels import transitions
 
     form = before.stride, before.lead, before.depth
     if form != (after.stride, after.lead, after.depth) or not (

@@ -216,7 +216,7 @@ class LazyGroup(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what the user can act on becomes one `Error:` line."""
-        from .._machine import end_quickly
+        from ..system.machine import end_quickly
 
         end_quickly()
         with _errors_become_messages():

@@ -11,10 +11,10 @@ from ._output import note
 from ._progress import progress
 
 if TYPE_CHECKING:
-    from ..dataset import Split
+    from ..data import Split
     from ..executors import Executor, LocalExecutor
     from ..pipeline import Outcome
-    from ..predictor import Predictor
+    from ..predictors import Predictor
     from ..runs import Run
 
 __all__ = [
@@ -55,8 +55,8 @@ def open_runs(runs: Path, names: Sequence[str]) -> dict[str, Run]:
 
 def local_executor(workers: int | None, *, device: str = "cpu") -> LocalExecutor:
     """Workers that need no model: as many as there are cores."""
-    from .._machine import cores
     from ..executors.local import LocalExecutor
+    from ..system.machine import cores
 
     return LocalExecutor(workers=workers or cores(), devices=(device,))
 
@@ -70,8 +70,8 @@ def model_executor(
 
         needed = predictor.describe().cores
         return RayExecutor(workers=workers, device=device, cores=needed)
-    from .._machine import cores
     from ..executors.local import LocalExecutor, gpus
+    from ..system.machine import cores
 
     devices = gpus() if device in ("auto", "cuda") else [device]
     if devices and devices[0].startswith("cuda"):

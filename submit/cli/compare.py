@@ -16,8 +16,8 @@ from .score import MOSEV2
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ..compare import Comparison
     from ..scoring import SplitScore
+    from ..scoring.compare import Comparison
 
 __all__ = ["compare", "comparison_view"]
 
@@ -58,7 +58,7 @@ def compare(
     Example:
       submit compare plain both --split work/sample
     """
-    from ..compare import compare_entries, entry_of, read_metrics
+    from ..scoring.compare import compare_entries, entry_of, read_metrics
 
     entries = [
         read_metrics(Path(source))
@@ -74,7 +74,7 @@ def compare(
 
 def _score(source: str, split: Path, runs: Path, workers: int | None) -> SplitScore:
     from ..archive import open_masks
-    from ..dataset import read_split
+    from ..data import read_split
     from ..scoring import frames_to_score, score_split
 
     opened = read_split(split)

@@ -104,8 +104,7 @@ def videos(split: Path, videos: tuple[str, ...], decode: bool, as_json: bool) ->
     Example:
       submit videos work/sample
     """
-    from ..audit import audit_split
-    from ..dataset import read_split
+    from ..data import audit_split, read_split
 
     opened = read_split(split)
     chosen = {video.name for video in opened.select(videos)}

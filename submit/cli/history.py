@@ -234,7 +234,7 @@ def _compare(
 ) -> None:
     """Compare two submissions by the scores of their objects."""
     from ..codabench import Ledger
-    from ..compare import compare_entries, read_metrics
+    from ..scoring.compare import compare_entries, read_metrics
     from .compare import comparison_view
 
     ledger = Ledger(state())

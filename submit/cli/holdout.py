@@ -59,8 +59,8 @@ def holdout(
     Example:
       submit holdout MOSEv2/train -o holdout --videos 100
     """
-    from ..dataset import read_split
-    from ..holdout import make_holdout, read_list
+    from ..data import read_split
+    from ..scoring.holdout import make_holdout, read_list
 
     split = read_split(train)
     names = read_list(list_path) if list_path is not None else ()

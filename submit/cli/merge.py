@@ -62,7 +62,7 @@ def import_command(
     Example:
       submit import cutie.zip --name cutie --split MOSEv2/valid
     """
-    from ..dataset import read_split
+    from ..data import read_split
     from ..pipeline import import_masks
 
     path = run_path(runs, name)
@@ -166,7 +166,7 @@ def ensemble(
     Example:
       submit ensemble plain flipped --name both --weights 2,1
     """
-    from ..dataset import read_split
+    from ..data import read_split
     from ..ensemble import MergeSettings, read_ensemble_table
     from ..pipeline import ensemble_runs
 

@@ -244,7 +244,7 @@ def check(
       submit check both.zip --split MOSEv2/valid
     """
     from ..checks import check_masks, masks_to_check
-    from ..dataset import read_split
+    from ..data import read_split
 
     opened = read_split(split)
     with progress("check", total=masks_to_check(opened), unit="masks") as bar:

@@ -87,7 +87,7 @@ def predict(
     Example:
       submit predict work/sample --predictor classical --name plain
     """
-    from ..dataset import read_split
+    from ..data import read_split
     from ..pipeline import PredictPlan, predict_split
 
     path = run_path(runs, name)

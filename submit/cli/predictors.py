@@ -10,7 +10,7 @@ import click
 from rich.console import RenderableType
 
 from ..errors import PredictorError
-from ..predictor import (
+from ..predictors import (
     Description,
     InputSizes,
     OptionInfo,

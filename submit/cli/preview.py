@@ -77,7 +77,7 @@ def preview(
     Example:
       submit preview plain flipped --split work/sample
     """
-    from ..dataset import read_split
+    from ..data import read_split
     from ..tuning import ExpectedScore, frames_to_look_at
     from ..tuning import preview as look
 

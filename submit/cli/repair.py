@@ -15,7 +15,7 @@ from .package import report_view
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ..repair import Repaired
+    from ..checks.repair import Repaired
 
 __all__ = ["repair"]
 
@@ -71,9 +71,9 @@ def repair(
     Example:
       submit repair broken.zip --split MOSEv2/valid -o mended.zip
     """
-    from .. import repair as mending
     from ..checks import check_masks, masks_to_check
-    from ..dataset import read_split
+    from ..checks import repair as mending
+    from ..data import read_split
 
     opened = read_split(split)
     done = mending.repair(

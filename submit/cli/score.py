@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .._measures import MEASURES
+from ..metrics.measures import MEASURES
 from ._options import json_option, runs_dir_option, split_option, workers_option
 from ._output import (
     Cell,
@@ -94,7 +94,7 @@ def score(
       submit score both --split work/sample -o work/scores
     """
     from ..archive import open_masks
-    from ..dataset import read_split
+    from ..data import read_split
     from ..scoring import (
         frames_to_score,
         score_davis,

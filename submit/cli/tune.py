@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .._measures import MEASURES
+from ..metrics.measures import MEASURES
 from ._options import (
     json_option,
     runs_dir_option,
@@ -109,8 +109,8 @@ def tune(
     Example:
       submit tune plain flipped --split work/sample -o tuned.toml
     """
-    from ..dataset import read_split
-    from ..files import write_bytes
+    from ..data import read_split
+    from ..system.files import write_bytes
     from ..tuning import Budget, Evaluator, fit_expected, settings_toml
     from ..tuning import tune as search
 

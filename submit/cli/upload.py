@@ -235,7 +235,7 @@ def _precheck(
     if split is None:
         return Check("precheck", "skipped", Level.WARNING)
     from ..checks import check_masks, masks_to_check
-    from ..dataset import read_split
+    from ..data import read_split
     from .package import report_view
 
     opened = read_split(split)
@@ -301,8 +301,8 @@ def _manifests(
     runs: Path, made_of: Sequence[str], package: Package
 ) -> list[dict[str, Any]]:
     """The heads of the manifests of the runs that a zip was made of."""
-    from ..files import read_json
     from ..runs import Run
+    from ..system.files import read_json
 
     found: dict[Path, Run] = {}
     for name in made_of:
@@ -336,8 +336,8 @@ def _remember(
     manifests: Sequence[dict[str, Any]],
     local: float | None,
 ) -> None:
-    from .._machine import git_commit
     from ..codabench import Record
+    from ..system.machine import git_commit
 
     keep_records(
         [

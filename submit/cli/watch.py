@@ -236,7 +236,7 @@ def logs(
     Example:
       submit logs 734512 --lines 30
     """
-    from ..files import write_bytes
+    from ..system.files import write_bytes
 
     with connect(url) as client:
         there = client.details(submission).logs

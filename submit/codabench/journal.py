@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StorageError
-from ..files import locked, read_json, write_json
+from ..system.files import locked, read_json, write_json
 from .state import private_folder
 
 __all__ = ["Entry", "Journal", "unfinished"]

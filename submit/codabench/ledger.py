@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CodabenchError, StorageError
-from ..files import write_bytes
+from ..system.files import write_bytes
 from .clock import format_time
 from .journal import Entry
 from .state import private_folder

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import LoginError
-from ..files import read_json, write_json
+from ..system.files import read_json, write_json
 from .state import private_folder
 
 __all__ = ["Keyring", "Token", "TokenStore", "installed_keyring"]

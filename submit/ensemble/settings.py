@@ -29,7 +29,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .._tables import (
+from ..errors import SettingsError
+from ..system.tables import (
     as_table,
     as_toml,
     fail,
@@ -40,7 +41,6 @@ from .._tables import (
     require_share,
     typed,
 )
-from ..errors import SettingsError
 
 __all__ = [
     "METHODS",

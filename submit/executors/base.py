@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from ..errors import StorageError, SubmitError
-from ..files import is_storage_failure
+from ..system.files import is_storage_failure
 
 __all__ = [
     "Event",

@@ -14,8 +14,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import cast
 
-from .._machine import cores, end_quickly
 from ..errors import PredictorError, SubmitError
+from ..system.machine import cores, end_quickly
 from .base import Event, Finished, Job, Progressed, Worker, do_job, longest_first
 
 __all__ = ["LocalExecutor", "gpus"]

@@ -11,15 +11,15 @@ from typing import Any
 
 from ..archive import open_masks, pack
 from ..checks import check_masks
-from ..dataset import Split, read_split
+from ..data import Split, read_split
 from ..errors import ArchiveError, RunMismatchError
 from ..executors import Executor
-from ..files import digest, read_json, write_json
 from ..postprocess import Postprocess, read_postprocess
-from ..predictor import Predictor
+from ..predictors import Predictor
 from ..runs import Run
 from ..sample import write_sample
 from ..scoring import Totals, frames_to_score, score_split, write_scores
+from ..system.files import digest, read_json, write_json
 from .ensemble import ensemble_runs
 from .export import export_run
 from .imports import import_masks

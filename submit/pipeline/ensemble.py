@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..dataset import Split, SplitVideo
+from ..data import Split, SplitVideo
 from ..ensemble import (
     Influence,
     MemberReport,
@@ -20,9 +20,9 @@ from ..ensemble import (
 )
 from ..errors import RunError, RunMismatchError, SplitError
 from ..executors import Executor, Job, Worker
-from ..files import atomic_folder, digest, write_json
-from ..palette import write
+from ..png.palette import write
 from ..runs import Run, SoftWriter, VideoRecord
+from ..system.files import atomic_folder, digest, write_json
 from .outcome import Monitor, Outcome, run_jobs, silent
 from .predict import split_of
 

@@ -9,13 +9,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..dataset import Split, SplitVideo
+from ..data import Split, SplitVideo
 from ..errors import ArchiveError, RunError, RunMismatchError
 from ..executors import Executor, Job, Worker
-from ..export import export_video
-from ..files import atomic_folder, digest, locked, read_json, remove_partial, write_json
 from ..postprocess import Postprocess, labels_of
 from ..runs import Run
+from ..runs.masks import export_video
+from ..system.files import (
+    atomic_folder,
+    digest,
+    locked,
+    read_json,
+    remove_partial,
+    write_json,
+)
 from .outcome import Monitor, Outcome, run_jobs, silent
 
 __all__ = ["export_run", "exported_masks"]

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..archive import open_masks
-from ..dataset import Split, SplitVideo
+from ..data import Split, SplitVideo
 from ..errors import ArchiveError, MaskError
 from ..executors import Executor, Job, Worker
-from ..files import atomic_folder, digest
 from ..masks import object_ids
-from ..palette import decode, encode
+from ..png.palette import decode, encode
 from ..runs import Run, VideoRecord
+from ..system.files import atomic_folder, digest
 from .outcome import Monitor, Outcome, run_jobs, silent
 
 __all__ = ["import_masks"]

@@ -13,15 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..augment import augmented, parse_variant
-from ..dataset import Split, SplitVideo, read_split
+from ..data import FrameReader, Split, SplitVideo, read_split
 from ..errors import MaskError, SplitError
 from ..executors import Executor, Job, Worker
-from ..export import MaskWriter
-from ..files import atomic_folder, digest
-from ..frames import FrameReader
 from ..masks import binary_masks, object_ids, quantise
-from ..predictor import Prediction, Predictor, Session, Video, load, parse_options
+from ..predictors import Prediction, Predictor, Session, Video, load, parse_options
 from ..runs import Run, SoftWriter, VideoRecord
+from ..runs.masks import MaskWriter
+from ..system.files import atomic_folder, digest
 from .behind import Behind
 from .outcome import Monitor, Outcome, run_jobs, silent
 

@@ -31,10 +31,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
-from .._tables import read_toml
 from ..augment import parse_variant
 from ..ensemble import MergeSettings, read_ensemble_table
 from ..errors import OptionError, RecipeError, SettingsError
+from ..system.tables import read_toml
 
 __all__ = [
     "EnsembleStep",

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .._tables import read_toml, require_known, typed
 from ..errors import SettingsError
 from ..masks import LOGIT_LIMIT
+from ..system.tables import read_toml, require_known, typed
 
 __all__ = ["LONGEST", "WIDEST", "Postprocess", "read_postprocess"]
 

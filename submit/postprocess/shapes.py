@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .._regions import boxes
 from ..masks import Labels
+from ..masks.regions import boxes
 from .settings import Postprocess
 
 __all__ = ["tidy"]

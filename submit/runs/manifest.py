@@ -15,9 +15,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from .._machine import git_commit
 from ..errors import RunError, RunMismatchError
-from ..files import digest, locked, read_json, remove_partial, write_json
+from ..system.files import digest, locked, read_json, remove_partial, write_json
+from ..system.machine import git_commit
 from .video import HardVideo, SoftVideo, VideoMasks
 
 __all__ = ["SCHEMA", "Run", "VideoRecord"]

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from zlib_ng import zlib_ng
 
 from ..errors import MaskError, RunError
-from ..files import atomic_open
 from ..masks import LOGIT_STEP, Labels, quantise
-from ..palette import read as read_labels
+from ..png.palette import read as read_labels
+from ..system.files import atomic_open
 
 __all__ = ["HARD_LOGIT", "HardVideo", "SoftVideo", "SoftWriter", "VideoMasks"]
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import SplitError
-from ..files import atomic_folder
-from ..palette import encode
+from ..png.palette import encode
+from ..system.files import atomic_folder
 from .scenes import SCENARIOS
 from .stage import Stage
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..archive import FramePlan, Masks, ServerView, plan_frames, server_view
-from ..dataset import Split
+from ..data import Split
 from ..errors import ScoringError
 
 __all__ = [

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._machine import cores, keep_freed_memory
 from ..archive import FATAL, Masks
-from ..dataset import Split, SplitVideo
+from ..data import Split, SplitVideo
 from ..errors import MaskError, ScoringError
 from ..masks import Labels
 from ..metrics import FrameScorer, FrameScores
-from ..palette import PackedLabels, decode_packed, read_header
+from ..png.palette import PackedLabels, decode_packed, read_header
+from ..system.machine import cores, keep_freed_memory
 from .plan import Plan, plan_as_server, plan_davis, plan_split, require_truth
 from .results import DavisSplitScore, SplitScore, VideoFrames
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import write_bytes
 from ..metrics import ObjectScore
+from ..system.files import write_bytes
 from .results import DavisSplitScore, SplitScore, Totals, VideoScore
 
 __all__ = [

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..checks.report import Finding
 from ..checks.sanity import Tracks, as_packed
-from ..dataset import SplitVideo
+from ..data import SplitVideo
 from ..errors import RunError
 from ..metrics import FrameScorer, FrameScores, object_score
 from ..postprocess import Postprocess, labels_of

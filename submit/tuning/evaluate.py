@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .._machine import cores, keep_freed_memory
 from ..checks.sanity import as_packed
-from ..dataset import Split
+from ..data import Split
 from ..errors import ScoringError
 from ..masks import Labels
 from ..metrics import FrameScorer, FrameScores, ObjectScore, object_score
@@ -20,6 +19,7 @@ from ..postprocess import frame_labels
 from ..postprocess.presence import steady_frames
 from ..runs import Run, VideoMasks
 from ..scoring.plan import require_truth
+from ..system.machine import cores, keep_freed_memory
 from .candidate import Candidate
 from .holdout import HoldoutRuns
 

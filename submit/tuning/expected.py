@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._bootstrap import expanded_interval
 from ..errors import SettingsError
-from ..files import read_json, write_json
+from ..metrics.bootstrap import expanded_interval
+from ..system.files import read_json, write_json
 from .agreement import ObjectLook
 
 __all__ = ["FEATURES", "Calibration", "Estimate", "ExpectedScore", "Row", "features_of"]

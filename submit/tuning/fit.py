@@ -6,8 +6,8 @@ import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
-from .._machine import cores
 from ..ensemble import MergeSettings
+from ..system.machine import cores
 from .agreement import VideoLook, look_at
 from .candidate import Candidate
 from .evaluate import Evaluator

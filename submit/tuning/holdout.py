@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..dataset import Split
+from ..data import Split
 from ..ensemble import VideoMerger
 from ..errors import RunError
-from ..palette import PackedLabels, decode_packed
+from ..png.palette import PackedLabels, decode_packed
 from ..runs import Run, VideoMasks
 from .candidate import Candidate
 

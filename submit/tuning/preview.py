@@ -10,11 +10,11 @@ from itertools import combinations
 
 import numpy as np
 
-from .._machine import cores, keep_freed_memory
-from ..dataset import Split, SplitVideo
+from ..data import Split, SplitVideo
 from ..errors import RunError
 from ..postprocess import Postprocess
 from ..runs import Run
+from ..system.machine import cores, keep_freed_memory
 from .agreement import ObjectLook, VideoLook, look_at
 from .expected import Estimate, ExpectedScore, features_of
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._bootstrap import expanded_interval, resampled_means
 from ..ensemble import MergeSettings
 from ..errors import ScoringError
+from ..metrics.bootstrap import expanded_interval, resampled_means
 from .candidate import Candidate
 from .evaluate import BudgetSpentError, Evaluator, Sample
 from .stages import Stage, all_stages

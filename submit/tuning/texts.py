@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .._measures import MEASURES
+from ..metrics.measures import MEASURES
 from .search import Gain, StageResult, Tuned
 
 __all__ = ["settings_toml", "steps_of"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from submit.augment import AugmentedPredictor, Variant, parse_variant
-from submit.predictor import Description, Frame, Prediction, Video
+from submit.predictors import Description, Frame, Prediction, Video
 
 VIDEO = Video("v", height=6, width=10, length=4)
 

@@ -18,7 +18,7 @@ from submit.augment import (
 )
 from submit.errors import OptionError, PredictorError
 from submit.masks import LOGIT_LIMIT, resize_logits
-from submit.predictor import (
+from submit.predictors import (
     Description,
     Frame,
     InputSizes,

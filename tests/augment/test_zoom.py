@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from submit.augment import AugmentedPredictor, Variant
 from submit.augment.window import Box, Window, box_of, window_for
 from submit.masks import Labels, to_labels
-from submit.predictor import Description, Frame, Masks, Prediction, Session, Video
+from submit.predictors import Description, Frame, Masks, Prediction, Session, Video
 
 SIZE = (96, 160)
 VIDEO = Video("v", *SIZE, length=30)

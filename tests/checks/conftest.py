@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from submit.dataset import Split, read_split
+from submit.data import Split, read_split
 from tests.submissions import write_masks, write_split
 
 

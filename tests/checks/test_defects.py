@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from submit.checks import check_masks
-from submit.dataset import Split
-from submit.palette import encode, read, write
+from submit.data import Split
+from submit.png.palette import encode, read, write
 from tests.submissions import (
     FRAMES,
     VIDEOS,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from submit.checks import check_masks
-from submit.dataset import Split
+from submit.data import Split
 from submit.errors import SubmitError
 from tests.submissions import (
     good_names,

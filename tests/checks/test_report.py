@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from submit.checks import RULES, Finding, Report, Severity
 from submit.cli import cli
-from submit.dataset import Split
+from submit.data import Split
 from tests.submissions import (
     A,
 )

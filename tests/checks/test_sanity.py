@@ -9,7 +9,7 @@ from PIL import Image
 
 from submit.checks.sanity import Tracks, as_packed, pixels_by_ids
 from submit.masks import Labels
-from submit.palette import DAVIS_PALETTE, decode_packed, encode
+from submit.png.palette import DAVIS_PALETTE, decode_packed, encode
 from tests.submissions import (
     saved,
 )

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from submit.checks import check_masks, masks_to_check
-from submit.dataset import Split, read_split
+from submit.data import Split, read_split
 from submit.errors import ArchiveError
-from submit.palette import encode
+from submit.png.palette import encode
 from tests.submissions import (
     FRAMES,
     SIZE,

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from submit.cli import cli
-from submit.palette import encode
+from submit.png.palette import encode
 
 HEIGHT, WIDTH, FRAMES = 24, 32, 4
 VIDEOS = ("alpha", "beta")
@@ -232,11 +232,12 @@ def test_a_folder_that_is_no_run_is_not_written_into(
 def test_two_commands_do_not_write_one_run(
     run: Run, split: Path, tmp_path: Path
 ) -> None:
-    from submit.files import locked
+    from submit.system.files import locked
 
     assert predict(run, split).exit_code == 0
     code = (
-        "import sys, time; from pathlib import Path; from submit.files import locked\n"
+        "import sys, time; from pathlib import Path\n"
+        "from submit.system.files import locked\n"
         "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     lock = tmp_path / "runs" / "r" / ".lock"

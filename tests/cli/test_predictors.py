@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from submit.cli import cli
 from submit.errors import PredictorError
-from submit.predictor import (
+from submit.predictors import (
     GROUP,
     Description,
     InputSizes,
@@ -61,7 +61,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, EntryPoint]:
         "static": installed()["static"],
         "weighty": EntryPoint("weighty", f"{__name__}:Weighty", GROUP),
     }
-    monkeypatch.setattr("submit.predictor.installed", lambda: points)
+    monkeypatch.setattr("submit.predictors.protocol.installed", lambda: points)
     monkeypatch.setattr("submit.cli.predictors.installed", lambda: points)
     return points
 
@@ -90,7 +90,7 @@ def test_the_list_is_there_for_programs(runner: CliRunner, plugins: object) -> N
     assert static == {
         "name": "static",
         "package": f"mose-submit {version('mose-submit')}",
-        "class": "submit.predictor:StaticPredictor",
+        "class": "submit.predictors:StaticPredictor",
         "about": "Repeats the given masks in every frame: the floor that every model "
         "must beat",
         "problem": None,

@@ -205,7 +205,7 @@ def fill_disk(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
             raise OSError(errno.ENOSPC, "No space left on device", str(target))
         real(source, target)
 
-    monkeypatch.setattr("submit.files.os.replace", replace)
+    monkeypatch.setattr("submit.system.files.os.replace", replace)
 
 
 @pytest.mark.parametrize("saves", [0, 1, 2])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from submit.palette import encode
+from submit.png.palette import encode
 from submit.runs import HardVideo
 
 SIZE = (12, 20)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from submit.ensemble import MergedFrame, MergeSettings, VideoMerger, normalised
 from submit.errors import RunError, SettingsError
 from submit.masks import LOGIT_LIMIT, quantise, to_labels
-from submit.palette import encode
+from submit.png.palette import encode
 from submit.runs import HardVideo, SoftWriter
 from tests.ensemble.members import SIZE, Member, member
 

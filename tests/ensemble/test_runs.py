@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from submit.cli import cli
 from submit.ensemble import MergeSettings, VideoMerger
-from submit.files import digest
-from submit.palette import encode, read
+from submit.png.palette import encode, read
 from submit.runs import Run, SoftWriter
+from submit.system.files import digest
 from tests.conftest import WriteSplit
 from tests.ensemble.members import SIZE
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from submit.predictor import Prediction, Video
+from submit.predictors import Prediction, Video
 from submit_sam2 import Sam2Options, Sam2Predictor
 from submit_sam2.build import random_weights
 from submit_sam2.config import MODELS, Sam2Config, TrunkConfig

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from submit.errors import MaskError, OptionError, PredictorError
-from submit.predictor import Prediction, Predictor, Session, Video, parse_options
+from submit.predictors import Prediction, Predictor, Session, Video, parse_options
 from submit_classical import ClassicalOptions, ClassicalPredictor
 
 Frame = NDArray[np.uint8]

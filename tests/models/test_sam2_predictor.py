@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from submit.errors import OptionError, PredictorError
-from submit.predictor import Predictor, Session, Video, parse_options
+from submit.predictors import Predictor, Session, Video, parse_options
 from submit_sam2 import Sam2Options, Sam2Predictor
 from submit_sam2.tracker import Tracker
 

@@ -17,7 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
-from submit.predictor import Prediction
+from submit.predictors import Prediction
 from submit_sam2.config import MODELS, Sam2Config
 
 pytestmark = pytest.mark.reference

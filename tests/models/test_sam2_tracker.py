@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from submit.predictor import Prediction
+from submit.predictors import Prediction
 from submit_sam2 import tracker
 from submit_sam2.model import ABSENT
 from submit_sam2.modeling.memory_encoder import MemoryEncoder

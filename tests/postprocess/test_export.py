@@ -11,13 +11,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from submit.cli import cli
-from submit.dataset import Split, read_split
+from submit.data import Split, read_split
 from submit.errors import RunMismatchError
-from submit.files import digest
-from submit.palette import encode, read
 from submit.pipeline import export_run, exported_masks
+from submit.png.palette import encode, read
 from submit.postprocess import Postprocess
 from submit.runs import Run, SoftWriter, VideoRecord
+from submit.system.files import digest
 from tests.inline import Inline
 
 WriteSplit = Callable[..., Path]

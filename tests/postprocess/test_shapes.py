@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from submit._regions import boxes
+from submit.masks.regions import boxes
 from submit.postprocess import Postprocess
 from submit.postprocess.shapes import tidy
 

@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from submit.dataset import Split, read_split
-from submit.files import digest
-from submit.palette import encode
+from submit.data import Split, read_split
+from submit.png.palette import encode
 from submit.runs import Run, SoftWriter, VideoRecord
+from submit.system.files import digest
 from tests.inline import Inline
 
 SIZE = (36, 48)

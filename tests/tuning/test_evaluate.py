@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from submit.archive import open_masks
-from submit.dataset import read_split
+from submit.data import read_split
 from submit.ensemble import Gate, MergeSettings
 from submit.errors import RunError, ScoringError
 from submit.metrics import ObjectScore

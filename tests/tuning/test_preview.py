@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from submit.cli import cli
-from submit.dataset import Split
+from submit.data import Split
 from submit.errors import RunError
 from submit.metrics import FrameScorer, FrameScores, object_score
-from submit.palette import encode, read
 from submit.pipeline import export_run
+from submit.png.palette import encode, read
 from submit.postprocess import Postprocess
 from submit.runs import Run
 from submit.tuning import preview

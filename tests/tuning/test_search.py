@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from submit._bootstrap import expanded_interval, resampled_means
 from submit.cli import cli
-from submit.dataset import Split
+from submit.data import Split
 from submit.ensemble import MergeSettings, read_ensemble_table
 from submit.errors import ScoringError
+from submit.metrics.bootstrap import expanded_interval, resampled_means
 from submit.postprocess import Postprocess, read_postprocess
 from submit.runs import Run
 from submit.tuning import Budget, Candidate, Evaluator, Tuned, settings_toml, tune

@@ -1,0 +1,32 @@
+"""Splits on disk: their videos, their frames, and what is wrong with them."""
+
+from .audit import (
+    Problem,
+    VideoAudit,
+    audit_split,
+    audit_video,
+)
+from .frames import FrameReader, read_frame
+from .split import (
+    VOID,
+    Split,
+    SplitVideo,
+    VideoMeta,
+    image_size,
+    read_split,
+)
+
+__all__ = [
+    "VOID",
+    "FrameReader",
+    "Problem",
+    "Split",
+    "SplitVideo",
+    "VideoAudit",
+    "VideoMeta",
+    "audit_split",
+    "audit_video",
+    "image_size",
+    "read_frame",
+    "read_split",
+]

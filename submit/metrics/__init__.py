@@ -1,0 +1,21 @@
+"""The scores of one object, frame by frame, official and classic."""
+
+from .frames import (
+    DavisScore,
+    FrameScorer,
+    FrameScores,
+    ObjectScore,
+    Packed,
+    davis_score,
+    object_score,
+)
+
+__all__ = [
+    "DavisScore",
+    "FrameScorer",
+    "FrameScores",
+    "ObjectScore",
+    "Packed",
+    "davis_score",
+    "object_score",
+]

@@ -1,0 +1,1 @@
+"""PNGs as the challenge wants them: palette, pixels, and a small deflate of our own."""

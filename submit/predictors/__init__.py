@@ -1,0 +1,41 @@
+"""Predictors: what a model owes the toolkit, its options, and which are installed."""
+
+from .protocol import (
+    GROUP,
+    Description,
+    Frame,
+    InputSizes,
+    Masks,
+    OptionInfo,
+    Prediction,
+    Predictor,
+    Session,
+    StaticOptions,
+    StaticPredictor,
+    Video,
+    installed,
+    load,
+    option,
+    option_infos,
+    parse_options,
+)
+
+__all__ = [
+    "GROUP",
+    "Description",
+    "Frame",
+    "InputSizes",
+    "Masks",
+    "OptionInfo",
+    "Prediction",
+    "Predictor",
+    "Session",
+    "StaticOptions",
+    "StaticPredictor",
+    "Video",
+    "installed",
+    "load",
+    "option",
+    "option_infos",
+    "parse_options",
+]

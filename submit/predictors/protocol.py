@@ -1,0 +1,434 @@
+"""The predictor protocol: what a model owes the toolkit, and what it may rely on.
+
+A model is a class registered under the entry-point group `submit.predictors`. Ours
+and a stranger's come through the same door:
+
+    [options.entry_points]
+    submit.predictors =
+        mymodel = my_package:MyPredictor
+
+The toolkit builds one predictor per worker process and opens one session per video:
+
+    predictor = MyPredictor(MyPredictor.Options(), device="cpu")
+    session = predictor.session(Video("v", height=480, width=854, length=2))
+    prediction = session.start(frame0, {1: mask})
+    prediction = session.step(frame1)
+    session.close()
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    runtime_checkable,
+)
+
+from ..errors import OptionError, PredictorError
+
+if TYPE_CHECKING:
+    # `import submit` and `submit --help` answer at once: nothing heavy is imported.
+    from importlib.metadata import EntryPoint
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = [
+    "GROUP",
+    "Description",
+    "Frame",
+    "InputSizes",
+    "Masks",
+    "OptionInfo",
+    "Prediction",
+    "Predictor",
+    "Session",
+    "StaticOptions",
+    "StaticPredictor",
+    "Video",
+    "installed",
+    "load",
+    "option",
+    "option_infos",
+    "parse_options",
+]
+
+GROUP = "submit.predictors"
+
+Frame: TypeAlias = "NDArray[np.uint8]"
+Masks: TypeAlias = "Mapping[int, NDArray[np.bool_]]"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Video:
+    """What a session knows of its video before the first frame.
+
+    Attributes:
+        name: The video's folder name.
+        height: Rows of every frame, in pixels.
+        width: Columns of every frame, in pixels.
+        length: Number of frames, the first included.
+    """
+
+    name: str
+    height: int
+    width: int
+    length: int
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """What a model says of one frame, before any threshold or overlap rule.
+
+    Attributes:
+        objects: Object ids, in the order of the first axis of the arrays.
+        logits: N×h×w float32. Covers the whole frame at the model's own resolution
+            (pixel centres aligned, so that a bilinear resize to the frame needs no
+            offset); > 0 means object. Objects may overlap.
+        presence: N float32 object scores as logits, > 0 means visible in this frame;
+            None where the model has none.
+        iou: N float32 in [0, 1], the model's own estimate of its mask's IoU; None
+            where the model has none.
+    """
+
+    objects: tuple[int, ...]
+    logits: NDArray[np.float32]
+    presence: NDArray[np.float32] | None = None
+    iou: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.objects)
+        if self.logits.ndim != 3 or len(self.logits) != count:
+            raise PredictorError(
+                f"logits must be N×h×w with N = {count} objects, "
+                f"found shape {self.logits.shape}; this is a bug of the predictor"
+            )
+        for name in ("presence", "iou"):
+            values = getattr(self, name)
+            if values is not None and values.shape != (count,):
+                raise PredictorError(
+                    f"{name} must have one value for each of {count} objects, "
+                    f"found shape {values.shape}; this is a bug of the predictor"
+                )
+
+
+@dataclass(frozen=True)
+class InputSizes:
+    """Which input resolutions a model accepts, as scales of its usual one.
+
+    Attributes:
+        base: Side in pixels of a fixed square input; None where the input follows
+            the frame.
+        step: The side must be a multiple of this.
+        smallest: Smallest legal scale.
+        largest: Largest legal scale.
+    """
+
+    base: int | None = None
+    step: int = 1
+    smallest: float = 0.25
+    largest: float = 2.0
+
+    def allows(self, scale: float) -> bool:
+        """Whether the model may run at `scale` times its usual resolution."""
+        if not self.smallest <= scale <= self.largest:
+            return False
+        if self.base is None:
+            return True
+        side = self.base * scale
+        return abs(side - round(side)) < 1e-6 and round(side) % self.step == 0
+
+
+@dataclass(frozen=True)
+class Description:
+    """What is recorded of a model in a run's manifest.
+
+    Attributes:
+        model: Name of the architecture, such as `sam2.1_hiera_tiny`.
+        licence: Licence of code and weights; non-commercial ones say so.
+        checkpoint: SHA-256 of the weights in hex; None for a model without weights.
+        sizes: Legal input resolutions.
+        cores: Processor cores that one worker makes good use of when there is no GPU.
+        details: Further facts that decide the result, such as dtype.
+    """
+
+    model: str
+    licence: str
+    checkpoint: str | None = None
+    sizes: InputSizes = InputSizes()
+    cores: int = 1
+    details: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+class Session(Protocol):
+    """One video, frame by frame, in order.
+
+    The caller calls `start` with frame 0, then for each later frame exactly one of
+    `add` and `step`, then `close`, also after an error. Frames are H×W×3 uint8 RGB
+    and masks H×W bool, both of the video's size; they may be read-only and shared with
+    other sessions. The implementer keeps only what later frames can still need, so
+    that memory does not grow with the video, and never writes into the arrays it is
+    given. Equal input gives equal output.
+    """
+
+    def start(self, frame: Frame, masks: Masks) -> Prediction:
+        """Take frame 0 with the masks of its objects; returns them as a prediction."""
+        ...
+
+    def add(self, frame: Frame, masks: Masks) -> Prediction:
+        """Do what `step` does, and begin to track the new objects in `masks`."""
+        ...
+
+    def step(self, frame: Frame) -> Prediction:
+        """Predict the next frame; objects come in the order they were given in."""
+        ...
+
+    def close(self) -> None:
+        """Free what the session holds. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """A model, ready to open sessions.
+
+    `Options` is a frozen dataclass whose fields were made with `option`; the command
+    line builds `-o key=value`, its validation and its help from it. The constructor is
+    called once per worker, and once more to describe the model; it checks its options
+    and should leave the loading of weights to the first session. `device` is `auto`,
+    `cpu`, `cuda` or `cuda:N`.
+    """
+
+    Options: ClassVar[type[Any]]
+
+    def __init__(self, options: Any, *, device: str = "auto") -> None: ...
+
+    def describe(self) -> Description:
+        """Say what this model is, for the manifest."""
+        ...
+
+    def session(self, video: Video, *, scale: float = 1.0) -> Session:
+        """Open a video at `scale` times the model's usual input resolution.
+
+        Raises:
+            OptionError: `describe().sizes` does not allow `scale`.
+        """
+        ...
+
+
+def option(
+    default: T, help: str, *, choices: Iterable[str] = (), metavar: str = ""
+) -> T:
+    """Declare one option of a model: a dataclass field with its help.
+
+    Args:
+        default: Value when the user says nothing. Its annotation gives the type, one
+            of int, float, bool, str and `… | None`.
+        help: One sentence for `submit predictors NAME`.
+        choices: Legal values of a str option; empty allows any.
+        metavar: Shown instead of the type's name.
+    """
+    metadata = {"help": help, "choices": tuple(choices), "metavar": metavar}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class OptionInfo:
+    """One option of a model, as shown to the user.
+
+    Attributes:
+        name: What stands before the `=`.
+        type: int, float, bool or str.
+        optional: Whether the word `none` is legal.
+        default: Value when the user says nothing.
+        help: One sentence.
+        choices: Legal values; empty where any is legal.
+        metavar: Placeholder for the value in help.
+    """
+
+    name: str
+    type: type[Any]
+    optional: bool
+    default: Any
+    help: str
+    choices: tuple[str, ...]
+    metavar: str
+
+    def parse(self, text: str) -> Any:
+        """Turn the text after `=` into a value.
+
+        Raises:
+            OptionError: The text is not a legal value.
+        """
+        if self.optional and text.lower() in ("none", ""):
+            return None
+        expected = self.type.__name__
+        try:
+            if self.type is bool:
+                value: Any = _BOOLEANS[text.lower()]
+            else:
+                value = self.type(text)
+        except (ValueError, KeyError):
+            raise OptionError(
+                f"option {self.name}={text}: expected {expected}, found {text!r}"
+            ) from None
+        if self.choices and value not in self.choices:
+            raise OptionError(
+                f"option {self.name}={text}: expected one of "
+                f"{', '.join(self.choices)}, found {text!r}"
+            )
+        return value
+
+
+_BOOLEANS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
+
+
+def option_infos(options: type[Any]) -> tuple[OptionInfo, ...]:
+    """List the options that a model's `Options` dataclass declares."""
+    hints = typing.get_type_hints(options)
+    infos = []
+    for field in dataclasses.fields(options):
+        types = [
+            t for t in typing.get_args(hints[field.name]) if t is not type(None)
+        ] or [hints[field.name]]
+        infos.append(
+            OptionInfo(
+                name=field.name,
+                type=types[0],
+                optional=type(None) in typing.get_args(hints[field.name]),
+                default=field.default,
+                help=field.metadata.get("help", ""),
+                choices=field.metadata.get("choices", ()),
+                metavar=field.metadata.get("metavar") or types[0].__name__,
+            )
+        )
+    return tuple(infos)
+
+
+def parse_options(name: str, options: type[T], settings: Iterable[str]) -> T:
+    """Build a model's options from `key=value` texts.
+
+    Args:
+        name: The model's name, for messages.
+        options: The model's `Options` dataclass.
+        settings: Texts such as `image_size=512`; the last one wins.
+
+    Raises:
+        OptionError: A key is unknown or a value not legal.
+    """
+    known = {info.name: info for info in option_infos(options)}
+    values = {}
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals:
+            raise OptionError(
+                f"option {setting!r} of predictor {name}: expected key=value"
+            )
+        if key not in known:
+            raise OptionError(
+                f"predictor {name} has no option {key!r}; it has "
+                f"{', '.join(sorted(known)) or 'none'} (see: submit predictors {name})"
+            )
+        values[key] = known[key].parse(text.strip())
+    try:
+        return options(**values)
+    except ValueError as error:
+        raise OptionError(f"predictor {name}: {error}") from error
+
+
+def installed() -> dict[str, EntryPoint]:
+    """List the installed models by name, without importing them."""
+    from importlib.metadata import entry_points
+
+    return {point.name: point for point in sorted(entry_points(group=GROUP))}
+
+
+def load(name: str) -> type[Predictor]:
+    """Import the model called `name`.
+
+    Raises:
+        PredictorError: No installed package provides it, or importing it failed.
+    """
+    points = installed()
+    if name not in points:
+        raise PredictorError(
+            f"no predictor called {name!r} is installed; found "
+            f"{', '.join(points) or 'none'} (see: submit predictors)"
+        )
+    try:
+        loaded: type[Predictor] = points[name].load()
+    except Exception as error:  # Whatever a stranger's module does when imported.
+        raise PredictorError(
+            f"predictor {name} ({points[name].value}) cannot be imported: {error}; "
+            "reinstall the package that provides it"
+        ) from error
+    return loaded
+
+
+@dataclass(frozen=True)
+class StaticOptions:
+    """The static predictor has no options."""
+
+
+class StaticPredictor:
+    """Repeats the given masks in every frame: the floor that every model must beat."""
+
+    Options: ClassVar[type[Any]] = StaticOptions
+
+    def __init__(self, options: StaticOptions, *, device: str = "auto") -> None:
+        del options, device  # Nothing to configure, nothing to place.
+
+    def describe(self) -> Description:
+        """Say what this model is, for the manifest."""
+        return Description(model="static", licence="Apache-2.0")
+
+    def session(self, video: Video, *, scale: float = 1.0) -> Session:
+        """Open a video; the scale makes no difference."""
+        del video, scale
+        return _StaticSession()
+
+
+class _StaticSession:
+    """Holds the masks it was given."""
+
+    #: Logit of a pixel inside a mask: sure, and within the run store's range.
+    SURE = 10.0
+
+    def __init__(self) -> None:
+        self._masks: dict[int, NDArray[np.bool_]] = {}
+
+    def start(self, frame: Frame, masks: Masks) -> Prediction:
+        return self.add(frame, masks)
+
+    def add(self, frame: Frame, masks: Masks) -> Prediction:
+        self._masks.update(masks)
+        return self.step(frame)
+
+    def step(self, frame: Frame) -> Prediction:
+        import numpy as np
+
+        stack = np.stack([self._masks[key] for key in self._masks])
+        return Prediction(
+            objects=tuple(self._masks),
+            logits=np.where(stack, self.SURE, -self.SURE).astype(np.float32),
+            presence=np.where(stack.any((1, 2)), self.SURE, -self.SURE).astype(
+                np.float32
+            ),
+        )
+
+    def close(self) -> None:
+        self._masks.clear()

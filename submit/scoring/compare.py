@@ -1,0 +1,362 @@
+"""Is one entry better than another, or did it just have the luckier videos?
+
+Both are scored on the same objects, so their differences are taken object by object.
+How far such a difference can be trusted is found by bootstrap over videos: objects of
+one video rise and fall together, so whole videos are drawn, with replacement, and the
+mean over their objects is taken again and again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import ScoringError
+from ..metrics.bootstrap import resampled_means
+from ..metrics.measures import MEASURES
+from .results import SplitScore
+from .texts import OFFICIAL_NAMES
+
+__all__ = [
+    "Comparison",
+    "Difference",
+    "ObjectDifference",
+    "ScoredEntry",
+    "VideoDifference",
+    "compare_entries",
+    "entry_of",
+    "read_metrics",
+]
+
+#: Objects whose scores differ by less count as equal: half of the last official digit.
+TIE = 0.00005
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class ScoredEntry:
+    """One entry: the measures of each object.
+
+    Attributes:
+        name: What to call it.
+        objects: By video and object id, the seven measures in the order of `MEASURES`,
+            as fractions; None where an object has no value.
+    """
+
+    name: str
+    objects: Mapping[tuple[str, int], Sequence[float | None]]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How one measure changes from the baseline to the other entry.
+
+    Attributes:
+        measure: Its name, one of `MEASURES`.
+        baseline: Mean over the objects that have a value in both; None without any.
+        other: The same of the other entry.
+        difference: `other` less `baseline`.
+        low: Lower end of the bootstrap interval of the difference.
+        high: Upper end.
+        better_share: Share of the resamples in which the other entry is better; half
+            of the ties count.
+        objects: Number of objects that have a value in both.
+        unpaired: Number of objects that have a value in one only, and so do not count:
+            those of a video that is missing, in J&Ḟ_d and J&Ḟ_r.
+        wins: Objects with which the other entry is better.
+        losses: Objects with which it is worse.
+        ties: Objects with which both are equal.
+    """
+
+    measure: str
+    baseline: float | None
+    other: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    better_share: float | None
+    objects: int
+    unpaired: int
+    wins: int
+    losses: int
+    ties: int
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval leaves no doubt about the sign."""
+        if self.low is None or self.high is None:
+            return False
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class VideoDifference:
+    """What one video adds to the difference in J&Ḟ.
+
+    Attributes:
+        video: Its name.
+        difference: Mean difference of its objects.
+        share: What it adds to the difference of the whole; these add up to it.
+        objects: Number of its objects.
+    """
+
+    video: str
+    difference: float
+    share: float
+    objects: int
+
+
+@dataclass(frozen=True)
+class ObjectDifference:
+    """One object in both entries, in J&Ḟ."""
+
+    video: str
+    object: int
+    baseline: float
+    other: float
+
+    @property
+    def difference(self) -> float:
+        """`other` less `baseline`."""
+        return self.other - self.baseline
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Another entry against a baseline.
+
+    Attributes:
+        baseline: The baseline's name.
+        other: The other entry's name.
+        measures: The differences by measure, in the order of `MEASURES`.
+        videos: The videos, those that add most to the difference in J&Ḟ, in either
+            direction, first.
+        objects: The objects, those with the largest differences first.
+        deciding: The fewest videos without which the difference in J&Ḟ would have the
+            other sign or vanish, the most important first; empty where there is none.
+        confidence: What share of the resamples the intervals hold.
+        resamples: How many were drawn.
+    """
+
+    baseline: str
+    other: str
+    measures: Mapping[str, Difference]
+    videos: tuple[VideoDifference, ...]
+    objects: tuple[ObjectDifference, ...]
+    deciding: tuple[str, ...]
+    confidence: float
+    resamples: int
+
+
+def entry_of(name: str, score: SplitScore) -> ScoredEntry:
+    """Take the objects of a scored split."""
+    return ScoredEntry(
+        name,
+        {
+            (video, key): tuple(getattr(numbers, each) for each in MEASURES)
+            for video, key, numbers in score.objects()
+        },
+    )
+
+
+def read_metrics(path: Path) -> ScoredEntry:
+    """Read an official `metrics.json`, such as the server gives out for every entry.
+
+    Its numbers are rounded to two decimals of a percent.
+
+    Raises:
+        ScoringError: It cannot be read, or is none.
+    """
+    try:
+        content = json.loads(path.read_text())
+        objects = {}
+        for name, numbers in content.items():
+            if name == "total_time":
+                continue
+            video, _, key = name.rpartition("_")
+            percents = [numbers[each] for each in OFFICIAL_NAMES]
+            objects[video, int(key)] = tuple(
+                None if value is None else float(value) / 100 for value in percents
+            )
+    except OSError as error:
+        raise ScoringError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ScoringError(
+            f"{path}: is not a metrics.json of the official scorer ({error!r}); "
+            "download the output of the scoring step, or compare runs with --split"
+        ) from error
+    return ScoredEntry(str(path), objects)
+
+
+def compare_entries(
+    baseline: ScoredEntry,
+    other: ScoredEntry,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare an entry with a baseline on the same split.
+
+    Args:
+        baseline: The entry to compare with.
+        other: The entry to judge.
+        confidence: What share of the resamples the intervals shall hold.
+        resamples: How many times to draw the videos anew.
+        seed: Equal seeds give equal intervals.
+
+    Raises:
+        ScoringError: The entries are not scored on the same objects.
+    """
+    keys = sorted(baseline.objects)
+    _require_same_objects(baseline, other)
+    before = _table(baseline, keys)
+    after = _table(other, keys)
+    videos = sorted({video for video, _ in keys})
+    place = {video: index for index, video in enumerate(videos)}
+    video_of = np.array([place[video] for video, _ in keys])
+    measures = {
+        measure: _difference(
+            measure,
+            before[:, column],
+            after[:, column],
+            video_of,
+            confidence=confidence,
+            resamples=resamples,
+            seed=seed,
+        )
+        for column, measure in enumerate(MEASURES)
+    }
+    change = after[:, 0] - before[:, 0]
+    sums: Floats = np.bincount(video_of, change, len(videos)).astype(np.float64)
+    counts = np.bincount(video_of, minlength=len(videos))
+    return Comparison(
+        baseline=baseline.name,
+        other=other.name,
+        measures=measures,
+        videos=tuple(
+            VideoDifference(
+                video=videos[index],
+                difference=float(sums[index] / counts[index]),
+                share=float(sums[index] / len(keys)),
+                objects=int(counts[index]),
+            )
+            for index in np.argsort(-np.abs(sums), kind="stable")
+        ),
+        objects=tuple(
+            ObjectDifference(
+                video=keys[index][0],
+                object=keys[index][1],
+                baseline=float(before[index, 0]),
+                other=float(after[index, 0]),
+            )
+            for index in np.argsort(-np.abs(change), kind="stable")
+        ),
+        deciding=tuple(videos[index] for index in _deciding(sums)),
+        confidence=confidence,
+        resamples=resamples,
+    )
+
+
+def _require_same_objects(baseline: ScoredEntry, other: ScoredEntry) -> None:
+    """Make sure that both entries have the same objects.
+
+    Raises:
+        ScoringError: They have not.
+    """
+    only = [
+        (name, sorted(these.keys() - those.keys()))
+        for name, these, those in (
+            (baseline.name, baseline.objects, other.objects),
+            (other.name, other.objects, baseline.objects),
+        )
+    ]
+    for name, keys in only:
+        if keys:
+            video, key = keys[0]
+            raise ScoringError(
+                f"only {name} has {len(keys)} objects, such as {key} of {video}; "
+                "entries can be compared when they were scored on the same split"
+            )
+    if not baseline.objects:
+        raise ScoringError(f"{baseline.name}: holds no objects to compare")
+
+
+def _table(entry: ScoredEntry, keys: Iterable[tuple[str, int]]) -> Floats:
+    """Objects × measures, NaN where there is no value."""
+    rows = [
+        [np.nan if value is None else value for value in entry.objects[key]]
+        for key in keys
+    ]
+    return np.array(rows, np.float64)
+
+
+def _difference(
+    measure: str,
+    before: Floats,
+    after: Floats,
+    video_of: NDArray[np.intp],
+    *,
+    confidence: float,
+    resamples: int,
+    seed: int,
+) -> Difference:
+    """Compare one measure over the objects that have a value in both entries."""
+    there = ~np.isnan(before) & ~np.isnan(after)
+    unpaired = int(np.sum(np.isnan(before) != np.isnan(after)))
+    if not there.any():
+        return Difference(
+            measure=measure,
+            baseline=None,
+            other=None,
+            difference=None,
+            low=None,
+            high=None,
+            better_share=None,
+            objects=0,
+            unpaired=unpaired,
+            wins=0,
+            losses=0,
+            ties=0,
+        )
+    change = after[there] - before[there]
+    means = resampled_means(change, video_of[there], resamples, seed)
+    edge = (1 - confidence) / 2
+    low, high = np.quantile(means, (edge, 1 - edge))
+    return Difference(
+        measure=measure,
+        baseline=float(before[there].mean()),
+        other=float(after[there].mean()),
+        difference=float(change.mean()),
+        low=float(low),
+        high=float(high),
+        better_share=float(np.mean(means > 0) + np.mean(means == 0) / 2),
+        objects=int(there.sum()),
+        unpaired=unpaired,
+        wins=int(np.sum(change >= TIE)),
+        losses=int(np.sum(change <= -TIE)),
+        ties=int(np.sum(np.abs(change) < TIE)),
+    )
+
+
+def _deciding(sums: Floats) -> NDArray[np.intp]:
+    """The fewest videos whose absence takes a difference away.
+
+    Args:
+        sums: What each video adds to it.
+    """
+    total = float(sums.sum())
+    if total == 0:
+        return np.empty(0, np.intp)
+    toward = sums * np.sign(total)
+    order = np.argsort(-toward, kind="stable")
+    left = abs(total) - np.cumsum(toward[order])
+    count = int(np.argmax(left <= 1e-12)) + 1
+    # Without all videos there is no difference either, which says nothing.
+    return order[:count] if count < len(sums) else np.empty(0, np.intp)

@@ -1,0 +1,386 @@
+"""A local split with ground truth: some videos of the train set that stand for all.
+
+The videos are chosen so that the shares of short and long videos, of small and large
+objects, of single and many objects, and of objects that stay, leave and return are
+those of the whole set. Folders are linked, not copied, and the list of videos is a
+small text file by which anybody can make the same hold-out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..data import VOID, Split, SplitVideo
+from ..errors import MaskError, SplitError
+from ..masks import object_ids
+from ..metrics import FrameScorer
+from ..png.palette import decode_packed
+from ..system.files import atomic_folder, write_json
+from ..system.machine import cores, keep_freed_memory
+
+__all__ = [
+    "LIST_NAME",
+    "Holdout",
+    "Share",
+    "VideoTraits",
+    "choose_videos",
+    "describe_videos",
+    "make_holdout",
+    "read_list",
+]
+
+#: The list of videos in a hold-out's folder.
+LIST_NAME = "videos.txt"
+
+Report = Callable[[str, int], None]
+
+
+@dataclass(frozen=True)
+class VideoTraits:
+    """What makes a video easy or hard.
+
+    Attributes:
+        frames: Number of frames.
+        objects: Object ids in the first mask, ascending; only these can be tracked.
+        size: Height and width in pixels.
+        area: Median share of the frame that an object covers where it is visible.
+        absence: `stays`, or `leaves` where an object is gone in some frame, or
+            `returns` where one comes back.
+    """
+
+    frames: int
+    objects: tuple[int, ...]
+    size: tuple[int, int]
+    area: float
+    absence: str
+
+
+@dataclass(frozen=True)
+class Share:
+    """How one kind of video is represented.
+
+    Attributes:
+        trait: What is looked at, such as `length`.
+        kind: The kind, such as `long`.
+        whole: Share of these videos in the whole set.
+        holdout: Share of them in the hold-out.
+    """
+
+    trait: str
+    kind: str
+    whole: float
+    holdout: float
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """A hold-out on disk.
+
+    Attributes:
+        path: Its folder, a split.
+        videos: Names of its videos, sorted.
+        frames: Their number of frames.
+        shares: How the kinds of videos are represented; empty where the videos were
+            given.
+        skipped: Reason by name for videos that cannot be in a hold-out.
+        existed: Whether it was there already.
+    """
+
+    path: Path
+    videos: tuple[str, ...]
+    frames: int
+    shares: tuple[Share, ...]
+    skipped: Mapping[str, str]
+    existed: bool = False
+
+
+def make_holdout(
+    split: Split,
+    folder: Path,
+    *,
+    videos: int = 50,
+    seed: int = 0,
+    names: Sequence[str] = (),
+    workers: int | None = None,
+    report: Report = lambda video, frames: None,
+) -> Holdout:
+    """Choose videos of a fully annotated split and link them as a split of their own.
+
+    Args:
+        split: The train set.
+        folder: Where to put the hold-out.
+        videos: How many videos to choose.
+        seed: Another seed chooses other videos.
+        names: The videos, where they are chosen already; see `read_list`.
+        workers: Threads; one for each core by default.
+        report: Called with a video and its number of frames when it was looked at.
+
+    Raises:
+        SplitError: The split has too few videos with complete ground truth or lacks
+            one of `names`, or the folder exists and is another hold-out.
+    """
+    if unknown := sorted(set(names) - split.videos.keys()):
+        raise SplitError(
+            f"{split.root}: lacks {len(unknown)} of {len(names)} videos of the list, "
+            f"such as {unknown[0]}; is this the train set that the list was made from?"
+        )
+    wanted = [split.videos[name] for name in names] or list(split.videos.values())
+    traits, skipped = describe_videos(wanted, workers=workers, report=report)
+    if names and skipped:
+        name, reason = next(iter(sorted(skipped.items())))
+        raise SplitError(f"video {name} of the list cannot be held out: {reason}")
+    if len(traits) < (1 if names else videos):
+        example = "".join(f"; {k}: {v}" for k, v in sorted(skipped.items())[:1])
+        raise SplitError(
+            f"{split.root}: expected {videos} videos with complete ground truth, found "
+            f"{len(traits)}{example} (the train set has them, valid has not)"
+        )
+    chosen = tuple(sorted(names or choose_videos(traits, videos, seed=seed)))
+    existed = folder.exists()
+    if existed:
+        _require_same(folder, chosen)
+    else:
+        _write(
+            split, {name: traits[name] for name in chosen}, folder, seed, len(traits)
+        )
+    return Holdout(
+        path=folder,
+        videos=chosen,
+        frames=sum(traits[name].frames for name in chosen),
+        shares=() if names else _shares(traits, chosen),
+        skipped=skipped,
+        existed=existed,
+    )
+
+
+def read_list(path: Path) -> tuple[str, ...]:
+    """Read names of videos, one a line; lines that begin with # are remarks.
+
+    Raises:
+        SplitError: It cannot be read, or names no video.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = f"{path}: cannot be read as a list of videos ({error})"
+        raise SplitError(reason) from error
+    names = [line.strip() for line in lines if not line.lstrip().startswith("#")]
+    found = tuple(dict.fromkeys(name for name in names if name))
+    if not found:
+        raise SplitError(f"{path}: names no video; expected one name a line")
+    return found
+
+
+def describe_videos(
+    videos: Iterable[SplitVideo],
+    *,
+    workers: int | None = None,
+    report: Report = lambda video, frames: None,
+) -> tuple[dict[str, VideoTraits], dict[str, str]]:
+    """Look at all masks of videos.
+
+    Returns:
+        The traits by name, and the reason by name for videos that cannot be scored.
+    """
+    keep_freed_memory()
+    chosen = {video.name: video for video in videos}
+    traits: dict[str, VideoTraits] = {}
+    skipped: dict[str, str] = {}
+    with ThreadPoolExecutor(workers or cores()) as pool:
+        longest_first = sorted(chosen.values(), key=lambda video: -video.length)
+        futures = {pool.submit(_describe, video): video for video in longest_first}
+        try:
+            for future in as_completed(futures):
+                video, found = futures[future], future.result()
+                if isinstance(found, str):
+                    skipped[video.name] = found
+                else:
+                    traits[video.name] = found
+                report(video.name, video.length)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    return {name: traits[name] for name in chosen if name in traits}, skipped
+
+
+def _describe(video: SplitVideo) -> VideoTraits | str:
+    """Look at the masks of a video; a reason where it cannot be scored."""
+    missing = sum(frame not in video.masks for frame in video.frames)
+    if missing:
+        return f"{missing} of {video.length} frames have no mask"
+    if video.length < 3:
+        return f"has {video.length} frames, and the first and the last never count"
+    try:
+        first = decode_packed(video.masks[video.frames[0]].read_bytes())
+        ids = object_ids(first.unpack())
+        objects = tuple(key for key in ids if key != VOID)
+        if not objects:
+            return "its first mask is empty"
+        height, width = first.shape
+        scorer = FrameScorer(height, width, objects)
+        areas = np.array(
+            [
+                scorer.areas(decode_packed(video.masks[frame].read_bytes()))
+                for frame in video.frames
+            ]
+        )
+    except (OSError, MaskError, ValueError) as error:
+        return str(error)
+    return VideoTraits(
+        frames=video.length,
+        objects=objects,
+        size=(height, width),
+        area=float(np.median(areas[areas > 0])) / (height * width),
+        absence=_absence(areas > 0),
+    )
+
+
+def _absence(visible: NDArray[np.bool_]) -> str:
+    """Say whether objects leave or return; T×N visibility, all visible at first."""
+    if np.any(visible[1:] & ~visible[:-1]):
+        return "returns"
+    return "stays" if visible.all() else "leaves"
+
+
+def choose_videos(
+    traits: Mapping[str, VideoTraits], count: int, *, seed: int = 0
+) -> tuple[str, ...]:
+    """Choose videos whose kinds have the same shares as in the whole set.
+
+    One video after another is taken of the kinds that are most in arrears. Which video
+    of a kind it is depends on the seed and on names only, and so on no library.
+
+    Args:
+        traits: The videos to choose from.
+        count: How many to choose.
+        seed: Another seed chooses other videos.
+    """
+    kinds = _kinds(traits)
+    waiting: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for name in sorted(traits, key=lambda name: _lot(seed, name), reverse=True):
+        waiting[kinds[name]].append(name)
+    whole = Counter(part for kind in kinds.values() for part in enumerate(kind))
+    taken: Counter[tuple[int, str]] = Counter()
+    chosen: list[str] = []
+    while len(chosen) < count and waiting:
+        due = (len(chosen) + 1) / len(kinds)
+
+        def ahead(kind: tuple[str, ...], due: float = due) -> tuple[float, str]:
+            surplus = sum(taken[part] - due * whole[part] for part in enumerate(kind))
+            return surplus, _lot(seed, waiting[kind][-1])
+
+        kind = min(waiting, key=ahead)
+        chosen.append(waiting[kind].pop())
+        taken.update(enumerate(kind))
+        if not waiting[kind]:
+            del waiting[kind]
+    return tuple(chosen)
+
+
+def _lot(seed: int, name: str) -> str:
+    """A place in a random order."""
+    return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
+
+
+#: The traits by which videos are told apart, in the order of `_kinds`.
+_TRAITS = ("length", "area", "objects", "absence", "area and absence")
+
+
+def _kinds(traits: Mapping[str, VideoTraits]) -> dict[str, tuple[str, ...]]:
+    """The kind of each video with regard to each trait."""
+    short, long = _thirds(each.frames for each in traits.values())
+    small, large = _thirds(each.area for each in traits.values())
+    kinds: dict[str, tuple[str, ...]] = {}
+    for name, each in traits.items():
+        length = ("short", "medium", "long")[
+            (each.frames > short) + (each.frames > long)
+        ]
+        area = ("small", "medium", "large")[(each.area > small) + (each.area > large)]
+        kinds[name] = (
+            length,
+            area,
+            f"{len(each.objects)}" if len(each.objects) < 3 else "3 or more",
+            each.absence,
+            # The two that decide most about a score have to agree together as well.
+            f"{area}, {each.absence}",
+        )
+    return kinds
+
+
+def _thirds(values: Iterable[float]) -> tuple[float, float]:
+    """The values that end the first and the second third."""
+    ordered = sorted(values)
+    return ordered[(len(ordered) - 1) // 3], ordered[2 * (len(ordered) - 1) // 3]
+
+
+def _shares(
+    traits: Mapping[str, VideoTraits], chosen: Sequence[str]
+) -> tuple[Share, ...]:
+    """Compare the kinds of the chosen videos with those of all."""
+    kinds = _kinds(traits)
+    whole = Counter(part for kind in kinds.values() for part in enumerate(kind))
+    taken = Counter(part for name in chosen for part in enumerate(kinds[name]))
+    return tuple(
+        Share(
+            _TRAITS[trait], kind, number / len(traits), taken[trait, kind] / len(chosen)
+        )
+        for (trait, kind), number in sorted(whole.items())
+    )
+
+
+def _require_same(folder: Path, videos: Sequence[str]) -> None:
+    """Make sure that a folder is the hold-out that would be made.
+
+    Raises:
+        SplitError: It is something else.
+    """
+    path = folder / LIST_NAME
+    if not path.is_file():
+        raise SplitError(f"{folder}: exists and is no hold-out; choose another folder")
+    if sorted(read_list(path)) != sorted(videos):
+        raise SplitError(
+            f"{folder}: is a hold-out of other videos; choose another folder, or "
+            "remove it and run the command again"
+        )
+
+
+def _write(
+    split: Split,
+    traits: Mapping[str, VideoTraits],
+    folder: Path,
+    seed: int,
+    candidates: int,
+) -> None:
+    """Write a hold-out: links, the meta file and the list."""
+    with atomic_folder(folder) as partial:
+        for name in traits:
+            video = split.videos[name]
+            for kind, files in (
+                ("JPEGImages", video.images),
+                ("Annotations", video.masks),
+            ):
+                if not files:
+                    continue
+                (partial / kind).mkdir(exist_ok=True)
+                source = files[video.frames[0]].parent.resolve()
+                (partial / kind / name).symlink_to(source, target_is_directory=True)
+        entries = {
+            name: {
+                "length": each.frames,
+                "height": each.size[0],
+                "width": each.size[1],
+                "objects": [str(key) for key in each.objects],
+            }
+            for name, each in traits.items()
+        }
+        write_json(partial / "meta.json", {"videos": entries})
+        remark = f"# submit holdout --videos {len(traits)} --seed {seed}"
+        lines = [f"{remark}, of {candidates} videos", *traits]
+        (partial / LIST_NAME).write_text("\n".join(lines) + "\n")

@@ -1,0 +1,1 @@
+"""What the machine gives: files, locks, cores, and tables read from files."""

@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import errno
+import functools
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from submit.errors import MaskError, PredictorError, StorageError
+from submit.executors import Event, Finished, Job, LocalExecutor, Progressed, Worker
+from submit.system.machine import cores
+
+linux_only = pytest.mark.skipif(
+    sys.platform != "linux", reason="looks processes up in /proc"
+)
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch calls its own."""
+
+
+def build(device: str) -> Worker:
+    return functools.partial(work, device)
+
+
+def work(device: str, payload: tuple[str, Any], report: Callable[[int], None]) -> Any:
+    """Do, in a worker, what a test wants to see."""
+    what, value = payload
+    if what == "double":
+        report(1)
+        report(2)
+        return value * 2
+    if what == "raise":
+        raise value
+    if what == "kill":
+        os.kill(os.getpid(), value)
+    if what == "where":
+        return device, os.getpid(), os.environ.get("OMP_NUM_THREADS")
+    if what == "meet":
+        # Both workers must be there at once, so that each gets a job.
+        (value / f"{os.getpid()}").touch()
+        while len(list(value.iterdir())) < 2:
+            time.sleep(0.01)
+        return work(device, ("where", None), report)
+    if what == "die later":
+        threading.Thread(target=die_when_told, args=(value,), daemon=True).start()
+    if what == "exit":
+        sys.exit(value)
+    return None
+
+
+def die_when_told(folder: Path) -> None:
+    (folder / str(os.getpid())).touch()
+    while not (folder / "die").exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def build_nothing(error: Exception, device: str) -> Worker:
+    raise error
+
+
+def build_suicide(device: str) -> Worker:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch, repository: Path) -> None:
+    """Let workers import this file, however pytest was started."""
+    monkeypatch.syspath_prepend(repository)
+
+
+@pytest.fixture(autouse=True)
+def no_workers_left() -> Iterator[None]:
+    yield
+    assert multiprocessing.active_children() == []
+
+
+def run(
+    jobs: Sequence[Job],
+    *,
+    workers: int = 1,
+    devices: Sequence[str] = ("cpu",),
+    build: Callable[[str], Worker] = build,
+) -> list[Event]:
+    events: list[Event] = []
+    LocalExecutor(workers=workers, devices=devices).map(build, jobs, events.append)
+    return events
+
+
+def finished(events: Sequence[Event]) -> dict[str, Finished]:
+    ends = [event for event in events if isinstance(event, Finished)]
+    assert len({end.name for end in ends}) == len(ends)
+    return {end.name: end for end in ends}
+
+
+one_or_two = pytest.mark.parametrize("workers", [1, 2])
+
+
+@one_or_two
+def test_every_job_is_done_once_and_its_progress_told(workers: int) -> None:
+    jobs = [Job(f"v{n}", cost=n, payload=("double", n)) for n in range(7)]
+    events = run(jobs, workers=workers)
+    assert {name: end.result for name, end in finished(events).items()} == {
+        f"v{n}": 2 * n for n in range(7)
+    }
+    for job in jobs:
+        own = [event for event in events if event.name == job.name]
+        assert own == [
+            Progressed(job.name, 1),
+            Progressed(job.name, 2),
+            Finished(job.name, result=job.payload[1] * 2),
+        ]
+
+
+def test_long_jobs_go_first_and_equal_ones_by_name() -> None:
+    costs = {"b": 3, "a": 3, "z": 9.5, "m": 1, "c": 3}
+    jobs = [Job(name, cost, ("double", 0)) for name, cost in costs.items()]
+    assert list(finished(run(jobs))) == ["z", "a", "b", "c", "m"]
+
+
+def test_no_jobs_need_no_worker() -> None:
+    nothing = functools.partial(build_nothing, PredictorError("built for nothing"))
+    assert run([], workers=2, build=nothing) == []
+
+
+@pytest.mark.parametrize(("workers", "count"), [(1, 3), (2, 1)])
+def test_the_work_is_done_in_this_process_when_one_worker_does(
+    workers: int, count: int
+) -> None:
+    jobs = [Job(f"v{n}", 1, ("where", None)) for n in range(count)]
+    for end in finished(run(jobs, workers=workers, devices=["mine"])).values():
+        assert end.result[:2] == ("mine", os.getpid())
+
+
+def test_workers_share_devices_and_cores(tmp_path: Path) -> None:
+    before = dict(os.environ)
+    jobs = [Job(name, 1, ("meet", tmp_path)) for name in "ab"]
+    ends = finished(run(jobs, workers=9, devices=["cuda:0", "cuda:1", "cuda:2"]))
+    results = [end.result for end in ends.values()]
+    assert {device for device, _, _ in results} == {"cuda:0", "cuda:1"}
+    pids = {pid for _, pid, _ in results}
+    assert len(pids | {os.getpid()}) == 3
+    assert {threads for _, _, threads in results} == {str(max(1, cores() // 2))}
+    assert dict(os.environ) == before
+
+
+@one_or_two
+def test_a_job_that_fails_is_told_and_the_rest_go_on(workers: int) -> None:
+    errors: dict[str, Exception] = {
+        "mask": MaskError("a/00000.png: is truncated"),
+        "bug": ZeroDivisionError("division by zero"),
+        "memory": MemoryError(),
+        "torch": OutOfMemoryError("CUDA out of memory. Tried 2 GiB"),
+        "gone": FileNotFoundError(errno.ENOENT, "No such file"),
+    }
+    jobs = [Job(name, 9, ("raise", error)) for name, error in errors.items()]
+    jobs += [Job("good1", 99, ("double", 1)), Job("good2", 1, ("double", 2))]
+    ends = finished(run(jobs, workers=workers))
+    assert ends["good1"].result == 2
+    assert ends["good2"].result == 4
+    assert ends["mask"] == Finished("mask", error="a/00000.png: is truncated")
+    bug = ends["bug"].error
+    assert bug is not None
+    assert bug.startswith("ZeroDivisionError: division by zero (a bug; please report")
+    assert "test_local.py" in bug
+    for name in ("memory", "torch"):
+        error = ends[name].error
+        assert error is not None
+        assert error.startswith("memory ran out")
+        assert "fewer --workers" in error
+    assert "Tried 2 GiB" in str(ends["torch"].error)
+    assert "FileNotFoundError" in str(ends["gone"].error)
+
+
+@pytest.mark.parametrize(
+    ("workers", "error"),
+    [
+        (1, StorageError("v: the disk is full")),
+        (1, OSError(errno.ENOSPC, "No space left")),
+        (2, OSError(errno.ENOSPC, "No space left")),
+    ],
+)
+def test_a_disk_that_refuses_ends_everything(workers: int, error: Exception) -> None:
+    jobs = [Job(f"v{n}", 1, ("raise", error)) for n in range(5)]
+    events: list[Event] = []
+    with pytest.raises(StorageError, match=r"disk is full|v\d: .*No space"):
+        LocalExecutor(workers=workers).map(build, jobs, events.append)
+    assert events == []
+
+
+@one_or_two
+def test_an_error_in_build_ends_everything(workers: int) -> None:
+    error = PredictorError("no checkpoint; download one")
+    jobs = [Job(f"v{n}", 1, ("double", n)) for n in range(3)]
+    with pytest.raises(PredictorError, match="no checkpoint; download one"):
+        run(jobs, workers=workers, build=functools.partial(build_nothing, error))
+
+
+def test_a_worker_that_dies_at_its_start_is_not_started_for_ever() -> None:
+    jobs = [Job(f"v{n}", 1, ("double", n)) for n in range(3)]
+    with pytest.raises(PredictorError, match=r"ended while it started \(SIGKILL\)"):
+        run(jobs, workers=2, build=build_suicide)
+
+
+def test_a_worker_that_dies_costs_its_job_and_no_other() -> None:
+    jobs = [
+        Job("killed", 9, ("kill", signal.SIGKILL)),
+        Job("left", 8, ("exit", 3)),
+        Job("crashed", 7, ("kill", signal.SIGSEGV)),
+        *(Job(f"v{n}", 1, ("double", n)) for n in range(4)),
+    ]
+    ends = finished(run(jobs, workers=2))
+    assert [ends[f"v{n}"].result for n in range(4)] == [0, 2, 4, 6]
+    assert str(ends["killed"].error).startswith("its worker process was killed (SIGKIL")
+    assert "fewer --workers" in str(ends["killed"].error)
+    assert "(exit status 3)" in str(ends["left"].error)
+    assert "(SIGSEGV)" in str(ends["crashed"].error)
+
+
+@linux_only
+def test_a_worker_that_dies_between_two_jobs_is_no_error_of_the_parent(
+    tmp_path: Path,
+) -> None:
+    events: list[Event] = []
+
+    def notify(event: Event) -> None:
+        events.append(event)
+        if event.name == "first" and isinstance(event, Finished):
+            # It dies now, before it is given its next job.
+            wait_for(lambda: any(tmp_path.iterdir()))
+            (pid,) = (int(path.name) for path in tmp_path.iterdir())
+            (tmp_path / "die").touch()
+            wait_for(lambda: not alive(pid))
+
+    jobs = [Job("first", 9, ("die later", tmp_path))]
+    jobs += [Job(f"v{n}", 1, ("double", n)) for n in range(5)]
+    LocalExecutor(workers=2).map(build, jobs, notify)
+    ends = finished(events)
+    assert len(ends) == len(jobs)
+    assert ends["first"].error is None
+    assert sum(end.error is not None for end in ends.values()) <= 1
+
+
+def test_an_error_of_the_listener_ends_the_workers() -> None:
+    def notify(event: Event) -> None:
+        raise KeyboardInterrupt
+
+    jobs = [Job(f"v{n}", 1, ("double", n)) for n in range(3)]
+    with pytest.raises(KeyboardInterrupt):
+        LocalExecutor(workers=2).map(build, jobs, notify)
+
+
+ORPHANS = """
+import os, signal, sys, time
+from pathlib import Path
+from submit.executors import Job, LocalExecutor
+
+def build(device):
+    return work
+
+def work(folder, report):
+    (folder / str(os.getpid())).touch()
+    time.sleep(600)
+
+if __name__ == "__main__":
+    # Whatever runs the tests may ignore Ctrl-C, as a shell's background jobs do.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    folder = Path(sys.argv[1])
+    jobs = [Job(name, 1, folder) for name in "ab"]
+    LocalExecutor(workers=2).map(build, jobs, print)
+"""
+
+
+def alive(pid: int) -> bool:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@linux_only
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_workers_end_with_their_parent(tmp_path: Path, how: signal.Signals) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(ORPHANS)
+    folder = tmp_path / "pids"
+    folder.mkdir()
+    with subprocess.Popen(
+        [sys.executable, str(script), str(folder)],
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    ) as parent:
+        wait_for(lambda: len(list(folder.iterdir())) == 2)
+        pids = [int(path.name) for path in folder.iterdir()]
+        assert all(map(alive, pids))
+        parent.send_signal(how)
+        try:
+            parent.wait(60)
+        finally:
+            parent.kill()
+    wait_for(lambda: not any(map(alive, pids)))

@@ -1,0 +1,344 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from submit.errors import SplitError, StorageError
+from submit.system.files import (
+    PARTIAL,
+    atomic_folder,
+    atomic_open,
+    digest,
+    is_storage_failure,
+    locked,
+    read_json,
+    remove_partial,
+    write_bytes,
+    write_json,
+)
+
+
+def everything(folder: Path) -> list[str]:
+    """List all files and folders below a folder, hidden ones too."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 kB, where one may be mounted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
+    try:
+        subprocess.run(command, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("mounting a small disk needs root")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "a.bin"
+    with atomic_open(path) as stream:
+        stream.write(b"half")
+        stream.flush()
+        assert not path.exists()
+        (partial,) = path.parent.iterdir()
+        assert partial.name.startswith(".")
+        assert partial.name.endswith(PARTIAL)
+    assert path.read_bytes() == b"half"
+    assert everything(tmp_path) == ["new", "new/a.bin"]
+
+
+@pytest.mark.parametrize("error", [ValueError("bug"), KeyboardInterrupt()])
+def test_an_error_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, error: BaseException
+) -> None:
+    path = tmp_path / "a.bin"
+    write_bytes(path, b"old")
+    with pytest.raises(type(error)), atomic_open(path) as stream:  # noqa: PT012
+        stream.write(b"new")
+        raise error
+    assert path.read_bytes() == b"old"
+    assert everything(tmp_path) == ["a.bin"]
+
+
+def test_a_killed_writer_leaves_the_old_file_and_one_partial(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    write_bytes(path, b"old")
+    script = (
+        "import os, signal, sys\n"
+        "from pathlib import Path\n"
+        "from submit.system.files import atomic_open\n"
+        "with atomic_open(Path(sys.argv[1])) as stream:\n"
+        "    stream.write(b'new')\n"
+        "    stream.flush()\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert path.read_bytes() == b"old"
+    assert len(everything(tmp_path)) == 2
+    remove_partial(tmp_path)
+    assert everything(tmp_path) == ["a.bin"]
+
+
+def test_a_full_disk_is_said_and_leaves_the_old_file(small_disk: Path) -> None:
+    path = small_disk / "a.bin"
+    write_bytes(path, b"old")
+    with pytest.raises(StorageError, match=r"a\.bin: .*the disk is full; make room"):
+        write_bytes(path, bytes(1 << 20))
+    assert path.read_bytes() == b"old"
+    assert everything(small_disk) == ["a.bin"]
+    write_bytes(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_a_full_disk_is_said_of_a_folder_and_leaves_the_old_one(
+    small_disk: Path,
+) -> None:
+    path = small_disk / "video"
+    with atomic_folder(path) as folder:
+        (folder / "a").write_bytes(b"old")
+    with (  # noqa: PT012
+        pytest.raises(StorageError, match=r"video: .*the disk is full"),
+        atomic_folder(path) as folder,
+    ):
+        for name in range(1000):
+            (folder / str(name)).write_bytes(bytes(4096))
+    assert everything(small_disk) == ["video", "video/a"]
+
+
+def test_a_refusal_at_the_last_moment_is_said_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(StorageError, match="the disk quota is used up"):
+        write_bytes(tmp_path / "a", b"")
+    assert everything(tmp_path) == []
+
+
+def test_a_forbidden_folder_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbid(self: Path, *_: Any, **__: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "open", forbid)
+    with pytest.raises(StorageError, match="a: cannot be written, permission denied"):
+        write_bytes(tmp_path / "a", b"")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOSPC])
+def test_an_error_about_a_file_elsewhere_is_not_blamed_on_the_one_being_written(
+    tmp_path: Path, number: int
+) -> None:
+    with (
+        pytest.raises(OSError, match=r"weights\.pt"),
+        atomic_open(tmp_path / "runs" / "a"),
+    ):
+        raise OSError(number, os.strerror(number), "/models/weights.pt")
+
+
+@pytest.mark.parametrize(
+    ("error", "storage"),
+    [
+        (OSError(errno.ENOSPC, "full"), True),
+        (OSError(errno.EROFS, "read-only"), True),
+        (StorageError("full"), True),
+        (FileNotFoundError(errno.ENOENT, "gone"), False),
+        (SplitError("bad"), False),
+        (ValueError("bug"), False),
+    ],
+    ids=repr,
+)
+def test_a_storage_failure_is_told_from_other_errors(
+    error: Exception, storage: bool
+) -> None:
+    assert is_storage_failure(error) is storage
+
+
+def test_a_folder_replaces_the_old_one_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "video"
+    for content in ("first", "second"):
+        with atomic_folder(path) as folder:
+            assert list(folder.iterdir()) == []
+            (folder / content).touch()
+            assert not (path / content).exists()
+    assert everything(tmp_path) == ["video", "video/second"]
+
+
+def test_an_error_leaves_the_old_folder(tmp_path: Path) -> None:
+    path = tmp_path / "video"
+    with atomic_folder(path) as folder:
+        (folder / "old").touch()
+    with pytest.raises(ValueError, match="bug"), atomic_folder(path) as folder:  # noqa: PT012
+        (folder / "new").touch()
+        raise ValueError("bug")
+    assert everything(tmp_path) == ["video", "video/old"]
+
+
+def test_what_a_killed_command_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / f".a.7{PARTIAL}").write_bytes(b"x")
+    (tmp_path / f".b.7{PARTIAL}").mkdir()
+    (tmp_path / f".b.7{PARTIAL}" / "00000.png").touch()
+    for kept in (".lock", f"a{PARTIAL}", ".hidden", "a.npz"):
+        (tmp_path / kept).touch()
+    remove_partial(tmp_path)
+    assert everything(tmp_path) == sorted([".lock", f"a{PARTIAL}", ".hidden", "a.npz"])
+    remove_partial(tmp_path / "not there")
+
+
+def test_json_goes_to_disk_and_back(tmp_path: Path) -> None:
+    value = {"video": "Kätzchen", "frames": [1, 2.5, None]}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
+    text = (tmp_path / "a.json").read_text("utf-8")
+    assert "Kätzchen" in text
+    assert text.endswith("}\n")
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe{}"])
+def test_broken_json_is_said_with_its_file(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"manifest\.json: is not valid JSON"):
+        read_json(path)
+
+
+def test_the_digest_of_a_file_is_the_usual_one(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"abc" * 1_000_000)
+    assert digest(path) == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with two files and a folder."""
+    folder = tmp_path / "folder"
+    for name, content in {"b": "1", "a": "2", "sub/c": "3"}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content)
+    return folder
+
+
+def test_the_digest_of_a_folder_does_not_depend_on_the_order_of_listing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = digest(folder)
+    listing = Path.iterdir
+
+    def backwards(self: Path) -> Iterator[Path]:
+        return iter(sorted(listing(self), reverse=True))
+
+    monkeypatch.setattr(Path, "iterdir", backwards)
+    assert digest(folder) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: (folder / "a").write_text("x"),
+        lambda folder: (folder / "a").rename(folder / "d"),
+        lambda folder: (folder / "a").unlink(),
+        lambda folder: (folder / "new").touch(),
+        lambda folder: (folder / "sub" / "c").write_text("x"),
+        lambda folder: [
+            (folder / "a").rename(folder / "x"),
+            (folder / "b").rename(folder / "a"),
+            (folder / "x").rename(folder / "b"),
+        ],
+    ],
+    ids=["content", "name", "removed", "added", "deep", "swapped"],
+)
+def test_the_digest_of_a_folder_sees_every_change(
+    folder: Path, change: Callable[[Path], object]
+) -> None:
+    before = digest(folder)
+    change(folder)
+    assert digest(folder) != before
+
+
+def test_the_digest_of_a_folder_leaves_out_times_and_hidden_files(folder: Path) -> None:
+    before = digest(folder)
+    os.utime(folder / "a", (0, 0))
+    (folder / ".DS_Store").write_text("x")
+    assert digest(folder) == before
+    copy = folder.with_name("copy")
+    shutil.copytree(folder, copy)
+    assert digest(copy) == before
+
+
+def test_two_processes_cannot_hold_one_lock(tmp_path: Path) -> None:
+    path = tmp_path / "run" / ".lock"
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from submit.system.files import locked\n"
+        "with locked(Path(sys.argv[1])):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        with (
+            pytest.raises(StorageError, match="run: another command is writing here"),
+            locked(path),
+        ):
+            pytest.fail("both hold it")
+        other.kill()
+        other.wait()
+        # It went with the process, though nobody gave it back.
+        with locked(path):
+            pass
+    with locked(path):
+        pass
+
+
+def test_a_disk_without_locks_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with (
+        pytest.raises(StorageError, match=r"cannot be locked \(Function not impl"),
+        locked(tmp_path / ".lock"),
+    ):
+        pytest.fail("nothing is held")
+
+
+def test_a_private_file_is_nobody_elses_to_read(tmp_path: Path) -> None:
+    write_json(tmp_path / "a" / "b.json", {}, private=True)
+    assert (tmp_path / "a" / "b.json").stat().st_mode & 0o777 == 0o600
+    with atomic_open(tmp_path / "c", private=True):
+        (partial,) = tmp_path.glob(".c*")
+        assert partial.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_lock_says_what_it_was_told_to_say(tmp_path: Path) -> None:
+    with (
+        locked(tmp_path / "lock"),
+        pytest.raises(StorageError, match=r"^somebody else uploads it$"),
+        locked(tmp_path / "lock", busy="somebody else uploads it"),
+    ):
+        pass
