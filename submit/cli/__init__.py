@@ -1,7 +1,7 @@
 """The `submit` command: one lazy group, and the one place where errors become output.
 
-A command is a line in `SECTIONS` and a function in a module of this package. The
-module is imported only when the command runs, so `submit --help` stays instant.
+A command is a line in `SECTIONS`, and a function in the module of its name. The module
+is imported only when the command runs, so `submit --help` stays instant.
 """
 
 from __future__ import annotations
@@ -11,123 +11,60 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from typing import Any, NamedTuple
+from keyword import iskeyword
+from typing import Any
 
 import click
 
 from ..errors import SubmitError
 
-__all__ = ["SECTIONS", "Entry", "LazyGroup", "cli"]
+__all__ = ["SECTIONS", "LazyGroup", "cli"]
 
 
-class Entry(NamedTuple):
-    """One command: where it is, and its line in `submit --help`.
-
-    Attributes:
-        target: Module of this package and the command in it, as `module:attribute`.
-        help: First sentence of the command's docstring, without the full stop. A test
-            holds the two together; reading it from the module would import that.
-    """
-
-    target: str
-    help: str
-
-
-#: The commands under their headings, both in the order of work.
-SECTIONS: dict[str, dict[str, Entry]] = {
+#: The commands under their headings, both in the order of work, each with the first
+#: sentence of its docstring without the full stop. A test holds the two together; to
+#: read it from the module would import that.
+SECTIONS: dict[str, dict[str, str]] = {
     "Data": {
-        "sample": Entry(
-            "data:sample", "Write a synthetic split with complete ground truth"
-        ),
-        "videos": Entry(
-            "data:videos", "List the videos of a split, and what is wrong with them"
-        ),
-        "holdout": Entry(
-            "holdout:holdout",
-            "Choose videos of the train set as a local split with ground truth",
-        ),
+        "sample": "Write a synthetic split with complete ground truth",
+        "videos": "List the videos of a split, and what is wrong with them",
+        "holdout": "Choose videos of the train set as a local split with ground truth",
     },
     "Predict": {
-        "predict": Entry("predict:predict", "Run a model over a split"),
-        "predictors": Entry(
-            "predictors:predictors", "List the installed models, or describe one"
-        ),
+        "predict": "Run a model over a split",
+        "predictors": "List the installed models, or describe one",
     },
     "Merge": {
-        "import": Entry(
-            "merge:import_command", "Turn masks of any other program into a run"
-        ),
-        "ensemble": Entry(
-            "merge:ensemble", "Merge runs into one that is better than each"
-        ),
+        "import": "Turn masks of any other program into a run",
+        "ensemble": "Merge runs into one that is better than each",
     },
     "Package": {
-        "export": Entry("package:export", "Write the palette masks of a run"),
-        "pack": Entry("package:pack", "Pack masks into a submission zip"),
-        "check": Entry(
-            "package:check", "Find what the server would reject, or silently punish"
-        ),
-        "repair": Entry(
-            "repair:repair", "Mend a submission where that needs no guesses"
-        ),
+        "export": "Write the palette masks of a run",
+        "pack": "Pack masks into a submission zip",
+        "check": "Find what the server would reject, or silently punish",
+        "repair": "Mend a submission where that needs no guesses",
     },
     "Score": {
-        "score": Entry(
-            "score:score",
-            "Score masks against ground truth, exactly as the server does",
-        ),
-        "compare": Entry(
-            "compare:compare",
-            "Tell whether an entry is better, or had the luckier videos",
-        ),
-        "tune": Entry(
-            "tune:tune",
-            "Search what helps on a hold-out: weights, gate, post-processing",
-        ),
-        "preview": Entry(
-            "preview:preview",
-            "Compare runs without truth, and say what to look at first",
-        ),
+        "score": "Score masks against ground truth, exactly as the server does",
+        "compare": "Tell whether an entry is better, or had the luckier videos",
+        "tune": "Search what helps on a hold-out: weights, gate, post-processing",
+        "preview": "Compare runs without truth, and say what to look at first",
     },
     "Codabench": {
-        "login": Entry("account:login", "Get a token from Codabench and keep it"),
-        "logout": Entry("account:logout", "Forget the token of this machine"),
-        "whoami": Entry(
-            "account:whoami", "Show whose token it is, and what is left for it today"
-        ),
-        "doctor": Entry(
-            "account:doctor", "Look whether everything is in place for an upload"
-        ),
-        "upload": Entry(
-            "upload:upload",
-            "Upload a zip, submit it exactly once, wait for the scores",
-        ),
-        "status": Entry(
-            "watch:status", "Show the newest submissions, or everything about one"
-        ),
-        "watch": Entry(
-            "watch:watch", "Follow a submission until its scores are complete"
-        ),
-        "logs": Entry(
-            "watch:logs", "Show what the evaluation of a submission has written"
-        ),
-        "cancel": Entry(
-            "watch:cancel", "Cancel a submission, which costs its attempt all the same"
-        ),
-        "history": Entry(
-            "history:history",
-            "List your submissions, with what this machine remembers of them",
-        ),
-        "leaderboard": Entry(
-            "history:leaderboard",
-            "Show the leaderboard of a phase, with your submissions marked",
-        ),
+        "login": "Get a token from Codabench and keep it",
+        "logout": "Forget the token of this machine",
+        "whoami": "Show whose token it is, and what is left for it today",
+        "doctor": "Look whether everything is in place for an upload",
+        "upload": "Upload a zip, submit it exactly once, wait for the scores",
+        "status": "Show the newest submissions, or everything about one",
+        "watch": "Follow a submission until its scores are complete",
+        "logs": "Show what the evaluation of a submission has written",
+        "cancel": "Cancel a submission, which costs its attempt all the same",
+        "history": "List your submissions, with what this machine remembers of them",
+        "leaderboard": "Show the leaderboard of a phase, with your submissions marked",
     },
     "The whole chain": {
-        "build": Entry(
-            "build:build",
-            "Make everything a recipe names, from the split to the checked zip",
-        ),
+        "build": "Make everything a recipe names, from the split to the checked zip",
     },
 }
 
@@ -195,13 +132,13 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import one command; None when there is no such command."""
-        for entries in SECTIONS.values():
-            if cmd_name in entries:
-                module, _, attribute = entries[cmd_name].target.partition(":")
-                command = getattr(import_module(f".{module}", __name__), attribute)
-                assert isinstance(command, click.Command)
-                return command
-        return None
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        # What Python reserves, such as `import`, has an underscore behind it.
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        command = getattr(import_module(f".{name}", __name__), name)
+        assert isinstance(command, click.Command)
+        return command
 
     def format_commands(
         self, ctx: click.Context, formatter: click.HelpFormatter
@@ -211,7 +148,7 @@ class LazyGroup(click.Group):
         for heading, entries in SECTIONS.items():
             with formatter.section(heading):
                 formatter.write_dl(
-                    [(name.ljust(width), entry.help) for name, entry in entries.items()]
+                    [(name.ljust(width), words) for name, words in entries.items()]
                 )
 
     def invoke(self, ctx: click.Context) -> Any:

@@ -22,15 +22,13 @@ from ._output import (
 )
 from ._progress import progress
 from ._runs import local_executor, model_executor
-from .score import score_cells, score_columns
+from ._views import score_cells, score_columns
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Column
 
     from ..pipeline.build import BuildResult
-
-__all__ = ["build"]
 
 
 @click.command()

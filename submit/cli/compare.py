@@ -8,21 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from ._options import json_option, runs_dir_option, split_option, workers_option
-from ._output import Cell, emit, format_score, number, stack, table
+from ._output import emit, stack
 from ._progress import progress
 from ._runs import masks_path
-from .score import MOSEV2
+from ._views import comparison_view
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from ..scoring import SplitScore
-    from ..scoring.compare import Comparison
-
-__all__ = ["compare", "comparison_view"]
-
-#: Videos that are listed of each comparison; --json has all.
-_SHOWN = 8
 
 
 @click.command()
@@ -83,53 +75,3 @@ def _score(source: str, split: Path, runs: Path, workers: int | None) -> SplitSc
         progress(f"score {source}", total=frames_to_score(opened)) as bar,
     ):
         return score_split(opened, masks, workers=workers, report=bar.advance)
-
-
-def comparison_view(found: Comparison) -> RenderableType:
-    """The measures, then the videos that decide."""
-    rows: list[list[Cell]] = []
-    for name, attribute in MOSEV2.items():
-        one = found.measures[attribute]
-        rows.append(
-            [
-                name,
-                format_score(one.baseline),
-                format_score(one.other),
-                _signed(one.difference),
-                f"{_signed(one.low)} … {_signed(one.high)}",
-                "yes" if one.is_clear else "no",
-                f"{one.wins} / {one.losses} / {one.ties}",
-            ]
-        )
-    measures = table(
-        [
-            "measure",
-            number(found.baseline),
-            number(found.other),
-            number("difference"),
-            number("95 % interval"),
-            "clear",
-            number("better / worse / equal"),
-        ],
-        rows,
-    )
-    videos = table(
-        ["video", number("objects"), number("J&Ḟ"), number("of the whole"), "decides"],
-        [
-            [
-                video.video,
-                video.objects,
-                _signed(video.difference),
-                _signed(video.share),
-                "yes" if video.video in found.deciding else "",
-            ]
-            for video in found.videos[:_SHOWN]
-        ],
-    )
-    return stack(measures, videos)
-
-
-def _signed(value: float | None) -> str:
-    """A difference of scores, with its sign."""
-    text = format_score(value)
-    return f"+{text}" if value is not None and value > 0 else text

@@ -10,8 +10,6 @@ from ._options import json_option, seed_option, workers_option
 from ._output import Cell, emit, facts, number, stack, table, warn
 from ._progress import progress
 
-__all__ = ["holdout"]
-
 
 @click.command()
 @click.argument("train", type=click.Path(path_type=Path))

@@ -27,13 +27,12 @@ from ._output import (
 )
 from ._progress import progress
 from ._runs import open_runs
+from ._views import format_calibration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ..tuning import ExpectedScore, Preview
-
-__all__ = ["format_calibration", "preview"]
 
 
 @click.command()
@@ -95,17 +94,6 @@ def preview(
     for text in found.notes:
         warn(text)
     emit(_view(found, model, limit), found, as_json=as_json)
-
-
-def format_calibration(model: ExpectedScore) -> str:
-    """How far the model can be trusted, in a line."""
-    found = model.calibration
-    correlation = "–" if found.correlation is None else f"{found.correlation:.2f}"
-    return (
-        f"off by {100 * found.error:.1f} per object of videos left out "
-        f"({100 * found.floor:.1f} without looking), correlation {correlation}, "
-        f"{found.coverage:.0%} of the videos within their 90 % interval"
-    )
 
 
 def _view(found: Preview, model: ExpectedScore | None, limit: int) -> RenderableType:

@@ -10,14 +10,12 @@ import click
 from ._options import json_option, split_option, workers_option
 from ._output import Cell, emit, facts, format_bytes, number, stack, table
 from ._progress import progress
-from .package import report_view
+from ._views import report_view
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ..checks.repair import Repaired
-
-__all__ = ["repair"]
 
 
 @click.command()

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..metrics.measures import MEASURES
 from ._options import json_option, runs_dir_option, split_option, workers_option
 from ._output import (
     Cell,
     emit,
-    format_score,
     note,
     number,
     stack,
@@ -23,17 +21,13 @@ from ._output import (
 )
 from ._progress import progress
 from ._runs import masks_path
+from ._views import MOSEV2, score_cells, score_columns
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Column
 
     from ..scoring import DavisSplitScore, SplitScore
 
-__all__ = ["DAVIS", "MOSEV2", "score", "score_cells", "score_columns"]
-
-#: The seven official numbers in their official order, and where results keep them.
-MOSEV2 = {name: attribute for attribute, name in MEASURES.items()}
 
 #: The numbers of the classic protocol.
 DAVIS = {
@@ -128,16 +122,6 @@ def score(
         note(f"written to {output}")
     view = _view(source, scores, MOSEV2, objects=objects)
     emit(view, json.loads(scores_json(scores)), as_json=as_json)
-
-
-def score_cells(scores: object, names: Mapping[str, str] = MOSEV2) -> list[Cell]:
-    """The numbers of a row: of an object, or the totals of a split."""
-    return [format_score(getattr(scores, name)) for name in names.values()]
-
-
-def score_columns(names: Mapping[str, str] = MOSEV2) -> list[Column]:
-    """The columns of `score_cells`."""
-    return [number(name) for name in names]
 
 
 def _view(

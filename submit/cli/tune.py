@@ -31,14 +31,13 @@ from ._output import (
 )
 from ._progress import progress
 from ._runs import open_runs
-from .preview import format_calibration
+from ._views import format_calibration
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ..tuning import ExpectedScore, Gain, StageResult, Tuned
 
-__all__ = ["tune"]
 
 #: With fewer videos only large gains can be told from luck.
 _FEW = 10

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import ArchiveError, RefusedError, ScoringError, StorageError
+from ..errors import ArchiveError, RefusedError, StorageError
 from ._codabench import (
     ask,
     check_view,
@@ -23,6 +22,7 @@ from ._output import emit, facts, format_bytes, note, show, stack, warn
 from ._progress import progress
 from ._runs import run_path
 from ._transfer import Transfer
+from ._views import local_score, report_view
 from ._watching import conclude, present, require_success, watch_to_end
 
 if TYPE_CHECKING:
@@ -205,23 +205,6 @@ def _read(path: Path) -> Package:
         transfer.end()
 
 
-def local_score(path: Path) -> float:
-    """The hold-out score in the `scores.json` of `submit score`, in percent."""
-    from ..codabench import local_total
-
-    file = path / "scores.json" if path.is_dir() else path
-    try:
-        total = local_total(json.loads(file.read_text("utf-8")))
-    except (OSError, ValueError) as error:
-        raise ScoringError(f"{file}: cannot be read ({error})") from error
-    if total is None:
-        raise ScoringError(
-            f"{file}: holds no MOSEv2 totals; write it with submit score RUN --split "
-            "HOLDOUT -o DIR"
-        )
-    return total
-
-
 def _precheck(
     path: Path, split: Path | None, *, team: bool, workers: int | None
 ) -> Check:
@@ -236,7 +219,6 @@ def _precheck(
         return Check("precheck", "skipped", Level.WARNING)
     from ..checks import check_masks, masks_to_check
     from ..data import read_split
-    from .package import report_view
 
     opened = read_split(split)
     with progress("check", total=masks_to_check(opened), unit="masks") as bar:

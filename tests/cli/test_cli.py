@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from submit.cli import SECTIONS, LazyGroup, cli
 from submit.errors import RunError
 
-ENTRIES = {name: entry for part in SECTIONS.values() for name, entry in part.items()}
+HELP = {name: words for part in SECTIONS.values() for name, words in part.items()}
 
 Fail = Callable[[BaseException], Result]
 
@@ -44,22 +44,20 @@ def test_help_lists_the_commands_under_their_headings(runner: CliRunner) -> None
     result = runner.invoke(cli, ["--help"])
     assert result.exit_code == 0
     expected = []
-    width = max(map(len, ENTRIES))
+    width = max(map(len, HELP))
     for heading, entries in SECTIONS.items():
         expected += [f"{heading}:"]
-        expected += [
-            f"  {name:{width}}  {entry.help}" for name, entry in entries.items()
-        ]
+        expected += [f"  {name:{width}}  {words}" for name, words in entries.items()]
         expected += [""]
     _, _, lists = result.stdout.partition("Show this message and exit.\n\n")
     assert lists.splitlines() == expected[:-1]
 
 
 def test_no_command_stands_under_two_headings() -> None:
-    assert len(ENTRIES) == sum(map(len, SECTIONS.values()))
+    assert len(HELP) == sum(map(len, SECTIONS.values()))
 
 
-@pytest.mark.parametrize("name", ENTRIES)
+@pytest.mark.parametrize("name", HELP)
 def test_a_listed_command_is_there_and_its_docstring_begins_as_listed(
     name: str,
 ) -> None:
@@ -68,7 +66,7 @@ def test_a_listed_command_is_there_and_its_docstring_begins_as_listed(
     assert command.name == name
     assert command.callback is not None
     first_line = (inspect.getdoc(command.callback) or "").splitlines()[0]
-    assert first_line == f"{ENTRIES[name].help}."
+    assert first_line == f"{HELP[name]}."
 
 
 def test_help_answers_without_importing_anything_heavy() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from submit.cli.package import _POSTPROCESS
+from submit.cli.export import _POSTPROCESS
 from submit.errors import SettingsError
 from submit.postprocess import Postprocess, read_postprocess
 

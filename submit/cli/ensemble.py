@@ -1,4 +1,4 @@
-"""`submit import` and `submit ensemble`: runs from masks, and from other runs."""
+"""`submit ensemble`: several runs become one."""
 
 from __future__ import annotations
 
@@ -11,80 +11,25 @@ import click
 from ..ensemble import METHODS
 from ._options import (
     json_option,
-    name_option,
     runs_dir_option,
-    split_option,
     workers_option,
 )
 from ._output import (
     NOTHING,
     emit,
-    facts,
-    format_count,
     number,
     stack,
-    warn,
 )
 from ._output import (
     table as table_of,
 )
 from ._progress import progress
 from ._runs import local_executor, report, run_path
+from ._views import outcome_view
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from ..ensemble import MemberReport
     from ..pipeline import Outcome
-
-
-@click.command("import")
-@click.argument("source", type=click.Path(path_type=Path))
-@name_option
-@split_option
-@workers_option
-@runs_dir_option
-@json_option
-def import_command(
-    source: Path,
-    name: str,
-    split: Path,
-    workers: int | None,
-    runs: Path,
-    as_json: bool,
-) -> None:
-    """Turn masks of any other program into a run.
-
-    SOURCE is a folder or zip of <video>/<frame>.png. Names, sizes and object ids are
-    checked against the split.
-
-    \b
-    Example:
-      submit import cutie.zip --name cutie --split MOSEv2/valid
-    """
-    from ..data import read_split
-    from ..pipeline import import_masks
-
-    path = run_path(runs, name)
-    outcome = import_masks(
-        source,
-        path,
-        read_split(split),
-        executor=local_executor(workers),
-        monitor=progress,
-    )
-    report(outcome, path / "failed.json")
-    absent = outcome.details["absent"]
-    if absent:
-        warn(
-            f"{source} lacks {len(absent)} videos of {split}, such as {absent[0]}; "
-            "their objects score 0"
-        )
-    emit(
-        _facts(path, outcome, "imported"),
-        {"run": path, **vars(outcome)},
-        as_json=as_json,
-    )
 
 
 @click.command()
@@ -231,7 +176,7 @@ def _emit_ensemble(path: Path, outcome: Outcome, *, as_json: bool) -> None:
     reports: Sequence[MemberReport] = outcome.details["members"]
     emit(
         stack(
-            _facts(path, outcome, "merged"),
+            outcome_view(path, outcome, "merged"),
             table_of(
                 [
                     "member",
@@ -261,13 +206,3 @@ def _emit_ensemble(path: Path, outcome: Outcome, *, as_json: bool) -> None:
 
 def _percent(share: float | None) -> str:
     return NOTHING if share is None else f"{100 * share:.2f} %"
-
-
-def _facts(path: Path, outcome: Outcome, verb: str) -> RenderableType:
-    return facts(
-        {
-            "run": str(path),
-            verb: f"{len(outcome.done)} videos, {format_count(outcome.frames)} frames",
-            "were there": f"{len(outcome.skipped)} videos",
-        }
-    )

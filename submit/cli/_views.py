@@ -1,0 +1,194 @@
+"""What several commands show alike: findings, scores, comparisons."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ScoringError
+from ..metrics.measures import MEASURES
+from ._output import (
+    Cell,
+    escape,
+    facts,
+    format_bytes,
+    format_count,
+    format_score,
+    number,
+    stack,
+    table,
+)
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Column
+
+    from ..checks import Report
+    from ..pipeline import Outcome
+    from ..scoring.compare import Comparison
+    from ..tuning import ExpectedScore
+
+__all__ = [
+    "MOSEV2",
+    "comparison_view",
+    "format_calibration",
+    "local_score",
+    "outcome_view",
+    "report_view",
+    "score_cells",
+    "score_columns",
+]
+
+
+#: Findings of one kind that are listed; --json has all.
+_FINDINGS = 5
+
+
+#: Videos that are listed of each comparison; --json has all.
+_VIDEOS = 8
+
+
+#: The seven official numbers in their official order, and where results keep them.
+MOSEV2 = {name: attribute for attribute, name in MEASURES.items()}
+
+
+def report_view(found: Report) -> RenderableType:
+    """One block for each kind of finding, then the counts."""
+    from rich.text import Text
+
+    from ..checks import Severity
+
+    styles = {
+        Severity.FATAL: "bold red",
+        Severity.COSTLY: "bold yellow",
+        Severity.NOTE: "bold",
+    }
+    views: list[RenderableType] = []
+    for group in found.groups:
+        lines = Text()
+        lines.append(f"{group.severity.value} ", style=styles[group.severity])
+        lines.append(f"{group.code}, {format_count(group.count)}: ", style="bold")
+        lines.append(escape(group.consequence))
+        for finding in group.findings[:_FINDINGS]:
+            lines.append(f"\n  {escape(finding.where)}: {escape(finding.what)}")
+        if len(group.findings) > _FINDINGS:
+            lines.append(f"\n  … and {len(group.findings) - _FINDINGS} more (--json)")
+        lines.append(f"\n  To do: {escape(group.fix)}")
+        views.append(lines)
+    counts = ", ".join(
+        f"{found.count(severity)} {severity.value}" for severity in Severity
+    )
+    views.append(
+        facts(
+            {
+                "checked": found.path,
+                "videos": f"{format_count(found.videos)} of "
+                f"{format_count(found.expected_videos)}",
+                "masks": found.frames,
+                "size": format_bytes(found.size),
+                "findings": counts if found.findings else "none",
+            }
+        )
+    )
+    return stack(*views)
+
+
+def score_cells(scores: object, names: Mapping[str, str] = MOSEV2) -> list[Cell]:
+    """The numbers of a row: of an object, or the totals of a split."""
+    return [format_score(getattr(scores, name)) for name in names.values()]
+
+
+def score_columns(names: Mapping[str, str] = MOSEV2) -> list[Column]:
+    """The columns of `score_cells`."""
+    return [number(name) for name in names]
+
+
+def comparison_view(found: Comparison) -> RenderableType:
+    """The measures, then the videos that decide."""
+    rows: list[list[Cell]] = []
+    for name, attribute in MOSEV2.items():
+        one = found.measures[attribute]
+        rows.append(
+            [
+                name,
+                format_score(one.baseline),
+                format_score(one.other),
+                _signed(one.difference),
+                f"{_signed(one.low)} … {_signed(one.high)}",
+                "yes" if one.is_clear else "no",
+                f"{one.wins} / {one.losses} / {one.ties}",
+            ]
+        )
+    measures = table(
+        [
+            "measure",
+            number(found.baseline),
+            number(found.other),
+            number("difference"),
+            number("95 % interval"),
+            "clear",
+            number("better / worse / equal"),
+        ],
+        rows,
+    )
+    videos = table(
+        ["video", number("objects"), number("J&Ḟ"), number("of the whole"), "decides"],
+        [
+            [
+                video.video,
+                video.objects,
+                _signed(video.difference),
+                _signed(video.share),
+                "yes" if video.video in found.deciding else "",
+            ]
+            for video in found.videos[:_VIDEOS]
+        ],
+    )
+    return stack(measures, videos)
+
+
+def format_calibration(model: ExpectedScore) -> str:
+    """How far the model can be trusted, in a line."""
+    found = model.calibration
+    correlation = "–" if found.correlation is None else f"{found.correlation:.2f}"
+    return (
+        f"off by {100 * found.error:.1f} per object of videos left out "
+        f"({100 * found.floor:.1f} without looking), correlation {correlation}, "
+        f"{found.coverage:.0%} of the videos within their 90 % interval"
+    )
+
+
+def local_score(path: Path) -> float:
+    """The hold-out score in the `scores.json` of `submit score`, in percent."""
+    from ..codabench import local_total
+
+    file = path / "scores.json" if path.is_dir() else path
+    try:
+        total = local_total(json.loads(file.read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        raise ScoringError(f"{file}: cannot be read ({error})") from error
+    if total is None:
+        raise ScoringError(
+            f"{file}: holds no MOSEv2 totals; write it with submit score RUN --split "
+            "HOLDOUT -o DIR"
+        )
+    return total
+
+
+def outcome_view(path: Path, outcome: Outcome, verb: str) -> RenderableType:
+    """The counts of a step over the videos of a run."""
+    return facts(
+        {
+            "run": str(path),
+            verb: f"{len(outcome.done)} videos, {format_count(outcome.frames)} frames",
+            "were there": f"{len(outcome.skipped)} videos",
+        }
+    )
+
+
+def _signed(value: float | None) -> str:
+    """A difference of scores, with its sign."""
+    text = format_score(value)
+    return f"+{text}" if value is not None and value > 0 else text

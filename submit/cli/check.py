@@ -1,0 +1,66 @@
+"""`submit check`: everything that the server would reject, or silently punish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ._options import json_option, runs_dir_option, split_option, workers_option
+from ._output import emit
+from ._progress import progress
+from ._runs import masks_path
+from ._views import report_view
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.command()
+@click.argument("source", metavar="ZIP|DIR|RUN")
+@split_option
+@click.option(
+    "--sample",
+    type=click.Path(path_type=Path),
+    metavar="ZIP",
+    help="The organisers' sample submission, which is believed where it differs.",
+)
+@click.option("--team", is_flag=True, help="Demand a team.json, as test phases do.")
+@workers_option
+@runs_dir_option
+@json_option
+def check(
+    source: str,
+    split: Path,
+    sample: Path | None,
+    team: bool,
+    workers: int | None,
+    runs: Path,
+    as_json: bool,
+) -> None:
+    """Find what the server would reject, or silently punish.
+
+    ZIP|DIR|RUN is looked at as it is. Everything that is wrong is listed at once, with
+    what it costs and how to mend it. The exit status is 1 when something is fatal or
+    costs points.
+
+    \b
+    Example:
+      submit check both.zip --split MOSEv2/valid
+    """
+    from ..checks import check_masks, masks_to_check
+    from ..data import read_split
+
+    opened = read_split(split)
+    with progress("check", total=masks_to_check(opened), unit="masks") as bar:
+        found = check_masks(
+            masks_path(runs, source, opened),
+            opened,
+            sample=sample,
+            team=team,
+            workers=workers,
+            progress=bar.advance,
+        )
+    emit(report_view(found), found, as_json=as_json)
+    click.get_current_context().exit(found.exit_code)

@@ -1,0 +1,138 @@
+"""`submit export`: palette masks of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from ._options import json_option, runs_dir_option, workers_option
+from ._output import emit, facts, format_count
+from ._progress import progress
+from ._runs import local_executor, report, run_path
+
+if TYPE_CHECKING:
+    from ..postprocess import Postprocess
+
+
+#: Post-processing as options: the type of the value and its help. The dataclass that
+#: they fill is not imported for `submit --help`; a test holds the two together.
+_POSTPROCESS: dict[str, tuple[type[float | int], str]] = {
+    "threshold": (float, "Logit that a pixel must exceed."),
+    "holes": (float, "Fill holes up to this share of the object's area."),
+    "components": (
+        float,
+        "Remove parts smaller than this share of the object's largest.",
+    ),
+    "min_area": (int, "Take out objects of fewer pixels."),
+    "gaps": (int, "Close gaps of up to this many pixels between two objects."),
+    "flicker": (int, "Take out objects that show up for fewer frames, unsurely."),
+    "flicker_score": (float, "Unsure is a mean object score below this; 2."),
+    "dropout": (int, "Fill in objects that are gone for fewer frames."),
+}
+
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _postprocess_options(command: Command) -> Command:
+    """Add an option for each setting of post-processing; None where it is not given."""
+    for name, (kind, words) in reversed(_POSTPROCESS.items()):
+        flag = f"--{name.replace('_', '-')}"
+        command = click.option(flag, type=kind, metavar="N", help=words)(command)
+    return command
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where to write; the run's own masks/ without it.",
+)
+@click.option(
+    "--split",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The split, if it is no longer where the run was made from.",
+)
+@click.option(
+    "--settings",
+    type=click.Path(path_type=Path),
+    metavar="FILE.toml",
+    help="Do what the table [postprocess] of this file says, as submit tune writes it.",
+)
+@_postprocess_options
+@workers_option
+@runs_dir_option
+@json_option
+def export(
+    run: str,
+    output: Path | None,
+    split: Path | None,
+    settings: Path | None,
+    workers: int | None,
+    runs: Path,
+    as_json: bool,
+    **postprocess: float | None,
+) -> None:
+    """Write the palette masks of a run.
+
+    RUN is a name below --runs, or a folder. Each pixel goes to the object with the
+    highest logit, if that is above 0. Masks have the size of the frame; the first one
+    is the annotation itself. Post-processing is off unless asked for; options go before
+    the values of --settings, and docs/tuning.md explains them.
+
+    \b
+    Example:
+      submit export both -o masks --holes 0.05 --components 0.1
+    """
+    from ..pipeline import export_run, split_of
+    from ..runs import Run
+
+    wanted = _postprocess(settings, postprocess)
+    opened = Run.open(run_path(runs, run))
+    folder = output if output is not None else opened.masks_folder
+    outcome = export_run(
+        opened,
+        split_of(opened, split),
+        executor=local_executor(workers),
+        folder=output,
+        postprocess=wanted,
+        monitor=progress,
+    )
+    report(outcome, folder)
+    table = wanted.to_table()
+    emit(
+        facts(
+            {
+                "masks": str(folder),
+                **({"post-processing": _listed(table)} if table else {}),
+                "exported": f"{len(outcome.done)} videos, "
+                f"{format_count(outcome.frames)} frames",
+                "were there": f"{len(outcome.skipped)} videos",
+            }
+        ),
+        {"masks": folder, "postprocess": table, **vars(outcome)},
+        as_json=as_json,
+    )
+
+
+def _postprocess(
+    settings: Path | None, options: dict[str, float | None]
+) -> Postprocess:
+    """Post-processing as the file says, with the options that were given."""
+    from ..postprocess import Postprocess, read_postprocess
+
+    base = Postprocess() if settings is None else read_postprocess(settings)
+    given: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
+    return dataclasses.replace(base, **given)
+
+
+def _listed(table: dict[str, float | int]) -> str:
+    return ", ".join(f"{name} = {value:g}" for name, value in table.items())

@@ -1,0 +1,75 @@
+"""`submit import`: masks of any other program become a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ._options import (
+    json_option,
+    name_option,
+    runs_dir_option,
+    split_option,
+    workers_option,
+)
+from ._output import (
+    emit,
+    warn,
+)
+from ._progress import progress
+from ._runs import local_executor, report, run_path
+from ._views import outcome_view
+
+if TYPE_CHECKING:
+    pass
+
+
+@click.command("import")
+@click.argument("source", type=click.Path(path_type=Path))
+@name_option
+@split_option
+@workers_option
+@runs_dir_option
+@json_option
+def import_(
+    source: Path,
+    name: str,
+    split: Path,
+    workers: int | None,
+    runs: Path,
+    as_json: bool,
+) -> None:
+    """Turn masks of any other program into a run.
+
+    SOURCE is a folder or zip of <video>/<frame>.png. Names, sizes and object ids are
+    checked against the split.
+
+    \b
+    Example:
+      submit import cutie.zip --name cutie --split MOSEv2/valid
+    """
+    from ..data import read_split
+    from ..pipeline import import_masks
+
+    path = run_path(runs, name)
+    outcome = import_masks(
+        source,
+        path,
+        read_split(split),
+        executor=local_executor(workers),
+        monitor=progress,
+    )
+    report(outcome, path / "failed.json")
+    absent = outcome.details["absent"]
+    if absent:
+        warn(
+            f"{source} lacks {len(absent)} videos of {split}, such as {absent[0]}; "
+            "their objects score 0"
+        )
+    emit(
+        outcome_view(path, outcome, "imported"),
+        {"run": path, **vars(outcome)},
+        as_json=as_json,
+    )

@@ -1,0 +1,98 @@
+"""`submit logs`: what an evaluation has written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import EvaluationError
+from ._codabench import (
+    connect,
+    url_option,
+)
+from ._options import json_option
+from ._output import emit, escape, note, stack
+
+if TYPE_CHECKING:
+    pass
+
+
+#: Logs that `submit logs` prints without --all.
+_TELLING = ("scoring_stdout", "scoring_stderr")
+
+
+_NUMBER = click.IntRange(min=1)
+
+
+@click.command()
+@click.argument("submission", type=_NUMBER)
+@click.option("--all", "every", is_flag=True, help="All logs, not only the scoring's.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write the logs here, as they are, instead of printing them.",
+)
+@click.option(
+    "--lines",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Only the last lines of each.",
+)
+@url_option
+@json_option
+def logs(
+    submission: int,
+    every: bool,
+    output: Path | None,
+    lines: int | None,
+    url: str,
+    as_json: bool,
+) -> None:
+    """Show what the evaluation of a submission has written.
+
+    SUBMISSION is its number. Without --all, the logs of the scoring are shown.
+
+    \b
+    Example:
+      submit logs 734512 --lines 30
+    """
+    from ..system.files import write_bytes
+
+    with connect(url) as client:
+        there = client.details(submission).logs
+        names = (
+            sorted(there) if every or output else [n for n in _TELLING if n in there]
+        )
+        texts = {
+            name: client.transport.download(there[name], f"read {name}")
+            for name in names
+        }
+    if not texts:
+        raise EvaluationError(
+            f"submission {submission} has no logs yet; see submit status {submission}"
+        )
+    if output is not None:
+        for name, data in texts.items():
+            write_bytes(output / f"{re.sub(r'[^A-Za-z0-9_]', '_', name)}.txt", data)
+        note(f"{len(texts)} logs are in {output}")
+    shown = {name: _lines(data, lines) for name, data in texts.items()}
+    if output is None or as_json:
+        from rich.text import Text
+
+        views = [
+            Text("\n".join([escape(name), *(f"  {escape(x)}" for x in some)]))
+            for name, some in shown.items()
+        ]
+        emit(stack(*views), shown, as_json=as_json)
+
+
+def _lines(data: bytes, count: int | None) -> list[str]:
+    """The lines of a log; progress bars leave only their last state."""
+    text = data.decode("utf-8", "replace").rstrip("\n")
+    found = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
+    return found if count is None else found[-count:]
