@@ -20,7 +20,6 @@ from ..errors import SubmitError
 
 __all__ = ["SECTIONS", "LazyGroup", "cli"]
 
-
 #: The commands under their headings, both in the order of work, each with the first
 #: sentence of its docstring without the full stop. A test holds the two together; to
 #: read it from the module would import that.

@@ -41,7 +41,6 @@ __all__ = [
     "score_columns",
 ]
 
-
 #: Findings of one kind that are listed; --json has all.
 _FINDINGS = 5
 

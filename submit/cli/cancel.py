@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import CodabenchError
-from ._codabench import (
-    ask,
-    connect,
-    url_option,
-)
+from ._codabench import ask, connect, url_option
 from ._output import note
 
 if TYPE_CHECKING:

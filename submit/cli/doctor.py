@@ -5,13 +5,7 @@ from __future__ import annotations
 import click
 
 from ..errors import CodabenchError, LoginError
-from ._codabench import (
-    check_view,
-    server_options,
-    state,
-    system_clock,
-    token_store,
-)
+from ._codabench import check_view, server_options, state, system_clock, token_store
 from ._options import json_option
 from ._output import emit
 

@@ -9,20 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..ensemble import METHODS
-from ._options import (
-    json_option,
-    runs_dir_option,
-    workers_option,
-)
-from ._output import (
-    NOTHING,
-    emit,
-    number,
-    stack,
-)
-from ._output import (
-    table as table_of,
-)
+from ._options import json_option, runs_dir_option, workers_option
+from ._output import NOTHING, emit, number, stack
+from ._output import table as table_of
 from ._progress import progress
 from ._runs import local_executor, report, run_path
 from ._views import outcome_view

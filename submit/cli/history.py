@@ -12,13 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import CodabenchError
-from ._codabench import (
-    connect,
-    keep_records,
-    own,
-    server_options,
-    state,
-)
+from ._codabench import connect, keep_records, own, server_options, state
 from ._options import json_option
 from ._output import Cell, emit, facts, number, stack, table, warn
 from ._views import comparison_view, local_score

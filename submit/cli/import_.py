@@ -14,10 +14,7 @@ from ._options import (
     split_option,
     workers_option,
 )
-from ._output import (
-    emit,
-    warn,
-)
+from ._output import emit, warn
 from ._progress import progress
 from ._runs import local_executor, report, run_path
 from ._views import outcome_view

@@ -6,11 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._codabench import (
-    connect,
-    own,
-    server_options,
-)
+from ._codabench import connect, own, server_options
 from ._options import json_option
 from ._output import Cell, emit, note, number, table
 

@@ -6,13 +6,7 @@ import sys
 
 import click
 
-from ._codabench import (
-    answered,
-    keyring,
-    state,
-    system_clock,
-    url_option,
-)
+from ._codabench import answered, keyring, state, system_clock, url_option
 from ._output import note
 
 

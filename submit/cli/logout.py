@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ._codabench import (
-    token_store,
-    url_option,
-)
+from ._codabench import token_store, url_option
 from ._output import note
 
 

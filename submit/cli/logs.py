@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import EvaluationError
-from ._codabench import (
-    connect,
-    url_option,
-)
+from ._codabench import connect, url_option
 from ._options import json_option
 from ._output import emit, escape, note, stack
 

@@ -14,17 +14,7 @@ from ._options import (
     split_option,
     workers_option,
 )
-from ._output import (
-    Cell,
-    emit,
-    escape,
-    facts,
-    format_score,
-    number,
-    stack,
-    table,
-    warn,
-)
+from ._output import Cell, emit, escape, facts, format_score, number, stack, table, warn
 from ._progress import progress
 from ._runs import open_runs
 from ._views import format_calibration

@@ -10,15 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ._options import json_option, runs_dir_option, split_option, workers_option
-from ._output import (
-    Cell,
-    emit,
-    note,
-    number,
-    stack,
-    table,
-    warn,
-)
+from ._output import Cell, emit, note, number, stack, table, warn
 from ._progress import progress
 from ._runs import masks_path
 from ._views import MOSEV2, score_cells, score_columns

@@ -6,14 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._codabench import (
-    connect,
-    own,
-    score_view,
-    server_options,
-    state,
-    when,
-)
+from ._codabench import connect, own, score_view, server_options, state, when
 from ._options import json_option
 from ._output import Cell, emit, facts, note, number, stack, table
 from ._watching import show

@@ -9,14 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ArchiveError, RefusedError, StorageError
-from ._codabench import (
-    ask,
-    check_view,
-    connect,
-    keep_records,
-    server_options,
-    state,
-)
+from ._codabench import ask, check_view, connect, keep_records, server_options, state
 from ._options import json_option, runs_dir_option, workers_option
 from ._output import emit, facts, format_bytes, note, show, stack, warn
 from ._progress import progress

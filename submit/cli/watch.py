@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import CodabenchError
-from ._codabench import (
-    connect,
-    own,
-    server_options,
-)
+from ._codabench import connect, own, server_options
 from ._options import json_option
 from ._watching import conclude, present, require_success, watch_to_end
 

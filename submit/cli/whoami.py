@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ._codabench import (
-    connect,
-    server_options,
-)
+from ._codabench import connect, server_options
 from ._options import json_option
 from ._output import emit, facts
 

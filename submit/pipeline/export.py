@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..data import Split, SplitVideo
-from ..errors import ArchiveError, RunError, RunMismatchError
+from ..errors import ArchiveError, MaskError, RunError, RunMismatchError
 from ..executors import Executor, Job, Worker
+from ..masks import Labels
 from ..postprocess import Postprocess, labels_of
-from ..runs import Run
-from ..runs.masks import export_video
+from ..runs import MaskWriter, Run, VideoMasks
 from ..system.files import (
     atomic_folder,
     digest,
@@ -25,7 +25,7 @@ from ..system.files import (
 )
 from .outcome import Monitor, Outcome, run_jobs, silent
 
-__all__ = ["export_run", "exported_masks"]
+__all__ = ["export_run", "export_video", "exported_masks"]
 
 #: Beside the exported videos: what they were exported from. Hidden, so that nothing
 #: that lists videos sees it.
@@ -123,6 +123,55 @@ def exported_masks(run: Run) -> Path:
                 f"do: submit export {run.path}"
             )
     return run.masks_folder
+
+
+def export_video(
+    masks: VideoMasks,
+    video: SplitVideo,
+    folder: Path,
+    report: Callable[[int], None],
+    *,
+    labels: Callable[[VideoMasks], Iterable[Labels]] | None = None,
+) -> int:
+    """Write all masks of a video.
+
+    Args:
+        masks: The video as a run has it.
+        video: The video in the split.
+        folder: An existing, empty folder.
+        report: Told of finished frames.
+        labels: Makes the masks of all frames, with post-processing for example; by
+            default the overlap rule does.
+
+    Returns:
+        The number of masks.
+
+    Raises:
+        RunError: The run has other frames than the split.
+        MaskError: The run has another frame size than the split.
+    """
+    if masks.frames != video.frames:
+        raise RunError(
+            f"video {video.name}: the run has {len(masks.frames)} frames, the split "
+            f"{video.length}, or their names differ; is this the split it was made "
+            "from?"
+        )
+    if masks.size != video.size:
+        raise MaskError(
+            f"video {video.name}: the run has frames of {masks.size[1]}×"
+            f"{masks.size[0]}, the split {video.size[1]}×{video.size[0]}"
+        )
+    writer = MaskWriter(folder, video)
+    if labels is not None:
+        for frame, found in zip(masks.frames, labels(masks), strict=True):
+            writer.write_labels(frame, found)
+            report(1)
+        return len(masks.frames)
+    for index, frame in enumerate(masks.frames):
+        steps = masks.steps(index)
+        writer.write(frame, masks.objects[: len(steps)], steps)
+        report(1)
+    return len(masks.frames)
 
 
 @contextlib.contextmanager

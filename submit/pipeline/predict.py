@@ -18,8 +18,7 @@ from ..errors import MaskError, SplitError
 from ..executors import Executor, Job, Worker
 from ..masks import binary_masks, object_ids, quantise
 from ..predictors import Prediction, Predictor, Session, Video, load, parse_options
-from ..runs import Run, SoftWriter, VideoRecord
-from ..runs.masks import MaskWriter
+from ..runs import MaskWriter, Run, SoftWriter, VideoRecord
 from ..system.files import atomic_folder, digest
 from .behind import Behind
 from .outcome import Monitor, Outcome, run_jobs, silent

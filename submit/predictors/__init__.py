@@ -1,24 +1,18 @@
 """Predictors: what a model owes the toolkit, its options, and which are installed."""
 
+from .options import OptionInfo, option, option_infos, parse_options
 from .protocol import (
-    GROUP,
     Description,
     Frame,
     InputSizes,
     Masks,
-    OptionInfo,
     Prediction,
     Predictor,
     Session,
-    StaticOptions,
-    StaticPredictor,
     Video,
-    installed,
-    load,
-    option,
-    option_infos,
-    parse_options,
 )
+from .registry import GROUP, installed, load
+from .static import StaticOptions, StaticPredictor
 
 __all__ = [
     "GROUP",

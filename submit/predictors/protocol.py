@@ -19,54 +19,34 @@ The toolkit builds one predictor per worker process and opens one session per vi
 from __future__ import annotations
 
 import dataclasses
-import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    ClassVar,
-    Protocol,
-    TypeAlias,
-    TypeVar,
-    runtime_checkable,
-)
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
-from ..errors import OptionError, PredictorError
+from ..errors import PredictorError
 
 if TYPE_CHECKING:
     # `import submit` and `submit --help` answer at once: nothing heavy is imported.
-    from importlib.metadata import EntryPoint
 
     import numpy as np
     from numpy.typing import NDArray
 
 __all__ = [
-    "GROUP",
     "Description",
     "Frame",
     "InputSizes",
     "Masks",
-    "OptionInfo",
     "Prediction",
     "Predictor",
     "Session",
-    "StaticOptions",
-    "StaticPredictor",
     "Video",
-    "installed",
-    "load",
-    "option",
-    "option_infos",
-    "parse_options",
 ]
 
-GROUP = "submit.predictors"
 
 Frame: TypeAlias = "NDArray[np.uint8]"
-Masks: TypeAlias = "Mapping[int, NDArray[np.bool_]]"
 
-T = TypeVar("T")
+
+Masks: TypeAlias = "Mapping[int, NDArray[np.bool_]]"
 
 
 @dataclass(frozen=True)
@@ -224,211 +204,3 @@ class Predictor(Protocol):
             OptionError: `describe().sizes` does not allow `scale`.
         """
         ...
-
-
-def option(
-    default: T, help: str, *, choices: Iterable[str] = (), metavar: str = ""
-) -> T:
-    """Declare one option of a model: a dataclass field with its help.
-
-    Args:
-        default: Value when the user says nothing. Its annotation gives the type, one
-            of int, float, bool, str and `… | None`.
-        help: One sentence for `submit predictors NAME`.
-        choices: Legal values of a str option; empty allows any.
-        metavar: Shown instead of the type's name.
-    """
-    metadata = {"help": help, "choices": tuple(choices), "metavar": metavar}
-    return dataclasses.field(default=default, metadata=metadata)
-
-
-@dataclass(frozen=True)
-class OptionInfo:
-    """One option of a model, as shown to the user.
-
-    Attributes:
-        name: What stands before the `=`.
-        type: int, float, bool or str.
-        optional: Whether the word `none` is legal.
-        default: Value when the user says nothing.
-        help: One sentence.
-        choices: Legal values; empty where any is legal.
-        metavar: Placeholder for the value in help.
-    """
-
-    name: str
-    type: type[Any]
-    optional: bool
-    default: Any
-    help: str
-    choices: tuple[str, ...]
-    metavar: str
-
-    def parse(self, text: str) -> Any:
-        """Turn the text after `=` into a value.
-
-        Raises:
-            OptionError: The text is not a legal value.
-        """
-        if self.optional and text.lower() in ("none", ""):
-            return None
-        expected = self.type.__name__
-        try:
-            if self.type is bool:
-                value: Any = _BOOLEANS[text.lower()]
-            else:
-                value = self.type(text)
-        except (ValueError, KeyError):
-            raise OptionError(
-                f"option {self.name}={text}: expected {expected}, found {text!r}"
-            ) from None
-        if self.choices and value not in self.choices:
-            raise OptionError(
-                f"option {self.name}={text}: expected one of "
-                f"{', '.join(self.choices)}, found {text!r}"
-            )
-        return value
-
-
-_BOOLEANS = {
-    **dict.fromkeys(("true", "yes", "on", "1"), True),
-    **dict.fromkeys(("false", "no", "off", "0"), False),
-}
-
-
-def option_infos(options: type[Any]) -> tuple[OptionInfo, ...]:
-    """List the options that a model's `Options` dataclass declares."""
-    hints = typing.get_type_hints(options)
-    infos = []
-    for field in dataclasses.fields(options):
-        types = [
-            t for t in typing.get_args(hints[field.name]) if t is not type(None)
-        ] or [hints[field.name]]
-        infos.append(
-            OptionInfo(
-                name=field.name,
-                type=types[0],
-                optional=type(None) in typing.get_args(hints[field.name]),
-                default=field.default,
-                help=field.metadata.get("help", ""),
-                choices=field.metadata.get("choices", ()),
-                metavar=field.metadata.get("metavar") or types[0].__name__,
-            )
-        )
-    return tuple(infos)
-
-
-def parse_options(name: str, options: type[T], settings: Iterable[str]) -> T:
-    """Build a model's options from `key=value` texts.
-
-    Args:
-        name: The model's name, for messages.
-        options: The model's `Options` dataclass.
-        settings: Texts such as `image_size=512`; the last one wins.
-
-    Raises:
-        OptionError: A key is unknown or a value not legal.
-    """
-    known = {info.name: info for info in option_infos(options)}
-    values = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        key = key.strip().replace("-", "_")
-        if not equals:
-            raise OptionError(
-                f"option {setting!r} of predictor {name}: expected key=value"
-            )
-        if key not in known:
-            raise OptionError(
-                f"predictor {name} has no option {key!r}; it has "
-                f"{', '.join(sorted(known)) or 'none'} (see: submit predictors {name})"
-            )
-        values[key] = known[key].parse(text.strip())
-    try:
-        return options(**values)
-    except ValueError as error:
-        raise OptionError(f"predictor {name}: {error}") from error
-
-
-def installed() -> dict[str, EntryPoint]:
-    """List the installed models by name, without importing them."""
-    from importlib.metadata import entry_points
-
-    return {point.name: point for point in sorted(entry_points(group=GROUP))}
-
-
-def load(name: str) -> type[Predictor]:
-    """Import the model called `name`.
-
-    Raises:
-        PredictorError: No installed package provides it, or importing it failed.
-    """
-    points = installed()
-    if name not in points:
-        raise PredictorError(
-            f"no predictor called {name!r} is installed; found "
-            f"{', '.join(points) or 'none'} (see: submit predictors)"
-        )
-    try:
-        loaded: type[Predictor] = points[name].load()
-    except Exception as error:  # Whatever a stranger's module does when imported.
-        raise PredictorError(
-            f"predictor {name} ({points[name].value}) cannot be imported: {error}; "
-            "reinstall the package that provides it"
-        ) from error
-    return loaded
-
-
-@dataclass(frozen=True)
-class StaticOptions:
-    """The static predictor has no options."""
-
-
-class StaticPredictor:
-    """Repeats the given masks in every frame: the floor that every model must beat."""
-
-    Options: ClassVar[type[Any]] = StaticOptions
-
-    def __init__(self, options: StaticOptions, *, device: str = "auto") -> None:
-        del options, device  # Nothing to configure, nothing to place.
-
-    def describe(self) -> Description:
-        """Say what this model is, for the manifest."""
-        return Description(model="static", licence="Apache-2.0")
-
-    def session(self, video: Video, *, scale: float = 1.0) -> Session:
-        """Open a video; the scale makes no difference."""
-        del video, scale
-        return _StaticSession()
-
-
-class _StaticSession:
-    """Holds the masks it was given."""
-
-    #: Logit of a pixel inside a mask: sure, and within the run store's range.
-    SURE = 10.0
-
-    def __init__(self) -> None:
-        self._masks: dict[int, NDArray[np.bool_]] = {}
-
-    def start(self, frame: Frame, masks: Masks) -> Prediction:
-        return self.add(frame, masks)
-
-    def add(self, frame: Frame, masks: Masks) -> Prediction:
-        self._masks.update(masks)
-        return self.step(frame)
-
-    def step(self, frame: Frame) -> Prediction:
-        import numpy as np
-
-        stack = np.stack([self._masks[key] for key in self._masks])
-        return Prediction(
-            objects=tuple(self._masks),
-            logits=np.where(stack, self.SURE, -self.SURE).astype(np.float32),
-            presence=np.where(stack.any((1, 2)), self.SURE, -self.SURE).astype(
-                np.float32
-            ),
-        )
-
-    def close(self) -> None:
-        self._masks.clear()

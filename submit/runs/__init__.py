@@ -10,12 +10,14 @@ Every video is complete or not there, and is named in the manifest with its dige
 """
 
 from .manifest import SCHEMA, Run, VideoRecord
-from .video import HARD_LOGIT, HardVideo, SoftVideo, SoftWriter, VideoMasks
+from .masks import HARD_LOGIT, HardVideo, MaskWriter
+from .soft import SoftVideo, SoftWriter, VideoMasks
 
 __all__ = [
     "HARD_LOGIT",
     "SCHEMA",
     "HardVideo",
+    "MaskWriter",
     "Run",
     "SoftVideo",
     "SoftWriter",

@@ -18,7 +18,8 @@ from typing import Any
 from ..errors import RunError, RunMismatchError
 from ..system.files import digest, locked, read_json, remove_partial, write_json
 from ..system.machine import git_commit
-from .video import HardVideo, SoftVideo, VideoMasks
+from .masks import HardVideo
+from .soft import SoftVideo, VideoMasks
 
 __all__ = ["SCHEMA", "Run", "VideoRecord"]
 

@@ -1,20 +1,73 @@
-"""From a run's masks of one video to palette PNGs of the frame's own size."""
+"""Hard masks of one video: a folder of palette PNGs, read and written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..data import SplitVideo
-from ..errors import MaskError, RunError
-from ..masks import Labels, quantise, to_labels
+from ..errors import MaskError
+from ..masks import LOGIT_STEP, Labels, quantise, to_labels
 from ..png.palette import encode
-from .video import VideoMasks
+from ..png.palette import read as read_labels
+from .soft import Floats
 
-__all__ = ["MaskWriter", "export_video"]
+__all__ = ["HARD_LOGIT", "HardVideo", "MaskWriter"]
+
+#: The logit that stands for a pixel of a hard mask, p = 0.993: sure enough to count as
+#: a whole vote, and not so sure that soft members cannot outvote it.
+HARD_LOGIT = 5.0
+
+
+class HardVideo:
+    """Reads a folder of palette masks as if they were logits of ±`HARD_LOGIT`.
+
+    Args:
+        frames: File of each frame by stem, in order.
+        objects: The ids to read; others are background.
+        size: Height and width that every mask must have.
+    """
+
+    def __init__(
+        self,
+        frames: Mapping[str, Path],
+        *,
+        objects: Sequence[int],
+        size: tuple[int, int],
+    ) -> None:
+        self._paths = tuple(frames.values())
+        self.frames = tuple(frames)
+        self.objects = tuple(objects)
+        self.size = size
+        shape = (len(self.frames), len(self.objects))
+        self.presence: Floats = np.full(shape, np.nan, np.float32)
+        self.iou: Floats = np.full(shape, np.nan, np.float32)
+
+    def labels(self, index: int) -> Labels:
+        """Read a frame's mask as it is.
+
+        Raises:
+            MaskError: It is unreadable or of another size.
+        """
+        labels = read_labels(self._paths[index])
+        if labels.shape != self.size:
+            raise MaskError(
+                f"{self._paths[index]}: expected {self.size[1]}×{self.size[0]} pixels, "
+                f"found {labels.shape[1]}×{labels.shape[0]}"
+            )
+        return labels
+
+    def steps(self, index: int) -> NDArray[np.int8]:
+        """The mask of a frame as N×H×W int8 steps, ±`HARD_LOGIT`."""
+        ids = np.asarray(self.objects, np.uint8)[:, None, None]
+        high = np.int8(HARD_LOGIT / LOGIT_STEP)
+        return np.where(self.labels(index) == ids, high, -high).astype(np.int8)
+
+    def close(self) -> None:
+        """Nothing is open between frames."""
 
 
 class MaskWriter:
@@ -62,52 +115,3 @@ class MaskWriter:
     def _write(self, frame: str, labels: Labels) -> None:
         self._first = None
         (self._folder / f"{frame}.png").write_bytes(encode(labels))
-
-
-def export_video(
-    masks: VideoMasks,
-    video: SplitVideo,
-    folder: Path,
-    report: Callable[[int], None],
-    *,
-    labels: Callable[[VideoMasks], Iterable[Labels]] | None = None,
-) -> int:
-    """Write all masks of a video.
-
-    Args:
-        masks: The video as a run has it.
-        video: The video in the split.
-        folder: An existing, empty folder.
-        report: Told of finished frames.
-        labels: Makes the masks of all frames, with post-processing for example; by
-            default the overlap rule does.
-
-    Returns:
-        The number of masks.
-
-    Raises:
-        RunError: The run has other frames than the split.
-        MaskError: The run has another frame size than the split.
-    """
-    if masks.frames != video.frames:
-        raise RunError(
-            f"video {video.name}: the run has {len(masks.frames)} frames, the split "
-            f"{video.length}, or their names differ; is this the split it was made "
-            "from?"
-        )
-    if masks.size != video.size:
-        raise MaskError(
-            f"video {video.name}: the run has frames of {masks.size[1]}×"
-            f"{masks.size[0]}, the split {video.size[1]}×{video.size[0]}"
-        )
-    writer = MaskWriter(folder, video)
-    if labels is not None:
-        for frame, found in zip(masks.frames, labels(masks), strict=True):
-            writer.write_labels(frame, found)
-            report(1)
-        return len(masks.frames)
-    for index, frame in enumerate(masks.frames):
-        steps = masks.steps(index)
-        writer.write(frame, masks.objects[: len(steps)], steps)
-        report(1)
-    return len(masks.frames)

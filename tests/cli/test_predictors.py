@@ -61,7 +61,7 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, EntryPoint]:
         "static": installed()["static"],
         "weighty": EntryPoint("weighty", f"{__name__}:Weighty", GROUP),
     }
-    monkeypatch.setattr("submit.predictors.protocol.installed", lambda: points)
+    monkeypatch.setattr("submit.predictors.registry.installed", lambda: points)
     monkeypatch.setattr("submit.cli.predictors.installed", lambda: points)
     return points
 

@@ -12,9 +12,9 @@ from PIL import Image
 from submit.data import SplitVideo, read_split
 from submit.errors import MaskError, RunError
 from submit.masks import quantise, to_labels
+from submit.pipeline.export import export_video
 from submit.png.palette import DAVIS_PALETTE, encode
-from submit.runs import HardVideo, SoftVideo, SoftWriter, VideoMasks
-from submit.runs.masks import MaskWriter, export_video
+from submit.runs import HardVideo, MaskWriter, SoftVideo, SoftWriter, VideoMasks
 
 WriteSplit = Callable[..., Path]
 

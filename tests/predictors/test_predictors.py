@@ -136,7 +136,7 @@ def test_a_model_that_cannot_be_imported_names_its_source(
     value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "submit.predictors.protocol.installed",
+        "submit.predictors.registry.installed",
         lambda: {"x": EntryPoint("x", value, GROUP)},
     )
     with pytest.raises(

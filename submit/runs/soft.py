@@ -1,6 +1,6 @@
-"""One video of a run: soft masks in a NumPy zip, or hard ones in a folder of PNGs.
+"""Soft masks of one video: a NumPy zip of int8 logits, frame by frame.
 
-A soft file is read by `numpy.load` without this toolkit:
+`numpy.load` reads it without this toolkit:
 
     soft = numpy.load("runs/a/soft/4vznweiu.npz")
     logits = soft["00042"] / 8.0        # N×h×w; soft["objects"] has the N ids
@@ -13,7 +13,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
@@ -23,27 +23,31 @@ from numpy.typing import NDArray
 from zlib_ng import zlib_ng
 
 from ..errors import MaskError, RunError
-from ..masks import LOGIT_STEP, Labels, quantise
-from ..png.palette import read as read_labels
+from ..masks import quantise
 from ..system.files import atomic_open
 
-__all__ = ["HARD_LOGIT", "HardVideo", "SoftVideo", "SoftWriter", "VideoMasks"]
-
-#: The logit that stands for a pixel of a hard mask, p = 0.993: sure enough to count as
-#: a whole vote, and not so sure that soft members cannot outvote it.
-HARD_LOGIT = 5.0
+__all__ = ["SoftVideo", "SoftWriter", "VideoMasks"]
 
 #: Deflate level of soft files, as zlib-ng counts: the store costs little beside any
 #: model, and higher levels save less than a tenth.
 _LEVEL = 2
+
+
 #: How an array of NumPy's format 1.0 begins, and the header that follows.
 _NPY = b"\x93NUMPY\1\0"
+
+
 _NPY_HEADER = re.compile(
     rb"\{'descr': '([<>|][biuf]\d)', 'fortran_order': False, "
     rb"'shape': \(((?:\d+, ?)*\d*)\), \} *\n"
 )
+
+
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
 _EXTRA = ("objects", "presence", "iou", "size")
+
 
 Floats = NDArray[np.float32]
 
@@ -266,51 +270,3 @@ def _parse(data: bytes) -> NDArray[Any]:
     kind, shape = header.groups()
     array = np.frombuffer(data, np.dtype(kind.decode()), offset=end)
     return array.reshape([int(side) for side in re.findall(rb"\d+", shape)])
-
-
-class HardVideo:
-    """Reads a folder of palette masks as if they were logits of ±`HARD_LOGIT`.
-
-    Args:
-        frames: File of each frame by stem, in order.
-        objects: The ids to read; others are background.
-        size: Height and width that every mask must have.
-    """
-
-    def __init__(
-        self,
-        frames: Mapping[str, Path],
-        *,
-        objects: Sequence[int],
-        size: tuple[int, int],
-    ) -> None:
-        self._paths = tuple(frames.values())
-        self.frames = tuple(frames)
-        self.objects = tuple(objects)
-        self.size = size
-        shape = (len(self.frames), len(self.objects))
-        self.presence: Floats = np.full(shape, np.nan, np.float32)
-        self.iou: Floats = np.full(shape, np.nan, np.float32)
-
-    def labels(self, index: int) -> Labels:
-        """Read a frame's mask as it is.
-
-        Raises:
-            MaskError: It is unreadable or of another size.
-        """
-        labels = read_labels(self._paths[index])
-        if labels.shape != self.size:
-            raise MaskError(
-                f"{self._paths[index]}: expected {self.size[1]}×{self.size[0]} pixels, "
-                f"found {labels.shape[1]}×{labels.shape[0]}"
-            )
-        return labels
-
-    def steps(self, index: int) -> NDArray[np.int8]:
-        """The mask of a frame as N×H×W int8 steps, ±`HARD_LOGIT`."""
-        ids = np.asarray(self.objects, np.uint8)[:, None, None]
-        high = np.int8(HARD_LOGIT / LOGIT_STEP)
-        return np.where(self.labels(index) == ids, high, -high).astype(np.int8)
-
-    def close(self) -> None:
-        """Nothing is open between frames."""
