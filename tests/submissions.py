@@ -21,6 +21,15 @@ Labels = NDArray[np.uint8]
 
 FRAMES, SIZE = 6, (24, 32)
 A, B, C = "aaaaaaaa", "bbbbbbbb", "cccccccc"
+#: A team file with all that LSVOS asks for.
+TEAM: dict[str, Any] = {
+    "By submitting the test results, I agree with the challenge terms and policies.": (
+        True
+    ),
+    "team_name": "us",
+    "members": [{"name": "Ada", "affiliation": "A lab"}],
+    "email": "ada@lab.ac.uk",
+}
 #: Objects of each video.
 VIDEOS = {A: (1, 2), B: (1,), C: (1, 2, 3)}
 

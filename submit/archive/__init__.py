@@ -1,9 +1,10 @@
 """Submissions as files: packing a zip, and reading a zip or a folder of masks alike."""
 
 from .directory import Entry
-from .packing import TEAM_FILE, Packed, pack, read_team, write_zip
+from .packing import Packed, pack, write_zip
 from .server import FATAL, FramePlan, ServerView, plan_frames, server_view
 from .source import MaskFolder, Masks, MaskZip, open_masks
+from .team import TEAM_FILE, read_team, team_problems
 
 __all__ = [
     "FATAL",
@@ -20,5 +21,6 @@ __all__ = [
     "plan_frames",
     "read_team",
     "server_view",
+    "team_problems",
     "write_zip",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import stat
 import struct
 import zlib
@@ -16,10 +15,9 @@ from typing import IO
 from ..errors import ArchiveError
 from ..system.files import atomic_open
 from .source import Masks, open_masks
+from .team import TEAM_FILE, read_team
 
-__all__ = ["TEAM_FILE", "Packed", "pack", "read_team", "write_zip"]
-
-TEAM_FILE = "team.json"
+__all__ = ["Packed", "pack", "write_zip"]
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,8 @@ def pack(
         team: A `team.json`, which test phases demand at the root of the zip.
 
     Raises:
-        ArchiveError: The source holds no masks or cannot be read, or the team file is
-            not a JSON object.
+        ArchiveError: The source holds no masks or cannot be read, or the team file
+            lacks what LSVOS asks for.
         StorageError: The zip cannot be written.
     """
     if not isinstance(source, Masks):
@@ -211,23 +209,3 @@ class _ZipWriter:
         self._stream.write(data)
         self._sha.update(data)
         self.size += len(data)
-
-
-def read_team(path: Path | str) -> bytes:
-    """Read a team file.
-
-    Raises:
-        ArchiveError: It cannot be read, or is not a JSON object.
-    """
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-        if not isinstance(json.loads(data), dict):
-            raise ValueError("it is not an object")
-    except OSError as error:
-        raise ArchiveError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise ArchiveError(
-            f"{path}: expected a JSON object with the team's name and members ({error})"
-        ) from error
-    return data

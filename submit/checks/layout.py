@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..archive import TEAM_FILE, Entry, Masks, MaskZip, plan_frames, server_view
+from ..archive import (
+    TEAM_FILE,
+    Entry,
+    Masks,
+    MaskZip,
+    plan_frames,
+    server_view,
+    team_problems,
+)
 from ..errors import ArchiveError
 from .report import Finding
 from .rules import Severity
@@ -173,18 +180,14 @@ def _check_team(
         if required:
             yield Finding.of("team-missing", TEAM_FILE, "is not at the root")
         return
-    severity = None if required else Severity.NOTE
     try:
-        content = json.loads(masks.read_entry(TEAM_FILE))
-    except (ArchiveError, ValueError) as error:
-        what = f"cannot be read ({error})"
-    else:
-        if isinstance(content, dict) and content:
-            return
-        what = f"expected a JSON object, found {type(content).__name__}"
-        if content == {}:
-            what = "is an empty object"
-    yield Finding.of("team-malformed", TEAM_FILE, what, severity=severity)
+        problems = team_problems(masks.read_entry(TEAM_FILE))
+    except ArchiveError as error:
+        problems = [f"cannot be read ({error})"]
+    if problems:
+        severity = None if required else Severity.NOTE
+        what = "; ".join(problems)
+        yield Finding.of("team-malformed", TEAM_FILE, what, severity=severity)
 
 
 def _find_root(

@@ -111,12 +111,14 @@ RULES: dict[str, Rule] = {
     "team-missing": Rule(
         _FATAL,
         "Test phases demand it; an entry without it may be invalid.",
-        "write a team.json and pack with it: submit pack --team FILE",
+        "fill in the example of docs/codabench.md and pack with it: submit pack --team "
+        "FILE",
     ),
     "team-malformed": Rule(
         _FATAL,
-        "Nobody can read from it whose entry this is, so it may be invalid.",
-        "write it as a JSON object and pack with it: submit pack --team FILE",
+        "It lacks what the organisers ask for, so the entry may be invalid.",
+        "fill in every key as docs/codabench.md shows and pack with it: submit pack "
+        "--team FILE",
     ),
     # Videos.
     "empty-video": Rule(

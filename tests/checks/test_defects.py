@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from submit.data import Split
 from submit.png.palette import encode, read, write
 from tests.submissions import (
     FRAMES,
+    TEAM,
     VIDEOS,
     A,
     B,
@@ -271,7 +273,7 @@ def wrapped_twice(masks: Path) -> None:
 def wrapped_beside_team(masks: Path) -> None:
     # Every score 0.0.
     wrapped(masks)
-    (masks / "team.json").write_text('{"name": "us"}')
+    (masks / "team.json").write_text(json.dumps(TEAM))
 
 
 def wrapped_beside_macosx(masks: Path) -> None:

@@ -23,6 +23,7 @@ from submit.errors import ArchiveError
 from submit.png.palette import DAVIS_PALETTE, decode, encode, read, write
 from tests.submissions import (
     FRAMES,
+    TEAM,
     VIDEOS,
     A,
     B,
@@ -271,12 +272,12 @@ def test_the_team_file_is_kept_or_put_in(
     split: Split, masks: Path, tmp_path: Path
 ) -> None:
     team = tmp_path / "new.json"
-    team.write_text('{"name": "new"}')
-    (masks / "team.json").write_text('{"name": "old"}')
+    team.write_text(json.dumps({**TEAM, "team_name": "new"}))
+    (masks / "team.json").write_text(json.dumps({**TEAM, "team_name": "old"}))
     for given_team, name in ((None, "old"), (team, "new")):
         done = repair(masks, tmp_path / "mended.zip", split, team=given_team)
         with open_masks(done.packed.path) as mended:
-            assert json.loads(mended.read_entry("team.json")) == {"name": name}
+            assert json.loads(mended.read_entry("team.json"))["team_name"] == name
 
 
 def test_the_command_lists_what_it_did_and_checks_the_rest(

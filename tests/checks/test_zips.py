@@ -16,6 +16,7 @@ from submit.png.palette import encode
 from tests.submissions import (
     FRAMES,
     SIZE,
+    TEAM,
     VIDEOS,
     A,
     B,
@@ -162,7 +163,8 @@ def test_the_size_budget_is_kept(
         ("{", {"fatal team-malformed"}),
         ("[1]", {"fatal team-malformed"}),
         ("{}", {"fatal team-malformed"}),
-        ('{"team_name": "us"}', set()),
+        ('{"team_name": "us"}', {"fatal team-malformed"}),
+        (json.dumps(TEAM), set()),
     ],
 )
 def test_test_phases_need_a_team_file(
