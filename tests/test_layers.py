@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,18 +13,16 @@ ROOT = Path(__file__).parents[1]
 CORE = ROOT / "submit"
 MODELS = ROOT / "models"
 
-#: The modules and subpackages of the core, lowest layer first. A module may import
-#: from the rows above its own; only inside a subpackage may imports go sideways.
-LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors"}),
-    frozenset({"metrics", "system"}),
-    frozenset({"masks", "png", "predictors"}),
-    frozenset({"archive", "augment", "codabench", "data", "executors", "sample"}),
-    frozenset({"checks", "runs", "scoring"}),
-    frozenset({"ensemble", "postprocess"}),
-    frozenset({"pipeline", "tuning"}),
-    frozenset({"cli"}),
-)
+
+def read_layers() -> tuple[frozenset[str], ...]:
+    """Take the layers of the core from the table in docs/design.md, lowest first."""
+    page = (ROOT / "docs" / "design.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", page, re.MULTILINE)
+    assert [number for number, _ in rows] == [str(n) for n in range(len(rows))]
+    return tuple(frozenset(re.findall(r"`(\w+)`", names)) for _, names in rows)
+
+
+LAYERS = read_layers()
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
 #: All that a model may know of the core, so that a stranger's can be written alike.
