@@ -1,8 +1,15 @@
 """Submissions as files: packing a zip, and reading a zip or a folder of masks alike."""
 
-from .directory import Entry
+from .entry import Entry, shown
 from .packing import Packed, pack, write_zip
-from .server import FATAL, FramePlan, ServerView, plan_frames, server_view
+from .server import (
+    FATAL,
+    FramePlan,
+    ServerView,
+    plan_frames,
+    server_view,
+    unpacking_problems,
+)
 from .source import MaskFolder, Masks, MaskZip, open_masks
 from .team import TEAM_FILE, read_team, team_problems
 
@@ -21,6 +28,8 @@ __all__ = [
     "plan_frames",
     "read_team",
     "server_view",
+    "shown",
     "team_problems",
+    "unpacking_problems",
     "write_zip",
 ]

@@ -9,12 +9,19 @@ https://github.com/henghuiding/MOSE-api/blob/241977a/MOSEv2/sam2_rcms/tools/scor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .directory import Entry
+from .entry import Entry, shown
 
-__all__ = ["FATAL", "FramePlan", "ServerView", "plan_frames", "server_view"]
+__all__ = [
+    "FATAL",
+    "FramePlan",
+    "ServerView",
+    "plan_frames",
+    "server_view",
+    "unpacking_problems",
+]
 
 #: How the server's answer to a fatal problem is described.
 FATAL = "the server would fail the whole submission"
@@ -45,22 +52,55 @@ def server_view(entries: Iterable[Entry]) -> ServerView:
     Args:
         entries: All files and folders of it.
     """
-    names = [entry.name for entry in entries]
+    names = [entry.name for entry in entries if entry.name]
     parts = [name.split("/") for name in names]
     roots = {path[0]: len(path) > 1 for path in parts if not path[0].startswith(".")}
     prefix = ""
     if len(roots) == 1:
         (root,) = roots
         prefix = f"{root}/" if roots[root] else ""
-    videos: dict[str, list[str]] = {}
+    # A zip may have two files of one name; the server has one of them.
+    videos: dict[str, dict[str, None]] = {}
     for path in parts:
         below = path[1:] if prefix else path
         if len(below) < 2 or (prefix and path[0] != prefix[:-1]):
             continue
-        stems = videos.setdefault(below[0], [])
+        stems = videos.setdefault(below[0], {})
         if len(below) == 2 and _is_mask(below[1]):
-            stems.append(below[1][: -len(".png")])
-    return ServerView(prefix, tuple(sorted(roots)), videos)
+            stems[below[1][: -len(".png")]] = None
+    return ServerView(
+        prefix,
+        tuple(sorted(roots)),
+        {name: list(stems) for name, stems in videos.items()},
+    )
+
+
+def unpacking_problems(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
+    """Find names at which `zipfile.extractall` gives up, on Linux.
+
+    Args:
+        entries: All files and folders of a zip.
+
+    Yields:
+        The entry, and what is wrong with its name.
+    """
+    folders = {entry.name[:-1] for entry in entries if entry.is_folder}
+    parents = {_parent(entry.name.rstrip("/")) for entry in entries}
+    while parents := parents - folders:
+        folders |= parents
+        parents = {_parent(folder) for folder in parents}
+    for entry in entries:
+        if not entry.is_folder and not entry.name:
+            yield entry, "has no name"
+        elif not entry.is_folder and entry.name in folders:
+            yield entry, "is a file and a folder"
+        elif entry.is_too_long:
+            yield entry, "has a name that is too long"
+
+
+def _parent(name: str) -> str:
+    """The folder that a path is in, empty at the root."""
+    return name.rpartition("/")[0]
 
 
 def _is_mask(name: str) -> bool:
@@ -133,4 +173,4 @@ def _is_number(text: str) -> bool:
 def _list(stems: Sequence[str]) -> str:
     """The first few names."""
     more = f" and {len(stems) - _SHOWN} more" if len(stems) > _SHOWN else ""
-    return ", ".join(f"{stem}.png" for stem in stems[:_SHOWN]) + more
+    return ", ".join(shown(f"{stem}.png") for stem in stems[:_SHOWN]) + more

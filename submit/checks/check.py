@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from ..archive import Masks, open_masks
+from ..archive import Masks, MaskZip, open_masks
 from ..data import Split, SplitVideo
 from ..system.machine import cores, keep_freed_memory
 from .layout import Found, check_layout, listed
@@ -61,6 +61,12 @@ def check_masks(
         for checked in _in_threads(masks, jobs, workers or cores(), progress):
             report.frames += checked.frames
             seen += checked.findings
+        if isinstance(masks, MaskZip):
+            known = {f"{f.folder}{stem}.png" for f, _ in jobs for stem in f.frames}
+            seen += [
+                Finding.of("damaged", name, problem)
+                for name, problem in masks.damaged(known)
+            ]
         report.add(seen)
     return report
 

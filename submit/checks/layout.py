@@ -15,7 +15,9 @@ from ..archive import (
     MaskZip,
     plan_frames,
     server_view,
+    shown,
     team_problems,
+    unpacking_problems,
 )
 from ..errors import ArchiveError
 from .report import Finding
@@ -82,13 +84,16 @@ def check_layout(
     entries = list(masks.entries)
     if isinstance(masks, MaskZip):
         layout.findings += _check_zip(entries, expected)
+        layout.findings += _check_unpacking(entries)
         size = masks.path.stat().st_size
     else:
         # What packs a folder leaves hidden files out, and follows links.
         entries = [e for e in entries if not _is_hidden(e.name)]
         size = sum(entry.size for entry in entries)
+    # What tar calls ./ is nothing once it is unpacked.
+    entries = [entry for entry in entries if entry.name]
     layout.findings += _check_budget(masks, size)
-    layout.findings += _check_names(entries)
+    layout.findings += _check_names(entries, expected)
     layout.findings += _check_team(masks, entries, required=team)
     prefix, findings = _find_root(entries, expected)
     layout.findings += findings
@@ -109,20 +114,22 @@ def _check_zip(
 ) -> Iterator[Finding]:
     """Find what only a zip can have."""
     yield from _about(
-        "encrypted", (e.name for e in entries if e.encrypted), "is encrypted"
+        "encrypted", (e.written for e in entries if e.encrypted), "is encrypted"
     )
-    methods = {e.name: e.method for e in entries if not e.encrypted}
+    methods = {e.written: e.method for e in entries if not e.encrypted}
     strange = [name for name in methods if methods[name] not in _KNOWN_METHODS]
     yield from _about("compression", strange, "is packed in a strange way")
     known = [name for name in methods if methods[name] in _KNOWN_METHODS]
     rare = [name for name in known if methods[name] not in _COMMON_METHODS]
     yield from _about("rare-compression", rare, "is packed in a rare way")
     yield from _about(
-        "link", (e.name for e in entries if e.is_link), "is a symbolic link"
+        "link", (e.written for e in entries if e.is_link), "is a symbolic link"
     )
     needed = sum(map(len, expected.values())) >= 0xFFFF
     if not needed:
-        yield from _about("zip64", (e.name for e in entries if e.zip64), "needs zip64")
+        yield from _about(
+            "zip64", (e.written for e in entries if e.zip64), "needs zip64"
+        )
         if len(entries) >= 0xFFFF:
             yield Finding.of("zip64", "", f"it has {len(entries)} entries")
 
@@ -135,33 +142,64 @@ def _check_budget(masks: Masks, size: int) -> Iterator[Finding]:
             return
 
 
-def _check_names(entries: Sequence[Entry]) -> Iterator[Finding]:
+def _check_unpacking(entries: Sequence[Entry]) -> Iterator[Finding]:
+    """Find what the server cannot unpack, or what takes more than it should."""
+    problems: dict[str, list[str]] = {}
+    for entry, problem in unpacking_problems(entries):
+        problems.setdefault(problem, []).append(entry.written)
+    for problem, names in problems.items():
+        yield from _about("unpackable", names, problem)
+    for entry in entries:
+        if entry.is_huge:
+            what = f"comes to {entry.size / 1e9:,.1f} GB when it is unpacked"
+            yield Finding.of("huge", entry.written, what)
+
+
+def _check_names(
+    entries: Sequence[Entry], expected: Mapping[str, Sequence[str]]
+) -> Iterator[Finding]:
     """Find paths that lead elsewhere, and names that mean the same file."""
-    names = [entry.name for entry in entries]
-    yield from _about(
-        "unsafe-path",
-        (name for name in names if _is_unsafe(name)),
-        "leads out of the folder",
-    )
-    yield from _about(
-        "backslash",
-        (name for name in names if "\\" in name),
-        "has a backslash in its name",
-    )
-    counts = Counter(names)
-    yield from _about(
-        "duplicate",
-        (name for name in counts if counts[name] > 1),
-        "is there more than once",
-    )
-    spelled: dict[str, list[str]] = {}
-    for name in counts:
-        spelled.setdefault(name.lower(), []).append(name)
+    written = [entry.written for entry in entries]
+    unsafe = [entry for entry in entries if _is_unsafe(entry.written)]
+    if unsafe:
+        names = [entry.written for entry in unsafe]
+        what = f"is unpacked as {shown(unsafe[0].name)}"
+        yield from _about("unsafe-path", names, what)
+    apart = [name for name in written if "\\" in name]
+    lost = [name for name in apart if _is_mask_of(name.replace("\\", "/"), expected)]
+    yield from _about("backslash", lost, "has a backslash in its name")
+    if others := [name for name in apart if name not in lost]:
+        what = "has a backslash in its name"
+        yield from _about("backslash", others, what, severity=Severity.NOTE)
+    files: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if not entry.is_folder:
+            files.setdefault(entry.name, []).append(entry)
+    several = {name: found for name, found in files.items() if len(found) > 1}
+    differ = [
+        name
+        for name, found in several.items()
+        if len({(entry.crc, entry.size) for entry in found}) > 1
+    ]
+    costly = [name for name in differ if _is_mask_of(name, expected)]
+    yield from _about("duplicate", costly, "is there more than once, and differs")
+    if others := [name for name in several if name not in costly]:
+        what = "is there more than once"
+        yield from _about("duplicate", others, what, severity=Severity.NOTE)
+    spelled: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        spelled.setdefault(entry.name.lower(), {})[entry.name] = None
     yield from _about(
         "case",
-        (", ".join(n) for n in spelled.values() if len(n) > 1),
+        (", ".join(map(shown, n)) for n in spelled.values() if len(n) > 1),
         "differ only in small and large letters",
     )
+
+
+def _is_mask_of(name: str, expected: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a file could be a mask of a video of the split."""
+    parts = name.split("/")
+    return len(parts) > 1 and parts[-2] in expected and parts[-1].endswith(".png")
 
 
 def _is_unsafe(name: str) -> bool:
@@ -374,14 +412,16 @@ def _check_absent(
             yield Finding.of("unknown-video", f"{prefix}{name}/", what)
 
 
-def _about(code: str, names: Iterable[str], what: str) -> list[Finding]:
+def _about(
+    code: str, names: Iterable[str], what: str, *, severity: Severity | None = None
+) -> list[Finding]:
     """One finding about all of these files; none where there are none."""
     names = list(names)
     if not names:
         return []
     if len(names) > 1:
         what += f" (and {len(names) - 1} more)"
-    return [Finding.of(code, names[0], what, count=len(names))]
+    return [Finding.of(code, names[0], what, count=len(names), severity=severity)]
 
 
 def _is_number(text: str) -> bool:
@@ -396,4 +436,4 @@ def _is_number(text: str) -> bool:
 def listed(names: Sequence[str], suffix: str = "") -> str:
     """The first few names."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(f"{name}{suffix}" for name in names[:3]) + more
+    return ", ".join(shown(f"{name}{suffix}") for name in names[:3]) + more

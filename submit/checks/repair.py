@@ -20,7 +20,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..archive import TEAM_FILE, Masks, Packed, open_masks, read_team, write_zip
+from ..archive import (
+    TEAM_FILE,
+    Masks,
+    Packed,
+    open_masks,
+    read_team,
+    shown,
+    write_zip,
+)
 from ..data import Split, SplitVideo
 from ..errors import ArchiveError, MaskError
 from ..masks import Labels, object_ids
@@ -179,19 +187,27 @@ class _Mender:
         }
         sources: dict[str, dict[str, str]] = {}
         roots = set()
-        for entry in self.masks.entries:
-            if entry.is_folder or entry.name == TEAM_FILE:
+        files = [e for e in self.masks.entries if not e.is_folder]
+        last = {entry.name: entry for entry in files}
+        for entry in files:
+            if entry is not last[entry.name]:
+                what = "left out, since a later file has the same name"
+                self._note(what, entry.written)
+                continue
+            if entry.name == TEAM_FILE:
                 continue
             parts = [p for p in re.split(r"[/\\]", entry.name) if p not in ("", ".")]
             video = _video_of(parts, spelled)
             frame = None if video is None else _frame_of(parts[-1], numbers[video])
             if video is None or frame is None:
-                self._note("left out, being no mask of a frame", entry.name)
+                self._note("left out, being no mask of a frame", entry.written)
                 continue
             other = sources.setdefault(video, {}).setdefault(frame, entry.name)
             if other != entry.name:
                 self._require_equal(video, frame, other, entry.name)
             roots.add("/".join(parts[:-2]))
+            if entry.written != entry.name:
+                self._note("name written as the server unpacks it", entry.written)
             if parts[-2] != video:
                 self._note("folder changed to the name of the video", entry.name)
             if parts[-1] != f"{frame}.png":
@@ -210,7 +226,7 @@ class _Mender:
         self._note("left out, being there twice", other)
 
     def _note(self, what: str, where: str) -> None:
-        self._first.setdefault(what, where)
+        self._first.setdefault(what, shown(where))
         self._done[what] += 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..archive import shown
 from .rules import RULES, Severity
 
 __all__ = ["Finding", "Group", "Report"]
@@ -48,7 +49,7 @@ class Finding:
         return cls(
             severity=rule.severity if severity is None else severity,
             code=code,
-            where=where,
+            where=shown(where),
             what=what,
             consequence=rule.consequence if consequence is None else consequence,
             fix=rule.fix,

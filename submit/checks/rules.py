@@ -69,10 +69,10 @@ RULES: dict[str, Rule] = {
         "The server cannot unpack the zip, or what it unpacks is not what was packed.",
         f"write or download the zip again, or {_PACK}",
     ),
-    "unsafe-path": Rule(
+    "unpackable": Rule(
         _FATAL,
-        "It would be unpacked somewhere else, or is refused.",
-        f"remove it; {_REPAIR}",
+        "The server cannot unpack it, and fails the whole submission.",
+        f"remove or rename it; {_REPAIR}",
     ),
     "backslash": Rule(
         _FATAL,
@@ -190,9 +190,13 @@ RULES: dict[str, Rule] = {
     ),
     "duplicate": Rule(
         _COSTLY,
-        "Which of the files with this name is scored depends on the program that "
-        "unpacks.",
-        _PACK,
+        "The server keeps the file that was written last; other programs keep another.",
+        f"{_PACK}, which keeps the last as well",
+    ),
+    "huge": Rule(
+        _COSTLY,
+        "The server unpacks it all, and may run out of disk or time.",
+        f"remove it; {_REPAIR}",
     ),
     "budget": Rule(
         _NOTE,
@@ -210,6 +214,12 @@ RULES: dict[str, Rule] = {
         _NOTE, "The split has no video of this name; the server ignores it.", _REPAIR
     ),
     "surplus": Rule(_NOTE, "The server ignores it.", f"remove it; {_REPAIR}"),
+    "unsafe-path": Rule(
+        _NOTE,
+        "The server drops `/` in front, `..` and what follows a NUL from the name; "
+        "other programs refuse the file or write it elsewhere.",
+        _REPAIR,
+    ),
     "case": Rule(
         _NOTE,
         "On systems that do not tell small letters from large ones they are one file.",

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..archive import FramePlan, Masks, ServerView, plan_frames, server_view
+from ..archive import (
+    FATAL,
+    FramePlan,
+    Masks,
+    MaskZip,
+    ServerView,
+    plan_frames,
+    server_view,
+    shown,
+    unpacking_problems,
+)
 from ..data import Split
 from ..errors import ScoringError
 
@@ -89,6 +100,7 @@ def plan_split(split: Split, masks: Masks) -> Plan:
     if lines:
         raise ScoringError(_lines(lines))
     frames = {name: plan.frames for name, plan in plans.items()}
+    _require_unpackable(masks, view.prefix, frames)
     return Plan(view.prefix, frames, _notes_on_missing(split, view))
 
 
@@ -141,9 +153,11 @@ def plan_as_server(split: Split, masks: Masks) -> Plan:
         f"{name}: {plan.problem}" for name, plan in wrong.items() if plan.fatal
     ]:
         raise ScoringError(_lines(fatal))
+    frames = {name: plan.frames for name, plan in plans.items()}
+    _require_unpackable(masks, view.prefix, frames)
     return Plan(
         view.prefix,
-        {name: plan.frames for name, plan in plans.items()},
+        frames,
         (
             *_notes_on_missing(split, view),
             *(f"{name}: {plan.problem}" for name, plan in wrong.items()),
@@ -175,6 +189,34 @@ def plan_davis(split: Split, masks: Masks) -> Plan:
     return Plan(masks.wrapper, frames)
 
 
+def _require_unpackable(
+    masks: Masks, prefix: str, frames: Mapping[str, Sequence[str]]
+) -> None:
+    """Make sure that the server can unpack what nobody will read here.
+
+    Args:
+        masks: A zip, or a folder, which nobody has to unpack.
+        prefix: What stands before the names of the videos.
+        frames: Stems of the frames of each video that will be read.
+
+    Raises:
+        ScoringError: It cannot.
+    """
+    if not isinstance(masks, MaskZip):
+        return
+    problems = [
+        f"{masks.path}: {shown(entry.written)} {problem}"
+        for entry, problem in unpacking_problems(masks.entries)
+    ]
+    known = {f"{prefix}{name}/{f}.png" for name, stems in frames.items() for f in stems}
+    problems += [
+        f"{masks.path}: {shown(name)} {problem}"
+        for name, problem in masks.damaged(known)
+    ]
+    if problems:
+        raise ScoringError(f"{_lines(problems, 'files')}; {FATAL}")
+
+
 def _frame_plans(split: Split, view: ServerView) -> dict[str, FramePlan]:
     """Plan the frames of each video that the server finds."""
     return {
@@ -195,8 +237,8 @@ def _notes_on_missing(split: Split, view: ServerView) -> tuple[str, ...]:
     )
 
 
-def _lines(lines: list[str]) -> str:
+def _lines(lines: list[str], things: str = "videos") -> str:
     """Join the first few problems, one a line."""
     more = len(lines) - _LINES
-    tail = [f"and {more} more videos with such problems"] if more > 0 else []
+    tail = [f"and {more} more {things} with such problems"] if more > 0 else []
     return "\n".join(lines[:_LINES] + tail)

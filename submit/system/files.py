@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -22,7 +23,9 @@ __all__ = [
     "digest",
     "is_storage_failure",
     "locked",
+    "open_regular",
     "read_json",
+    "read_regular",
     "remove_partial",
     "write_bytes",
     "write_json",
@@ -139,6 +142,26 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+
+
+def open_regular(path: Path | str) -> IO[bytes]:
+    """Open a file for reading; a pipe or a device is an error and never waits.
+
+    Raises:
+        OSError: It cannot be opened, or is not a regular file.
+    """
+    # Without waiting for a writer, should it be a pipe; of files that changes nothing.
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return os.fdopen(file, "rb")
+
+
+def read_regular(path: Path | str) -> bytes:
+    """Read a whole file; see `open_regular`."""
+    with open_regular(path) as stream:
+        return stream.read()
 
 
 def write_bytes(path: Path, data: bytes, *, private: bool = False) -> None:

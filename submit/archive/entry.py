@@ -1,0 +1,94 @@
+"""One file or folder of a submission, and where it lies once the server unpacked it.
+
+The server unpacks a zip with `zipfile.extractall` of Python, on Linux. A name ends at
+its first NUL; parts that are empty, `.` or `..` are dropped, and so is a `/` in front.
+A backslash or a drive letter is a character like any other. Whatever reads a
+submission names its files by what is left, so that all agree with the server.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+
+__all__ = ["LARGEST_FILE", "Entry", "shown", "unpacked_name"]
+
+#: Bytes that no mask comes near; a larger file is a mistake or an attack.
+LARGEST_FILE = 1 << 28
+#: Bytes that one byte becomes at most when it is unpacked, by compression method.
+_MOST_INFLATION = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: 1032}
+
+#: Characters of a name that a message shows.
+_SHOWN = 100
+#: What no file system stores in one part of a path, and in a whole path.
+_LONGEST_PART, _LONGEST_PATH = 255, 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file or folder of a submission.
+
+    Attributes:
+        name: Path with `/` between its parts, as the server unpacks it; a folder's ends
+            with `/`. Empty where nothing is left of the name.
+        size: Bytes of the file.
+        stored: Bytes that it takes in the zip; `size` in a folder.
+        is_folder: Whether it is a folder and no file.
+        is_link: Whether it is a symbolic link.
+        encrypted: Whether a password is needed.
+        method: The zip's number of the compression method; 0 is none, 8 deflate.
+        zip64: Whether a reader must know zip64.
+        crc: CRC-32 of a file in a zip; 0 in a folder.
+        written: Its name in the zip, exactly as it is stored; in a folder its name.
+    """
+
+    name: str
+    size: int = 0
+    stored: int = 0
+    is_folder: bool = False
+    is_link: bool = False
+    encrypted: bool = False
+    method: int = zipfile.ZIP_STORED
+    zip64: bool = False
+    crc: int = 0
+    written: str = ""
+
+    @property
+    def is_huge(self) -> bool:
+        """Whether unpacking it would make a file that no mask is."""
+        inflation = _MOST_INFLATION.get(self.method)
+        possible = self.size if inflation is None else self.stored * inflation
+        return min(self.size, possible) > LARGEST_FILE
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether no file system can store a file of this name."""
+        parts = self.name.encode(errors="surrogateescape").split(b"/")
+        return (
+            max(map(len, parts)) > _LONGEST_PART
+            or sum(map(len, parts)) + len(parts) > _LONGEST_PATH
+        )
+
+
+def unpacked_name(name: str) -> str:
+    """Say where `zipfile.extractall` puts an entry of a zip, on Linux.
+
+    >>> unpacked_name("./a//00000.png")
+    'a/00000.png'
+    >>> unpacked_name("../C:/a/")
+    'C:/a/'
+    """
+    if "\0" in name:
+        name = name[: name.index("\0")]
+    if name[:1] not in ("/", ".") and "//" not in name and "/." not in name:
+        return name
+    parts = [part for part in name.split("/") if part not in ("", ".", "..")]
+    folder = "/" if parts and name.endswith("/") else ""
+    return "/".join(parts) + folder
+
+
+def shown(name: str) -> str:
+    """Cut a name that is too long for a message; its two ends stay."""
+    if len(name) <= _SHOWN:
+        return name
+    return f"{name[: _SHOWN // 2]}…{name[-_SHOWN // 2 :]}"
