@@ -52,6 +52,15 @@ A zip of 66,526 masks of 1920×1080, as many as the valid split has, is checked 
 about a minute on two cores, and its masks are opened with Pillow in six to seven times
 that (`python tools/bench.py check`). Masks are not kept: it takes 199 MB of memory, and
 187 MB for a tenth of the zip.
+
+## Names in a zip
+
+The server unpacks a zip with `zipfile.extractall` of Python, on Linux, and all commands
+name the files of a zip as it does: a name ends at its first NUL; empty parts, `.` and
+`..` are dropped, and so is a `/` in front; a backslash and a drive letter are characters
+like any other. `./video/00000.png`, `video//00000.png` and `/video/00000.png` are all
+`video/00000.png`. Of several files with one name the last one written counts. What
+Python refuses to unpack is fatal, also where no mask is concerned.
 """
 
 
