@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ArchiveError
+from ..system.texts import parse_json
 
 __all__ = ["TEAM_FILE", "read_team", "team_problems"]
 
@@ -85,10 +86,9 @@ def team_problems(data: bytes) -> list[str]:
     if data.startswith(codecs.BOM_UTF8):
         return ["begins with a byte-order mark, which JSON readers refuse"]
     try:
-        content = json.loads(data.decode())
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else error
-        return [f"expected a JSON object, found something else ({reason})"]
+        content = parse_json(data)
+    except ValueError as error:
+        return [f"expected a JSON object, but it {error}"]
     if not isinstance(content, dict):
         return [f"expected a JSON object, found {_kind(content)}"]
     return list(_problems(content))

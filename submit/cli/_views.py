@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -162,12 +161,15 @@ def format_calibration(model: ExpectedScore) -> str:
 def local_score(path: Path) -> float:
     """The hold-out score in the `scores.json` of `submit score`, in percent."""
     from ..codabench import local_total
+    from ..system.files import read_json
 
     file = path / "scores.json" if path.is_dir() else path
     try:
-        total = local_total(json.loads(file.read_text("utf-8")))
-    except (OSError, ValueError) as error:
-        raise ScoringError(f"{file}: cannot be read ({error})") from error
+        total = local_total(read_json(file))
+    except OSError as error:
+        raise ScoringError(f"{file}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ScoringError(str(error)) from error
     if total is None:
         raise ScoringError(
             f"{file}: holds no MOSEv2 totals; write it with submit score RUN --split "

@@ -201,5 +201,5 @@ def local_total(content: Any) -> float | None:
     """The hold-out score in the `scores.json` of `submit score`, in percent."""
     try:
         return 100 * float(content["totals"]["jf_dot"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..errors import SplitError
 from ..png.palette import encode
-from ..system.files import atomic_folder
+from ..system.files import atomic_folder, read_json
 from .scenes import SCENARIOS
 from .stage import Stage
 
@@ -136,7 +136,7 @@ def _claim(
     if not found:
         return False
     try:
-        written = json.loads((directory / _META).read_text("utf-8"))["sample"]
+        written = read_json(directory / _META)["sample"]
     except (OSError, ValueError, KeyError, TypeError):
         written = None
     if written is None or found - {*_FOLDERS, _META}:

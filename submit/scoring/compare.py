@@ -8,7 +8,6 @@ mean over their objects is taken again and again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from ..errors import ScoringError
 from ..metrics.bootstrap import resampled_means
 from ..metrics.measures import MEASURES
+from ..system.files import read_json
 from .results import SplitScore
 from .texts import OFFICIAL_NAMES
 
@@ -174,8 +174,13 @@ def read_metrics(path: Path) -> ScoredEntry:
         ScoringError: It cannot be read, or is none.
     """
     try:
-        content = json.loads(path.read_text())
-        objects = {}
+        content = read_json(path)
+    except OSError as error:
+        raise ScoringError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise ScoringError(str(error)) from error
+    objects = {}
+    try:
         for name, numbers in content.items():
             if name == "total_time":
                 continue
@@ -184,9 +189,7 @@ def read_metrics(path: Path) -> ScoredEntry:
             objects[video, int(key)] = tuple(
                 None if value is None else float(value) / 100 for value in percents
             )
-    except OSError as error:
-        raise ScoringError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise ScoringError(
             f"{path}: is not a metrics.json of the official scorer ({error!r}); "
             "download the output of the scoring step, or compare runs with --split"

@@ -23,7 +23,7 @@ from ..errors import MaskError, SplitError
 from ..masks import object_ids
 from ..metrics import FrameScorer
 from ..png.palette import decode_packed
-from ..system.files import atomic_folder, write_json
+from ..system.files import atomic_folder, read_text, write_json
 from ..system.machine import cores, keep_freed_memory
 
 __all__ = [
@@ -168,10 +168,11 @@ def read_list(path: Path) -> tuple[str, ...]:
         SplitError: It cannot be read, or names no video.
     """
     try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = f"{path}: cannot be read as a list of videos ({error})"
-        raise SplitError(reason) from error
+        lines = read_text(path).splitlines()
+    except OSError as error:
+        raise SplitError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise SplitError(str(error)) from error
     names = [line.strip() for line in lines if not line.lstrip().startswith("#")]
     found = tuple(dict.fromkeys(name for name in names if name))
     if not found:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import StorageError
+from .texts import decode_text, parse_json
 
 __all__ = [
     "PARTIAL",
@@ -26,6 +27,7 @@ __all__ = [
     "open_regular",
     "read_json",
     "read_regular",
+    "read_text",
     "remove_partial",
     "write_bytes",
     "write_json",
@@ -34,6 +36,9 @@ __all__ = [
 #: Ends the name of everything that is still being written. The name starts with a
 #: dot, so that nothing that lists a folder takes it for a result.
 PARTIAL = ".partial"
+
+#: Bytes that no settings file or list has; devices never end.
+_LARGEST_TEXT = 1 << 26
 
 _STORAGE_ERRNOS = {
     errno.ENOSPC: "the disk is full",
@@ -184,9 +189,28 @@ def read_json(path: Path) -> Any:
         OSError: The file cannot be read.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(read_regular(path))
     except ValueError as error:
-        raise ValueError(f"{path}: is not valid JSON ({error})") from error
+        raise ValueError(f"{path}: {error}") from error
+
+
+def read_text(path: Path) -> str:
+    """Read a text file that the user has named, which may be a pipe.
+
+    Raises:
+        ValueError: The file is not UTF-8 text; the message names it.
+        OSError: The file cannot be read.
+    """
+    with path.open("rb") as stream:
+        data = stream.read(_LARGEST_TEXT + 1)
+    if len(data) > _LARGEST_TEXT:
+        raise ValueError(
+            f"{path}: has more than {_LARGEST_TEXT} bytes, so it is no text"
+        )
+    try:
+        return decode_text(data)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def digest(path: Path) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from ..errors import SettingsError, SubmitError
+from .files import read_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -39,11 +40,17 @@ def read_toml(path: Path, error: type[SubmitError] = SettingsError) -> dict[str,
         error: What is raised when it is not there or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = read_text(path)
     except OSError as reason:
         raise error(f"{path}: cannot be read ({reason.strerror})") from reason
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as reason:
+    except ValueError as reason:
+        raise error(str(reason)) from reason
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as reason:
         raise error(f"{path}: is not valid TOML: {reason}") from reason
+    except RecursionError as reason:
+        raise error(f"{path}: is nested too deeply to be read") from reason
 
 
 def read_into(kind: type[Config], table: Any, where: str) -> Config:

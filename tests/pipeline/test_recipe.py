@@ -325,5 +325,5 @@ def test_a_file_that_cannot_be_read_is_said(path: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"cannot be read \(Is a directory"):
         read_recipe(tmp_path)
     path.write_bytes(b'split = "\xff"')
-    with pytest.raises(RecipeError, match="is not valid TOML"):
+    with pytest.raises(RecipeError, match="is not UTF-8 text"):
         read_recipe(path)

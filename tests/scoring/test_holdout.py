@@ -155,11 +155,11 @@ def test_a_list_of_another_set_is_refused(train: Split, tmp_path: Path) -> None:
         make_holdout(train, tmp_path / "a", names=("v0", "x"))
 
 
-@pytest.mark.parametrize("content", [b"", b"# nothing\n\n", b"\xff\xfe\x00"])
+@pytest.mark.parametrize("content", [b"", b"# nothing\n\n", b"\xff"])
 def test_a_list_without_names_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "list.txt"
     path.write_bytes(content)
-    with pytest.raises(SplitError, match=r"list.txt: (names no|cannot be read)"):
+    with pytest.raises(SplitError, match=r"list.txt: (names no|is not UTF-8)"):
         read_list(path)
 
 

@@ -211,7 +211,7 @@ def test_json_goes_to_disk_and_back(tmp_path: Path) -> None:
     assert text.endswith("}\n")
 
 
-@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe{}"])
+@pytest.mark.parametrize("content", [b"{", b"", b"{} x"])
 def test_broken_json_is_said_with_its_file(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "manifest.json"
     path.write_bytes(content)

@@ -1,0 +1,55 @@
+"""Names of files that belong to frames: their numbers and their natural order."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import TypeAlias
+
+__all__ = ["NaturalKey", "frame_number", "in_natural_order", "natural_key"]
+
+NaturalKey: TypeAlias = tuple[str | tuple[int, str], ...]
+
+_DIGITS = re.compile(r"([0-9]+)")
+_NUMBER = re.compile(r"-?[0-9]+")
+#: A number is turned round to sort what is below zero: −12 becomes 87.
+_COMPLEMENT = str.maketrans("0123456789", "9876543210")
+#: Python refuses to read longer numbers (`sys.set_int_max_str_digits`).
+_MOST_DIGITS = 1000
+
+
+def natural_key(name: str) -> NaturalKey:
+    """Return what sorts names as people number them: f2 before f10, −1 before 0.
+
+    Numbers inside a name count as numbers, small and large letters are one, and so are
+    the ways in which Unicode writes a letter. Names with equal keys mean the same thing
+    to people and on some disks: 1 and 00001, a and A.
+
+    >>> sorted(["f10", "f2", "F1"], key=natural_key)
+    ['F1', 'f2', 'f10']
+    """
+    if not name.isascii():
+        name = unicodedata.normalize("NFC", name)
+    if name.startswith("-") and _NUMBER.fullmatch(name):
+        digits = name[1:].lstrip("0")
+        return "", (-len(digits), digits.translate(_COMPLEMENT)), ""
+    parts: list[str | tuple[int, str]] = list(_DIGITS.split(name.casefold()))
+    for place in range(1, len(parts), 2):
+        # Of two numbers without leading zeros the longer one is the larger one; int()
+        # would refuse what is too long.
+        digits = str(parts[place]).lstrip("0")
+        parts[place] = len(digits), digits
+    return tuple(parts)
+
+
+def in_natural_order(names: Iterable[str]) -> list[str]:
+    """Sort names as people number them; the same on every disk and machine."""
+    return sorted(names, key=lambda name: (natural_key(name), name))
+
+
+def frame_number(stem: str) -> int | None:
+    """The number that a frame's name is, such as 7 for 00007; None of other names."""
+    if len(stem) > _MOST_DIGITS or not _NUMBER.fullmatch(stem):
+        return None
+    return int(stem)

@@ -1,0 +1,56 @@
+"""Text as people save it: UTF-8, with or without a byte-order mark, and JSON."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from typing import Any
+
+__all__ = ["decode_text", "parse_json"]
+
+#: The longer marks first: that of UTF-32 begins as that of UTF-16 does.
+_OTHER_MARKS = (
+    (codecs.BOM_UTF32_LE, "UTF-32"),
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+#: Where UTF-16 without a mark shows: every other byte of plain letters is zero.
+_START = 256
+
+
+def decode_text(data: bytes) -> str:
+    """Decode UTF-8; a byte-order mark in front, as Windows writes it, is left out.
+
+    Raises:
+        ValueError: It is something else; the message says what and what to do.
+    """
+    for mark, name in _OTHER_MARKS:
+        if data.startswith(mark):
+            raise ValueError(f"is {name} text; save it as UTF-8")
+    if b"\0" in data[:_START]:
+        raise ValueError(
+            "holds zero bytes, as UTF-16 text and binary files do; save it as UTF-8"
+        )
+    try:
+        return data.removeprefix(codecs.BOM_UTF8).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"is not UTF-8 text (byte {error.start} is 0x{data[error.start]:02x}); "
+            "save it as UTF-8"
+        ) from error
+
+
+def parse_json(data: bytes | str) -> Any:
+    """Parse JSON.
+
+    Raises:
+        ValueError: It is not JSON, or nested so deeply that no reader takes it.
+    """
+    text = decode_text(data) if isinstance(data, bytes) else data
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("is nested too deeply to be read") from error
+    except ValueError as error:
+        raise ValueError(f"is not valid JSON ({error})") from error
