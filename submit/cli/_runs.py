@@ -22,6 +22,7 @@ __all__ = [
     "local_executor",
     "masks_path",
     "model_executor",
+    "new_run_path",
     "open_runs",
     "report",
     "run_path",
@@ -34,6 +35,17 @@ def run_path(runs: Path, name: str) -> Path:
     if (given / "manifest.json").is_file() or given.is_absolute():
         return given
     return runs / name
+
+
+def new_run_path(runs: Path, name: str) -> Path:
+    """The folder of a run that is to be made or continued.
+
+    Raises:
+        RunError: No run can have this name.
+    """
+    from ..runs import require_run_name
+
+    return runs / require_run_name(name)
 
 
 def open_runs(runs: Path, names: Sequence[str]) -> dict[str, Run]:

@@ -13,7 +13,7 @@ from ._options import json_option, runs_dir_option, workers_option
 from ._output import NOTHING, emit, number, stack
 from ._output import table as table_of
 from ._progress import progress
-from ._runs import local_executor, report, run_path
+from ._runs import local_executor, new_run_path, report, run_path
 from ._views import outcome_view
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def ensemble(
         table["gate"] = _gate(gate, gate_return, gate_threshold)
     elif gate_return is not None or gate_threshold is not None:
         raise click.UsageError("--gate-return and --gate-threshold need --gate")
-    path = run_path(runs, name or "+".join(table["members"]))
+    path = new_run_path(runs, "+".join(table["members"]) if name is None else name)
     outcome = ensemble_runs(
         paths,
         path,

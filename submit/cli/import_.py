@@ -16,7 +16,7 @@ from ._options import (
 )
 from ._output import emit, warn
 from ._progress import progress
-from ._runs import local_executor, report, run_path
+from ._runs import local_executor, new_run_path, report
 from ._views import outcome_view
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def import_(
     from ..data import read_split
     from ..pipeline import import_masks
 
-    path = run_path(runs, name)
+    path = new_run_path(runs, name)
     outcome = import_masks(
         source,
         path,

@@ -18,7 +18,7 @@ from ._options import (
 )
 from ._output import emit, facts, format_count
 from ._progress import progress
-from ._runs import model_executor, report, run_path
+from ._runs import model_executor, new_run_path, report
 
 
 @click.command()
@@ -90,7 +90,7 @@ def predict(
     from ..data import read_split
     from ..pipeline import PredictPlan, predict_split
 
-    path = run_path(runs, name)
+    path = new_run_path(runs, name)
     outcome = predict_split(
         # Absolute, since workers of a cluster have a current folder of their own.
         read_split(split.absolute()),

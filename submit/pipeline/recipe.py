@@ -33,7 +33,8 @@ from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from ..augment import parse_variant
 from ..ensemble import MergeSettings, read_ensemble_table
-from ..errors import OptionError, RecipeError, SettingsError
+from ..errors import OptionError, RecipeError, RunError, SettingsError
+from ..runs import require_run_name
 from ..system.tables import read_toml
 
 __all__ = [
@@ -312,11 +313,10 @@ class _Reader:
         """Names are unique, and members are made before they are merged."""
         made: set[str] = set()
         for step in recipe.steps:
-            if not step.name or step.name[0] == "." or "/" in step.name:
-                self.fail(
-                    f"a run is called {step.name!r}; expected a name of a folder, "
-                    "without / and no dot in front"
-                )
+            try:
+                require_run_name(step.name)
+            except RunError as error:
+                self.fail(str(error))
             if isinstance(step, EnsembleStep):
                 for member in step.members:
                     if member not in made:

@@ -11,6 +11,7 @@ Every video is complete or not there, and is named in the manifest with its dige
 
 from .manifest import SCHEMA, Run, VideoRecord
 from .masks import HARD_LOGIT, HardVideo, MaskWriter
+from .names import require_run_name
 from .soft import SoftVideo, SoftWriter, VideoMasks
 
 __all__ = [
@@ -23,4 +24,5 @@ __all__ = [
     "SoftWriter",
     "VideoMasks",
     "VideoRecord",
+    "require_run_name",
 ]

@@ -284,13 +284,16 @@ def changed(old: str, new: str) -> str:
         ),
         (
             changed('name = "cutie"', 'name = "a/b"'),
-            "a run is called 'a/b'; expected a ",
+            "a run cannot be called 'a/b': it has '/' in it; choose a name",
         ),
         (
             changed('name = "cutie"', 'name = ".."'),
-            "a run is called '..'; expected a n",
+            "a run cannot be called '..': it begins with '.'",
         ),
-        (changed('name = "cutie"', 'name = ""'), "a run is called ''; expected a name"),
+        (
+            changed('name = "cutie"', 'name = ""'),
+            "a run cannot be called '': it is empty",
+        ),
         (
             changed('run = "all"', 'run = "none"'),
             "submission: no step makes the run 'none'; there are all, both, cutie, pl",
