@@ -150,6 +150,13 @@ class LazyGroup(click.Group):
                     [(name.ljust(width), words) for name, words in entries.items()]
                 )
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line, with output in any encoding."""
+        from ._encoding import prepare_streams
+
+        prepare_streams()
+        return super().main(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what the user can act on becomes one `Error:` line."""
         from ..system.machine import end_quickly

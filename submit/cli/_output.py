@@ -2,7 +2,7 @@
 
 A command hands `emit` the same result twice, as a table for people and as plain data
 for `--json`. Text that comes from outside (names of videos, messages of a server) goes
-through `escape`, so that it cannot drive the terminal.
+through `escape` or `escape_lines`, so that it cannot drive the terminal.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
+from ._encoding import spell
+
 __all__ = [
     "NOTHING",
     "emit",
     "escape",
+    "escape_lines",
     "facts",
     "format_bytes",
     "format_count",
@@ -66,6 +69,19 @@ def escape(text: str) -> str:
         else character
         for character in text
     )
+
+
+def escape_lines(text: str) -> str:
+    r"""Make a message of one or more lines safe to print.
+
+    All lines but the first are indented, so that a line break in a name cannot make
+    the rest of the name look like another message.
+
+    >>> escape_lines("boom\nTraceback:\n  at \x1b[2J")
+    'boom\n  Traceback:\n    at \\x1b[2J'
+    """
+    first, *others = text.rstrip("\n").split("\n")
+    return "\n".join([escape(first), *(f"  {escape(x)}" if x else x for x in others)])
 
 
 def format_count(value: int) -> str:
@@ -160,12 +176,12 @@ def table(
         title: Line above the table.
     """
     grid = Table(
-        *columns,
+        *map(_column, columns),
         box=None,
         pad_edge=False,
         padding=(0, 2, 0, 0),
         header_style="bold",
-        title=None if title is None else escape(title),
+        title=None if title is None else _shown(title),
         title_justify="left",
         title_style="bold",
     )
@@ -180,7 +196,7 @@ def facts(pairs: Mapping[str, Cell]) -> Table:
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in pairs.items():
-        grid.add_row(escape(name), _cell(value))
+        grid.add_row(_shown(name), _cell(value))
     return grid
 
 
@@ -192,14 +208,25 @@ def stack(*views: RenderableType) -> Group:
     return Group(*spaced)
 
 
+def _column(column: str | Column) -> str | Column:
+    if isinstance(column, str):
+        return _shown(column)
+    return dataclasses.replace(column, header=_shown(str(column.header)))
+
+
 def _cell(value: Cell) -> Text:
     if isinstance(value, Text):
         return value
     if value is None:
-        return Text(NOTHING, style="dim")
+        return Text(_shown(NOTHING), style="dim")
     if isinstance(value, int):
         return Text(format_count(value))
-    return Text(escape(value))
+    return Text(_shown(value))
+
+
+def _shown(text: str) -> str:
+    """Text as it will be printed, so that columns are as wide as what is in them."""
+    return spell(escape(text))
 
 
 def emit(
@@ -254,9 +281,9 @@ def _plain(value: Any) -> Any:
 
 def note(message: str) -> None:
     """Print a remark on stderr."""
-    stderr().print(escape(message))
+    stderr().print(escape_lines(message))
 
 
 def warn(message: str) -> None:
     """Print a warning on stderr: the command goes on, but the user should know."""
-    stderr().print(Text("Warning: ", style="yellow").append(escape(message)))
+    stderr().print(Text("Warning: ", style="yellow").append(escape_lines(message)))

@@ -384,4 +384,4 @@ def _write(
         write_json(partial / "meta.json", {"videos": entries})
         remark = f"# submit holdout --videos {len(traits)} --seed {seed}"
         lines = [f"{remark}, of {candidates} videos", *traits]
-        (partial / LIST_NAME).write_text("\n".join(lines) + "\n")
+        (partial / LIST_NAME).write_text("\n".join(lines) + "\n", encoding="utf-8")

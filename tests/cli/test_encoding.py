@@ -1,0 +1,118 @@
+"""Every table and message prints in every encoding, aligned and safe."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from submit.cli import SECTIONS, cli
+from submit.cli._encoding import spell
+from tests.conftest import WriteSplit
+
+ENCODINGS = ("latin-1", "cp1252", "ascii")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "spelled"),
+    [
+        ("J&Ḟ 70 … 80, 3×4, – −1", "ascii", "J&F. 70 ... 80, 3x4, - -1"),
+        ("J&Ḟ 70 … 80, 3×4, – −1", "latin-1", "J&F. 70 ... 80, 3×4, - -1"),
+        ("J&Ḟ 70 … 80, 3×4, – −1", "cp1252", "J&F. 70 … 80, 3×4, – -1"),
+        ("J&Ḟ 70 … 80", "utf-8", "J&Ḟ 70 … 80"),
+        ("vidéo/中.png", "latin-1", "vidéo/\\u4e2d.png"),
+        ("bad\udcff", "utf-8", "bad\\udcff"),
+    ],
+)
+def test_what_an_encoding_lacks_is_spelled(
+    text: str, encoding: str, spelled: str
+) -> None:
+    assert spell(text, encoding) == spelled
+
+
+@pytest.fixture
+def folder(
+    write_split: WriteSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A folder with a split of three videos, one of a strange name, and two runs."""
+    write_split(("a", "b", "é中"), frames=[f"{n:05d}" for n in range(4)], annotated=4)
+    monkeypatch.chdir(tmp_path)
+    for name in ("one", "two"):
+        line = f"predict split --predictor static --name {name} --workers 1"
+        assert CliRunner().invoke(cli, line.split()).exit_code == 0
+    return tmp_path
+
+
+COMMANDS = (
+    "videos split",
+    "predictors",
+    "predictors sam2",
+    "predict split --predictor static --name three --workers 1",
+    "ensemble one two --workers 1",
+    "export one --workers 1",
+    "pack one -o one.zip",
+    "check one.zip --split split",
+    "repair one.zip --split split -o two.zip",
+    "score one --split split --objects",
+    "score one --split split --protocol davis",
+    "compare one two --split split",
+    "preview one two --split split",
+    "tune one two --split split -o tuned.toml --budget 2",
+)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_command_prints_in_every_encoding(encoding: str, folder: Path) -> None:
+    runner = CliRunner(charset=encoding)
+    for line in COMMANDS:
+        done = runner.invoke(cli, line.split())
+        assert done.exit_code == 0, (line, done.output)
+        # Nothing was left to what decodes the output, which puts � for bad bytes.
+        done.stdout_bytes.decode(encoding)
+        done.stderr_bytes.decode(encoding)
+
+
+def test_columns_stay_aligned_when_characters_are_spelled(folder: Path) -> None:
+    done = CliRunner(charset="ascii").invoke(cli, ["preview", "one", "--split=split"])
+    lines = done.stdout.splitlines()
+    header, row = lines[0], lines[1]
+    assert header.endswith("expected J&F.  90 % interval")
+    assert row.endswith(f"{'-':>13}  {'-':>13}")
+    assert len(row) == len(header)
+    assert "\\xe9\\u4e2d       1" in done.stdout
+
+
+def test_json_is_the_same_in_every_encoding(folder: Path) -> None:
+    printed = {
+        CliRunner(charset=encoding)
+        .invoke(cli, ["score", "one", "--split", "split", "--json"])
+        .stdout_bytes
+        for encoding in ("utf-8", *ENCODINGS)
+    }
+    assert len(printed) == 1
+    assert "é中" in json.loads(printed.pop())["videos"]
+
+
+@pytest.mark.parametrize(
+    "name", [name for section in SECTIONS.values() for name in section]
+)
+def test_help_is_plain_where_the_terminal_is(name: str) -> None:
+    done = CliRunner(charset="ascii").invoke(cli, [name, "--help"])
+    assert done.exit_code == 0
+    assert done.stdout_bytes.isascii()
+
+
+def test_a_real_stream_is_written_in_its_encoding(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "submit", "score", "gone/é中", "--split", "split"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"Error: runs/gone/\\xe9\\u4e2d: no such run")
