@@ -16,6 +16,7 @@ expected, what was found and what to do next.
     ├── RecipeError         a recipe file
     ├── SettingsError       how runs are to be merged, or their masks to be changed
     ├── StorageError        the disk: full, read-only, not there
+    ├── OutputError         an output that would replace something else
     └── CodabenchError      the competition server, or the way to it
         ├── LoginError          no token, or one that is refused      exit status 10
         ├── ParticipationError  not an approved participant           11
@@ -45,6 +46,7 @@ __all__ = [
     "MaskError",
     "NetworkError",
     "OptionError",
+    "OutputError",
     "ParticipationError",
     "PhaseError",
     "PredictorError",
@@ -111,7 +113,19 @@ class SettingsError(SubmitError):
 
 
 class StorageError(SubmitError):
-    """The disk refused a write: full, read-only or gone."""
+    """The disk refused a write: full, read-only or gone.
+
+    Attributes:
+        everywhere: Whether other files would meet the same refusal.
+    """
+
+    def __init__(self, message: str, *, everywhere: bool = True) -> None:
+        super().__init__(message)
+        self.everywhere = everywhere
+
+
+class OutputError(SubmitError):
+    """An output would replace something that the command does not write."""
 
 
 class CodabenchError(SubmitError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -67,15 +68,6 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
 }
 
-#: What the disk can refuse, and what to do about it.
-_STORAGE_ADVICE = {
-    errno.ENOSPC: "the disk is full; free some space and run the command again",
-    errno.EDQUOT: "the disk quota is used up; free some space and run it again",
-    errno.EACCES: "permission denied; check who owns the file and its folder",
-    errno.EPERM: "not permitted; check who owns the file and its folder",
-    errno.EROFS: "the file system is read-only; choose another folder",
-}
-
 
 class _Failure(click.ClickException):
     """An expected failure: one `Error:` line on stderr and its exit status."""
@@ -86,9 +78,9 @@ class _Failure(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]
 
     def format_message(self) -> str:
-        from ._output import escape
+        from ._output import escape_lines
 
-        return escape(self.message)
+        return escape_lines(self.message)
 
 
 class _Interrupted(click.ClickException):
@@ -103,9 +95,29 @@ class _Interrupted(click.ClickException):
         click.echo(f"\nError: {self.message}", file=file, err=file is None)
 
 
+class _Bug(click.ClickException):
+    """What nobody foresaw: the traceback, and a line that says whose fault it is."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"{type(error).__name__}: {error}")
+        self._error = error
+
+    def show(self, file: Any = None) -> None:
+        from ..system.machine import release
+        from ._output import escape, escape_lines
+
+        lines = "".join(traceback.format_exception(self._error)).rstrip().split("\n")
+        message = escape_lines(
+            f"{self.message}: a bug of {release()}; please report it with the lines "
+            "above"
+        )
+        text = "\n".join([*map(escape, lines), f"Error: {message}"])
+        click.echo(text, file=file, err=file is None)
+
+
 @contextmanager
 def _errors_become_messages() -> Iterator[None]:
-    """Turn what the user can act on into a message; let bugs through."""
+    """Turn what the user can act on into a message, and say what is a bug."""
     if os.environ.get("SUBMIT_DEBUG", "") not in ("", "0"):
         yield
         return
@@ -114,12 +126,19 @@ def _errors_become_messages() -> Iterator[None]:
     except SubmitError as error:
         raise _Failure(str(error), error.exit_code) from error
     except OSError as error:
-        if error.errno not in _STORAGE_ADVICE:
+        from ..system.refusals import explain
+
+        if error.errno == errno.EPIPE:  # Click ends quietly when no one reads.
             raise
-        name = "" if error.filename is None else f"{error.filename}: "
-        raise _Failure(name + _STORAGE_ADVICE[error.errno]) from error
+        if text := explain(error):
+            raise _Failure(text) from error
+        raise _Bug(error) from error
     except (KeyboardInterrupt, click.Abort) as error:
         raise _Interrupted from error
+    except (click.ClickException, click.exceptions.Exit):
+        raise
+    except Exception as error:
+        raise _Bug(error) from error
 
 
 class LazyGroup(click.Group):

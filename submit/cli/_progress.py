@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from ._output import escape, format_count, format_seconds, stderr
+from ._output import escape, escape_lines, format_count, format_seconds, stderr
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -137,7 +137,7 @@ class Progress:
         """Print a remark without disturbing the bars."""
         with self._lock:
             if self._display is not None:
-                self._display.note(escape(message))
+                self._display.note(escape_lines(message))
 
     def summary(self, *, complete: bool) -> str:
         """Say what was done in how much time."""

@@ -15,10 +15,10 @@ from ..predictors import (
     InputSizes,
     OptionInfo,
     Predictor,
+    build,
     installed,
     load,
     option_infos,
-    parse_options,
 )
 from ._options import json_option, settings_option
 from ._output import emit, facts, number, stack, table
@@ -77,7 +77,7 @@ def _list(point: EntryPoint) -> _Listed:
         about = _first_sentence(load(point.name))
     except PredictorError as error:
         # One broken plugin must not hide the others.
-        problem = str(error)
+        problem = _first_line(error)
     package = None if point.dist is None else f"{point.dist.name} {point.dist.version}"
     return _Listed(point.name, package, point.value, about, problem)
 
@@ -88,14 +88,18 @@ def _describe(name: str, settings: tuple[str, ...]) -> _Described:
     options = option_infos(kind.Options)
     description = None
     try:
-        built = kind(parse_options(name, kind.Options, settings), device="cpu")
-        description = built.describe()
+        description = build(name, settings, device="cpu").describe()
     except PredictorError as error:
         if settings:
             raise
         # A model that cannot do without weights still has options to show.
-        listed = replace(listed, problem=str(error))
+        listed = replace(listed, problem=_first_line(error))
     return _Described(listed, options, description)
+
+
+def _first_line(error: PredictorError) -> str:
+    """What is wrong; the traceback that may follow has no place in a table."""
+    return str(error).partition("\n")[0]
 
 
 def _first_sentence(kind: type[Predictor]) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
-from ..errors import StorageError, SubmitError
-from ..system.files import is_storage_failure
+from ..errors import SubmitError
+from ..system.machine import is_out_of_memory, release
+from ..system.refusals import explain, storage_failure
 
 __all__ = [
     "Event",
@@ -20,8 +21,6 @@ __all__ = [
     "do_job",
     "longest_first",
 ]
-
-_OUT_OF_MEMORY = "OutOfMemoryError"
 
 
 @dataclass(frozen=True)
@@ -105,21 +104,20 @@ def do_job(worker: Worker, job: Job, report: Callable[[Event], None]) -> Finishe
         )
         return Finished(job.name, result=result)
     except Exception as error:
-        if is_storage_failure(error):
-            if isinstance(error, SubmitError):
-                raise
-            raise StorageError(f"{job.name}: {error}") from error
+        if failure := storage_failure(error):
+            raise failure from error.__cause__ or error
         if isinstance(error, SubmitError):
             return Finished(job.name, error=str(error))
-        # torch has a class of this name and must not be imported for it.
-        if isinstance(error, MemoryError) or type(error).__name__ == _OUT_OF_MEMORY:
+        if is_out_of_memory(error):
             return Finished(
                 job.name,
                 error=f"memory ran out ({error}); run the same command again with "
                 "fewer --workers or a smaller input size",
             )
+        if isinstance(error, OSError) and (text := explain(error)):
+            return Finished(job.name, error=text)
         return Finished(
             job.name,
-            error=f"{type(error).__name__}: {error} (a bug; please report it with the "
-            f"lines below)\n{traceback.format_exc()}",
+            error=f"{type(error).__name__}: {error} (a bug of {release()}; please "
+            f"report it with the lines below)\n{traceback.format_exc()}",
         )

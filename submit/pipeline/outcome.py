@@ -129,6 +129,7 @@ def run_jobs(
     """
     frames = {job.name: int(job.cost) for job in jobs}
     begun: set[str] = set()
+    shown: set[str] = set()
     outcome.skipped.extend(skipped)
     with monitor(title, total=sum(frames.values())) as bar:
         if outcome.skipped:
@@ -149,7 +150,11 @@ def run_jobs(
             else:
                 on_failed(event.name, event.error)
                 outcome.failed[event.name] = event.error
-                bar.note(f"{event.name} failed: {event.error}")
+                first, _, traceback = event.error.partition("\n")
+                # One mistake in a model fails every video with the same lines.
+                more = f"\n{traceback}" if traceback and traceback not in shown else ""
+                shown.add(traceback)
+                bar.note(f"{event.name} failed: {first}{more}")
 
         executor.map(build, jobs, hear)
     return outcome

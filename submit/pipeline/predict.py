@@ -17,7 +17,15 @@ from ..data import FrameReader, Split, SplitVideo, read_split
 from ..errors import MaskError, SplitError
 from ..executors import Executor, Job, Worker
 from ..masks import binary_masks, object_ids, quantise
-from ..predictors import Prediction, Predictor, Session, Video, load, parse_options
+from ..predictors import (
+    Prediction,
+    Predictor,
+    Session,
+    Video,
+    build,
+    load,
+    parse_options,
+)
 from ..runs import MaskWriter, Run, SoftWriter, VideoRecord
 from ..system.files import atomic_folder, digest
 from .behind import Behind
@@ -55,10 +63,8 @@ class PredictPlan:
             PredictorError: The model is unknown or cannot be built.
             OptionError: An option or a variant is not legal.
         """
-        kind = load(self.predictor)
-        options = parse_options(self.predictor, kind.Options, self.options)
         return augmented(
-            kind(options, device=device),
+            build(self.predictor, self.options, device=device),
             variant=None if self.variant is None else parse_variant(self.variant),
             tta=[parse_variant(text) for text in self.tta],
         )

@@ -11,7 +11,7 @@ from .protocol import (
     Session,
     Video,
 )
-from .registry import GROUP, installed, load
+from .registry import GROUP, build, installed, load
 from .static import StaticOptions, StaticPredictor
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "StaticOptions",
     "StaticPredictor",
     "Video",
+    "build",
     "installed",
     "load",
     "option",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import PredictorError
+from .guard import GuardedPredictor
+from .options import parse_options
 from .protocol import Predictor
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["GROUP", "installed", "load"]
+__all__ = ["GROUP", "build", "installed", "load", "package_of"]
 
 GROUP = "submit.predictors"
 
@@ -28,17 +31,50 @@ def load(name: str) -> type[Predictor]:
     Raises:
         PredictorError: No installed package provides it, or importing it failed.
     """
+    point = _find(name)
+    try:
+        loaded: type[Predictor] = point.load()
+    # Whatever a stranger's module does when imported.
+    except (Exception, SystemExit) as error:
+        raise PredictorError(
+            f"predictor {name} ({point.value}) cannot be imported: "
+            f"{type(error).__name__}: {error}; reinstall {package_of(point)}"
+        ) from error
+    return loaded
+
+
+def build(name: str, settings: Iterable[str], *, device: str = "auto") -> Predictor:
+    """Make the model called `name`, behind a guard.
+
+    Args:
+        name: The model.
+        settings: Its options as `key=value`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        PredictorError: The model is unknown or cannot be built.
+        OptionError: An option is not legal.
+    """
+    kind = load(name)
+
+    def make() -> Predictor:
+        return kind(parse_options(name, kind.Options, settings), device=device)
+
+    return GuardedPredictor(name, package_of(_find(name)), make)
+
+
+def package_of(point: EntryPoint) -> str:
+    """Name and version of the package that provides a model."""
+    if point.dist is None:
+        return f"the package of {point.module}"
+    return f"{point.dist.name} {point.dist.version}"
+
+
+def _find(name: str) -> EntryPoint:
     points = installed()
     if name not in points:
         raise PredictorError(
             f"no predictor called {name!r} is installed; found "
             f"{', '.join(points) or 'none'} (see: submit predictors)"
         )
-    try:
-        loaded: type[Predictor] = points[name].load()
-    except Exception as error:  # Whatever a stranger's module does when imported.
-        raise PredictorError(
-            f"predictor {name} ({points[name].value}) cannot be imported: {error}; "
-            "reinstall the package that provides it"
-        ) from error
-    return loaded
+    return points[name]

@@ -10,11 +10,13 @@ import json
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from ..errors import StorageError
+from .refusals import refusal, refusals_of
 from .texts import decode_text, parse_json
 
 __all__ = [
@@ -22,13 +24,14 @@ __all__ = [
     "atomic_folder",
     "atomic_open",
     "digest",
-    "is_storage_failure",
     "locked",
     "open_regular",
     "read_json",
     "read_regular",
     "read_text",
     "remove_partial",
+    "require_writable",
+    "resolved",
     "write_bytes",
     "write_json",
 ]
@@ -40,57 +43,59 @@ PARTIAL = ".partial"
 #: Bytes that no settings file or list has; devices never end.
 _LARGEST_TEXT = 1 << 26
 
-_STORAGE_ERRNOS = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EROFS: "the disk is read-only",
-    errno.EIO: "the disk reports an input/output error",
-}
-
-
-def is_storage_failure(error: BaseException) -> bool:
-    """Whether an error says that the disk refused, whatever was being written."""
-    return isinstance(error, StorageError) or (
-        isinstance(error, OSError) and error.errno in _STORAGE_ERRNOS
-    )
-
-
-@contextlib.contextmanager
-def _translated(path: Path) -> Iterator[None]:
-    """Turn a refusal of the disk into a sentence about `path`.
-
-    Errors about files elsewhere, such as a checkpoint that is opened while a result is
-    being written, go through: they say themselves what they are about.
-    """
-    try:
-        yield
-    except OSError as error:
-        if error.filename is not None and not _is_within(error.filename, path.parent):
-            raise
-        if error.errno in _STORAGE_ERRNOS:
-            raise StorageError(
-                f"{path}: cannot be written, {_STORAGE_ERRNOS[error.errno]}; make "
-                "room and run the same command again, it continues where it stopped"
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM):
-            raise StorageError(
-                f"{path}: cannot be written, permission denied; choose another "
-                "folder or change its permissions"
-            ) from error
-        raise
-
-
-def _is_within(name: str | bytes | int, folder: Path) -> bool:
-    """Whether a file that an error names is `folder`, in it, or one of its parents."""
-    if isinstance(name, int):
-        return False
-    path = Path(os.fsdecode(name))
-    return path.is_relative_to(folder) or folder.is_relative_to(path)
+#: Bytes that the name of a file may have on most file systems.
+_LONGEST_NAME = 255
 
 
 def _partial(path: Path) -> Path:
     """The name while it is being written; no two processes share one."""
-    return path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    end = f".{os.getpid()}{PARTIAL}"
+    name = os.fsencode(path.name)
+    if len(name) + len(end) < _LONGEST_NAME:
+        return path.with_name(f".{path.name}{end}")
+    return path.with_name(f".{hashlib.sha256(name).hexdigest()}{end}")
+
+
+def _target(path: Path, *, folder: bool) -> Path:
+    """Where a path leads: a link stays, and what it points to is written.
+
+    Its parents are made.
+
+    Raises:
+        OSError: There is something else than a file or a folder, whichever is wanted.
+    """
+    path = resolved(path, folder=folder)
+    _make_folder(path.parent)
+    return path
+
+
+def resolved(path: Path, *, folder: bool) -> Path:
+    """Where a path leads, if that can be written as a file or as a folder.
+
+    Raises:
+        OSError: There is something of another kind.
+    """
+    if path.is_symlink():
+        path = Path(os.path.realpath(path))
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return path
+    if folder and not stat.S_ISDIR(mode):
+        raise refusal(errno.ENOTDIR, path)
+    if not folder and stat.S_ISDIR(mode):
+        raise refusal(errno.EISDIR, path)
+    if not folder and not stat.S_ISREG(mode):
+        # Replacing a device by a file would break the whole system.
+        raise refusal(errno.ENXIO, path)
+    return path
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise refusal(errno.ENOTDIR, folder) from error
 
 
 @contextlib.contextmanager
@@ -98,8 +103,8 @@ def atomic_open(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
     """Open `path` for writing under a temporary name; it appears when complete.
 
     The bytes reach the disk before the name does, so that after a crash the file is
-    the old one, the new one or not there. Parent folders are made. On an error the
-    temporary file is removed.
+    the old one, the new one or not there. Parent folders are made, and what a link
+    points to is written. On an error the temporary file is removed.
 
     Args:
         path: The file to write.
@@ -108,9 +113,9 @@ def atomic_open(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
     Raises:
         StorageError: The disk is full, read-only or forbids the write.
     """
-    partial = _partial(path)
-    with _translated(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with refusals_of(path):
+        path = _target(path, folder=False)
+        partial = _partial(path)
         try:
             if private:
                 partial.unlink(missing_ok=True)
@@ -133,8 +138,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: The disk is full, read-only or forbids the write.
     """
-    partial = _partial(path)
-    with _translated(path):
+    with refusals_of(path):
+        path = _target(path, folder=True)
+        partial = _partial(path)
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         try:
@@ -159,7 +165,7 @@ def open_regular(path: Path | str) -> IO[bytes]:
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
-        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        raise OSError(errno.ENXIO, "it is not a regular file", str(path))
     return os.fdopen(file, "rb")
 
 
@@ -167,6 +173,33 @@ def read_regular(path: Path | str) -> bytes:
     """Read a whole file; see `open_regular`."""
     with open_regular(path) as stream:
         return stream.read()
+
+
+def require_writable(path: Path) -> None:
+    """Make sure that a file or folder can be written at `path`, which changes nothing.
+
+    Raises:
+        StorageError: Its parents are no folders or forbid it, a name is too long, or
+            the disk is full or read-only.
+    """
+    with refusals_of(path):
+        folder = path
+        while True:
+            folder = folder.parent
+            # What is not there yet will be made.
+            with contextlib.suppress(FileNotFoundError):
+                if not stat.S_ISDIR(folder.stat().st_mode):
+                    raise refusal(errno.ENOTDIR, folder)
+                break
+        for name in path.relative_to(folder).parts:
+            if len(os.fsencode(name)) > os.pathconf(folder, "PC_NAME_MAX"):
+                raise refusal(errno.ENAMETOOLONG, path)
+        with tempfile.NamedTemporaryFile(
+            dir=folder, prefix=".", suffix=PARTIAL
+        ) as stream:
+            stream.write(b"0")
+            stream.flush()
+            os.fsync(stream.fileno())
 
 
 def write_bytes(path: Path, data: bytes, *, private: bool = False) -> None:
@@ -252,8 +285,8 @@ def locked(path: Path, *, busy: str | None = None) -> Iterator[None]:
     Raises:
         StorageError: Another process holds the lock, or the disk knows no locks.
     """
-    with _translated(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with refusals_of(path):
+        _make_folder(path.parent)
         stream = path.open("a")
     with stream:
         try:

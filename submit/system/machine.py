@@ -7,7 +7,14 @@ import functools
 import gc
 import os
 
-__all__ = ["cores", "end_quickly", "git_commit", "keep_freed_memory"]
+__all__ = [
+    "cores",
+    "end_quickly",
+    "git_commit",
+    "is_out_of_memory",
+    "keep_freed_memory",
+    "release",
+]
 
 # Parameters of glibc's mallopt(3), from its malloc.h.
 _TRIM_THRESHOLD = -1
@@ -53,6 +60,22 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def release() -> str:
+    """Name and version of this package."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"mose-submit {version('mose-submit')}"
+    except PackageNotFoundError:  # Run from a source tree.
+        return "mose-submit"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU too."""
+    # torch has a class of this name and must not be imported for it.
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
 
 
 def git_commit() -> str | None:

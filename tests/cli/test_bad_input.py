@@ -7,7 +7,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from PIL import Image
 
 from submit.cli import cli
 from submit.png.palette import encode
+from submit.predictors import GROUP, Session, StaticPredictor, Video
 
 HEIGHT, WIDTH, FRAMES = 24, 32, 4
 VIDEOS = ("alpha", "beta")
@@ -64,12 +67,12 @@ def predict(run: Run, split: Path, *more: object) -> Result:
     return run("predict", split, "--predictor", "static", "--name", "r", *more)
 
 
-def error_line(result: Result) -> str:
+def error_line(result: Result, *, traceback: bool = False) -> str:
     """The one error line of a command that failed as expected."""
     assert result.exit_code == 1, result.output
     lines = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
     assert len(lines) == 1
-    assert "Traceback" not in result.stderr
+    assert ("Traceback" in result.stderr) is traceback
     return lines[0]
 
 
@@ -221,12 +224,62 @@ def test_members_that_lack_a_video_are_refused(run: Run, split: Path) -> None:
     assert run("ensemble", "r", "half", "--missing", "reweight").exit_code == 0
 
 
+class Fragile(StaticPredictor):
+    """A stranger's model with a bug."""
+
+    def session(self, video: Video, *, scale: float = 1.0) -> Session:
+        raise ValueError(f"cannot open {video.name}\nnor anything else")
+
+
+def test_a_bug_of_a_strangers_model_names_its_package_and_shows_where_it_is(
+    run: Run, split: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    point = EntryPoint("fragile", f"{__name__}:Fragile", GROUP)
+    vars(point).update(dist=SimpleNamespace(name="their-model", version="1.2"))
+    monkeypatch.setattr(
+        "submit.predictors.registry.installed", lambda: {"fragile": point}
+    )
+    done = run("predict", split, "--predictor", "fragile", "--name", "r")
+    line = error_line(done, traceback=True)
+    reason = (
+        "predictor fragile (their-model 1.2) raised ValueError: cannot open {}; please "
+        "report it to the authors of their-model 1.2, with the lines below"
+    )
+    assert f"2 of 2 videos failed: alpha: {reason.format('alpha')} (and 1 more)" in line
+    lines = done.stderr.splitlines()
+    start = lines.index(f"alpha failed: {reason.format('alpha')}")
+    assert lines[start + 1] == "  Traceback (most recent call last):"
+    assert lines[start + 2].startswith('    File "')
+    assert __file__ in lines[start + 2]
+    assert "  ValueError: cannot open alpha" in lines
+    assert "  nor anything else" in lines
+    assert f"beta failed: {reason.format('beta')}" in lines
+    failed = json.loads((tmp_path / "runs" / "r" / "failed.json").read_text())
+    assert "Traceback" in failed["beta"]
+
+
 def test_a_folder_that_is_no_run_is_not_written_into(
     run: Run, split: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "runs" / "r").mkdir(parents=True)
     (tmp_path / "runs" / "r" / "thesis.tex").write_text("years of work")
     assert "so not a run" in error_line(predict(run, split))
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", ".h", "", "/tmp/x"])
+def test_every_command_that_makes_a_run_has_one_rule_for_its_name(
+    name: str, run: Run, split: Path, tmp_path: Path
+) -> None:
+    assert predict(run, split).exit_code == 0
+    before = sorted(tmp_path.rglob("*"))
+    for arguments in (
+        ("predict", split, "--predictor", "static"),
+        ("import", tmp_path, "--split", split),
+        ("ensemble", "r"),
+    ):
+        line = error_line(run(*arguments, f"--name={name}"))
+        assert line.startswith(f"Error: a run cannot be called {name!r}: ")
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_two_commands_do_not_write_one_run(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.metadata
 import inspect
 import os
 import subprocess
@@ -114,8 +115,17 @@ def test_an_expected_failure_is_one_line_and_status_1(fail: Fail) -> None:
 
 
 def test_a_message_cannot_drive_the_terminal(fail: Fail) -> None:
-    result = fail(RunError("runs/\x1b[2Ja\nb: gone"))
-    assert result.stderr == "Error: runs/\\x1b[2Ja\\nb: gone\n"
+    result = fail(RunError("runs/\x1b[2Ja\rb: gone"))
+    assert result.stderr == "Error: runs/\\x1b[2Ja\\rb: gone\n"
+
+
+def test_the_lines_of_a_message_are_lines_and_none_of_them_looks_like_another(
+    fail: Fail,
+) -> None:
+    result = fail(RunError("runs/a: two things:\nfirst\nError: \x1b[2Jsecond"))
+    assert result.stderr == (
+        "Error: runs/a: two things:\n  first\n  Error: \\x1b[2Jsecond\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,8 +152,9 @@ def test_a_full_disk_without_a_name_is_told_as_well(fail: Fail) -> None:
 
 
 def test_an_error_of_the_system_that_nobody_foresaw_is_a_bug(fail: Fail) -> None:
-    error = OSError(errno.EBADF, "Bad file descriptor")
-    assert fail(error).exception is error
+    result = fail(OSError(errno.EBADF, "Bad file descriptor"))
+    assert result.exit_code == 1
+    assert "OSError: [Errno 9] Bad file descriptor: a bug of" in result.stderr
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()], ids=repr)
@@ -155,9 +166,18 @@ def test_an_interrupted_command_ends_with_the_status_of_the_shell(
     assert result.stderr == "\nError: interrupted\n"
 
 
-def test_a_bug_keeps_its_traceback(fail: Fail) -> None:
-    error = ZeroDivisionError("a bug")
-    assert fail(error).exception is error
+def test_a_bug_keeps_its_traceback_and_says_whose_it_is(fail: Fail) -> None:
+    result = fail(ZeroDivisionError("by\x1bzero"))
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert any(line.startswith('  File "') and __file__ in line for line in lines)
+    version = importlib.metadata.version("mose-submit")
+    assert lines[-1] == (
+        f"Error: ZeroDivisionError: by\\x1bzero: a bug of mose-submit {version}; "
+        "please report it with the lines above"
+    )
 
 
 def test_debugging_shows_the_traceback_of_expected_failures(

@@ -75,8 +75,8 @@ def test_the_list_shows_every_model_and_what_is_wrong_with_it(
     assert result.stdout.splitlines() == [
         f"predictor  {'package':{len(release)}}  about",
         f"broken     {'–':{len(release)}}  predictor broken (no_such_package:Model) "
-        "cannot be imported: No module named 'no_such_package'; reinstall the package "
-        "that provides it",
+        "cannot be imported: ModuleNotFoundError: No module named 'no_such_package'; "
+        "reinstall the package of no_such_package",
         f"static     {release}  Repeats the given masks in every frame: the floor that "
         "every model must beat",
         f"weighty    {'–':{len(release)}}  Tracks with weights",

@@ -163,6 +163,7 @@ def test_a_job_that_fails_is_told_and_the_rest_go_on(workers: int) -> None:
         "memory": MemoryError(),
         "torch": OutOfMemoryError("CUDA out of memory. Tried 2 GiB"),
         "gone": FileNotFoundError(errno.ENOENT, "No such file"),
+        "removed": FileNotFoundError(errno.ENOENT, "No such file", "a/00001.jpg"),
     }
     jobs = [Job(name, 9, ("raise", error)) for name, error in errors.items()]
     jobs += [Job("good1", 99, ("double", 1)), Job("good2", 1, ("double", 2))]
@@ -172,7 +173,7 @@ def test_a_job_that_fails_is_told_and_the_rest_go_on(workers: int) -> None:
     assert ends["mask"] == Finished("mask", error="a/00000.png: is truncated")
     bug = ends["bug"].error
     assert bug is not None
-    assert bug.startswith("ZeroDivisionError: division by zero (a bug; please report")
+    assert bug.startswith("ZeroDivisionError: division by zero (a bug of mose-submit")
     assert "test_local.py" in bug
     for name in ("memory", "torch"):
         error = ends[name].error
@@ -181,6 +182,10 @@ def test_a_job_that_fails_is_told_and_the_rest_go_on(workers: int) -> None:
         assert "fewer --workers" in error
     assert "Tried 2 GiB" in str(ends["torch"].error)
     assert "FileNotFoundError" in str(ends["gone"].error)
+    assert ends["removed"] == Finished(
+        "removed",
+        error="a/00001.jpg: there is no such file or folder; check the path",
+    )
 
 
 @pytest.mark.parametrize(
@@ -194,7 +199,7 @@ def test_a_job_that_fails_is_told_and_the_rest_go_on(workers: int) -> None:
 def test_a_disk_that_refuses_ends_everything(workers: int, error: Exception) -> None:
     jobs = [Job(f"v{n}", 1, ("raise", error)) for n in range(5)]
     events: list[Event] = []
-    with pytest.raises(StorageError, match=r"disk is full|v\d: .*No space"):
+    with pytest.raises(StorageError, match="disk is full"):
         LocalExecutor(workers=workers).map(build, jobs, events.append)
     assert events == []
 

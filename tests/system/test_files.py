@@ -19,13 +19,13 @@ from submit.system.files import (
     atomic_folder,
     atomic_open,
     digest,
-    is_storage_failure,
     locked,
     read_json,
     remove_partial,
     write_bytes,
     write_json,
 )
+from submit.system.refusals import storage_failure
 
 
 def everything(folder: Path) -> list[str]:
@@ -158,7 +158,9 @@ def test_an_error_about_a_file_elsewhere_is_not_blamed_on_the_one_being_written(
     [
         (OSError(errno.ENOSPC, "full"), True),
         (OSError(errno.EROFS, "read-only"), True),
+        (OSError(errno.EFBIG, "too large"), True),
         (StorageError("full"), True),
+        (StorageError("a name is too long", everywhere=False), False),
         (FileNotFoundError(errno.ENOENT, "gone"), False),
         (SplitError("bad"), False),
         (ValueError("bug"), False),
@@ -168,7 +170,10 @@ def test_an_error_about_a_file_elsewhere_is_not_blamed_on_the_one_being_written(
 def test_a_storage_failure_is_told_from_other_errors(
     error: Exception, storage: bool
 ) -> None:
-    assert is_storage_failure(error) is storage
+    found = storage_failure(error)
+    assert (found is not None) is storage
+    if isinstance(error, StorageError):
+        assert found in (error, None)
 
 
 def test_a_folder_replaces_the_old_one_when_it_is_complete(tmp_path: Path) -> None:

@@ -1,0 +1,145 @@
+"""A guard around a model: its failures name the model and the package it is from.
+
+Models are strangers' code. What they raise is neither a mistake of the user nor a bug
+of the toolkit, and what they return may be anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar, TypeVar
+
+from ..errors import PredictorError, SubmitError
+from ..system.machine import is_out_of_memory
+from ..system.refusals import storage_failure
+from .protocol import (
+    Description,
+    Frame,
+    Masks,
+    Prediction,
+    Predictor,
+    Session,
+    Video,
+)
+
+__all__ = ["GuardedPredictor", "blamed"]
+
+Kind = TypeVar("Kind")
+
+#: The package whose models are the toolkit's own.
+_OURS = "mose-submit"
+
+
+@contextlib.contextmanager
+def blamed(model: str, package: str) -> Iterator[None]:
+    """Turn what a model raises into an error that names it.
+
+    Errors that say what to do go through: `SubmitError`, a disk that refuses, and
+    memory that runs out.
+
+    Args:
+        model: The model's name.
+        package: Name and version of the package that provides it.
+
+    Raises:
+        PredictorError: The model raised anything else; the traceback follows on lines
+            of its own.
+    """
+    try:
+        yield
+    except SubmitError:
+        raise
+    except (Exception, SystemExit) as error:
+        if storage_failure(error) or is_out_of_memory(error):
+            raise
+        raise PredictorError(_described(model, package, error)) from error
+
+
+def _described(model: str, package: str, error: BaseException) -> str:
+    """One line that names who failed, then the traceback from the model on."""
+    what = f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")
+    if package.split()[0] == _OURS:
+        todo = f"a bug of {package}; please report it with the lines below"
+    else:
+        todo = f"please report it to the authors of {package}, with the lines below"
+    frames = error.__traceback__
+    while frames is not None and _is_ours(frames):
+        frames = frames.tb_next
+    # There is no frame of the model's where a call of it did not even begin.
+    lines = "".join(
+        traceback.format_exception(type(error), error, frames or error.__traceback__)
+    )
+    return f"predictor {model} ({package}) raised {what}; {todo}\n{lines}".rstrip()
+
+
+def _is_ours(frames: TracebackType) -> bool:
+    return Path(frames.tb_frame.f_code.co_filename).parent == Path(__file__).parent
+
+
+class GuardedPredictor:
+    """A model whose every call is guarded; see `blamed`.
+
+    Args:
+        model: The model's name.
+        package: Name and version of the package that provides it.
+        make: Makes the model.
+    """
+
+    Options: ClassVar[type[Any]] = object
+
+    def __init__(self, model: str, package: str, make: Callable[[], Predictor]) -> None:
+        self._model, self._package = model, package
+        with self._blamed():
+            self._inner = make()
+
+    def describe(self) -> Description:
+        """Say what the model is."""
+        with self._blamed():
+            found = self._inner.describe()
+        return self._require(found, Description, "describe")
+
+    def session(self, video: Video, *, scale: float = 1.0) -> Session:
+        """Open a video."""
+        with self._blamed():
+            return _GuardedSession(self, self._inner.session(video, scale=scale))
+
+    def _blamed(self) -> contextlib.AbstractContextManager[None]:
+        return blamed(self._model, self._package)
+
+    def _require(self, found: object, kind: type[Kind], method: str) -> Kind:
+        if isinstance(found, kind):
+            return found
+        raise PredictorError(
+            f"predictor {self._model} ({self._package}): {method} returned a "
+            f"{type(found).__name__}, expected a {kind.__name__}; please report it to "
+            f"the authors of {self._package}"
+        )
+
+
+class _GuardedSession:
+    """A session whose every call is guarded."""
+
+    def __init__(self, guard: GuardedPredictor, inner: Session) -> None:
+        self._guard, self._inner = guard, inner
+
+    def start(self, frame: Frame, masks: Masks) -> Prediction:
+        return self._predicted("start", frame, masks)
+
+    def add(self, frame: Frame, masks: Masks) -> Prediction:
+        return self._predicted("add", frame, masks)
+
+    def step(self, frame: Frame) -> Prediction:
+        return self._predicted("step", frame)
+
+    def close(self) -> None:
+        with self._guard._blamed():
+            self._inner.close()
+
+    def _predicted(self, method: str, *arguments: Any) -> Prediction:
+        with self._guard._blamed():
+            found = getattr(self._inner, method)(*arguments)
+        return self._guard._require(found, Prediction, method)
