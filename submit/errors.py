@@ -113,14 +113,11 @@ class SettingsError(SubmitError):
 
 
 class StorageError(SubmitError):
-    """The disk refused a write: full, read-only or gone.
-
-    Attributes:
-        everywhere: Whether other files would meet the same refusal.
-    """
+    """The disk refused a write: full, read-only or gone."""
 
     def __init__(self, message: str, *, everywhere: bool = True) -> None:
         super().__init__(message)
+        #: Whether other files would meet the same refusal.
         self.everywhere = everywhere
 
 

@@ -58,9 +58,10 @@ that (`python tools/bench.py check`). Masks are not kept: it takes 199 MB of mem
 The server unpacks a zip with `zipfile.extractall` of Python, on Linux, and all commands
 name the files of a zip as it does: a name ends at its first NUL; empty parts, `.` and
 `..` are dropped, and so is a `/` in front; a backslash and a drive letter are
-characters like any other. `./video/00000.png`, `video//00000.png` and `/video/00000.png` are all
-`video/00000.png`. Of several files with one name the last one written counts. What
-Python refuses to unpack is fatal, also where no mask is concerned.
+characters like any other. `./video/00000.png`, `video//00000.png` and
+`/video/00000.png` are all `video/00000.png`. Of several files with one name the last
+one written counts. What Python refuses to unpack is fatal, also where no mask is
+concerned.
 """
 
 
