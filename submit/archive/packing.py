@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import ArchiveError
 from ..system.files import atomic_open, digest
+from .entry import Entry, shown
 from .source import Masks, open_masks
 from .team import TEAM_FILE, read_team
 
@@ -68,6 +69,12 @@ def pack(
             f"{source.path}: holds no masks; expected folders of <frame>.png at its "
             "root (submit export makes them)"
         )
+    for name in (f"{v}/{f}.png" for v in videos for f in source.frames(v)):
+        if Entry(name).is_too_long:
+            raise ArchiveError(
+                f"{source.path}: {shown(name)} is a name that no server could unpack; "
+                "rename it"
+            )
     frames = sum(len(source.frames(video)) for video in videos)
     files: Iterable[tuple[str, bytes]] = (
         (f"{video}/{frame}.png", source.read(video, frame))

@@ -115,7 +115,7 @@ class MaskFolder(Masks):
     @cached_property
     def entries(self) -> Sequence[Entry]:
         """All files and folders there are, sorted."""
-        return tuple(_walk(self.path, ""))
+        return tuple(_walk(self.path))
 
     @cached_property
     def _layout(self) -> tuple[str, dict[str, list[str]]]:
@@ -438,23 +438,37 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _walk(folder: Path, prefix: str) -> Iterator[Entry]:
-    try:
-        children = sorted(os.scandir(folder), key=lambda child: child.name)
-    except OSError as error:
-        raise _unreadable(folder, error) from error
-    for child in children:
-        name = prefix + child.name
-        if child.is_dir():
-            link, full = child.is_symlink(), name + "/"
-            yield Entry(full, is_folder=True, is_link=link, written=full)
-            # A video may be a link to a folder, but a link inside could go in circles.
-            if not (prefix and child.is_symlink()):
-                yield from _walk(folder / child.name, name + "/")
-        else:
+def _walk(root: Path) -> Iterator[Entry]:
+    """List all that is below a folder, depth first and sorted."""
+    waiting = [iter(_children(root))]
+    above = len(os.path.join(root, ""))
+    while waiting:
+        child = next(waiting[-1], None)
+        if child is None:
+            waiting.pop()
+            continue
+        name = child.path[above:]
+        link = child.is_symlink()
+        try:
+            folder = child.is_dir()
             size = child.stat().st_size if child.is_file() else 0
-            link = child.is_symlink()
+        except OSError:  # A link to itself.
+            folder, size = False, 0
+        if not folder:
             yield Entry(name, size=size, stored=size, is_link=link, written=name)
+            continue
+        yield Entry(f"{name}/", is_folder=True, is_link=link, written=f"{name}/")
+        # A video may be a link to a folder, but a link inside could go in circles.
+        if not (link and len(waiting) > 1):
+            waiting.append(iter(_children(child.path)))
+
+
+def _children(folder: Path | str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as children:
+            return sorted(children, key=lambda child: child.name)
+    except OSError as error:
+        raise _unreadable(Path(folder), error) from error
 
 
 def _layout(entries: Iterable[Entry]) -> tuple[str, dict[str, list[str]]]:

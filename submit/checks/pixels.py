@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -22,6 +20,7 @@ from ..png.palette import (
     decode_packed,
     read_header,
 )
+from ..png.pillow import decode_as_server, size_of_image
 from .layout import Found
 from .report import Finding
 from .rules import Severity
@@ -92,8 +91,8 @@ class _Checker:
                 self._first = video.first_mask()
             self._size: tuple[int, int] | None = _size(video, self._first)
             self._objects: tuple[int, ...] | None = video.objects
-        except (MaskError, SplitError):
-            # What is wrong with the split is not said of the submission.
+        except (MaskError, SplitError) as error:
+            self._add("unchecked", found.folder, str(error))
             self._size = None if self._first is None else _shape(self._first)
             self._objects = None
         self._tracks = Tracks(self._objects or ())
@@ -108,7 +107,7 @@ class _Checker:
             self._tracks.skip()
             return
         labels = self._labels(data, name, scored)
-        if labels is None or not self._has_size(labels, name, scored):
+        if labels is None:
             self._tracks.skip()
             return
         counts = self._tracks.follow(frame, labels)
@@ -132,18 +131,25 @@ class _Checker:
         return found + self._tracks.findings(self._name)
 
     def _labels(self, data: bytes, name: str, scored: bool) -> PackedLabels | None:
-        """Decode a mask as the server does; None where the server cannot."""
+        """Decode a mask as the server does; None where the server cannot.
+
+        The size is looked at first: a wrong one can be any, and take any memory.
+        """
         header, problem = None, ""
         try:
             header = read_header(data)
+            if not self._has_size((header.height, header.width), name, scored):
+                return None
             labels = decode_packed(data)
         except MaskError as error:
             problem = str(error).removeprefix("mask: ")
-            seen = _as_pillow(data)
-            if seen is None:
+            try:
+                if not self._has_size(size_of_image(data), name, scored):
+                    return None
+                labels = as_packed(decode_as_server(data))
+            except MaskError:
                 self._add("unreadable", name, problem, scored)
                 return None
-            labels = as_packed(seen)
         if header is None:
             self._add("damaged-png", name, problem)
         else:
@@ -177,10 +183,10 @@ class _Checker:
             what += f"; the server would see the ids {', '.join(ids)}"
         self._add(code, name, what, scored)
 
-    def _has_size(self, labels: PackedLabels, name: str, scored: bool) -> bool:
-        if self._size is None or labels.shape == self._size:
+    def _has_size(self, size: tuple[int, int], name: str, scored: bool) -> bool:
+        if self._size is None or size == self._size:
             return True
-        height, width = labels.shape
+        height, width = size
         what = f"has {width}×{height} pixels instead of {_text(self._size)}"
         if scored and height in (1, self._size[0]) and width in (1, self._size[1]):
             self._add(
@@ -263,19 +269,6 @@ def _size(video: SplitVideo, first: Labels | None) -> tuple[int, int] | None:
 
 def _shape(labels: Labels) -> tuple[int, int]:
     return labels.shape[0], labels.shape[1]
-
-
-def _as_pillow(data: bytes) -> Labels | None:
-    """What the server's `Image.open(…).convert("P")` gives; None where it fails."""
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
-                return np.array(image.convert("P"), np.uint8)
-    except Exception:  # Pillow raises nearly anything on damaged files.
-        return None
 
 
 def _text(size: tuple[int, int]) -> str:

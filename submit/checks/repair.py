@@ -7,15 +7,12 @@ colours. What does not follow from that stays as it is, and `submit check` names
 
 from __future__ import annotations
 
-import io
 import re
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +37,7 @@ from ..png.palette import (
     encode,
     read_header,
 )
+from ..png.pillow import decode_as_server, decode_pixels
 from ..system.machine import cores, keep_freed_memory
 from .check import expected_frames
 
@@ -280,6 +278,8 @@ class _Video:
         labels, mends = self.labels(frame)
         if labels is None:
             return _Mask(None, tuple(mends))
+        if labels.shape != self.size:
+            return _Mask(self.masks.read_entry(self.sources[frame]))
         if self.renaming is not None:
             labels = self.renaming[labels]
         return _Mask(encode(labels), tuple(mends))
@@ -337,12 +337,13 @@ def _to_labels(data: bytes, objects: Sequence[int]) -> tuple[Labels | None, list
         if header.colour_type == PALETTE:
             return decode(data), []
     except MaskError:
-        image = _open(data, keep=True)
-        if image is None:
+        try:
+            return decode_as_server(data), ["damaged PNG written anew"]
+        except MaskError:
             return None, ["left out, being unreadable"]
-        return image, ["damaged PNG written anew"]
-    image = _open(data)
-    if image is None:
+    try:
+        image = decode_pixels(data)
+    except MaskError:
         return None, ["left out, being unreadable"]
     if image.ndim == 3 and image.shape[2] >= 3:
         labels = _from_colours(image[:, :, :3])
@@ -360,24 +361,6 @@ def _to_labels(data: bytes, objects: Sequence[int]) -> tuple[Labels | None, list
     if max(values) > 255:
         return None, ["left out, having values above 255"]
     return grey.astype(np.uint8), ["grey PNG written with a palette"]
-
-
-def _open(data: bytes, *, keep: bool = False) -> NDArray[Any] | None:
-    """Read with Pillow; None where it cannot.
-
-    Args:
-        data: The file.
-        keep: Convert as the official scorer does.
-    """
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
-                return np.array(image.convert("P") if keep else image)
-    except Exception:  # Pillow raises nearly anything on damaged files.
-        return None
 
 
 def _from_colours(image: NDArray[np.uint8]) -> Labels | None:

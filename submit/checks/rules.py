@@ -188,6 +188,11 @@ RULES: dict[str, Rule] = {
         "No object of the video has these ids, so their pixels count for nobody.",
         "write the ids of the annotation as pixel values",
     ),
+    "unchecked": Rule(
+        _COSTLY,
+        "The annotation here cannot be read, so ids and sizes are not checked.",
+        "extract the split again: submit videos lists what is wrong with it",
+    ),
     "duplicate": Rule(
         _COSTLY,
         "The server keeps the file that was written last; other programs keep another.",

@@ -8,9 +8,7 @@ values that the official scorer sees through Pillow's `Image.open(…).convert("
 from __future__ import annotations
 
 import contextlib
-import io
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +20,8 @@ from numpy.typing import NDArray
 from zlib_ng import zlib_ng
 
 from ..errors import MaskError
+from ..system.files import read_regular
+from .pillow import decode_as_server
 
 __all__ = [
     "DAVIS_PALETTE",
@@ -31,6 +31,7 @@ __all__ = [
     "decode_packed",
     "encode",
     "read",
+    "read_file",
     "read_header",
     "write",
 ]
@@ -185,17 +186,25 @@ def write(path: Path | str, labels: NDArray[np.uint8]) -> None:
     Path(path).write_bytes(encode(labels))
 
 
-def read(path: Path | str) -> NDArray[np.uint8]:
+def read(path: Path | str, *, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """Read a mask file as H×W uint8 object ids; see `decode`.
 
     Raises:
-        MaskError: It is missing, unreadable or not a mask.
+        MaskError: It is missing, unreadable, not a mask or of another size.
+    """
+    return decode(read_file(path), name=str(path), size=size)
+
+
+def read_file(path: Path | str) -> bytes:
+    """Read the bytes of a mask file.
+
+    Raises:
+        MaskError: It is missing, unreadable or no regular file.
     """
     try:
-        data = Path(path).read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise MaskError(f"{path}: cannot be read ({error.strerror})") from error
-    return decode(data, name=str(path))
 
 
 def read_header(data: bytes, *, name: str = "mask") -> PngHeader:
@@ -227,7 +236,9 @@ def read_header(data: bytes, *, name: str = "mask") -> PngHeader:
     return PngHeader(width, height, depth, colour, bool(interlace))
 
 
-def decode(data: bytes, *, name: str = "mask") -> NDArray[np.uint8]:
+def decode(
+    data: bytes, *, name: str = "mask", size: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
     """Read a palette or grey PNG as object ids.
 
     The values are those that Pillow's `convert("P")` gives. Of a palette PNG they are
@@ -237,20 +248,29 @@ def decode(data: bytes, *, name: str = "mask") -> NDArray[np.uint8]:
     Args:
         data: The whole file.
         name: What to call it in messages.
+        size: Height and width that it must have; another one is refused before
+            anything is decoded.
 
     Returns:
         H×W uint8.
 
     Raises:
-        MaskError: It is not a PNG, damaged, truncated, or of another kind, such as
-            RGB or 16 bits.
+        MaskError: It is not a PNG, damaged, truncated, of another size, or of another
+            kind, such as RGB or 16 bits.
     """
-    return decode_packed(data, name=name).unpack()
+    return decode_packed(data, name=name, size=size).unpack()
 
 
-def decode_packed(data: bytes, *, name: str = "mask") -> PackedLabels:
+def decode_packed(
+    data: bytes, *, name: str = "mask", size: tuple[int, int] | None = None
+) -> PackedLabels:
     """Read a palette or grey PNG without unpacking its pixels; see `decode`."""
     header = read_header(data, name=name)
+    if size is not None and (header.height, header.width) != size:
+        raise MaskError(
+            f"{name}: expected {size[1]}×{size[0]} pixels, found "
+            f"{header.width}×{header.height}"
+        )
     if header.colour_type not in (PALETTE, GREY) or header.bit_depth == 16:
         raise MaskError(
             f"{name}: expected a palette PNG whose values are object ids, found a "
@@ -265,7 +285,7 @@ def decode_packed(data: bytes, *, name: str = "mask") -> PackedLabels:
     compressed = b"".join(_image_data(data, name))
     shape = header.height, header.width
     if header.interlaced:
-        labels = _decode_with_pillow(data, name)
+        labels = decode_as_server(data, name=name)
         return PackedLabels(labels.reshape(-1), shape, header.width, lead=0, depth=8)
     stride = header.row_bytes + 1
     raw = np.frombuffer(_inflate(compressed, stride * header.height, name), np.uint8)
@@ -367,19 +387,6 @@ def _unpack(packed: NDArray[np.uint8], depth: int, width: int) -> NDArray[np.uin
     from .pixels import unpack
 
     return unpack(packed, depth, width)
-
-
-def _decode_with_pillow(data: bytes, name: str) -> NDArray[np.uint8]:
-    """Read what is too rare for an own reader: interlaced files."""
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as image:
-                return np.array(image.convert("P"))
-    except Exception as error:  # Pillow raises nearly anything on damaged files.
-        raise MaskError(f"{name}: is damaged: Pillow says {error}") from error
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

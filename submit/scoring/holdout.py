@@ -22,7 +22,7 @@ from ..data import VOID, Split, SplitVideo
 from ..errors import MaskError, SplitError
 from ..masks import object_ids
 from ..metrics import FrameScorer
-from ..png.palette import decode_packed
+from ..png.palette import decode_packed, read_file
 from ..system.files import atomic_folder, read_text, write_json
 from ..system.machine import cores, keep_freed_memory
 
@@ -219,7 +219,7 @@ def _describe(video: SplitVideo) -> VideoTraits | str:
     if video.length < 3:
         return f"has {video.length} frames, and the first and the last never count"
     try:
-        first = decode_packed(video.masks[video.frames[0]].read_bytes())
+        first = decode_packed(read_file(video.masks[video.frames[0]]))
         ids = object_ids(first.unpack())
         objects = tuple(key for key in ids if key != VOID)
         if not objects:
@@ -228,7 +228,7 @@ def _describe(video: SplitVideo) -> VideoTraits | str:
         scorer = FrameScorer(height, width, objects)
         areas = np.array(
             [
-                scorer.areas(decode_packed(video.masks[frame].read_bytes()))
+                scorer.areas(decode_packed(read_file(video.masks[frame])))
                 for frame in video.frames
             ]
         )

@@ -7,7 +7,6 @@ starts in no time. Results do not depend on their number.
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -20,7 +19,8 @@ from ..data import Split, SplitVideo
 from ..errors import MaskError, ScoringError
 from ..masks import Labels
 from ..metrics import FrameScorer, FrameScores
-from ..png.palette import PackedLabels, decode_packed, read_header
+from ..png.palette import PackedLabels, decode_packed, read_file, read_header
+from ..png.pillow import decode_as_server, size_of_image
 from ..system.machine import cores, keep_freed_memory
 from .plan import Plan, plan_as_server, plan_davis, plan_split, require_truth
 from .results import DavisSplitScore, SplitScore, VideoFrames
@@ -188,8 +188,7 @@ def _mask_size(video: SplitVideo) -> tuple[int, int]:
     if meta is not None and meta.height is not None and meta.width is not None:
         return meta.height, meta.width
     path = next(iter(video.masks.values()))
-    with path.open("rb") as stream:
-        header = read_header(stream.read(64), name=str(path))
+    header = read_header(read_file(path), name=str(path))
     return header.height, header.width
 
 
@@ -200,17 +199,7 @@ def _read_truth(video: SplitVideo, frame: str, size: tuple[int, int]) -> PackedL
         MaskError: It cannot be read, or has another size than the video.
     """
     path = video.masks[frame]
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise MaskError(f"{path}: cannot be read ({error.strerror})") from error
-    labels = decode_packed(data, name=str(path))
-    if labels.shape != size:
-        raise MaskError(
-            f"{path}: expected {size[1]}×{size[0]} pixels as the split says, found "
-            f"{labels.shape[1]}×{labels.shape[0]}"
-        )
-    return labels
+    return decode_packed(read_file(path), name=str(path), size=size)
 
 
 def _decode(
@@ -229,40 +218,51 @@ def _decode(
         ScoringError: With `lenient`: the server would fail.
     """
     try:
-        labels = decode_packed(data, name=name)
+        header = read_header(data, name=name)
+        # A mask of a wrong size can be any size, so it is not decoded.
+        _require_size((header.height, header.width), name, size, lenient=lenient)
+        if (header.height, header.width) == size:
+            return decode_packed(data, name=name)
     except MaskError:
         if not lenient:
             raise
-        labels = _decode_as_server(data, name)
-    if labels.shape == size:
-        return labels
-    found = (
-        f"{name}: expected {size[1]}×{size[0]} pixels, found "
-        f"{labels.shape[1]}×{labels.shape[0]}; {FATAL} (ValueError)"
-    )
-    if not lenient:
-        raise MaskError(found)
-    try:
-        # The server assigns the mask to its place in an array, which repeats a single
-        # row or column.
-        return _packed(np.broadcast_to(labels.unpack(), size))
-    except ValueError as error:
-        raise ScoringError(found) from error
+    return _decode_as_server(data, name, size)
 
 
-def _decode_as_server(data: bytes, name: str) -> PackedLabels:
+def _decode_as_server(data: bytes, name: str, size: tuple[int, int]) -> PackedLabels:
     """Decode anything that Pillow opens, as the official scorer does.
 
     Raises:
         ScoringError: The server would fail.
     """
-    from PIL import Image
-
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            return _packed(np.array(image.convert("P"), np.uint8))
-    except Exception as error:  # Pillow raises nearly anything on damaged files.
-        raise ScoringError(f"{name}: {error}; {FATAL}") from error
+        _require_size(size_of_image(data, name=name), name, size, lenient=True)
+        labels = decode_as_server(data, name=name)
+    except MaskError as error:
+        raise ScoringError(f"{error}; {FATAL}") from error
+    return _packed(np.broadcast_to(labels, size))
+
+
+def _require_size(
+    found: tuple[int, int], name: str, size: tuple[int, int], *, lenient: bool
+) -> None:
+    """Make sure that a mask can be scored.
+
+    Raises:
+        MaskError: It has another size.
+        ScoringError: With `lenient`: the server would fail.
+    """
+    # The server assigns the mask to its place in an array, which repeats a single row
+    # or column.
+    if found == size or (
+        lenient and all(a in (1, b) for a, b in zip(found, size, strict=True))
+    ):
+        return
+    problem = (
+        f"{name}: expected {size[1]}×{size[0]} pixels, found {found[1]}×{found[0]}; "
+        f"{FATAL} (ValueError)"
+    )
+    raise ScoringError(problem) if lenient else MaskError(problem)
 
 
 def _packed(labels: Labels) -> PackedLabels:

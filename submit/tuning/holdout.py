@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..data import Split
 from ..ensemble import VideoMerger
 from ..errors import RunError
-from ..png.palette import PackedLabels, decode_packed
+from ..png.palette import PackedLabels, decode_packed, read_file
 from ..runs import Run, VideoMasks
 from .candidate import Candidate
 
@@ -103,7 +103,7 @@ class HoldoutRuns:
         kept: list[PackedLabels] | None = self._kept.get(("", video))
         if kept is None:
             paths = self.split.videos[video].masks.values()
-            kept = [decode_packed(p.read_bytes(), name=str(p)) for p in paths]
+            kept = [decode_packed(read_file(p), name=str(p)) for p in paths]
             if self._reserve(sum(labels.data.nbytes for labels in kept)):
                 self._kept["", video] = kept
         return kept

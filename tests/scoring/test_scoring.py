@@ -463,7 +463,7 @@ def test_truth_of_another_size_than_the_meta_file_says_is_refused(
 ) -> None:
     path = split.videos["owl"].masks["00004"]
     write(path, np.zeros((90, 50), np.uint8))
-    with pytest.raises(MaskError, match=r"expected 90×50 pixels as the split says"):
+    with pytest.raises(MaskError, match=r"expected 90×50 pixels, found 50×90"):
         score(split, masks)
 
 
