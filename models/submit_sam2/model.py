@@ -1,7 +1,8 @@
 """The network of SAM 2: the blocks, and how a frame goes through them.
 
-Matches `SAM2Base` of sam2/modeling/sam2_base.py (facebookresearch/sam2 @ 2b90b9f) for
-video object segmentation: objects are given as masks, and nobody corrects.
+Matches `SAM2Base` of sam2/modeling/sam2_base.py (facebookresearch/sam2 @ 2b90b9f).
+Inference and training go through the same network; what training does otherwise stands
+in training/unroll.py.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from torch.nn import functional as F
 
 from .config import Sam2Config
 from .modeling.layers import Perceptron
-from .modeling.mask_decoder import MaskDecoder
+from .modeling.mask_decoder import Decoded, MaskDecoder
 from .modeling.memory_attention import FrameStart, MemoryAttention, MemoryTokens
 from .modeling.memory_encoder import MemoryEncoder
 from .modeling.neck import ImageEncoder
 from .modeling.position import Grids, rotary_table, sine_grid, sine_steps
 from .modeling.prompt_encoder import PromptEncoder
 
-__all__ = ["ABSENT", "Features", "Sam2Network", "Seen"]
+__all__ = ["ABSENT", "Features", "Sam2Network", "Seen", "to_tokens"]
 
 #: Logit of every pixel of an object that is not in the frame.
 ABSENT = -1024.0
@@ -32,7 +33,7 @@ _SURE = 10.0
 
 @dataclass(frozen=True)
 class Features:
-    """What all objects of a frame share.
+    """What all objects of a frame share; the first axis may also be frames or objects.
 
     Attributes:
         pixels: 1×C×h×w at stride 16.
@@ -65,6 +66,17 @@ class Seen:
     iou: Tensor
     pointers: Tensor
 
+    def quality(self) -> Tensor:
+        """How good masks seem: presence × predicted IoU × mean probability inside: N.
+
+        An empty mask has quality 0, where the reference has not-a-number; neither is
+        ever good enough.
+        """
+        inside = self.logits > 0
+        certain = (self.logits.sigmoid() * inside).sum((1, 2))
+        certain = certain / inside.sum((1, 2)).clamp(1)
+        return self.presence.sigmoid() * self.iou * certain
+
     def select(self, rows: Sequence[int]) -> Seen:
         """Some of the objects, in the order of `rows`."""
         index = torch.tensor(rows, device=self.logits.device)
@@ -79,20 +91,30 @@ class Seen:
 class Sam2Network(nn.Module):
     """All weights of SAM 2, under the names that the checkpoints use."""
 
-    def __init__(self, config: Sam2Config) -> None:
+    def __init__(
+        self, config: Sam2Config, *, dropout: float = 0.0, drop_path: float = 0.0
+    ) -> None:
+        """Build the network.
+
+        Args:
+            config: Its shape.
+            dropout: Share of values that training drops in the memory attention.
+            drop_path: How often training skips the trunk's last block for an image.
+        """
         super().__init__()
         self.config = config
         channels, narrow = config.channels, config.memory_channels
-        self.image_encoder = ImageEncoder(config.trunk, channels)
+        self.image_encoder = ImageEncoder(config.trunk, channels, drop_path=drop_path)
         self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
-        self.memory_attention = MemoryAttention(config)
+        self.memory_attention = MemoryAttention(config, dropout=dropout)
         self.memory_encoder = MemoryEncoder(config)
         self.sam_prompt_encoder = PromptEncoder(channels)
         self.sam_mask_decoder = MaskDecoder(config)
         self.obj_ptr_proj = Perceptron((channels,) * 4)
         self.maskmem_tpos_enc = nn.Parameter(torch.zeros(config.memories, 1, 1, narrow))
         self.no_obj_ptr = nn.Parameter(torch.zeros(1, channels))
-        # Loaded with the checkpoint, and used by clicks on single images only.
+        # The first is added where an object is given by clicks; the second is in the
+        # checkpoints only.
         self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, channels))
         self.no_mem_pos_enc = nn.Parameter(torch.zeros(1, 1, channels))
         if config.timed_pointers:
@@ -114,19 +136,20 @@ class Sam2Network(nn.Module):
             memories=sine_grid(side, self.config.memory_channels).to(device),
             rotary=rotary_table(side, channels).to(device),
             image=self.sam_prompt_encoder.pe_layer(side)[None],
+            patches=self.image_encoder.trunk.positions(4 * side),
         )
 
     def encode_image(
         self, image: Tensor, grids: Grids, *, reads_memory: bool = True
     ) -> Features:
-        """Encode a normalised image, 1×3×S×S."""
-        fine, middle, pixels = self.image_encoder(image)
+        """Encode a normalised image, 1×3×S×S; several where no memory is read."""
+        fine, middle, pixels = self.image_encoder(image, grids.patches)
         return Features(
             pixels=pixels,
             middle=self.sam_mask_decoder.conv_s1(middle),
             fine=self.sam_mask_decoder.conv_s0(fine),
             projected=self.memory_encoder.project(pixels),
-            start=self.memory_attention.begin(_to_tokens(pixels), grids)
+            start=self.memory_attention.begin(to_tokens(pixels), grids)
             if reads_memory
             else None,
         )
@@ -137,39 +160,62 @@ class Sam2Network(nn.Module):
         The decoder runs for the pointers' sake only. Its own opinion of whether the
         object is there counts for them, beside the mask being empty.
         """
-        masks = masks[:, None]
         logits = F.interpolate(
-            masks * (2 * _SURE) - _SURE,
+            self.sure_logits(masks)[:, None],
             scale_factor=0.25,
             mode="bilinear",
             align_corners=False,
             antialias=True,
         )
-        prompt = self.sam_prompt_encoder(self.mask_downsample(masks))
-        decoded = self.sam_mask_decoder(
-            _to_tokens(features.pixels) + prompt,
-            self.sam_prompt_encoder.no_points(),
-            grids,
-        )
+        prompt = self.sam_prompt_encoder(self.mask_downsample(masks[:, None]))
+        decoded = self.decode(to_tokens(features.pixels), grids, mask=prompt)
         given = masks.flatten(1).any(1)
         return Seen(
             logits=logits[:, 0],
             presence=torch.where(given, _SURE, -_SURE),
             iou=torch.ones_like(logits[:, 0, 0, 0]),
-            pointers=self._pointers(
-                decoded.masks[:, 0], given & (decoded.presence > 0)
-            ),
+            pointers=self.pointers(decoded.masks[:, 0], given & (decoded.presence > 0)),
         )
+
+    def sure_logits(self, masks: Tensor) -> Tensor:
+        """Logits of given masks of zeros and ones, at the same resolution."""
+        return masks * (2 * _SURE) - _SURE
+
+    def condition(
+        self, features: Features, memory: MemoryTokens, grids: Grids
+    ) -> Tensor:
+        """Let a frame's features look at what N objects left in memory: N×h·w×C."""
+        assert features.start is not None
+        image: Tensor = self.memory_attention(features.start, memory, grids)
+        return image
+
+    def decode(
+        self,
+        image: Tensor,
+        grids: Grids,
+        *,
+        mask: Tensor | None = None,
+        points: Tensor | None = None,
+    ) -> Decoded:
+        """Look for N objects in features that know of them.
+
+        Args:
+            image: N×h·w×C.
+            grids: Position encodings of the input size.
+            mask: N×h·w×C from the prompt encoder; None without one.
+            points: N×P×C from the prompt encoder; None without any.
+        """
+        prompts = self.sam_prompt_encoder
+        decoded: Decoded = self.sam_mask_decoder(
+            image + (prompts.no_mask() if mask is None else mask),
+            prompts.no_points() if points is None else points,
+            grids,
+        )
+        return decoded
 
     def track(self, features: Features, memory: MemoryTokens, grids: Grids) -> Seen:
         """Find N objects again by what they left in memory."""
-        assert features.start is not None
-        image = self.memory_attention(features.start, memory, grids)
-        decoded = self.sam_mask_decoder(
-            image + self.sam_prompt_encoder.no_mask(),
-            self.sam_prompt_encoder.no_points(),
-            grids,
-        )
+        decoded = self.decode(self.condition(features, memory, grids), grids)
         # Candidate 0 is for clear prompts; a memory may mean several things.
         iou, choice = decoded.iou[:, 1:].max(1)
         choice = choice + 1
@@ -190,40 +236,47 @@ class Sam2Network(nn.Module):
             logits=logits,
             presence=decoded.presence.float(),
             iou=iou.float(),
-            pointers=self._pointers(tokens, present),
+            pointers=self.pointers(tokens, present),
+        )
+
+    def enlarge(self, logits: Tensor, grids: Grids) -> Tensor:
+        """Bring logits N×K×4h×4w to the resolution of the input: N×K×S×S."""
+        side = 16 * grids.side
+        return F.interpolate(
+            logits, size=(side, side), mode="bilinear", align_corners=False
         )
 
     def remember(
-        self, features: Features, seen: Seen, *, scale: float, bias: float
+        self,
+        features: Features,
+        logits: Tensor,
+        presence: Tensor,
+        *,
+        scale: float,
+        bias: float,
     ) -> Tensor:
         """Turn what was seen of N objects into memories.
 
         Args:
             features: Of the frame.
-            seen: Of the objects.
+            logits: N×S×S, at the resolution of the input.
+            presence: N.
             scale: The mask's probabilities are multiplied by it …
-            bias: … and added to it.
+            bias: … and this is added.
 
         Returns:
-            N×h·w×M in bfloat16, as which they are kept in every precision.
+            N×h·w×M.
         """
-        side = 16 * features.pixels.shape[-1]
-        full = F.interpolate(
-            seen.logits[:, None],
-            size=(side, side),
-            mode="bilinear",
-            align_corners=False,
-        )
         memories = self.memory_encoder(
-            features.projected, torch.sigmoid(full) * scale + bias
+            features.projected, torch.sigmoid(logits[:, None]) * scale + bias
         )
         if self.config.timed_pointers:
-            absent = (seen.presence <= 0).to(memories.dtype)
+            absent = (presence <= 0).to(memories.dtype)
             mark = (
                 absent[:, None, None, None] * self.no_obj_embed_spatial[..., None, None]
             )
             memories = memories + mark
-        return _to_tokens(memories).bfloat16().contiguous()
+        return to_tokens(memories)
 
     def time_codes(self, places: Tensor) -> Tensor:
         """Codes of places in time: N indices to N×1×M."""
@@ -251,12 +304,12 @@ class Sam2Network(nn.Module):
             codes = ages.new_zeros(*ages.shape, self.config.memory_channels)
         return codes.repeat_interleave(pieces, 1)
 
-    def _pointers(self, tokens: Tensor, present: Tensor) -> Tensor:
+    def pointers(self, tokens: Tensor, present: Tensor) -> Tensor:
         """Pointers N×C of mask tokens; one and the same for all that is absent."""
         pointers: Tensor = self.obj_ptr_proj(tokens)
         return torch.where(present[:, None], pointers, self.no_obj_ptr)
 
 
-def _to_tokens(x: Tensor) -> Tensor:
+def to_tokens(x: Tensor) -> Tensor:
     """N×C×h×w to N×h·w×C."""
     return x.flatten(2).transpose(1, 2)

@@ -82,7 +82,8 @@ class Tracker:
         """
         self._network, self._settings = network, settings
         self._policy, self._pointers = policy, pointers
-        self._grids = network.grids(settings.image_size)
+        with torch.no_grad():
+            self._grids = network.grids(settings.image_size)
         self._tracks: dict[int, Track] = {}
         self._frame = -1
 
@@ -196,7 +197,7 @@ class Tracker:
         presence = seen.presence.tolist()
         quality = [0.0] * len(keys)
         if any(track.policy.wants_quality for track in tracks):
-            quality = _quality(seen).tolist()
+            quality = seen.quality().tolist()
         for index, track in enumerate(tracks):
             track.policy.tracked(
                 self._frame, presence=presence[index], quality=quality[index]
@@ -226,24 +227,16 @@ class Tracker:
                 absent = len(rows)
             chosen.append(len(rows))
             rows.append(index)
+        kept = seen if len(rows) == len(chosen) else seen.select(rows)
         memories = self._network.remember(
             features,
-            seen if len(rows) == len(chosen) else seen.select(rows),
+            self._network.enlarge(kept.logits[:, None], self._grids)[:, 0],
+            kept.presence,
             scale=settings.mask_scale,
             bias=settings.mask_bias,
         )
-        return memories[chosen]
-
-
-def _quality(seen: Seen) -> Tensor:
-    """How good masks seem: presence × predicted IoU × mean probability inside.
-
-    An empty mask has quality 0, where the reference has not-a-number; neither is ever
-    good enough.
-    """
-    inside = seen.logits > 0
-    certain = (seen.logits.sigmoid() * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(1)
-    return seen.presence.sigmoid() * seen.iou * certain
+        # In every precision; half the memory, and as the official predictor keeps them.
+        return memories.bfloat16().contiguous()[chosen]
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:

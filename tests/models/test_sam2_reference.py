@@ -23,8 +23,10 @@ from submit_sam2.config import MODELS, Sam2Config
 pytestmark = pytest.mark.reference
 
 
-def build_official(config: Sam2Config, size: int, **constants: Any) -> Any:
-    """Make the official predictor with the numbers of `config`."""
+def build_official(
+    config: Sam2Config, size: int, *, kind: Any = None, **constants: Any
+) -> Any:
+    """Make the official predictor, or another `kind`, with the numbers of `config`."""
     pytest.importorskip("sam2", reason="the official package is not installed")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -77,7 +79,7 @@ def build_official(config: Sam2Config, size: int, **constants: Any) -> Any:
         pos_enc_at_cross_attn_queries=False,
         self_attention=attention(),
     )
-    return SAM2VideoPredictor(
+    return (kind or SAM2VideoPredictor)(
         image_encoder=ImageEncoder(
             scalp=1,
             trunk=Hiera(

@@ -56,25 +56,34 @@ class Attention(nn.Module):
 
 
 def attend_blocks(
-    q: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]
+    q: Tensor,
+    keys: Sequence[Tensor],
+    values: Sequence[Tensor],
+    *,
+    dropout: float = 0.0,
 ) -> Tensor:
     """Softmax attention over keys that come in blocks; values may be narrow.
 
     Libraries want values as wide as keys, or hold all scores at once. Here the scores
-    of a tile stay in the cache and narrow values stay narrow.
+    of a tile stay in the cache and narrow values stay narrow. Where a gradient is
+    wanted, the library does it.
 
     Args:
         q: N×Q×C.
         keys: Blocks of N×K×C, any K each.
         values: For each block of keys N×K×V.
+        dropout: Share of the weights that are set to zero.
 
     Returns:
         N×Q×V, in the dtype of `q`.
     """
-    if q.device.type != "cpu":
+    trains = torch.is_grad_enabled() and any(
+        x.requires_grad for x in (q, *keys, *values)
+    )
+    if q.device.type != "cpu" or trains:
         # One head: the kernels that hold no scores want the axis of heads.
         k, v = (torch.cat(list(blocks), 1)[:, None] for blocks in (keys, values))
-        return F.scaled_dot_product_attention(q[:, None], k, v)[:, 0]
+        return F.scaled_dot_product_attention(q[:, None], k, v, dropout_p=dropout)[:, 0]
     tiles = [
         [part for block in blocks for part in torch.split(block, _KEYS, 1)]
         for blocks in (keys, values)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import TrunkConfig
-from .layers import Perceptron
+from .layers import DropPath, Perceptron, run
 
 __all__ = ["Hiera"]
 
@@ -21,10 +21,22 @@ _EPS = 1e-6
 
 
 class Hiera(nn.Module):
-    """Image to features at strides 4, 8, 16 and 32."""
+    """Image to features at strides 4, 8, 16 and 32.
 
-    def __init__(self, config: TrunkConfig) -> None:
+    Attributes:
+        recompute: Whether training keeps only what goes into each block and runs the
+            block once more in the backward pass.
+    """
+
+    def __init__(self, config: TrunkConfig, *, drop_path: float = 0.0) -> None:
+        """Build the trunk.
+
+        Args:
+            config: Its shape.
+            drop_path: How often training skips the last block; earlier ones less.
+        """
         super().__init__()
+        self.recompute = False
         self.patch_embed = PatchEmbed(config.channels)
         background, window = config.position_size, config.windows[0]
         self.pos_embed = nn.Parameter(
@@ -35,7 +47,6 @@ class Hiera(nn.Module):
         )
         self.blocks = nn.ModuleList()
         self._stage_ends = config.stage_ends
-        self._placed: dict[int, Tensor] = {}
         channels, heads, stage = config.channels, config.heads, 0
         for index in range(sum(config.blocks)):
             # The first block of a stage still has the window of the stage before:
@@ -45,28 +56,40 @@ class Hiera(nn.Module):
             before = channels
             if pool:
                 channels, heads, stage = 2 * channels, 2 * heads, stage + 1
-            self.blocks.append(Block(before, channels, heads, window=window, pool=pool))
+            self.blocks.append(
+                Block(
+                    *(before, channels, heads),
+                    window=window,
+                    pool=pool,
+                    drop_path=drop_path * index / max(sum(config.blocks) - 1, 1),
+                )
+            )
 
-    def forward(self, image: Tensor) -> list[Tensor]:
-        """Encode 1×3×S×S; returns 1×C×S/s×S/s for strides s of 4, 8, 16 and 32."""
-        x = self.patch_embed(image)  # 1×S/4×S/4×C
-        x = x + self._positions(x.shape[1])
+    def forward(self, image: Tensor, positions: Tensor) -> list[Tensor]:
+        """Encode images.
+
+        Args:
+            image: N×3×S×S.
+            positions: 1×S/4×S/4×C from `positions`.
+
+        Returns:
+            N×C×S/s×S/s for strides s of 4, 8, 16 and 32.
+        """
+        x = self.patch_embed(image)  # N×S/4×S/4×C
+        x = x + positions
         stages = []
         for index, block in enumerate(self.blocks):
-            x = block(x)
+            x = run(block, x, recompute=self.recompute)
             if index in self._stage_ends:
                 stages.append(x.permute(0, 3, 1, 2))
         return stages
 
-    def _positions(self, side: int) -> Tensor:
-        """A coarse map stretched over the grid plus a fine one repeated: 1×s×s×C."""
-        if side not in self._placed:
-            stretched = F.interpolate(self.pos_embed, size=(side, side), mode="bicubic")
-            repeats = side // self.pos_embed_window.shape[-1]
-            repeated = self.pos_embed_window.tile(1, 1, repeats, repeats)
-            # The same for every frame of an input size.
-            self._placed = {side: (stretched + repeated).permute(0, 2, 3, 1)}
-        return self._placed[side]
+    def positions(self, side: int) -> Tensor:
+        """Stretch a coarse map over the grid and add a fine one, repeated: 1×s×s×C."""
+        stretched = F.interpolate(self.pos_embed, size=(side, side), mode="bicubic")
+        repeats = side // self.pos_embed_window.shape[-1]
+        repeated = self.pos_embed_window.tile(1, 1, repeats, repeats)
+        return (stretched + repeated).permute(0, 2, 3, 1)
 
 
 class PatchEmbed(nn.Module):
@@ -77,7 +100,7 @@ class PatchEmbed(nn.Module):
         self.proj = nn.Conv2d(3, channels, kernel_size=7, stride=4, padding=3)
 
     def forward(self, image: Tensor) -> Tensor:
-        """1×3×S×S to 1×S/4×S/4×C."""
+        """N×3×S×S to N×S/4×S/4×C."""
         tokens: Tensor = self.proj(image)
         return tokens.permute(0, 2, 3, 1)
 
@@ -89,7 +112,14 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self, channels: int, channels_out: int, heads: int, *, window: int, pool: bool
+        self,
+        channels: int,
+        channels_out: int,
+        heads: int,
+        *,
+        window: int,
+        pool: bool,
+        drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         norm = partial(nn.LayerNorm, eps=_EPS)
@@ -101,6 +131,7 @@ class Block(nn.Module):
         )
         if pool:
             self.proj = nn.Linear(channels, channels_out)
+        self.drop_path = DropPath(drop_path)
         self._window, self._pool = window, pool
 
     def forward(self, x: Tensor) -> Tensor:
@@ -115,8 +146,8 @@ class Block(nn.Module):
             x = _from_windows(self.attn(windows), grid)[:, :height, :width]
         else:
             x = self.attn(x)
-        x = shortcut + x
-        out: Tensor = x + self.mlp(self.norm2(x))
+        x = shortcut + self.drop_path(x)
+        out: Tensor = x + self.drop_path(self.mlp(self.norm2(x)))
         return out
 
 

@@ -1,19 +1,21 @@
-"""Perceptron and channel norm that several blocks share.
+"""What several blocks share: perceptron, channel norm, drop path, recomputation.
 
-Matches `MLP` and `LayerNorm2d` of sam2/modeling/sam2_utils.py (facebookresearch/sam2
-@ 2b90b9f).
+Matches `MLP`, `LayerNorm2d` and `DropPath` of sam2/modeling/sam2_utils.py
+(facebookresearch/sam2 @ 2b90b9f).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
-__all__ = ["ChannelNorm", "Perceptron"]
+__all__ = ["ChannelNorm", "DropPath", "Perceptron", "run"]
 
 
 class Perceptron(nn.Module):
@@ -56,3 +58,38 @@ class ChannelNorm(nn.Module):
             x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, self.eps
         )
         return channels_last.permute(0, 3, 1, 2)
+
+
+class DropPath(nn.Module):
+    """In training, skips a branch of the network for some samples of a batch.
+
+    The samples that remain are scaled, so that the mean stays.
+
+    Attributes:
+        share: Share of the samples that skip the branch, in [0, 1).
+    """
+
+    def __init__(self, share: float = 0.0) -> None:
+        super().__init__()
+        self.share = share
+
+    def forward(self, x: Tensor) -> Tensor:
+        """N×… to the same."""
+        if not self.training or not self.share:
+            return x
+        kept = x.new_empty(len(x), *[1] * (x.ndim - 1)).bernoulli_(1 - self.share)
+        return x * kept.div_(1 - self.share)
+
+
+def run(part: Callable[..., Any], *inputs: Any, recompute: bool) -> Any:
+    """Call a part of the network.
+
+    Args:
+        part: What is called.
+        inputs: What it is called with.
+        recompute: Keep only the inputs for the backward pass, which then runs the part
+            once more. Random numbers are the same in both.
+    """
+    if recompute and torch.is_grad_enabled():
+        return checkpoint(part, *inputs, use_reentrant=False)
+    return part(*inputs)

@@ -3,6 +3,7 @@
 Matches sam2/modeling/sam/mask_decoder.py and `TwoWayTransformer` of
 sam2/modeling/sam/transformer.py (facebookresearch/sam2 @ 2b90b9f). The official decoder
 draws four masks and keeps one; here `forward` says which, and `draw` draws only that.
+Training wants all of them, `draw_all`.
 """
 
 from __future__ import annotations
@@ -70,24 +71,25 @@ class MaskDecoder(nn.Module):
         )
         self.pred_obj_score_head = Perceptron((channels, channels, channels, 1))
 
-    def forward(self, image: Tensor, no_points: Tensor, grids: Grids) -> Decoded:
+    def forward(self, image: Tensor, points: Tensor, grids: Grids) -> Decoded:
         """Look at the image.
 
         Args:
             image: N×h·w×C, features with the embedding of the prompt added.
-            no_points: 2×C from the prompt encoder.
+            points: N×P×C from the prompt encoder; 1×P×C where they are the same for
+                all objects.
             grids: Position encodings of the input size.
         """
-        tokens = torch.cat(
+        fixed = torch.cat(
             (
                 self.obj_score_token.weight,
                 self.iou_token.weight,
                 self.mask_tokens.weight,
-                no_points,
             )
         )
-        tokens, image = self.transformer(tokens[None], image, grids.image)
-        presence, iou, masks, _ = tokens.split((1, 1, _MASKS, len(no_points)), 1)
+        tokens = torch.cat((fixed.expand(len(points), -1, -1), points), 1)
+        tokens, image = self.transformer(tokens, image, grids.image)
+        presence, iou, masks, _ = tokens.split((1, 1, _MASKS, points.shape[1]), 1)
         return Decoded(
             masks=masks,
             iou=self.iou_prediction_head(iou[:, 0]).sigmoid(),
@@ -115,11 +117,7 @@ class MaskDecoder(nn.Module):
         Returns:
             Logits N×4h×4w.
         """
-        grow, norm, act, grow_again, act_again = self.output_upscaling
-        side = middle.shape[-1] // 2
-        x = image.transpose(1, 2).reshape(len(image), -1, side, side)  # N×C×h×w
-        x = act(norm(grow(x) + middle))
-        x = act_again(grow_again(x) + fine)  # N×C/8×4h×4w
+        x = self._enlarge(image, fine, middle)
         # Few objects, small perceptrons: the chosen one for each in turn.
         brush = torch.stack(
             [
@@ -128,6 +126,37 @@ class MaskDecoder(nn.Module):
             ]
         )
         return torch.einsum("nc,nchw->nhw", brush, x)
+
+    def draw_all(
+        self, image: Tensor, masks: Tensor, fine: Tensor, middle: Tensor
+    ) -> Tensor:
+        """Draw all candidates, without looking at a number: N×4×4h×4w logits.
+
+        Args:
+            image: N×h·w×C from `forward`.
+            masks: N×4×C from `forward`.
+            fine: N×C/8×4h×4w features, or 1×… for all.
+            middle: N×C/4×2h×2w features, or 1×… for all.
+        """
+        x = self._enlarge(image, fine, middle)
+        brushes = torch.stack(
+            [
+                brush(masks[:, index])
+                for index, brush in enumerate(self.output_hypernetworks_mlps)
+            ],
+            1,
+        )
+        drawn: Tensor = brushes @ x.flatten(2)
+        return drawn.reshape(*drawn.shape[:2], *x.shape[2:])
+
+    def _enlarge(self, image: Tensor, fine: Tensor, middle: Tensor) -> Tensor:
+        """Bring features to the resolution of masks: N×C/8×4h×4w."""
+        grow, norm, act, grow_again, act_again = self.output_upscaling
+        side = middle.shape[-1] // 2
+        x = image.transpose(1, 2).reshape(len(image), -1, side, side)  # N×C×h×w
+        x = act(norm(grow(x) + middle))
+        out: Tensor = act_again(grow_again(x) + fine)
+        return out
 
 
 class TwoWayTransformer(nn.Module):
@@ -144,7 +173,7 @@ class TwoWayTransformer(nn.Module):
     def forward(
         self, tokens: Tensor, image: Tensor, positions: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Let 1×T×C tokens and N×L×C image look at each other: N×T×C and N×L×C."""
+        """Let N×T×C or 1×T×C tokens and N×L×C image look at each other."""
         initial = tokens
         for layer in self.layers:
             tokens, image = layer(tokens, image, initial, positions)
@@ -178,7 +207,7 @@ class TwoWayLayer(nn.Module):
         Args:
             tokens: N×T×C; 1×T×C while they are the same for all objects.
             image: N×L×C.
-            initial: 1×T×C, the first tokens, which serve as their positions.
+            initial: The first tokens, which serve as their positions.
             positions: 1×L×C, positions of the image.
         """
         # Tokens look at each other; at first they are nothing but positions.

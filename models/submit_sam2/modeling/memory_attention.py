@@ -8,7 +8,8 @@ the same sums:
   it once for a frame.
 - The values of the cross-attention are a linear map of the memories, and the weights of
   a query add up to one. So attention runs over the 64 channels of the memories, and
-  what it found is projected to the 256 of the values afterwards.
+  what it found is projected to the 256 of the values afterwards. In training dropout
+  takes some of the weights away; there values are projected first.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch.nn import functional as F
 
 from ..config import Sam2Config
 from .attention import Attention, attend_blocks
+from .layers import run
 from .position import Grids, rotate
 
 __all__ = ["FrameStart", "MemoryAttention", "MemoryTokens"]
@@ -31,8 +33,9 @@ class FrameStart:
     """What all objects of a frame share of the memory attention.
 
     Attributes:
-        tokens: 1×L×C, after the first layer's self-attention.
-        queries: 1×L×C, of the first layer's cross-attention, rotated.
+        tokens: 1×L×C, after the first layer's self-attention; N×L×C where objects
+            share nothing, as dropout wants it.
+        queries: The same of the first layer's cross-attention, rotated.
     """
 
     tokens: Tensor
@@ -57,18 +60,31 @@ class MemoryTokens:
 
 
 class MemoryAttention(nn.Module):
-    """Layers of self-attention, attention to memories, and a perceptron."""
+    """Layers of self-attention, attention to memories, and a perceptron.
 
-    def __init__(self, config: Sam2Config) -> None:
+    Attributes:
+        dropout: Share of values that training drops.
+        recompute: Whether training keeps only what goes into each layer and runs the
+            layer once more in the backward pass.
+    """
+
+    def __init__(self, config: Sam2Config, *, dropout: float = 0.0) -> None:
+        """Build the layers; `dropout` is a share of values, in training only."""
         super().__init__()
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.memory_layers))
+        self.recompute = False
+        self.dropout = dropout
+        self.layers = nn.ModuleList(
+            Layer(config, dropout=dropout) for _ in range(config.memory_layers)
+        )
         self.norm = nn.LayerNorm(config.channels)
 
     def begin(self, features: Tensor, grids: Grids) -> FrameStart:
         """Do for 1×L×C features what does not depend on an object."""
-        first = self._layer(0)
-        tokens = first.look_around(features + 0.1 * grids.queries, grids)
-        return FrameStart(tokens, first.queries(tokens, grids))
+        features = features + 0.1 * grids.queries
+        tokens, queries = run(
+            self._layer(0).begin, features, grids, recompute=self.recompute
+        )
+        return FrameStart(tokens, queries)
 
     def forward(self, start: FrameStart, memory: MemoryTokens, grids: Grids) -> Tensor:
         """Condition a frame's features on N objects' memories: N×L×C."""
@@ -78,10 +94,12 @@ class MemoryAttention(nn.Module):
         for index in range(len(self.layers)):
             layer = self._layer(index)
             if index:
-                tokens = layer.look_around(tokens, grids)
-                queries = layer.queries(tokens, grids)
-            tokens = tokens + layer.look_back(queries, memory, grids)
-            tokens = layer.think(tokens)
+                tokens, queries = run(
+                    layer.begin, tokens, grids, recompute=self.recompute
+                )
+            tokens = run(
+                layer.finish, tokens, queries, memory, grids, recompute=self.recompute
+            )
         out: Tensor = self.norm(tokens)
         return out
 
@@ -94,7 +112,7 @@ class MemoryAttention(nn.Module):
 class Layer(nn.Module):
     """One layer: norms come first, rotations take the place of added positions."""
 
-    def __init__(self, config: Sam2Config) -> None:
+    def __init__(self, config: Sam2Config, *, dropout: float = 0.0) -> None:
         super().__init__()
         channels, hidden = config.channels, config.memory_hidden
         self.self_attn = Attention(channels, 1)
@@ -106,6 +124,18 @@ class Layer(nn.Module):
         self.norm1 = nn.LayerNorm(channels)
         self.norm2 = nn.LayerNorm(channels)
         self.norm3 = nn.LayerNorm(channels)
+        self.dropout = nn.Dropout(dropout)
+
+    def begin(self, tokens: Tensor, grids: Grids) -> tuple[Tensor, Tensor]:
+        """Do what needs no memory: N×L×C tokens, and what they ask the memories."""
+        tokens = self.look_around(tokens, grids)
+        return tokens, self.queries(tokens, grids)
+
+    def finish(
+        self, tokens: Tensor, queries: Tensor, memory: MemoryTokens, grids: Grids
+    ) -> Tensor:
+        """Do the rest: N×L×C."""
+        return self.think(tokens + self.look_back(queries, memory, grids))
 
     def look_around(self, tokens: Tensor, grids: Grids) -> Tensor:
         """Self-attention of N×L×C, with its residual."""
@@ -113,8 +143,11 @@ class Layer(nn.Module):
         q = rotate(attention.q_proj(x), grids.rotary)
         k = rotate(attention.k_proj(x), grids.rotary)
         v = attention.v_proj(x)
-        found: Tensor = attention.out_proj(attend_blocks(q, [k], [v]))
-        return tokens + found
+        found: Tensor = attention.out_proj(
+            attend_blocks(q, [k], [v], dropout=self._share)
+        )
+        out: Tensor = tokens + self.dropout(found)
+        return out
 
     def queries(self, tokens: Tensor, grids: Grids) -> Tensor:
         """What N×L×C tokens ask the memories."""
@@ -132,12 +165,23 @@ class Layer(nn.Module):
         # Pointers have no place in the frame and are not rotated.
         keys.append(attention.k_proj(memory.pointers + memory.pointer_times))
         values.append(memory.pointers.to(queries.dtype))
+        out: Tensor
+        if self.training:
+            values = [attention.v_proj(value) for value in values]  # N×L×C
+            found = attend_blocks(queries, keys, values, dropout=self._share)
+            out = self.dropout(attention.out_proj(found))
+            return out
         found = attend_blocks(queries, keys, values)  # N×L×M
-        out: Tensor = attention.out_proj(attention.v_proj(found))
+        out = attention.out_proj(attention.v_proj(found))
         return out
 
     def think(self, tokens: Tensor) -> Tensor:
         """The perceptron on N×L×C, with its residual."""
-        hidden = F.relu(self.linear1(self.norm3(tokens)))
-        out: Tensor = tokens + self.linear2(hidden)
+        hidden = self.dropout(F.relu(self.linear1(self.norm3(tokens))))
+        out: Tensor = tokens + self.dropout(self.linear2(hidden))
         return out
+
+    @property
+    def _share(self) -> float:
+        """Share of the attention weights that are dropped."""
+        return float(self.dropout.p) if self.training else 0.0

@@ -28,7 +28,7 @@ class Neck(nn.Module):
             conv.add_module("conv", nn.Conv2d(width, channels, kernel_size=1))
 
     def forward(self, stages: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """Four stages to 1×C×h×w at strides 4, 8 and 16."""
+        """Four stages to N×C×h×w at strides 4, 8 and 16."""
         coarsest, coarse, middle, fine = (
             conv(stage) for conv, stage in zip(self.convs, stages[::-1], strict=True)
         )
@@ -39,12 +39,18 @@ class Neck(nn.Module):
 class ImageEncoder(nn.Module):
     """Trunk and neck."""
 
-    def __init__(self, config: TrunkConfig, channels: int) -> None:
+    def __init__(
+        self, config: TrunkConfig, channels: int, *, drop_path: float = 0.0
+    ) -> None:
         super().__init__()
-        self.trunk = Hiera(config)
+        self.trunk = Hiera(config, drop_path=drop_path)
         self.neck = Neck(config.stage_channels, channels)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Encode 1×3×S×S into 1×C×S/s×S/s at strides s of 4, 8 and 16."""
-        features: tuple[Tensor, Tensor, Tensor] = self.neck(self.trunk(image))
+    def forward(
+        self, image: Tensor, positions: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode N×3×S×S into N×C×S/s×S/s at strides s of 4, 8 and 16."""
+        features: tuple[Tensor, Tensor, Tensor] = self.neck(
+            self.trunk(image, positions)
+        )
         return features

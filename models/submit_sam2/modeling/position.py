@@ -74,6 +74,7 @@ class Grids:
         memories: side²×C', of a memory.
         rotary: side²×C/2 complex, of queries and keys in the memory attention.
         image: 1×side²×C, of what the mask decoder sees.
+        patches: 1×4·side×4·side×C", of the image encoder's patches, as learned.
     """
 
     side: int
@@ -81,10 +82,11 @@ class Grids:
     memories: Tensor
     rotary: Tensor
     image: Tensor
+    patches: Tensor
 
 
 class FourierGrid(nn.Module):
-    """Random Fourier features of the cells of a grid, as SAM encodes its image."""
+    """Random Fourier features of places, as SAM encodes its image and clicks."""
 
     positional_encoding_gaussian_matrix: Tensor
 
@@ -100,6 +102,10 @@ class FourierGrid(nn.Module):
         centres = torch.arange(side, dtype=torch.float32, device=matrix.device)
         centres = (centres + 0.5) / side
         y, x = torch.meshgrid(centres, centres, indexing="ij")
-        points = torch.stack((x, y), -1).flatten(0, 1)  # side²×2
-        waves = 2 * math.pi * ((2 * points - 1) @ matrix.float())
+        return self.encode(torch.stack((x, y), -1).flatten(0, 1))
+
+    def encode(self, places: Tensor) -> Tensor:
+        """Encode places …×2, x and y in [0, 1]: …×2·frequencies."""
+        matrix = self.positional_encoding_gaussian_matrix
+        waves = 2 * math.pi * ((2 * places - 1) @ matrix.float())
         return torch.cat((waves.sin(), waves.cos()), -1)

@@ -1,14 +1,14 @@
-"""The prompt encoder: a given mask becomes an image of embeddings.
+"""The prompt encoder: masks become images of embeddings, points and boxes tokens.
 
-Matches sam2/modeling/sam/prompt_encoder.py (facebookresearch/sam2 @ 2b90b9f). In video
-object segmentation nobody clicks: the point embeddings are loaded with the checkpoint
-and stay unused, and every frame has the two tokens of "no point".
+Matches sam2/modeling/sam/prompt_encoder.py (facebookresearch/sam2 @ 2b90b9f). A frame
+without a click has the two tokens of "no point".
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .layers import ChannelNorm
 from .position import FourierGrid
@@ -20,7 +20,7 @@ _MASK_CHANNELS = 16
 
 
 class PromptEncoder(nn.Module):
-    """Embeds a mask, or its absence."""
+    """Embeds masks and points, or their absence."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -42,9 +42,27 @@ class PromptEncoder(nn.Module):
         )
 
     def no_points(self) -> Tensor:
-        """Two tokens that say "no point": 2×C."""
+        """Two tokens that say "no point": 1×2×C."""
         token: Tensor = self.not_a_point_embed.weight
-        return torch.cat((token, token))
+        return torch.cat((token, token))[None]
+
+    def points(self, places: Tensor, kinds: Tensor, side: int) -> Tensor:
+        """Embed points as tokens N×(P+1)×C; the last one says "no further point".
+
+        Args:
+            places: N×P×2 float32, x and y in pixels of the input.
+            kinds: N×P integers: 0 outside and 1 inside of the object, 2 and 3 the top
+                left and the bottom right corner of a box, -1 no point.
+            side: Of the input, in pixels.
+        """
+        places = F.pad(places + 0.5, (0, 0, 0, 1))  # centres of pixels
+        kinds = F.pad(kinds, (0, 1), value=-1)[..., None]
+        tokens = self.pe_layer.encode(places / side)
+        tokens = torch.where(kinds == -1, self.not_a_point_embed.weight, tokens)
+        for kind, embedding in enumerate(self.point_embeddings):
+            assert isinstance(embedding, nn.Embedding)
+            tokens = torch.where(kinds == kind, tokens + embedding.weight, tokens)
+        return tokens
 
     def no_mask(self) -> Tensor:
         """One embedding for every place of the image: 1×1×C."""

@@ -1,0 +1,1 @@
+"""Training of SAM 2: prompts, clips through the network, losses."""
