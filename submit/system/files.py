@@ -11,7 +11,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,17 +22,21 @@ from .texts import decode_text, parse_json
 
 __all__ = [
     "PARTIAL",
+    "Lock",
     "atomic_folder",
     "atomic_open",
     "digest",
+    "folder_digest",
     "locked",
     "open_regular",
     "read_json",
     "read_regular",
     "read_text",
     "remove_partial",
+    "removed",
     "require_writable",
     "resolved",
+    "stream_digest",
     "write_bytes",
     "write_json",
 ]
@@ -42,6 +47,9 @@ PARTIAL = ".partial"
 
 #: Bytes that no settings file or list has; devices never end.
 _LARGEST_TEXT = 1 << 26
+
+#: How often a lock file is tried to be made while others remove its folder.
+_LOCK_TRIES = 1000
 
 #: Bytes that the name of a file may have on most file systems.
 _LONGEST_NAME = 255
@@ -56,16 +64,16 @@ def _partial(path: Path) -> Path:
     return path.with_name(f".{hashlib.sha256(name).hexdigest()}{end}")
 
 
-def _target(path: Path, *, folder: bool) -> Path:
+def _target(path: Path, *, folder: bool, parents: bool) -> Path:
     """Where a path leads: a link stays, and what it points to is written.
 
-    Its parents are made.
+    Its parents are made, or the last one only.
 
     Raises:
         OSError: There is something else than a file or a folder, whichever is wanted.
     """
     path = resolved(path, folder=folder)
-    _make_folder(path.parent)
+    _make_folder(path.parent, parents=parents)
     return path
 
 
@@ -91,30 +99,58 @@ def resolved(path: Path, *, folder: bool) -> Path:
     return path
 
 
-def _make_folder(folder: Path) -> None:
+def _make_folder(folder: Path, *, parents: bool = True) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=parents, exist_ok=True)
     except FileExistsError as error:
         raise refusal(errno.ENOTDIR, folder) from error
 
 
 @contextlib.contextmanager
-def atomic_open(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
+def _staying(folder: Path) -> Iterator[None]:
+    """Say of a folder that it was taken away, instead of what came of that.
+
+    Raises:
+        StorageError: It was.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ESTALE) and not folder.is_dir():
+            raise StorageError(removed(folder)) from error
+        raise
+
+
+def removed(folder: Path) -> str:
+    """Say that a folder was taken away while it was written into."""
+    return (
+        f"{folder}: was removed or renamed while a command was writing into it; run "
+        "the same command again"
+    )
+
+
+@contextlib.contextmanager
+def atomic_open(
+    path: Path, *, private: bool = False, parents: bool = True
+) -> Iterator[IO[bytes]]:
     """Open `path` for writing under a temporary name; it appears when complete.
 
     The bytes reach the disk before the name does, so that after a crash the file is
-    the old one, the new one or not there. Parent folders are made, and what a link
-    points to is written. On an error the temporary file is removed.
+    the old one, the new one or not there. What a link points to is written. On an error
+    the temporary file is removed.
 
     Args:
         path: The file to write.
         private: Whether nobody else may read it, from its first byte on.
+        parents: Whether all parent folders are made; otherwise the last one only, so
+            that a folder that was removed meanwhile does not come back.
 
     Raises:
-        StorageError: The disk is full, read-only or forbids the write.
+        StorageError: The disk is full, read-only or forbids the write, or the folder
+            was removed.
     """
-    with refusals_of(path):
-        path = _target(path, folder=False)
+    with refusals_of(path), _staying(path.parent):
+        path = _target(path, folder=False, parents=parents)
         partial = _partial(path)
         try:
             if private:
@@ -132,17 +168,22 @@ def atomic_open(path: Path, *, private: bool = False) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
+def atomic_folder(path: Path, *, parents: bool = True) -> Iterator[Path]:
     """Fill a folder under a temporary name; it replaces `path` when complete.
 
+    Args:
+        path: The folder.
+        parents: See `atomic_open`.
+
     Raises:
-        StorageError: The disk is full, read-only or forbids the write.
+        StorageError: The disk is full, read-only or forbids the write, or the folder
+            around it was removed.
     """
-    with refusals_of(path):
-        path = _target(path, folder=True)
+    with refusals_of(path), _staying(path.parent):
+        path = _target(path, folder=True, parents=parents)
         partial = _partial(path)
         shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        partial.mkdir()
         try:
             yield partial
             if path.exists():
@@ -247,16 +288,36 @@ def read_text(path: Path) -> str:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 in hex of a file, or of a folder's sorted names and contents."""
-    sha = hashlib.sha256()
+    """SHA-256 in hex of a file, or of a folder's sorted names and contents.
+
+    Raises:
+        OSError: It is not there, or cannot be read.
+    """
     if path.is_dir():
-        for child in sorted(path.iterdir()):
-            if not child.name.startswith("."):
-                sha.update(f"{child.name}\0{digest(child)}\n".encode())
-        return sha.hexdigest()
+        return folder_digest(
+            {
+                child.name: digest(child)
+                for child in path.iterdir()
+                if not child.name.startswith(".")
+            }
+        )
     with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            sha.update(block)
+        return stream_digest(stream)
+
+
+def stream_digest(stream: IO[bytes]) -> str:
+    """SHA-256 in hex of what an open file still has to give."""
+    sha = hashlib.sha256()
+    while block := stream.read(1 << 20):
+        sha.update(block)
+    return sha.hexdigest()
+
+
+def folder_digest(files: Mapping[str, str]) -> str:
+    """The digest of a folder whose files have these digests, by name."""
+    sha = hashlib.sha256()
+    for name in sorted(files):
+        sha.update(f"{name}\0{files[name]}\n".encode())
     return sha.hexdigest()
 
 
@@ -272,11 +333,41 @@ def remove_partial(folder: Path) -> None:
                 child.unlink(missing_ok=True)
 
 
+@dataclass(frozen=True)
+class Lock:
+    """A lock file that this process holds.
+
+    Attributes:
+        path: The file.
+    """
+
+    path: Path
+    _stream: IO[str]
+
+    def is_in_place(self) -> bool:
+        """Whether the file is still where others look for it."""
+        held = os.fstat(self._stream.fileno())
+        try:
+            return os.path.samestat(held, self.path.stat())
+        except OSError:
+            return False
+
+    def require_in_place(self) -> None:
+        """Make sure that the folder of the lock was not taken away.
+
+        Raises:
+            StorageError: It was.
+        """
+        if not self.is_in_place():
+            raise StorageError(removed(self.path.parent))
+
+
 @contextlib.contextmanager
-def locked(path: Path, *, busy: str | None = None) -> Iterator[None]:
+def locked(path: Path, *, busy: str | None = None) -> Iterator[Lock]:
     """Hold an exclusive lock on a file for as long as the block runs.
 
     The lock belongs to the process: it goes when the process does, however it ends.
+    Who holds it may remove the file.
 
     Args:
         path: The file, which is made if need be and stays.
@@ -285,20 +376,38 @@ def locked(path: Path, *, busy: str | None = None) -> Iterator[None]:
     Raises:
         StorageError: Another process holds the lock, or the disk knows no locks.
     """
+    while True:
+        with _opened_for_lock(path) as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise StorageError(
+                    busy
+                    or f"{path.parent}: another command is writing here; wait for it "
+                    "to end"
+                ) from None
+            except OSError as error:  # Some network file systems are mounted without.
+                raise StorageError(
+                    f"{path}: cannot be locked ({error.strerror}); choose a folder on "
+                    "another disk, with --runs or --name for example"
+                ) from error
+            lock = Lock(path, stream)
+            # Who held it before may have removed the file that was just opened; a lock
+            # on that one keeps nobody out.
+            if lock.is_in_place():
+                yield lock
+                return
+
+
+def _opened_for_lock(path: Path) -> IO[str]:
+    """Open a lock file; who held it may remove it and its folder at any moment."""
     with refusals_of(path):
-        _make_folder(path.parent)
-        stream = path.open("a")
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StorageError(
-                busy
-                or f"{path.parent}: another command is writing here; wait for it to end"
-            ) from None
-        except OSError as error:  # Some network file systems are mounted without.
-            raise StorageError(
-                f"{path}: cannot be locked ({error.strerror}); choose a folder on "
-                "another disk, with --runs or --name for example"
-            ) from error
-        yield
+        for _ in range(_LOCK_TRIES):
+            with contextlib.suppress(FileNotFoundError):
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                except FileExistsError as error:
+                    if path.parent.exists():
+                        raise refusal(errno.ENOTDIR, path.parent) from error
+                return path.open("a")
+        return path.open("a")
