@@ -54,7 +54,12 @@ class ClassicalPredictor:
 
     def describe(self) -> Description:
         """Say what this model is, for the manifest."""
-        return Description(model="classical", licence="Apache-2.0", sizes=InputSizes())
+        return Description(
+            model="classical",
+            licence="Apache-2.0",
+            sizes=InputSizes(),
+            devices=("cpu",),
+        )
 
     def session(self, video: Video, *, scale: float = 1.0) -> Session:
         """Open a video at `scale` times the usual working resolution.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import importlib.util
 import pickle
 import warnings
@@ -14,6 +12,7 @@ import torch
 from torch import Tensor
 
 from submit.errors import PredictorError
+from submit.predictors import file_digest
 
 from .config import MODELS, Sam2Config
 from .model import Sam2Network
@@ -27,7 +26,6 @@ __all__ = [
     "sha256",
 ]
 
-_CHUNK = 1 << 20
 #: How many missing or unexpected weights a message lists.
 _LISTED = 12
 
@@ -176,25 +174,13 @@ def sha256(path: Path) -> str:
         PredictorError: The file cannot be read.
     """
     try:
-        facts = path.stat()
-        return _sha256(path, facts.st_size, facts.st_mtime_ns)
+        return file_digest(path)
     except OSError as error:
         raise PredictorError(
             f"checkpoint {path}: cannot be read ({error.strerror}); download an "
             "official one with tools/fetch_checkpoint.py and name it with "
             "-o checkpoint=FILE"
         ) from error
-
-
-@functools.lru_cache
-def _sha256(path: Path, size: int, changed: int) -> str:
-    """Hash a file; its size and time of change tell an answer from a stale one."""
-    del size, changed
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:

@@ -63,19 +63,28 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class Sam2Options:
-    """Options of the `sam2` predictor; None takes the preset's value."""
+    """Options of the `sam2` predictor; None takes the preset's value.
+
+    Once they are made, the memory options have the values that count.
+    """
 
     model: str = option(
         "sam2.1_hiera_large", "The network's size.", choices=tuple(MODELS)
     )
     checkpoint: str | None = option(
-        None, "The file with the network's weights; required.", metavar="FILE"
+        None,
+        "The file with the network's weights; required.",
+        metavar="FILE",
+        file=True,
     )
     image_size: int = option(
         1024, "Side in pixels of the square that frames are resized to; 32 divides it."
     )
     preset: str = option(
-        "sam2", "Defaults of the memory options.", choices=tuple(PRESETS)
+        "sam2",
+        "Defaults of the memory options.",
+        choices=tuple(PRESETS),
+        decides=False,  # It fills in those.
     )
     memory: str | None = option(
         None, "Which earlier frames are looked back to.", choices=("sam2", "rcms")
@@ -92,9 +101,12 @@ class Sam2Options:
         "auto",
         "Precision; auto takes bfloat16 where the hardware multiplies it fast.",
         choices=("auto", "float32", "bfloat16"),
+        decides=False,  # What a worker makes of it stands in its details.
     )
     batch: int | None = option(
-        None, "Objects that go through the network at once; none follows the memory."
+        None,
+        "Objects that go through the network at once; none follows the memory.",
+        decides=False,
     )
     compile: bool = option(False, "Compile the image encoder; pays off on GPUs.")
     tf32: bool = option(False, "Allow TF32 products on GPUs in float32.")
@@ -111,16 +123,13 @@ class Sam2Options:
             raise ValueError(f"batch={self.batch}: expected at least 1")
         if self.promote is not None and self.promote < 0:
             raise ValueError(f"promote={self.promote}: expected at least 0")
+        for name, value in vars(PRESETS[self.preset]).items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)
 
     def resolved(self) -> Preset:
         """The memory options, with the preset's values where none is given."""
-        preset = PRESETS[self.preset]
-        given = {
-            name: value
-            for name in ("memory", "promote", "quality", "mask_scale", "mask_bias")
-            if (value := getattr(self, name)) is not None
-        }
-        return Preset(**{**vars(preset), **given})
+        return Preset(**{name: getattr(self, name) for name in vars(Preset())})
 
 
 class Sam2Predictor:

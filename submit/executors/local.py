@@ -6,7 +6,6 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from ..errors import PredictorError, SubmitError
 from ..system.machine import cores, end_quickly
 from .base import Event, Finished, Job, Progressed, Worker, do_job, longest_first
 
-__all__ = ["LocalExecutor", "gpus"]
+__all__ = ["LocalExecutor"]
 
 #: Read by the numeric libraries when they are imported, so set before a worker starts.
 _THREAD_VARIABLES = (
@@ -27,16 +26,6 @@ _THREAD_VARIABLES = (
     "OPENBLAS_NUM_THREADS",
     "NUMBA_NUM_THREADS",
 )
-
-
-def gpus() -> list[str]:
-    """Devices of the GPUs on this machine; empty where there is none."""
-    # Asking torch costs seconds of import, which a machine without a driver saves.
-    if not os.path.exists("/proc/driver/nvidia") and sys.platform == "linux":
-        return []
-    import torch
-
-    return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
 
 
 class LocalExecutor:

@@ -28,7 +28,8 @@ class RayExecutor:
         workers: Number of actors; None for as many as the cluster has GPUs, or shares
             of `cores` where it has none.
         device: What each actor's model runs on; `auto` asks Ray for one GPU per actor
-            if the cluster has any.
+            if the cluster has any, or else takes the processors. Ray shows each actor
+            its own GPU only, so that `cuda` has no number.
         cores: Processor cores that one actor makes good use of without a GPU.
     """
 
@@ -53,10 +54,16 @@ class RayExecutor:
 
         found = ray.cluster_resources()
         gpus = int(found.get("GPU", 0)) if self._device in ("auto", "cuda") else 0
+        if not gpus and self._device.startswith("cuda"):
+            raise PredictorError(
+                f"--device {self._device}: the Ray cluster has {found.get('GPU', 0):g} "
+                f"GPUs and {found.get('CPU', 0):g} processor cores; expected auto, cpu "
+                "or, where there are GPUs, cuda, which Ray numbers by itself"
+            )
         fair = gpus or int(found.get("CPU", 1)) // self._cores
         count = max(1, min(self._workers or fair, len(jobs)))
         needs = {"num_gpus": 1} if gpus else {"num_cpus": self._cores}
-        device = "cuda" if gpus else self._device
+        device = "cuda" if gpus else self._device.replace("auto", "cpu")
         reports = Queue()
         actor = ray.remote(**needs)(_Actor)
         queue = list(reversed(longest_first(jobs)))

@@ -1,6 +1,6 @@
 """Predictors: what a model owes the toolkit, its options, and which are installed."""
 
-from .options import OptionInfo, option, option_infos, parse_options
+from .options import OptionInfo, file_digest, option, option_infos, parse_options
 from .protocol import (
     Description,
     Frame,
@@ -28,6 +28,7 @@ __all__ = [
     "StaticPredictor",
     "Video",
     "build",
+    "file_digest",
     "installed",
     "load",
     "option",

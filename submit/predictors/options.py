@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import os
 import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import OptionError
+from ..system.files import digest
 
-__all__ = ["OptionInfo", "option", "option_infos", "parse_options"]
+__all__ = ["OptionInfo", "file_digest", "option", "option_infos", "parse_options"]
 
 T = TypeVar("T")
 
 
 def option(
-    default: T, help: str, *, choices: Iterable[str] = (), metavar: str = ""
+    default: T,
+    help: str,
+    *,
+    choices: Iterable[str] = (),
+    metavar: str = "",
+    decides: bool = True,
+    file: bool = False,
 ) -> T:
     """Declare one option of a model: a dataclass field with its help.
+
+    A run is continued with the same values of all options that decide its masks; the
+    others, such as the size of a batch, may change from one command to the next.
 
     Args:
         default: Value when the user says nothing. Its annotation gives the type, one
@@ -26,8 +39,18 @@ def option(
         help: One sentence for `submit predictors NAME`.
         choices: Legal values of a str option; empty allows any.
         metavar: Shown instead of the type's name.
+        decides: Whether it decides the masks. False also for what only fills in other
+            options, and for what the model's `Description.details` report in full.
+        file: Whether it names a file or a folder, which counts by its content then,
+            wherever it lies.
     """
-    metadata = {"help": help, "choices": tuple(choices), "metavar": metavar}
+    metadata = {
+        "help": help,
+        "choices": tuple(choices),
+        "metavar": metavar,
+        "decides": decides,
+        "file": file,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -43,6 +66,8 @@ class OptionInfo:
         help: One sentence.
         choices: Legal values; empty where any is legal.
         metavar: Placeholder for the value in help.
+        decides: Whether it decides the masks.
+        file: Whether it names a file or a folder.
     """
 
     name: str
@@ -52,6 +77,8 @@ class OptionInfo:
     help: str
     choices: tuple[str, ...]
     metavar: str
+    decides: bool = True
+    file: bool = False
 
     def parse(self, text: str) -> Any:
         """Turn the text after `=` into a value.
@@ -102,6 +129,8 @@ def option_infos(options: type[Any]) -> tuple[OptionInfo, ...]:
                 help=field.metadata.get("help", ""),
                 choices=field.metadata.get("choices", ()),
                 metavar=field.metadata.get("metavar") or types[0].__name__,
+                decides=field.metadata.get("decides", True),
+                file=field.metadata.get("file", False),
             )
         )
     return tuple(infos)
@@ -137,3 +166,27 @@ def parse_options(name: str, options: type[T], settings: Iterable[str]) -> T:
         return options(**values)
     except ValueError as error:
         raise OptionError(f"predictor {name}: {error}") from error
+
+
+def file_digest(path: Path | str) -> str:
+    """The SHA-256 of a file in hex, or of a folder with all that is in it.
+
+    It is computed once in a process, as long as the file stays as it is.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return digest(path)
+    found = path.stat()
+    return _file_digest(
+        os.path.realpath(path), found.st_ino, found.st_size, found.st_mtime_ns
+    )
+
+
+@functools.lru_cache
+def _file_digest(path: str, *changes: int) -> str:
+    """Digest a file; whatever changes with it tells an answer from a stale one."""
+    del changes
+    return digest(Path(path))

@@ -139,7 +139,10 @@ class Description:
         checkpoint: SHA-256 of the weights in hex; None for a model without weights.
         sizes: Legal input resolutions.
         cores: Processor cores that one worker makes good use of when there is no GPU.
-        details: Further facts that decide the result, such as dtype.
+        devices: Kinds of devices that the model can use, such as `("cpu",)`; None for
+            all that PyTorch has.
+        details: Facts that decide the result and depend on where the model runs, such
+            as the dtype. Each worker is asked; a run is continued with the same.
     """
 
     model: str
@@ -147,6 +150,7 @@ class Description:
     checkpoint: str | None = None
     sizes: InputSizes = InputSizes()
     cores: int = 1
+    devices: tuple[str, ...] | None = None
     details: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -185,8 +189,10 @@ class Predictor(Protocol):
     `Options` is a frozen dataclass whose fields were made with `option`; the command
     line builds `-o key=value`, its validation and its help from it. The constructor is
     called once per worker, and once more to describe the model; it checks its options
-    and should leave the loading of weights to the first session. `device` is `auto`,
-    `cpu`, `cuda` or `cuda:N`.
+    and should leave the loading of weights to the first session. `device` is one that
+    is there, such as `cpu` or `cuda:1`, or `auto` where it is only to be described.
+    Before its first video each worker opens a session and closes it again, so that a
+    wrong checkpoint is said once and not for each video.
     """
 
     Options: ClassVar[type[Any]]

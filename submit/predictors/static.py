@@ -29,7 +29,7 @@ class StaticPredictor:
 
     def describe(self) -> Description:
         """Say what this model is, for the manifest."""
-        return Description(model="static", licence="Apache-2.0")
+        return Description(model="static", licence="Apache-2.0", devices=("cpu",))
 
     def session(self, video: Video, *, scale: float = 1.0) -> Session:
         """Open a video; the scale makes no difference."""
