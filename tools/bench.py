@@ -4,6 +4,7 @@ python tools/bench.py scoring --official MOSE-api/MOSEv2/sam2_rcms/tools
 python tools/bench.py scoring --vos-benchmark vos-benchmark --size 854x480
 python tools/bench.py check
 python tools/bench.py ensemble --cutie Cutie
+python tools/bench.py bookkeeping
 
 Every program runs as a process of its own on the same files and cores, start-up
 included, one after the other. Times are of the wall and of all processors together;
@@ -24,6 +25,7 @@ import click
 import numpy as np
 from PIL import Image
 
+from bench_bookkeeping import bookkeeping
 from bench_ensemble import ensemble
 from measuring import Usage, measure, report
 from submit.masks import Labels
@@ -203,6 +205,7 @@ def programs(
 
 
 bench.add_command(ensemble)
+bench.add_command(bookkeeping)
 
 
 # Synthetic masks: flowers that drift, and a prediction that lags behind.

@@ -25,7 +25,7 @@ from PIL import Image
 from measuring import Usage, measure, report
 from submit.masks import resize_logits, to_labels
 from submit.png.palette import DAVIS_PALETTE, encode, read
-from submit.runs import Run, SoftWriter, VideoRecord
+from submit.runs import Identity, Run, SoftWriter, VideoRecord
 from submit.system.files import digest
 
 __all__ = ["ensemble"]
@@ -111,6 +111,7 @@ class _Bench:
         for video in self.videos:
             for seed, member in enumerate(self.members):
                 path = root / "runs" / member / "soft" / f"{video}.npz"
+                path.parent.mkdir(parents=True, exist_ok=True)
                 with SoftWriter(path, size=self.size) as writer:
                     for number, frame in enumerate(self.frames):
                         logits = logits_of(number % DISTINCT, seed)
@@ -136,10 +137,10 @@ class _Bench:
             soft = folder / "soft"
             aside = soft.rename(root / f".{member}")
             folder.rmdir()
-            run = Run.create(folder, kind="predict", settings={}, split=split)
-            aside.rename(soft)
-            for video, record in records[member].items():
-                run.add(video, record)
+            with Run.making(folder, Identity("predict", {}, split)) as run:
+                aside.rename(soft)
+                for video, record in records[member].items():
+                    run.add(video, record)
         click.echo(
             f"{self.size[1]}×{self.size[0]}, {total} frames, {len(self.objects)} "
             f"objects, {len(self.members)} members of {GRID}×{GRID}, {self.workers} "

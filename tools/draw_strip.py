@@ -14,7 +14,7 @@ from PIL import Image
 
 from submit.data import read_frame
 from submit.pipeline import exported_masks, split_of
-from submit.png.palette import DAVIS_PALETTE, read
+from submit.png.palette import DAVIS_PALETTE, decode
 from submit.runs import Run
 
 
@@ -56,9 +56,8 @@ def main(
         row = []
         for index in np.linspace(0, video.length - 1, columns).round().astype(int):
             frame = video.frames[index]
-            drawn = overlay(
-                read_frame(video.images[frame]), read(masks / name / f"{frame}.png")
-            )
+            labels = decode(masks.read(name, frame), name=f"{name}/{frame}.png")
+            drawn = overlay(read_frame(video.images[frame]), labels)
             small = Image.fromarray(drawn).resize((width, height), Image.Resampling.BOX)
             row.append(np.asarray(small))
         rows.append(np.hstack(row))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import struct
@@ -89,6 +90,34 @@ class Masks:
     def read(self, video: str, frame: str) -> bytes:
         """Read the PNG of a frame; see `read_entry`."""
         return self.read_entry(f"{self.wrapper}{video}/{frame}.png")
+
+    def fingerprint(self, video: str) -> str:
+        """A digest of all files of a video: the same in a folder and in a zip of it.
+
+        Raises:
+            ArchiveError: A file cannot be read.
+        """
+        sha = hashlib.sha256()
+        for name in sorted(self._files.get(video, ())):
+            size, crc = self._checksum(f"{self.wrapper}{video}/{name}")
+            line = f"{name}\0{size}\0{crc}\n"
+            sha.update(line.encode(errors="surrogateescape"))
+        return sha.hexdigest()
+
+    def _checksum(self, name: str) -> tuple[int, int]:
+        """Size and CRC-32 of a file."""
+        data = self.read_entry(name)
+        return len(data), zlib.crc32(data)
+
+    @cached_property
+    def _files(self) -> dict[str, set[str]]:
+        """Names of all files below the folder of each video, but for hidden ones."""
+        found: dict[str, set[str]] = {}
+        for entry in self.entries:
+            parts = entry.name.removeprefix(self.wrapper).split("/")
+            if len(parts) > 1 and not entry.is_folder and parts[-1][0] != ".":
+                found.setdefault(parts[0], set()).add("/".join(parts[1:]))
+        return found
 
     @property
     def _layout(self) -> tuple[str, dict[str, list[str]]]:
@@ -196,6 +225,11 @@ class MaskZip(Masks):
                 f"{where} has more than {LARGEST_FILE} bytes, which no mask has"
             )
         return b"".join(pieces)
+
+    def _checksum(self, name: str) -> tuple[int, int]:
+        """Size and CRC-32 of a file, as the zip's directory has them."""
+        info = self._contents.files[name]
+        return info.file_size, info.CRC
 
     def damaged(self, known: Collection[str]) -> Iterator[tuple[str, str]]:
         """Find what the server cannot unpack among files that nobody has read yet.

@@ -18,7 +18,7 @@ __all__ = ["check_masks", "expected_frames", "masks_to_check"]
 
 
 def check_masks(
-    path: Path | str,
+    source: Path | str | Masks,
     split: Split,
     *,
     sample: Path | str | None = None,
@@ -32,7 +32,7 @@ def check_masks(
     comparing masks all run without the interpreter lock.
 
     Args:
-        path: A zip, or a folder of `<video>/<frame>.png`.
+        source: A zip, or a folder of `<video>/<frame>.png`.
         split: What the submission is for.
         sample: The organisers' sample submission, which then says which videos and
             frames there must be.
@@ -45,11 +45,12 @@ def check_masks(
         ArchiveError: There is nothing at the path, or no zip that can be listed.
     """
     keep_freed_memory()
-    with open_masks(path) as masks:
+    opened = source if isinstance(source, Masks) else open_masks(source)
+    with opened as masks:
         expected, findings = expected_frames(split, sample)
         layout = check_layout(masks, expected, team=team)
         report = Report(
-            path=str(path),
+            path=str(masks.path),
             split=str(split.root),
             videos=len(layout.videos),
             expected_videos=len(expected),

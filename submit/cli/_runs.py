@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import RunError, SubmitError
+from ..errors import RunError
 from ._output import note
 from ._progress import progress
 
 if TYPE_CHECKING:
+    from ..archive import Masks
     from ..data import Split
     from ..executors import Executor, LocalExecutor
     from ..pipeline import Outcome
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from ..runs import Run
 
 __all__ = [
-    "export_if_needed",
     "local_executor",
-    "masks_path",
+    "masks_of",
+    "missing_videos",
     "model_executor",
     "new_run_path",
     "open_runs",
@@ -76,24 +77,33 @@ def local_executor(workers: int | None, *, device: str = "cpu") -> LocalExecutor
 def model_executor(
     predictor: Predictor, workers: int | None, device: str, *, kind: str = "local"
 ) -> Executor:
-    """One worker for each GPU, or for each share of the cores that the model needs."""
+    """One worker for each GPU, or for each share of the cores that the model needs.
+
+    Raises:
+        PredictorError: The device is not there, or the model cannot use it.
+    """
+    described = predictor.describe()
     if kind == "ray":
         from ..executors.ray import RayExecutor
 
-        needed = predictor.describe().cores
-        return RayExecutor(workers=workers, device=device, cores=needed)
-    from ..executors.local import LocalExecutor, gpus
+        # No GPU is asked for where the model cannot use one.
+        only = described.devices == ("cpu",) and device == "auto"
+        return RayExecutor(
+            workers=workers, device="cpu" if only else device, cores=described.cores
+        )
+    from ..executors.devices import choose_devices
+    from ..executors.local import LocalExecutor
     from ..system.machine import cores
 
-    devices = gpus() if device in ("auto", "cuda") else [device]
-    if devices and devices[0].startswith("cuda"):
+    devices = choose_devices(device, described.devices, predictor=described.model)
+    if devices[0] != "cpu":
         return LocalExecutor(workers=workers or len(devices), devices=devices)
-    fair = max(1, cores() // predictor.describe().cores)
-    return LocalExecutor(workers=workers or fair, devices=devices or ["cpu"])
+    fair = max(1, cores() // described.cores)
+    return LocalExecutor(workers=workers or fair, devices=devices)
 
 
-def masks_path(runs: Path, source: str, split: Split | None = None) -> Path:
-    """Find the masks that RUN|DIR|ZIP names; those of a run are exported if need be.
+def masks_of(runs: Path, source: str, split: Split | None = None) -> Masks:
+    """Open the masks that RUN|DIR|ZIP names; those of a run are exported if need be.
 
     Args:
         runs: Where runs are kept.
@@ -101,39 +111,67 @@ def masks_path(runs: Path, source: str, split: Split | None = None) -> Path:
         split: The split, where the run's own may have moved.
 
     Raises:
-        RunError: There is neither such a file or folder nor such a run.
+        RunError: There is neither such a file or folder nor such a run, or a mask of
+            the run is not the one that was written.
+    """
+    from ..archive import open_masks
+    from ..pipeline import export_run, exported_masks, is_exported, split_of
+    from ..pipeline.exported import ExportRecord
+
+    run = _run_of(runs, source)
+    if run is None:
+        folder = Path(source)
+        record = ExportRecord.open(folder)
+        return record.all_masks() if record.exists else open_masks(folder)
+    if not is_exported(run):
+        export_run(
+            run,
+            split if split is not None else split_of(run),
+            executor=local_executor(None),
+            monitor=progress,
+        ).require_complete(str(run.path))
+    return exported_masks(run)
+
+
+def missing_videos(runs: Path, source: str) -> str | None:
+    """Say which videos RUN|DIR lacks, as far as that is known; None for none.
+
+    Raises:
+        RunError: There is neither such a folder nor such a run.
+    """
+    from ..pipeline.exported import ExportRecord
+
+    run = _run_of(runs, source)
+    if run is None:
+        record = ExportRecord.open(Path(source))
+        lacking = (record.expected or 0) - len(record.videos)
+        words = f"lacks {lacking} of {record.expected} videos of run {record.run}"
+        return words if lacking > 0 else None
+    if not run.missing:
+        return None
+    first = run.missing[0]
+    reason = run.failures.get(first)
+    words = f"lacks {len(run.missing)} of {len(run.missing) + len(run.videos)} videos, "
+    words += f"such as {first}"
+    return words if reason is None else f"{words} ({reason.splitlines()[0]})"
+
+
+def _run_of(runs: Path, source: str) -> Run | None:
+    """Open the run that is named, or whose folder, or folder of masks, is given.
+
+    Returns:
+        None for another file or folder that is there.
+
+    Raises:
+        RunError: There is neither such a run nor such a file or folder.
     """
     from ..runs import Run
 
-    folder = run_path(runs, source)
-    if Path(source).exists() and not Run.exists(Path(source)):
-        return Path(source)
-    from ..pipeline import exported_masks
-
-    run = Run.open(folder)
-    try:
-        return exported_masks(run)
-    except SubmitError:
-        return export_if_needed(run.path, None, split=split)
-
-
-def export_if_needed(
-    path: Path, folder: Path | None, *, split: Split | None = None
-) -> Path:
-    """Export a run with default settings; returns the folder of masks."""
-    from ..pipeline import export_run, split_of
-    from ..runs import Run
-
-    run = Run.open(path)
-    outcome = export_run(
-        run,
-        split if split is not None else split_of(run),
-        executor=local_executor(None),
-        folder=folder,
-        monitor=progress,
-    )
-    outcome.require_complete(str(run.path))
-    return folder if folder is not None else run.masks_folder
+    path = Path(source)
+    if path.exists() and not Run.exists(path):
+        own = path.name == "masks" and Run.exists(path.absolute().parent)
+        return Run.open(path.absolute().parent) if own else None
+    return Run.open(run_path(runs, source))
 
 
 def report(outcome: Outcome, where: Path) -> None:

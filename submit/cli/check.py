@@ -10,7 +10,7 @@ import click
 from ._options import json_option, runs_dir_option, split_option, workers_option
 from ._output import emit
 from ._progress import progress
-from ._runs import masks_path
+from ._runs import masks_of
 from ._views import report_view
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def check(
     opened = read_split(split)
     with progress("check", total=masks_to_check(opened), unit="masks") as bar:
         found = check_masks(
-            masks_path(runs, source, opened),
+            masks_of(runs, source, opened),
             opened,
             sample=sample,
             team=team,

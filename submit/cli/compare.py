@@ -10,7 +10,7 @@ import click
 from ._options import json_option, runs_dir_option, split_option, workers_option
 from ._output import emit, stack
 from ._progress import progress
-from ._runs import masks_path
+from ._runs import masks_of
 from ._views import comparison_view
 
 if TYPE_CHECKING:
@@ -65,13 +65,12 @@ def compare(
 
 
 def _score(source: str, split: Path, runs: Path, workers: int | None) -> SplitScore:
-    from ..archive import open_masks
     from ..data import read_split
     from ..scoring import frames_to_score, score_split
 
     opened = read_split(split)
     with (
-        open_masks(masks_path(runs, source)) as masks,
+        masks_of(runs, source, opened) as masks,
         progress(f"score {source}", total=frames_to_score(opened)) as bar,
     ):
         return score_split(opened, masks, workers=workers, report=bar.advance)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import ArchiveError
 from ._options import json_option, runs_dir_option
 from ._output import emit, facts, format_bytes
-from ._runs import masks_path, run_path
-
-if TYPE_CHECKING:
-    pass
+from ._runs import masks_of, missing_videos
 
 
 @click.command()
@@ -35,7 +31,13 @@ if TYPE_CHECKING:
 @click.option(
     "--partial",
     is_flag=True,
-    help="Pack a run although videos of it failed; they will score 0.",
+    help="Pack although videos of the split are missing; they will score 0.",
+)
+@click.option(
+    "--split",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The split, if it is no longer where the run was made from.",
 )
 @runs_dir_option
 @json_option
@@ -44,6 +46,7 @@ def pack(
     output: Path,
     team: Path | None,
     partial: bool,
+    split: Path | None,
     runs: Path,
     as_json: bool,
 ) -> None:
@@ -51,22 +54,24 @@ def pack(
 
     RUN|DIR is a run, which is exported if need be, or a folder of
     <video>/<frame>.png. Video folders stand at the root and nothing else. The same
-    masks give the same bytes on every machine.
+    masks give the same bytes on every machine. Masks of a run, and of a folder that was
+    exported, are compared with what was written.
 
     \b
     Example:
       submit pack both -o both.zip
     """
     from .. import archive
-    from ..runs import Run
+    from ..data import read_split
 
-    folder = run_path(runs, source)
-    if not partial and Run.exists(folder) and (failed := Run.open(folder).failures):
+    if not partial and (missing := missing_videos(runs, source)) is not None:
         raise ArchiveError(
-            f"{folder}: {len(failed)} videos failed, such as {min(failed)}, and would "
-            "score 0; run the command that made the run again, or pack with --partial"
+            f"{source}: {missing}, which would score 0; run the command that made it "
+            "again, or pack with --partial"
         )
-    packed = archive.pack(masks_path(runs, source), output, team=team)
+    opened = None if split is None else read_split(split)
+    with masks_of(runs, source, opened) as masks:
+        packed = archive.pack(masks, output, team=team)
     emit(
         facts(
             {

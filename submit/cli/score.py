@@ -12,7 +12,7 @@ import click
 from ._options import json_option, runs_dir_option, split_option, workers_option
 from ._output import Cell, emit, note, number, stack, table, warn
 from ._progress import progress
-from ._runs import masks_path
+from ._runs import masks_of
 from ._views import MOSEV2, score_cells, score_columns
 
 if TYPE_CHECKING:
@@ -79,7 +79,6 @@ def score(
     Example:
       submit score both --split work/sample -o work/scores
     """
-    from ..archive import open_masks
     from ..data import read_split
     from ..scoring import (
         frames_to_score,
@@ -94,7 +93,7 @@ def score(
         raise click.UsageError("--as-server and -o go with the protocol mosev2")
     opened = read_split(split)
     with (
-        open_masks(masks_path(runs, source)) as masks,
+        masks_of(runs, source, opened) as masks,
         progress("score", total=frames_to_score(opened)) as bar,
     ):
         if davis:

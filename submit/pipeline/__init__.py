@@ -5,7 +5,7 @@ videos that fail and goes on with the rest, and returns an `Outcome`.
 """
 
 from .ensemble import ensemble_runs
-from .export import export_run, exported_masks
+from .export import export_run, exported_masks, is_exported
 from .imports import import_masks
 from .outcome import Outcome
 from .predict import PredictPlan, predict_split, split_of
@@ -17,6 +17,7 @@ __all__ = [
     "export_run",
     "exported_masks",
     "import_masks",
+    "is_exported",
     "predict_split",
     "split_of",
 ]

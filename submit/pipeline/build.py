@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..archive import open_masks, pack
+from ..archive import pack
 from ..checks import check_masks
 from ..data import Split, read_split
-from ..errors import ArchiveError, RunMismatchError
+from ..errors import ArchiveError
 from ..executors import Executor
 from ..postprocess import Postprocess, read_postprocess
 from ..predictors import Predictor
-from ..runs import Run
-from ..sample import write_sample
+from ..runs import KnownMasks, Run, Stamps
+from ..runs.identity import fingerprint
+from ..sample import require_sample, write_sample
 from ..scoring import Totals, frames_to_score, score_split, write_scores
-from ..system.files import digest, read_json, write_json
+from ..system.files import digest
 from .ensemble import ensemble_runs
-from .export import export_run
+from .export import export_run, exported_masks
+from .exported import ExportRecord
 from .imports import import_masks
 from .outcome import Monitor, Outcome, silent
 from .predict import PredictPlan, predict_split
@@ -114,7 +117,9 @@ def build(
 def _open_split(recipe: Recipe, monitor: Monitor) -> Split:
     """Open the split; write it first when the recipe says how."""
     sample = recipe.sample
-    if sample is not None and not recipe.split.exists():
+    if sample is not None and recipe.split.exists():
+        require_sample(recipe.split, **asdict(sample))
+    elif sample is not None:
         with monitor("sample", total=sample.videos * sample.frames) as bar:
             write_sample(recipe.split, **asdict(sample), progress=bar.advance)
     return read_split(recipe.split)
@@ -144,10 +149,20 @@ class _Builder:
                 path,
                 self.split,
                 executor=self.executor,
+                renew=True,
                 monitor=self.monitor,
             )
         else:
-            outcome = self._ensemble(step, path)
+            outcome = ensemble_runs(
+                [self.recipe.runs_folder / member for member in step.members],
+                path,
+                executor=self.executor,
+                settings=step.settings,
+                reweight=step.missing == "reweight",
+                split=self.split,
+                renew=True,
+                monitor=self.monitor,
+            )
         outcome.require_complete(str(path / "failed.json"))
         run = Run.open(path)
         return BuiltRun(
@@ -164,22 +179,22 @@ class _Builder:
         submission, zip_path = self.recipe.submission, self.recipe.zip_path
         run = Run.open(self.recipe.runs_folder / submission.run)
         masks = self._export(run)
-        stamp = _Stamp(run)
+        stamps = Stamps(run.path)
         team = digest(submission.team) if submission.team else None
-        source = {"run": self._identity(run), "team": team}
-        packed = stamp.get("packed", source)
+        source = {"masks": self._masks(run), "team": team}
+        packed = stamps.get("packed", source)
         if packed is None or not zip_path.is_file() or digest(zip_path) != packed:
             packed = pack(masks, zip_path, team=submission.team).sha256
-            stamp.set("packed", source, packed)
-        checked = {"zip": packed, "split": self.split.fingerprint}
-        if stamp.get("checked", checked) is None:
+            stamps.set("packed", source, packed)
+        checked = {"zip": packed, **self._judges(first_only=True)}
+        if stamps.get("checked", checked) is None:
             report = check_masks(zip_path, self.split, team=submission.team is not None)
             if report.exit_code:
                 raise ArchiveError(
                     f"{zip_path}: the precheck has findings; do: submit check "
                     f"{zip_path} --split {self.split.root}"
                 )
-            stamp.set("checked", checked, "no findings")
+            stamps.set("checked", checked, "no findings")
         return str(packed)
 
     def _predict(self, step: PredictStep, path: Path) -> Outcome:
@@ -192,81 +207,76 @@ class _Builder:
             monitor=self.monitor,
         )
 
-    def _ensemble(self, step: EnsembleStep, path: Path) -> Outcome:
-        """Merge; an older ensemble of other members or weights makes way."""
-
-        def merge() -> Outcome:
-            return ensemble_runs(
-                [self.recipe.runs_folder / member for member in step.members],
-                path,
-                executor=self.executor,
-                settings=step.settings,
-                reweight=step.missing == "reweight",
-                split=self.split,
-                monitor=self.monitor,
-            )
-
-        try:
-            return merge()
-        except RunMismatchError:
-            if not Run.exists(path) or Run.open(path).kind != "ensemble":
-                raise
-            shutil.rmtree(path)
-            return merge()
-
-    def _export(self, run: Run) -> Path:
-        """Export; masks of other post-processing make way. Returns their folder.
+    def _export(self, run: Run) -> KnownMasks:
+        """Export; masks of other post-processing are replaced.
 
         A run of masks keeps them as they are; changed ones go beside them.
         """
         postprocess = self._postprocess(run)
-        folder = run.masks_folder
-        if not run.is_soft and not postprocess.is_off:
-            folder = run.path / "postprocessed"
-
-        def export() -> None:
-            export_run(
-                run,
-                self.split,
-                executor=self.executor,
-                folder=None if folder == run.masks_folder else folder,
-                postprocess=postprocess,
-                monitor=self.monitor,
-            ).require_complete(str(folder))
-
-        try:
-            export()
-        except RunMismatchError:
-            shutil.rmtree(folder)
-            export()
-        return folder
+        own = run.is_soft or postprocess.is_off
+        folder = run.masks_folder if own else run.path / "postprocessed"
+        export_run(
+            run,
+            self.split,
+            executor=self.executor,
+            folder=None if own else folder,
+            postprocess=postprocess,
+            renew=True,
+            monitor=self.monitor,
+        ).require_complete(str(folder))
+        if own:
+            return exported_masks(run)
+        return ExportRecord.open(folder).masks(
+            run.videos, remedy=f"delete {folder} and build again"
+        )
 
     def _postprocess(self, run: Run) -> Postprocess:
         """What is done to a run's masks: something to the one that is handed in."""
         handed_in = run.name == self.recipe.submission.run
         return self.postprocess if handed_in else Postprocess()
 
-    def _identity(self, run: Run) -> Any:
-        """What decides the masks of a run."""
-        table = self._postprocess(run).to_table()
-        return [run.identity, table] if table else run.identity
+    def _masks(self, run: Run) -> Any:
+        """What decides the masks that are exported of a run."""
+        return [run.identity, self._postprocess(run).effective().to_table()]
+
+    def _judges(self, *, first_only: bool) -> dict[str, Any]:
+        """What else decides what is said of masks: the split, and this program.
+
+        Args:
+            first_only: Whether annotations after the first of a video do not count.
+        """
+        meta = self.split.meta_path
+        return {
+            "split": self.split.fingerprint,
+            "meta": None if meta is None else digest(meta),
+            "truth": None if first_only else self._truth,
+            "version": version("mose-submit"),
+        }
+
+    @cached_property
+    def _truth(self) -> str:
+        """Digest of all annotations of the split."""
+        return fingerprint(
+            {
+                name: [digest(path) for path in video.masks.values()]
+                for name, video in self.split.videos.items()
+            }
+        )
 
     def _scores(self, run: Run) -> Totals | None:
         """The official scores of a run, with all details below `scores/`."""
         if not all(video.fully_annotated for video in self.split.videos.values()):
             return None
-        masks_folder = self._export(run)
-        stamp = _Stamp(run)
-        if (known := stamp.get("scored", self._identity(run))) is not None:
+        masks = self._export(run)
+        stamps = Stamps(run.path)
+        source = {"masks": self._masks(run), **self._judges(first_only=False)}
+        if (known := stamps.get("scored", source)) is not None:
             return Totals(**known)
         title = f"score {run.name}"
-        with (
-            open_masks(masks_folder) as masks,
-            self.monitor(title, total=frames_to_score(self.split)) as bar,
-        ):
+        with self.monitor(title, total=frames_to_score(self.split)) as bar:
             scores = score_split(self.split, masks, report=bar.advance)
         write_scores(scores, run.path / "scores")
-        stamp.set("scored", self._identity(run), asdict(scores.totals))
+        stamps.set("scored", source, asdict(scores.totals))
         return scores.totals
 
 
@@ -278,30 +288,6 @@ def _plan(step: PredictStep) -> PredictPlan:
         tta=step.tta,
         late_objects=step.late_objects,
     )
-
-
-class _Stamp:
-    """What was made of a run, and from which inputs: `built.json` in its folder."""
-
-    def __init__(self, run: Run) -> None:
-        self._path = run.path / "built.json"
-
-    def get(self, what: str, source: Any) -> Any:
-        """What was made, if it was made of this source; otherwise None."""
-        entry = self._read().get(what, {})
-        return entry.get("result") if entry.get("source") == source else None
-
-    def set(self, what: str, source: Any, result: Any) -> None:
-        """Remember what was made."""
-        entry = {"source": source, "result": result}
-        write_json(self._path, {**self._read(), what: entry})
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            content: dict[str, Any] = read_json(self._path)
-        except (OSError, ValueError):
-            return {}
-        return content
 
 
 def _text(value: Any) -> str:

@@ -20,8 +20,8 @@ from ..ensemble import (
 )
 from ..errors import RunError, RunMismatchError, SplitError
 from ..executors import Executor, Job, Worker
-from ..png.palette import write
-from ..runs import Run, SoftWriter, VideoRecord
+from ..runs import Identity, MaskWriter, Run, SoftWriter, StoredVideo, VideoRecord
+from ..runs.identity import fingerprint, take_stock
 from ..system.files import atomic_folder, digest, write_json
 from .outcome import Monitor, Outcome, run_jobs, silent
 from .predict import split_of
@@ -40,11 +40,13 @@ def ensemble_runs(
     settings: MergeSettings | None = None,
     reweight: bool = False,
     split: Split | None = None,
+    renew: bool = False,
     monitor: Monitor = silent,
 ) -> Outcome:
     """Merge runs; continues where an earlier call stopped.
 
-    The outcome's details have the `MemberReport` of each member under `members`.
+    Videos whose members have changed are merged again. The outcome's details have the
+    `MemberReport` of each member under `members`.
 
     Args:
         members: Folders of the runs to merge.
@@ -55,6 +57,7 @@ def ensemble_runs(
             an object; otherwise that is an error.
         split: The split of the runs, None for where it was; only a vote needs it, since
             its first mask is the given one.
+        renew: Whether an ensemble of other settings is replaced.
         monitor: Opens the progress bar.
 
     Raises:
@@ -77,41 +80,46 @@ def ensemble_runs(
     soft = merge.method != "vote"
     if not soft and split is None:
         split = _split_for_first_masks(runs[0])
-    ensemble = Run.create(
+    sources = {
+        video: _source(video, [run for run in runs if video in run.videos], len(runs))
+        for video in videos
+    }
+    with Run.making(
         path,
-        kind="ensemble",
-        settings={
-            **merge.to_table(),
-            "missing": "reweight" if reweight else "fail",
-            "members": [{"name": run.name, "digest": run.identity} for run in runs],
-        },
-        split=runs[0].split,
-    )
-    with ensemble.writing():
-        lengths = {
-            name: next(run.videos[name].frames for run in runs if name in run.videos)
-            for name in videos
-        }
-        skipped = [v for v in videos if ensemble.is_complete(v)]
+        Identity("ensemble", merge.to_table(), runs[0].split, runs[0].expected),
+        environment={"missing": "reweight" if reweight else "fail"},
+        renew=renew,
+        upgrade=_upgraded,
+    ) as ensemble:
+        stock = take_stock(
+            videos, lambda video: ensemble.standing(video, sources[video])
+        )
+        gone = sorted(ensemble.videos.keys() - sources.keys())
+        for video in gone:
+            ensemble.forget(video)
         jobs = [
             Job(
                 video,
-                cost=lengths[video],
+                cost=members[0].record.frames,
                 payload=_Task(
                     video=video,
-                    members=tuple(str(run.path) for run in runs if video in run.videos),
+                    members=members,
                     path=ensemble.soft_path(video)
                     if soft
                     else ensemble.masks_folder / video,
                     settings=_restricted(
-                        merge, [run.name for run in runs if video in run.videos]
+                        merge, [member.run.name for member in members]
                     ),
                     reweight=reweight,
-                    source=None if soft or split is None else split.videos[video],
+                    split_video=None if soft or split is None else split.videos[video],
+                    source=sources[video],
                 ),
             )
             for video in videos
-            if video not in skipped
+            if video in stock.wanted
+            for members in [
+                tuple(run.stored(video) for run in runs if video in run.videos)
+            ]
         ]
         outcome = run_jobs(
             f"ensemble {ensemble.name}",
@@ -119,15 +127,42 @@ def ensemble_runs(
             executor=executor,
             build=_build,
             jobs=jobs,
-            skipped=skipped,
+            stock=stock,
             on_done=ensemble.add,
             on_failed=ensemble.fail,
+            changed="members have changed",
+            gone=gone,
             monitor=monitor,
         )
         reports = member_reports(ensemble)
         outcome.details["members"] = reports
         _write_report(ensemble, reports)
     return outcome
+
+
+def _source(video: str, having: Sequence[Run], members: int) -> str:
+    """Digest of what a video is merged from.
+
+    Args:
+        video: The video.
+        having: The members that have it.
+        members: Number of all members.
+    """
+    records = {run.name: run.videos[video] for run in having}
+    objects = {frozenset(record.objects) for record in records.values()}
+    return fingerprint(
+        {
+            "members": {name: record.digest for name, record in records.items()},
+            # Where nothing is missing it does not matter what is done about that.
+            "missing": len(having) < members or len(objects) > 1,
+        }
+    )
+
+
+def _upgraded(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn the settings of an ensemble of schema 1 into those of now."""
+    older = {key: value for key, value in settings.items() if key != "missing"}
+    return {**older, "members": [member["name"] for member in older["members"]]}
 
 
 def member_reports(ensemble: Run) -> tuple[MemberReport, ...]:
@@ -140,7 +175,7 @@ def member_reports(ensemble: Run) -> tuple[MemberReport, ...]:
 
 def _shares(ensemble: Run) -> dict[str, float]:
     """The general weight of each member."""
-    names = [member["name"] for member in ensemble.settings["members"]]
+    names = ensemble.settings["members"]
     return {name: ensemble.settings["weights"][name] for name in names}
 
 
@@ -238,18 +273,21 @@ def _require_places(settings: MergeSettings, videos: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class _Task:
-    """One video for a worker; members are run folders.
+    """One video for a worker.
 
     Attributes:
-        source: The video in the split, for masks that are final.
+        members: The video in each member.
+        split_video: The video in the split, for masks that are final.
+        source: Digest of what it is merged from.
     """
 
     video: str
-    members: tuple[str, ...]
+    members: tuple[StoredVideo, ...]
     path: Path
     settings: MergeSettings
     reweight: bool
-    source: SplitVideo | None
+    split_video: SplitVideo | None
+    source: str
 
 
 def _build(device: str) -> Worker:
@@ -262,35 +300,42 @@ def _merge(task: _Task, report: Callable[[int], None]) -> VideoRecord:
     began = time.perf_counter()
     with contextlib.ExitStack() as stack:
         videos = {}
-        for folder in task.members:
-            run = Run.open(Path(folder))
-            videos[run.name] = run.read(task.video)
-            stack.callback(videos[run.name].close)
+        for member in task.members:
+            masks = videos[member.run.name] = member.open()
+            stack.callback(masks.close)
         merger = VideoMerger(
             videos, task.settings, video=task.video, reweight=task.reweight
         )
         influence = Influence(len(merger.frames))
-        write_all = _write_soft if task.source is None else _write_labels
-        write_all(task, merger, influence, report)
+        if task.split_video is None:
+            _write_soft(task.path, merger, influence, report)
+            written, masks_digests = digest(task.path), None
+        else:
+            with atomic_folder(task.path, parents=False) as folder:
+                writer = MaskWriter(folder, task.split_video)
+                _write_labels(writer, merger, influence, report)
+            written, masks_digests = writer.digest, writer.digests
     return VideoRecord(
         frames=len(merger.frames),
         objects=merger.objects,
         size=merger.size,
         seconds=round(time.perf_counter() - began, 3),
-        digest=digest(task.path),
-        soft=task.source is None,
+        digest=written,
+        soft=task.split_video is None,
         details={"members": influence.to_table()},
+        source=task.source,
+        masks=masks_digests,
     )
 
 
 def _write_soft(
-    task: _Task,
+    path: Path,
     merger: VideoMerger,
     influence: Influence,
     report: Callable[[int], None],
 ) -> None:
     """Merge all frames into a soft file."""
-    with SoftWriter(task.path, size=merger.size) as writer:
+    with SoftWriter(path, size=merger.size) as writer:
         for index, frame in enumerate(merger.frames):
             merged = merger.merge(index)
             if influence.wants(index):
@@ -302,19 +347,15 @@ def _write_soft(
 
 
 def _write_labels(
-    task: _Task,
+    writer: MaskWriter,
     merger: VideoMerger,
     influence: Influence,
     report: Callable[[int], None],
 ) -> None:
     """Merge all frames into palette masks, the first of which is the given one."""
-    assert task.source is not None
-    first = task.source.first_mask()
-    with atomic_folder(task.path) as folder:
-        for index, frame in enumerate(merger.frames):
-            merged = merger.merge(index)
-            if influence.wants(index):
-                influence.add(merger.influence())
-            labels = merged.labels_at(merger.size) if index else first
-            write(folder / f"{frame}.png", labels)
-            report(1)
+    for index, frame in enumerate(merger.frames):
+        merged = merger.merge(index)
+        if influence.wants(index):
+            influence.add(merger.influence())
+        writer.write_labels(frame, merged.labels_at(merger.size))
+        report(1)

@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ..data import Split, SplitVideo
-from ..errors import ArchiveError, MaskError, RunError, RunMismatchError
+from ..errors import MaskError, RunError
 from ..executors import Executor, Job, Worker
 from ..masks import Labels
 from ..postprocess import Postprocess, labels_of
-from ..runs import MaskWriter, Run, VideoMasks
-from ..system.files import (
-    atomic_folder,
-    digest,
-    locked,
-    read_json,
-    remove_partial,
-    write_json,
-)
+from ..runs import KnownMasks, MaskWriter, Run, StoredVideo, VideoMasks
+from ..system.files import atomic_folder, locked
+from .exported import Exported, ExportRecord
 from .outcome import Monitor, Outcome, run_jobs, silent
 
-__all__ = ["export_run", "export_video", "exported_masks"]
-
-#: Beside the exported videos: what they were exported from. Hidden, so that nothing
-#: that lists videos sees it.
-_RECORD = ".export.json"
-
-_AS_THEY_ARE = Postprocess()
+__all__ = ["export_run", "export_video", "exported_masks", "is_exported"]
 
 
 def export_run(
@@ -40,7 +26,8 @@ def export_run(
     *,
     executor: Executor,
     folder: Path | None = None,
-    postprocess: Postprocess = _AS_THEY_ARE,
+    postprocess: Postprocess | None = None,
+    renew: bool = False,
     monitor: Monitor = silent,
 ) -> Outcome:
     """Write a run's masks as palette PNGs; continues where an earlier call stopped.
@@ -50,85 +37,121 @@ def export_run(
         split: The split it was made from: sizes and first masks.
         executor: Runs the videos.
         folder: Where to; None for the run's own `masks/`.
-        postprocess: What to do to the masks.
+        postprocess: What to do to the masks; None for what was done to those that are
+            there, or else nothing.
+        renew: Whether masks with other post-processing, or of another run, are
+            replaced.
         monitor: Opens the progress bar.
 
     Raises:
         RunError: The run has no videos, or it has masks only, which post-processing
             would have to overwrite.
-        RunMismatchError: The folder was exported with other post-processing.
+        RunMismatchError: The folder was exported with other post-processing, or holds
+            the masks of another run.
         ArchiveError: The folder holds files that no export wrote.
     """
     target = run.masks_folder if folder is None else folder
     if not run.videos:
         raise RunError(f"{run.path}: has no complete video; run its command again")
     if target == run.masks_folder and not run.is_soft:
-        if not postprocess.is_off:
+        if postprocess is not None and not postprocess.is_off:
             raise RunError(
                 f"run {run.name}: has masks and no logits, and its own masks stay as "
                 "they are; export them to another folder with -o DIR"
             )
-        return Outcome(run.name, skipped=list(run.videos))
-    record = _Record.open(target, run)
-    record.require(postprocess)
-    with run.writing() if folder is None else _writing(target):
-        skipped = [
-            name
-            for name, entry in run.videos.items()
-            if record.is_current(name, entry.digest)
-        ]
-        jobs = [
-            Job(
-                name,
-                cost=entry.frames,
-                payload=_Task(
-                    str(run.path), split.videos[name], target / name, postprocess
-                ),
+        return _own_masks(run)
+    ExportRecord.open(target).require_room()
+    own = target == run.masks_folder
+    with run.writing() if own else locked(target / ".lock") as lock:
+        record = ExportRecord.open(target)
+        with record.writing(run, postprocess, lock, renew=renew) as stock:
+            jobs = [
+                Job(
+                    name,
+                    cost=run.videos[name].frames,
+                    payload=_Task(
+                        run.stored(name),
+                        split.videos[name],
+                        target / name,
+                        record.postprocess,
+                    ),
+                )
+                for name in run.videos
+                if name in stock.wanted
+            ]
+            return run_jobs(
+                f"export {run.name}",
+                Outcome(run.name),
+                executor=executor,
+                build=_build,
+                jobs=jobs,
+                stock=stock,
+                on_done=record.add,
+                on_failed=lambda name, reason: record.forget(name),
+                changed="the run has changed",
+                monitor=monitor,
             )
-            for name, entry in run.videos.items()
-            if name not in skipped
-        ]
-        return run_jobs(
-            f"export {run.name}",
-            Outcome(run.name),
-            executor=executor,
-            build=_build,
-            jobs=jobs,
-            skipped=skipped,
-            on_done=lambda name, masks: record.add(
-                name, _Entry(source=run.videos[name].digest, masks=masks)
-            ),
-            monitor=monitor,
-        )
 
 
-def exported_masks(run: Run) -> Path:
-    """The folder of a run's palette masks, once they are all there and current.
-
-    They may have been exported with any post-processing.
+def _own_masks(run: Run) -> Outcome:
+    """Look at the masks of a run that has nothing else.
 
     Raises:
-        RunError: They were not exported, or the run has changed since.
+        RunError: Some are not as they were written.
     """
-    if run.is_soft:
-        record = _Record.open(run.masks_folder, run)
-        stale = [
-            name
-            for name, entry in run.videos.items()
-            if not record.is_current(name, entry.digest)
-        ]
-        if stale or not run.videos:
-            raise RunError(
-                f"run {run.name}: the masks of {len(stale)} videos are not exported; "
-                f"do: submit export {run.path}"
-            )
-    return run.masks_folder
+    masks = exported_masks(run)
+    for name in masks.videos():
+        for frame in masks.frames(name):
+            masks.read(name, frame)
+    return Outcome(run.name, skipped=list(run.videos))
+
+
+def is_exported(run: Run) -> bool:
+    """Whether the masks of all videos of a run were exported since they were made."""
+    if not run.is_soft:
+        return True
+    record = ExportRecord.open(run.masks_folder)
+    return bool(run.videos) and all(
+        record.has(name, source=entry.digest) for name, entry in run.videos.items()
+    )
+
+
+def exported_masks(run: Run) -> KnownMasks:
+    """A run's palette masks, once they are all there and current.
+
+    They may have been exported with any post-processing. Each is compared with its
+    digest when it is read.
+
+    Raises:
+        RunError: They were not exported, the run has changed since, or a mask is
+            missing.
+    """
+    if not is_exported(run):
+        raise RunError(
+            f"run {run.name}: its masks are not exported; do: submit export {run.path}"
+        )
+    if not run.is_soft:
+        return KnownMasks(
+            run.masks_folder,
+            {name: run.stored(name).digests() for name in run.videos},
+            remedy=f"run the command that made the run {run.name} again",
+        )
+    record = ExportRecord.open(run.masks_folder)
+    done = "".join(
+        f" --{name.replace('_', '-')} {value}"
+        for name, value in record.postprocess.to_table().items()
+    )
+    return record.masks(
+        run.videos,
+        remedy=f"to write it again, do: submit export {run.path}{done} (to hand in "
+        "masks that you have changed, copy them to another folder and pack that)",
+    )
 
 
 def export_video(
     masks: VideoMasks,
     video: SplitVideo,
-    folder: Path,
+    writer: MaskWriter,
     report: Callable[[int], None],
     *,
     labels: Callable[[VideoMasks], Iterable[Labels]] | None = None,
@@ -138,7 +161,7 @@ def export_video(
     Args:
         masks: The video as a run has it.
         video: The video in the split.
-        folder: An existing, empty folder.
+        writer: Writes them into an empty folder.
         report: Told of finished frames.
         labels: Makes the masks of all frames, with post-processing for example; by
             default the overlap rule does.
@@ -161,7 +184,6 @@ def export_video(
             f"video {video.name}: the run has frames of {masks.size[1]}×"
             f"{masks.size[0]}, the split {video.size[1]}×{video.size[0]}"
         )
-    writer = MaskWriter(folder, video)
     if labels is not None:
         for frame, found in zip(masks.frames, labels(masks), strict=True):
             writer.write_labels(frame, found)
@@ -174,105 +196,11 @@ def export_video(
     return len(masks.frames)
 
 
-@contextlib.contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """Hold a folder for writing, and clear away what a killed export left."""
-    with locked(folder / ".lock"):
-        remove_partial(folder)
-        yield
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """One exported video: digests of the soft file and of the folder of masks."""
-
-    source: str
-    masks: str
-
-
-class _Record:
-    """What an export folder holds, and which post-processing was done to it."""
-
-    def __init__(
-        self, folder: Path, videos: dict[str, _Entry], done: dict[str, Any] | None
-    ) -> None:
-        self._folder = folder
-        self._videos = videos
-        self._done = done
-
-    @classmethod
-    def open(cls, folder: Path, run: Run) -> _Record:
-        """Read the record of a folder, or begin one in an empty folder."""
-        if (folder / _RECORD).exists():
-            try:
-                content: dict[str, Any] = read_json(folder / _RECORD)
-                videos = {k: _Entry(**v) for k, v in content["videos"].items()}
-                done = dict(content.get("postprocess", {}))
-            except (ValueError, KeyError, TypeError):
-                return cls(folder, {}, None)
-            return cls(
-                folder, {k: v for k, v in videos.items() if k in run.videos}, done
-            )
-        strangers = (
-            [child.name for child in folder.iterdir() if child.name[0] != "."]
-            if folder.is_dir()
-            else []
-        )
-        if strangers:
-            raise ArchiveError(
-                f"{folder}: holds {min(strangers)}, which no export wrote; choose an "
-                "empty folder"
-            )
-        return cls(folder, {}, None)
-
-    def require(self, postprocess: Postprocess) -> None:
-        """Make sure that what is there was post-processed in the same way.
-
-        Raises:
-            RunMismatchError: It was not.
-        """
-        wanted = postprocess.to_table()
-        if self._done not in (None, wanted):
-            raise RunMismatchError(
-                f"{self._folder}: was exported with post-processing "
-                f"{_said(self._done)}, asked for {_said(wanted)}; choose another "
-                "folder with -o, or delete this one to export anew"
-            )
-        self._done = wanted
-
-    def is_current(self, video: str, source: str) -> bool:
-        """Whether a video is there, unharmed, and made from this soft file."""
-        entry = self._videos.get(video)
-        path = self._folder / video
-        return (
-            entry is not None
-            and entry.source == source
-            and path.is_dir()
-            and digest(path) == entry.masks
-        )
-
-    def add(self, video: str, entry: _Entry) -> None:
-        """Enter a complete video."""
-        self._videos[video] = entry
-        write_json(
-            self._folder / _RECORD,
-            {
-                **({"postprocess": self._done} if self._done else {}),
-                "videos": {k: asdict(v) for k, v in sorted(self._videos.items())},
-            },
-        )
-
-
-def _said(table: dict[str, Any] | None) -> str:
-    """A table of settings in words."""
-    return ", ".join(f"{k} = {v}" for k, v in (table or {}).items()) or "off"
-
-
 @dataclass(frozen=True)
 class _Task:
     """One video for a worker."""
 
-    run: str
+    source: StoredVideo
     video: SplitVideo
     folder: Path
     postprocess: Postprocess
@@ -284,14 +212,15 @@ def _build(device: str) -> Worker:
     return _export
 
 
-def _export(task: _Task, report: Callable[[int], None]) -> str:
-    masks = Run.open(Path(task.run)).read(task.video.name)
+def _export(task: _Task, report: Callable[[int], None]) -> Exported:
+    masks = task.source.open()
     try:
-        with atomic_folder(task.folder) as folder:
+        with atomic_folder(task.folder, parents=False) as folder:
+            writer = MaskWriter(folder, task.video)
             export_video(
                 masks,
                 task.video,
-                folder,
+                writer,
                 report,
                 labels=None
                 if task.postprocess.is_off
@@ -299,4 +228,4 @@ def _export(task: _Task, report: Callable[[int], None]) -> str:
             )
     finally:
         masks.close()
-    return digest(task.folder)
+    return Exported(task.source.record.digest, writer.digest, writer.digests)

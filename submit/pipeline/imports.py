@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from ..archive import open_masks
+from ..archive import Masks, open_masks
 from ..data import Split, SplitVideo
-from ..errors import ArchiveError, MaskError
+from ..errors import ArchiveError, MaskError, RunMismatchError
 from ..executors import Executor, Job, Worker
 from ..masks import object_ids
-from ..png.palette import decode, encode
-from ..runs import Run, VideoRecord
-from ..system.files import atomic_folder, digest
+from ..png.palette import decode
+from ..runs import Identity, MaskWriter, Run, Standing, VideoRecord
+from ..runs.identity import take_stock
+from ..system.files import atomic_folder
 from .outcome import Monitor, Outcome, run_jobs, silent
 
 __all__ = ["import_masks"]
@@ -26,20 +28,25 @@ def import_masks(
     split: Split,
     *,
     executor: Executor,
+    renew: bool = False,
     monitor: Monitor = silent,
 ) -> Outcome:
     """Turn a folder or zip of `<video>/<frame>.png` into a run of hard masks.
+
+    The run is known by the content of what is imported. Where that has changed since,
+    the videos that did are imported again, and those that are gone are taken out.
 
     Args:
         source: The folder or zip; never written to.
         path: The run's folder.
         split: The split the masks are of.
         executor: Runs the videos.
+        renew: Whether masks from another place may replace those that are there.
         monitor: Opens the progress bar.
 
     Raises:
         ArchiveError: The source cannot be read, or holds no video of the split.
-        RunMismatchError: The folder holds a run of another source.
+        RunMismatchError: The folder holds other masks, imported from another place.
     """
     with open_masks(source) as masks:
         there = set(masks.videos())
@@ -50,33 +57,70 @@ def import_masks(
             f"{next(iter(split.videos))}/ at its root, found "
             f"{', '.join(sorted(there)[:3]) or 'none'}"
         )
-    run = Run.create(
-        path,
-        kind="import",
-        settings={"source": str(source.resolve()), "soft": False},
-        split={"path": str(split.root.resolve()), "fingerprint": split.fingerprint},
-    )
-    with run.writing():
-        skipped = [v.name for v in chosen if run.is_complete(v.name)]
+    with (
+        open_masks(source) as masks,
+        Run.making(
+            path,
+            Identity.of("import", {"soft": False}, split),
+            environment={"source": str(source.resolve())},
+            renew=renew,
+            upgrade=lambda settings: {"soft": settings.get("soft")},
+        ) as run,
+    ):
+        stock = take_stock(
+            (video.name for video in chosen), partial(_standing, run, masks)
+        )
+        gone = sorted(run.videos.keys() - {video.name for video in chosen})
+        if not renew:
+            _require_same_masks(run, source, [*stock.outdated, *gone])
+        for name in gone:
+            run.forget(name)
         jobs = [
             Job(
                 video.name,
                 cost=video.length,
-                payload=_Task(source, video, run.masks_folder / video.name),
+                payload=_Task(video, run.masks_folder / video.name),
             )
             for video in chosen
-            if video.name not in skipped
+            if video.name in stock.wanted
         ]
+        details = {"absent": sorted(split.videos.keys() - there)}
         return run_jobs(
             f"import {run.name}",
-            Outcome(run.name, details={"absent": sorted(split.videos.keys() - there)}),
+            Outcome(run.name, details=details),
             executor=executor,
-            build=_build,
+            build=_Maker(source),
             jobs=jobs,
-            skipped=skipped,
+            stock=stock,
             on_done=run.add,
             on_failed=run.fail,
+            changed=f"{source} has changed",
+            gone=gone,
             monitor=monitor,
+        )
+
+
+def _standing(run: Run, masks: Masks, name: str) -> Standing:
+    if name not in run.videos:
+        return Standing.ABSENT
+    return run.standing(name, masks.fingerprint(name))
+
+
+def _require_same_masks(run: Run, source: Path, changed: Sequence[str]) -> None:
+    """Make sure that masks from elsewhere do not take the place of those in a run.
+
+    What was at the same place before is gone, so that there is nothing to lose; in
+    another place it may be another program's.
+
+    Raises:
+        RunMismatchError: They would.
+    """
+    before = run.environment.get("source")
+    if changed and before not in (None, str(source.resolve())):
+        raise RunMismatchError(
+            f"{run.path}: was imported from {before}, and {source} has other masks, or "
+            f"none, of {len(changed)} of its {len(run.videos)} videos, such as "
+            f"{changed[0]}; choose another name, or delete the folder to import again"
         )
 
 
@@ -84,27 +128,34 @@ def import_masks(
 class _Task:
     """One video for a worker."""
 
-    source: Path
     video: SplitVideo
     path: Path
 
 
-def _build(device: str) -> Worker:
-    """Make the worker that imports videos; it needs no device."""
-    del device
-    return _import
+@dataclass(frozen=True)
+class _Maker:
+    """Makes the worker that imports videos; it needs no device."""
+
+    source: Path
+
+    def __call__(self, device: str) -> Worker:
+        del device
+        return partial(_import, open_masks(self.source))
 
 
-def _import(task: _Task, report: Callable[[int], None]) -> VideoRecord:
+def _import(masks: Masks, task: _Task, report: Callable[[int], None]) -> VideoRecord:
     video, began = task.video, time.perf_counter()
     known = set(video.objects)
-    with open_masks(task.source) as masks, atomic_folder(task.path) as folder:
-        _require_frames(task.source, video, set(masks.frames(video.name)))
+    source = masks.fingerprint(video.name)
+    _require_frames(masks.path, video, set(masks.frames(video.name)))
+    # Closing it frees the file until the next video.
+    with masks, atomic_folder(task.path, parents=False) as folder:
+        writer = MaskWriter(folder, video)
         for index, frame in enumerate(video.frames):
             if index == 0:
                 labels = video.first_mask()
             else:
-                name = f"{task.source}: {video.name}/{frame}.png"
+                name = f"{masks.path}: {video.name}/{frame}.png"
                 labels = decode(masks.read(video.name, frame), name=name)
                 if labels.shape != video.size:
                     raise MaskError(
@@ -116,15 +167,17 @@ def _import(task: _Task, report: Callable[[int], None]) -> VideoRecord:
                         f"{name}: holds the ids {unknown}; the video has "
                         f"{sorted(known)} (submit check says more)"
                     )
-            (folder / f"{frame}.png").write_bytes(encode(labels))
+            writer.write_labels(frame, labels)
             report(1)
     return VideoRecord(
         frames=video.length,
         objects=video.objects,
         size=video.size,
         seconds=round(time.perf_counter() - began, 3),
-        digest=digest(task.path),
+        digest=writer.digest,
         soft=False,
+        source=source,
+        masks=writer.digests,
     )
 
 

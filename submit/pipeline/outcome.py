@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..errors import RunError
 from ..executors import Event, Executor, Job, Progressed, Worker
+from ..runs import Stock
 
 __all__ = ["Bar", "Monitor", "Outcome", "run_jobs", "silent"]
 
@@ -109,9 +110,11 @@ def run_jobs(
     executor: Executor,
     build: Callable[[str], Worker],
     jobs: Sequence[Job],
-    skipped: Iterable[str],
+    stock: Stock,
     on_done: Callable[[str, Any], None],
     on_failed: Callable[[str, str], None] = lambda video, reason: None,
+    changed: str = "what they are made from has changed",
+    gone: Sequence[str] = (),
     monitor: Monitor = silent,
 ) -> Outcome:
     """Run the jobs of a step and keep its outcome, manifest and bar up to date.
@@ -122,18 +125,23 @@ def run_jobs(
         executor: Runs the jobs.
         build: Makes a worker; see `Executor`.
         jobs: One per video that is to be made; its cost is its number of frames.
-        skipped: Videos that are complete already.
+        stock: What is there of the videos that are asked for.
         on_done: Told of each complete video and what the worker returned.
         on_failed: Told of each failed video and the reason.
+        changed: Why videos are outdated, for a remark.
+        gone: Videos that were taken out, since what they were made from is gone.
         monitor: Opens the bar.
     """
     frames = {job.name: int(job.cost) for job in jobs}
     begun: set[str] = set()
     shown: set[str] = set()
-    outcome.skipped.extend(skipped)
+    outcome.skipped.extend(stock.current)
     with monitor(title, total=sum(frames.values())) as bar:
         if outcome.skipped:
-            bar.note(f"{title}: {len(outcome.skipped)} videos are complete already")
+            total = len(outcome.skipped) + len(jobs)
+            bar.note(f"{title}: already complete: {len(outcome.skipped)} of {total}")
+        for remark in stock.remarks(changed, gone):
+            bar.note(f"{title}: {remark}")
 
         def hear(event: Event) -> None:
             if event.name not in begun:

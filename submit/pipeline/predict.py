@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import platform
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +17,28 @@ from numpy.typing import NDArray
 
 from ..augment import augmented, parse_variant
 from ..data import FrameReader, Split, SplitVideo, read_split
-from ..errors import MaskError, SplitError
+from ..errors import (
+    MaskError,
+    PredictorError,
+    RunMismatchError,
+    SplitError,
+    SubmitError,
+)
 from ..executors import Executor, Job, Worker
 from ..masks import binary_masks, object_ids, quantise
 from ..predictors import (
+    Description,
     Prediction,
     Predictor,
     Session,
     Video,
     build,
     load,
+    option_infos,
     parse_options,
 )
-from ..runs import MaskWriter, Run, SoftWriter, VideoRecord
+from ..runs import Identity, MaskWriter, Run, SoftWriter, Standing, VideoRecord
+from ..runs.identity import fingerprint, option_settings, require_facts, take_stock
 from ..system.files import atomic_folder, digest
 from .behind import Behind
 from .outcome import Monitor, Outcome, run_jobs, silent
@@ -66,29 +78,113 @@ class PredictPlan:
         return augmented(
             build(self.predictor, self.options, device=device),
             variant=None if self.variant is None else parse_variant(self.variant),
-            tta=[parse_variant(text) for text in self.tta],
+            tta=[parse_variant(text) for text in self._tta()],
         )
 
-    def settings(self, predictor: Predictor) -> dict[str, Any]:
-        """Everything that decides the masks, for the manifest."""
-        kind = load(self.predictor)
-        options = parse_options(self.predictor, kind.Options, self.options)
-        description = predictor.describe()
-        return {
-            "predictor": self.predictor,
-            "options": asdict(options),
-            "model": description.model,
-            "checkpoint": description.checkpoint,
-            "details": dict(description.details),
-            "variant": str(parse_variant(self.variant or "plain")),
-            "tta": [str(parse_variant(text)) for text in self.tta],
-            "soft": self.soft,
-            "late_objects": self.late_objects,
-        }
+    def settings(self, predictor: Predictor) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Everything that decides the masks, and what is only worth recording.
+
+        Raises:
+            OptionError: A file that an option names cannot be read.
+        """
+        decides, recorded = option_settings(self._options())
+        return (
+            {
+                "predictor": self.predictor,
+                "options": decides,
+                **_model(predictor.describe()),
+                "variant": str(parse_variant(self.variant or "plain")),
+                "tta": self._tta(),
+                "soft": self.soft,
+                "late_objects": self.late_objects,
+            },
+            recorded,
+        )
+
+    def upgraded(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Turn the settings of a run of schema 1 into those of now."""
+        older = dict(settings)
+        older.pop("details", None)
+        raw = older.get("options", {})
+        kind = load(self.predictor).Options
+        known = {info.name for info in option_infos(kind)}
+        if older.get("predictor") == self.predictor and raw.keys() <= known:
+            with contextlib.suppress(ValueError, TypeError):
+                older["options"], _ = option_settings(
+                    kind(**raw), digest_of=lambda path: str(older.get("checkpoint"))
+                )
+        return {**older, "tta": sorted(older.get("tta", []))}
+
+    def _options(self) -> Any:
+        return parse_options(self.predictor, load(self.predictor).Options, self.options)
+
+    def _tta(self) -> list[str]:
+        """The variants in the order in which they are added up, always the same."""
+        return sorted(str(parse_variant(text)) for text in self.tta)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes the workers that predict videos; each in its process.
+
+    Attributes:
+        plan: What to run.
+        options: Options that do not decide.
+        model: What the parent knows of the model, which has to be what a worker sees.
+        probe: A video to open once, before the first one is predicted.
+        run: Name of the run.
+        facts: What was recorded of the workers that made the rest of the run.
+    """
+
+    plan: PredictPlan
+    options: Mapping[str, Any]
+    model: Mapping[str, Any]
+    probe: Video | None
+    run: str
+    facts: Mapping[str, Any] | None
 
     def __call__(self, device: str) -> Worker:
-        """Make the worker that predicts videos; called in its process."""
-        return _VideoPredictor(self.build(device))
+        predictor = self.plan.build(device)
+        described = predictor.describe()
+        worker = {**_worker(device, described), "options": dict(self.options)}
+        if (found := _model(described)) != self.model:
+            raise PredictorError(
+                f"predictor {self.plan.predictor}: is {found} on {worker['host']} and "
+                f"{dict(self.model)} where the command was given; give all machines "
+                "the same files"
+            )
+        if self.facts is not None:
+            require_facts(
+                self.facts,
+                worker["facts"],
+                run=self.run,
+                remedy="continue it where it was begun, or choose another name",
+            )
+        # What is wrong with weights or options is wrong with every video.
+        if self.probe is not None:
+            predictor.session(self.probe).close()
+        return _VideoPredictor(predictor, worker)
+
+
+def _model(description: Description) -> dict[str, Any]:
+    """What a model says of itself wherever it runs."""
+    return {"model": description.model, "checkpoint": description.checkpoint}
+
+
+def _worker(device: str, description: Description) -> dict[str, Any]:
+    """What a worker says of itself: the facts that decide, and the hardware."""
+    found: dict[str, Any] = {
+        "facts": {"device": device.partition(":")[0], **description.details},
+        "device": device,
+        "host": platform.node(),
+    }
+    # A model that does without torch has no use for its name of the hardware.
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:
+        found["torch"] = str(torch.__version__)
+        if device.startswith("cuda"):
+            found["gpu"] = torch.cuda.get_device_name(device)
+    return found
 
 
 def split_of(run: Run, root: Path | None = None) -> Split:
@@ -133,49 +229,147 @@ def predict_split(
         monitor: Opens the progress bar.
 
     Raises:
-        RunMismatchError: The folder holds a run with other settings.
+        RunMismatchError: The folder holds a run with other settings, of other frames,
+            or made on another kind of device.
         PredictorError: The model cannot be built.
     """
     predictor = plan.build(device)
-    chosen = split.select(videos)
-    run = Run.create(
-        path,
-        kind="predict",
-        settings=plan.settings(predictor),
-        split={"path": str(split.root.resolve()), "fingerprint": split.fingerprint},
-        environment={"licence": predictor.describe().licence},
-    )
+    settings, recorded = plan.settings(predictor)
     if not hasattr(executor, "map"):
         executor = executor(predictor)
-    with run.writing():
-        skipped = [v.name for v in chosen if run.is_complete(v.name)]
+    chosen = {video.name: video for video in split.select(videos)}
+    sources = {
+        name: _source(video, late=plan.late_objects) for name, video in chosen.items()
+    }
+    with Run.making(
+        path,
+        Identity.of("predict", settings, split),
+        environment={"licence": predictor.describe().licence, "options": recorded},
+        upgrade=plan.upgraded,
+    ) as run:
+        stock = take_stock(chosen, partial(_standing, run, sources))
+        _require_frames(run, stock.outdated)
+        facts = _Facts(run, stock.current)
         jobs = [
             Job(
-                video.name,
+                name,
                 cost=video.length,
                 payload=_Task(
                     video=video,
-                    path=run.soft_path(video.name)
-                    if plan.soft
-                    else run.masks_folder / video.name,
+                    path=run.soft_path(name) if plan.soft else run.masks_folder / name,
                     soft=plan.soft,
                     late_objects=plan.late_objects,
+                    source=sources[name],
                 ),
             )
-            for video in chosen
-            if video.name not in skipped
+            for name, video in chosen.items()
+            if name in stock.wanted
         ]
+        maker = _Maker(
+            plan,
+            options=recorded,
+            model=_model(predictor.describe()),
+            probe=_probe(jobs),
+            run=run.name,
+            facts=facts.known,
+        )
+
+        def done(name: str, record: VideoRecord) -> None:
+            facts.require(record)
+            run.add(name, record)
+
         return run_jobs(
             f"predict {run.name}",
             Outcome(run.name),
             executor=executor,
-            build=plan,
+            build=maker,
             jobs=jobs,
-            skipped=skipped,
-            on_done=run.add,
+            stock=stock,
+            on_done=done,
             on_failed=run.fail,
             monitor=monitor,
         )
+
+
+class _Facts:
+    """What decides the result and depends on the workers: the same in a whole run."""
+
+    def __init__(self, run: Run, videos: Sequence[str]) -> None:
+        self._run = run.name
+        workers = (run.videos[name].worker for name in videos)
+        self.known: Mapping[str, Any] | None = next(
+            (worker["facts"] for worker in workers if worker is not None), None
+        )
+
+    def require(self, record: VideoRecord) -> None:
+        """Take a video that was just made.
+
+        Raises:
+            RunMismatchError: Its worker computes in another way than the others.
+        """
+        assert record.worker is not None
+        if self.known is None:
+            self.known = record.worker["facts"]
+        require_facts(
+            self.known,
+            record.worker["facts"],
+            run=self._run,
+            remedy="name a --device and options that all workers have",
+        )
+
+
+def _standing(run: Run, sources: Mapping[str, str], name: str) -> Standing:
+    record = run.videos.get(name)
+    # Runs of earlier versions did not keep what a video was made from.
+    source = None if record is None or record.source is None else sources[name]
+    return run.standing(name, source)
+
+
+def _source(video: SplitVideo, *, late: bool) -> str:
+    """Digest of what decides the masks of a video.
+
+    Of frames the size of the file stands for the content, since some splits have many
+    gigabytes of them.
+
+    Raises:
+        SplitError: A file of the video is gone.
+    """
+    later = list(video.masks.values())[1:] if late else []
+    try:
+        return fingerprint(
+            [
+                video.fingerprint,
+                [path.stat().st_size for path in video.images.values()],
+                [digest(path) for path in later],
+            ]
+        )
+    except OSError as error:
+        raise SplitError(f"video {video.name}: cannot be read ({error})") from error
+
+
+def _require_frames(run: Run, changed: Sequence[str]) -> None:
+    """Make sure that no video was predicted from other frames than there are now.
+
+    Raises:
+        RunMismatchError: One was. It may have taken a night, so it is not made again
+            unasked.
+    """
+    if changed:
+        more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+        raise RunMismatchError(
+            f"{run.path}: video {changed[0]}{more} was predicted from other frames "
+            "than the split has now; choose another name, delete "
+            f"{run.stored(changed[0]).path} to make that one again, or the whole folder"
+        )
+
+
+def _probe(jobs: Sequence[Job]) -> Video | None:
+    """A video that every model can open: the shortest one that is to be predicted."""
+    for job in sorted(jobs, key=lambda job: (job.cost, job.name)):
+        video: SplitVideo = job.payload.video
+        with contextlib.suppress(SubmitError):
+            return Video(video.name, video.height, video.width, video.length)
+    return None
 
 
 @dataclass(frozen=True)
@@ -186,13 +380,15 @@ class _Task:
     path: Path
     soft: bool
     late_objects: bool
+    source: str
 
 
 class _VideoPredictor:
     """Predicts video after video with one model."""
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, predictor: Predictor, worker: Mapping[str, Any]) -> None:
         self._predictor = predictor
+        self._worker = worker
 
     def __call__(self, task: _Task, report: Callable[[int], None]) -> VideoRecord:
         video, began = task.video, time.perf_counter()
@@ -212,7 +408,8 @@ class _VideoPredictor:
         )
         with contextlib.ExitStack() as stack:
             stack.callback(session.close)
-            behind = stack.enter_context(Behind(stack.enter_context(_writer(task))))
+            written = stack.enter_context(_writing(task))
+            behind = stack.enter_context(Behind(written.write))
             reader = stack.enter_context(FrameReader(video.images, size=video.size))
             objects: tuple[int, ...] = ()
             for frame, image in reader:
@@ -220,13 +417,17 @@ class _VideoPredictor:
                 behind.put(_Written.of(video.name, frame, prediction))
                 objects = prediction.objects
                 report(1)
+        masks = written.masks
         return VideoRecord(
             frames=video.length,
             objects=objects,
             size=video.size,
             seconds=round(time.perf_counter() - began, 3),
-            digest=digest(task.path),
+            digest=digest(task.path) if masks is None else masks.digest,
             soft=task.soft,
+            source=task.source,
+            masks=None if masks is None else masks.digests,
+            worker=self._worker,
         )
 
 
@@ -291,13 +492,28 @@ class _Written:
         return cls(frame, prediction.objects, steps, *scores)
 
 
+@dataclass(frozen=True)
+class _Writing:
+    """Where the frames of a video go: a soft file, or else palette masks."""
+
+    soft: SoftWriter | None = None
+    masks: MaskWriter | None = None
+
+    def write(self, w: _Written) -> None:
+        """Write a frame."""
+        if self.soft is not None:
+            self.soft.write(w.frame, w.objects, w.steps, w.presence, w.iou)
+        else:
+            assert self.masks is not None
+            self.masks.write(w.frame, w.objects, w.steps)
+
+
 @contextlib.contextmanager
-def _writer(task: _Task) -> Iterator[Callable[[_Written], None]]:
+def _writing(task: _Task) -> Iterator[_Writing]:
     """Open the soft file or the folder of masks that a video is written into."""
     if task.soft:
         with SoftWriter(task.path, size=task.video.size) as soft:
-            yield lambda w: soft.write(w.frame, w.objects, w.steps, w.presence, w.iou)
+            yield _Writing(soft=soft)
     else:
-        with atomic_folder(task.path) as folder:
-            masks = MaskWriter(folder, task.video)
-            yield lambda w: masks.write(w.frame, w.objects, w.steps)
+        with atomic_folder(task.path, parents=False) as folder:
+            yield _Writing(masks=MaskWriter(folder, task.video))

@@ -94,6 +94,17 @@ class Postprocess:
         """Whether a frame depends on others."""
         return self.flicker > 1 or self.dropout > 1
 
+    def effective(self) -> Postprocess:
+        """The same without values that change nothing: equal for equal masks."""
+        kept: dict[str, Any] = {
+            "min_area": self.min_area if self.min_area > 1 else 0,
+            "dropout": self.dropout if self.dropout > 1 else 0,
+        }
+        if self.flicker <= 1:
+            default = type(self)()
+            kept |= {"flicker": 0, "flicker_score": default.flicker_score}
+        return dataclasses.replace(self, **kept)
+
     def to_table(self) -> dict[str, float | int]:
         """The settings that are not as by default, as a TOML table has them."""
         return {

@@ -2,6 +2,7 @@
 
     runs/<name>/
         manifest.json            what made it, from what, and what is complete
+        manifest.log             while it is written: videos that were completed since
         failed.json              the reason for every video that is not there
         soft/<video>.npz         int8 logits, one member per frame, and the scores
         masks/<video>/<frame>.png  palette masks: exported, imported, or predicted hard
@@ -9,8 +10,9 @@
 Every video is complete or not there, and is named in the manifest with its digest.
 """
 
-from .manifest import SCHEMA, Run, VideoRecord
-from .masks import HARD_LOGIT, HardVideo, MaskWriter
+from .identity import Identity, Stamps, Standing, Stock
+from .manifest import SCHEMA, Run, StoredVideo, VideoRecord
+from .masks import HARD_LOGIT, HardVideo, KnownMasks, MaskWriter
 from .names import require_run_name
 from .soft import SoftVideo, SoftWriter, VideoMasks
 
@@ -18,10 +20,16 @@ __all__ = [
     "HARD_LOGIT",
     "SCHEMA",
     "HardVideo",
+    "Identity",
+    "KnownMasks",
     "MaskWriter",
     "Run",
     "SoftVideo",
     "SoftWriter",
+    "Stamps",
+    "Standing",
+    "Stock",
+    "StoredVideo",
     "VideoMasks",
     "VideoRecord",
     "require_run_name",

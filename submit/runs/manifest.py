@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import hashlib
-import json
 import platform
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from ..errors import RunError, RunMismatchError
-from ..system.files import digest, locked, read_json, remove_partial, write_json
+from ..system.files import Lock, locked, read_json, remove_partial, write_json
 from ..system.machine import git_commit
-from .masks import HardVideo
+from .identity import Identity, Standing, fingerprint, standing_of
+from .masks import KnownMasks, read_digests
 from .soft import SoftVideo, VideoMasks
+from .store import Store, log_path, read_store
 
-__all__ = ["SCHEMA", "Run", "VideoRecord"]
+__all__ = ["SCHEMA", "Run", "StoredVideo", "VideoRecord"]
 
 #: Version of the folder's format; a reader refuses what it does not know.
-SCHEMA = 1
+SCHEMA = 2
+#: Older formats that are still read.
+_OLDER = (1,)
 
+_MANIFEST, _FAILURES, _LOCK = "manifest.json", "failed.json", ".lock"
 _PACKAGES = ("mose-submit", "torch", "numpy", "scikit-image", "pillow", "numba")
+#: Runs of these kinds are cheap to make again, so a recipe may replace them.
+_CHEAP = ("import", "ensemble")
+#: Digits of the key by which videos refer to the worker that made them.
+_KEY = 8
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,11 @@ class VideoRecord:
         digest: SHA-256 of the soft file, or of the folder of masks.
         soft: Whether it is a soft file.
         details: What the step wants remembered, such as how far members disagreed.
+        source: Digest of what it was made from; None in runs of earlier versions.
+        masks: Digest of each mask by stem, where there is no soft file; None in runs of
+            earlier versions.
+        worker: What the worker that made it says of itself: `facts`, which decide the
+            result, and what else may be worth knowing. None without a model.
     """
 
     frames: int
@@ -49,13 +60,102 @@ class VideoRecord:
     seconds: float
     digest: str
     soft: bool = True
-    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+    source: str | None = None
+    masks: Mapping[str, str] | None = None
+    worker: Mapping[str, Any] | None = None
+
+    def to_entry(self) -> dict[str, Any]:
+        """What stands in the manifest; a worker is named by a key."""
+        entry = {name: value for name, value in vars(self).items() if value is not None}
+        if not self.details:
+            del entry["details"]
+        if self.worker is not None:
+            entry["worker"] = _key(self.worker)
+        return entry
+
+    @classmethod
+    def from_entry(
+        cls, entry: Mapping[str, Any], workers: Mapping[str, Any]
+    ) -> VideoRecord:
+        """Read what stands in a manifest."""
+        return cls(
+            **{
+                **entry,
+                "objects": tuple(entry["objects"]),
+                "size": tuple(entry["size"]),
+                "worker": workers[entry["worker"]] if "worker" in entry else None,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class StoredVideo:
+    """A complete video of a run, which can be sent to a worker and opened there.
+
+    Attributes:
+        run: Folder of the run.
+        name: The video.
+        record: What the manifest has of it.
+    """
+
+    run: Path
+    name: str
+    record: VideoRecord
+
+    @property
+    def path(self) -> Path:
+        """The soft file, or the folder of masks."""
+        if self.record.soft:
+            return self.run / "soft" / f"{self.name}.npz"
+        return self.run / "masks" / self.name
+
+    def open(self) -> VideoMasks:
+        """Open its masks; every byte that is read is compared with the digests.
+
+        Raises:
+            RunError: Its files are damaged, or others than those that were written.
+        """
+        record = self.record
+        if record.soft:
+            return SoftVideo(self.path, digest=record.digest)
+        return self.masks().video(self.name, objects=record.objects, size=record.size)
+
+    def masks(self) -> KnownMasks:
+        """Its masks as files; for a video without soft masks.
+
+        Raises:
+            RunError: See `open`.
+        """
+        return KnownMasks(
+            self.path.parent, {self.name: self.digests()}, remedy=self._remedy
+        )
+
+    def digests(self) -> Mapping[str, str]:
+        """The digest of each mask by stem; for a video without soft masks.
+
+        Raises:
+            RunError: See `open`.
+        """
+        if self.record.masks is not None:
+            return self.record.masks
+        whole, digests = read_digests(self.path)
+        if whole != self.record.digest:
+            raise RunError(
+                f"{self.path}: expected the {self.record.frames} masks that were "
+                f"written there, found others; {self._remedy}"
+            )
+        return digests
+
+    @property
+    def _remedy(self) -> str:
+        return f"run the command that made the run {self.run.name} again"
 
 
 class Run:
     """A run folder.
 
-    Use `Run.open` to read one and `Run.create` to make one or to continue one.
+    Use `Run.open` to read one and `Run.making` to make one or to continue one.
 
     Attributes:
         path: The folder; its name is the run's name.
@@ -63,28 +163,36 @@ class Run:
         settings: Everything that decides the masks. Two runs with equal settings on an
             equal split have equal masks.
         split: Path and fingerprint of the split.
-        environment: What else may be worth knowing; does not decide identity.
-        videos: Complete videos by name, sorted.
+        expected: All videos of the split; None in runs of earlier versions.
+        environment: What else may be worth knowing; does not decide identity. When a
+            run is continued, it is that of the command before until the end.
+        videos: Complete videos by name.
         failures: Reason by video for those that could not be made.
     """
 
-    def __init__(self, path: Path, manifest: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        manifest: Mapping[str, Any],
+        failures: Mapping[str, str] | None = None,
+    ) -> None:
         self.path = path
+        self.schema: int = manifest["schema"]
         self.kind: str = manifest["kind"]
         self.settings: dict[str, Any] = dict(manifest["settings"])
         self.split: dict[str, str] = dict(manifest["split"])
+        expected = manifest.get("expected")
+        self.expected = None if expected is None else tuple(expected)
         self.environment: dict[str, Any] = dict(manifest["environment"])
+        self._workers: dict[str, Any] = dict(manifest.get("workers", {}))
         self.videos: dict[str, VideoRecord] = {
-            name: VideoRecord(
-                **{
-                    **entry,
-                    "objects": tuple(entry["objects"]),
-                    "size": tuple(entry["size"]),
-                }
-            )
+            name: VideoRecord.from_entry(entry, self._workers)
             for name, entry in sorted(manifest["videos"].items())
         }
-        self.failures = _read_failures(path / "failed.json")
+        self.failures = dict(failures or {})
+        self._revision = int(manifest.get("revision", 0))
+        self._store: Store | None = None
+        self._unsaved = False
 
     @property
     def name(self) -> str:
@@ -104,26 +212,36 @@ class Run:
     @property
     def identity(self) -> str:
         """Digest of what the run holds: changes when any video does."""
-        text = json.dumps({name: r.digest for name, r in self.videos.items()})
-        return hashlib.sha256(text.encode()).hexdigest()
+        return fingerprint({name: r.digest for name, r in self.videos.items()})
+
+    @property
+    def origin(self) -> Identity:
+        """What the run was made as."""
+        return Identity(self.kind, self.settings, self.split, self.expected)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Videos of the split that the run lacks, as far as that is known."""
+        videos = self.failures if self.expected is None else self.expected
+        return tuple(name for name in videos if name not in self.videos)
 
     @classmethod
     def exists(cls, path: Path) -> bool:
         """Whether `path` is a run folder."""
-        return (path / "manifest.json").is_file()
+        return (path / _MANIFEST).is_file()
 
     @classmethod
     def open(cls, path: Path) -> Run:
-        """Open a run to read it.
+        """Open a run to read it; nothing is written.
 
         Raises:
             RunError: It is not there, or of a format this version does not know.
         """
-        manifest_path = path / "manifest.json"
+        manifest_path = path / _MANIFEST
         try:
-            manifest = read_json(manifest_path)
+            manifest, changes = read_store(manifest_path)
         except FileNotFoundError:
-            near = sorted(p.parent.name for p in path.parent.glob("*/manifest.json"))
+            near = sorted(p.parent.name for p in path.parent.glob(f"*/{_MANIFEST}"))
             there = f"; {path.parent} has {', '.join(near)}" if near else ""
             raise RunError(
                 f"{path}: no such run{there} (make one with submit predict or submit "
@@ -132,12 +250,19 @@ class Run:
         except (OSError, ValueError) as error:
             raise RunError(f"{manifest_path}: cannot be read ({error})") from error
         try:
-            if manifest["schema"] != SCHEMA:
+            if manifest["schema"] not in (SCHEMA, *_OLDER):
                 raise RunError(
                     f"{manifest_path}: has schema {manifest['schema']}, this version "
                     f"reads {SCHEMA}; use the version that wrote it or make it again"
                 )
-            return cls(path, manifest)
+            for table in ("videos", "workers"):
+                entries = {**manifest.get(table, {}), **changes.get(table, {})}
+                manifest[table] = _without_none(entries)
+            failures = {
+                **_read_failures(path / _FAILURES),
+                **changes.get("failures", {}),
+            }
+            return cls(path, manifest, _without_none(failures))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise RunError(
@@ -146,63 +271,105 @@ class Run:
             ) from error
 
     @classmethod
-    def create(
+    @contextlib.contextmanager
+    def making(
         cls,
         path: Path,
+        identity: Identity,
         *,
-        kind: str,
-        settings: Mapping[str, Any],
-        split: Mapping[str, str],
         environment: Mapping[str, Any] | None = None,
-    ) -> Run:
-        """Make a run folder, or open the one that is there to continue it.
+        renew: bool = False,
+        upgrade: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+    ) -> Iterator[Run]:
+        """Make a run, or continue the one that is there; hold it as long as that takes.
+
+        All is decided under the run's lock. What a killed command left half-written is
+        cleared away. A run without any complete video is in nobody's way. One that
+        holds nothing at the end is removed.
+
+        Args:
+            path: The run's folder.
+            identity: What it shall be.
+            environment: What else to record; may differ from time to time.
+            renew: Whether an import or an ensemble of other settings is replaced.
+            upgrade: Turns the settings of a run of an earlier version into those of
+                this one.
 
         Raises:
             RunMismatchError: The one that is there was made with other settings or
                 from another split.
             RunError: There is a file, or a folder of another kind, in the way.
+            StorageError: Another command is writing it, or the disk refuses.
         """
-        wanted = json.loads(json.dumps(dict(settings)))
-        if cls.exists(path):
-            run = cls.open(path)
-            differences = _differences(
-                {"command": run.kind, **run.settings}, {"command": kind, **wanted}
-            )
-            if run.split["fingerprint"] != split["fingerprint"]:
-                differences.append(
-                    f"split: it has {run.split['path']}, asked for {split['path']}, "
-                    "with other videos, frames or first masks"
-                )
-            if differences:
-                raise RunMismatchError(
-                    f"{path}: this run was made with other settings "
-                    f"({_joined(differences)}); choose another --name, or delete the "
-                    "folder to make it anew"
-                )
-            return run
-        if path.exists() and not path.is_dir():
-            raise RunError(f"{path}: is a file; choose another --name")
-        # Hidden files are locks, and manifests that a killed command did not finish.
-        if path.exists() and any(child.name[0] != "." for child in path.iterdir()):
-            raise RunError(
-                f"{path}: is a folder with files and no manifest.json, so not a run; "
-                "choose another --name"
-            )
-        run = cls(
-            path,
-            {
-                "kind": kind,
-                "settings": wanted,
-                "split": dict(split),
-                "environment": {**_environment(), **(environment or {})},
-                "videos": {},
-            },
-        )
-        run._save()
+        _require_room(path)
+        with locked(path / _LOCK) as lock:
+            _require_room(path)
+            run = cls._continued(path, identity, renew=renew, upgrade=upgrade)
+            given = {**_environment(), **(environment or {})}
+            if run is None:
+                run = cls(path, _head(identity, given))
+                run._unsaved = True
+            try:
+                with run._held(lock):
+                    yield run
+                    run._renew(given, told=environment or {}, split=identity)
+            finally:
+                if lock.is_in_place():
+                    run._remove_if_empty()
+
+    @classmethod
+    def _continued(
+        cls,
+        path: Path,
+        identity: Identity,
+        *,
+        renew: bool,
+        upgrade: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+    ) -> Run | None:
+        """Open the run that is there to continue it; None where a new one begins."""
+        if not cls.exists(path):
+            return None
+        run = cls.open(path)
+        if run.schema != SCHEMA:
+            upgraded = dict(upgrade(run.settings))
+            # What no longer decides is still worth recording.
+            rest = {k: v for k, v in run.settings.items() if k not in upgraded}
+            run.environment = {**rest, **run.environment}
+            run.settings = upgraded
+            run.schema, run._unsaved = SCHEMA, True
+        try:
+            run.origin.require(identity, path)
+        except RunMismatchError:
+            cheap = renew and run.kind in _CHEAP
+            if not cheap and any(run.stored(v).path.exists() for v in run.videos):
+                raise
+            run._clear()
+            return None
         return run
 
+    def _renew(
+        self, found: Mapping[str, Any], *, told: Mapping[str, Any], split: Identity
+    ) -> None:
+        """Take over what may differ from the last command's.
+
+        Args:
+            found: The environment.
+            told: The part of it that the step has told.
+            split: Says where the split is now.
+        """
+        place = dict(split.split), split.videos
+        old = self.environment
+        if place == (self.split, self.expected) and all(
+            old.get(key) == value for key, value in told.items()
+        ):
+            return
+        self.split, self.expected = place
+        self.environment = {**found, "continued": found["created"]}
+        self.environment["created"] = old.get("created", found["created"])
+        self._unsaved = True
+
     @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> Iterator[Lock]:
         """Hold the run for writing, and clear away what a killed command left.
 
         What another command has added since the run was opened is read again, so that
@@ -211,140 +378,238 @@ class Run:
         Raises:
             StorageError: Another command is writing it.
         """
-        with locked(self.path / ".lock"):
-            current = Run.open(self.path)
-            self.videos, self.failures = current.videos, current.failures
-            for folder in (self.path, self.path / "soft", self.masks_folder):
-                remove_partial(folder)
+        with locked(self.path / _LOCK) as lock:
+            vars(self).update(vars(Run.open(self.path)))
+            with self._held(lock):
+                yield lock
+
+    @contextlib.contextmanager
+    def _held(self, lock: Lock) -> Iterator[None]:
+        """Keep the log while the lock is held, and fold it into the manifest then."""
+        manifest = self.path / _MANIFEST
+        self._store = Store(manifest, lock, self._content, revision=self._revision)
+        self._remove_partial()
+        if self._unsaved or log_path(manifest).exists():
+            self._save()
+        try:
             yield
+        except BaseException:
+            # The reason is what counts; the log has all that is complete.
+            with contextlib.suppress(Exception):
+                self._close(lock)
+            raise
+        else:
+            lock.require_in_place()
+            self._close(lock)
+        finally:
+            self._store = None
+
+    def _close(self, lock: Lock) -> None:
+        if not lock.is_in_place():
+            return
+        self._remove_partial()
+        if self._store is not None and (self._unsaved or self._store.has_log):
+            self._save()
+
+    def _remove_partial(self) -> None:
+        for folder in (self.path, self.path / "soft", self.masks_folder):
+            remove_partial(folder)
+
+    def _clear(self) -> None:
+        """Remove everything but the lock, which is held."""
+        for child in self.path.iterdir():
+            if child.name != _LOCK:
+                _remove(child)
+
+    def _remove_if_empty(self) -> None:
+        """Remove a run that holds nothing, so that nobody has to do it by hand."""
+        if self.videos or self.failures:
+            return
+        with contextlib.suppress(OSError):
+            for folder in (self.path / "soft", self.masks_folder):
+                remove_partial(folder)
+                if folder.exists():
+                    folder.rmdir()
+            remove_partial(self.path)
+            if _strangers(self.path):
+                return
+            manifest = self.path / _MANIFEST
+            for file in (manifest, log_path(manifest), self.path / _LOCK):
+                file.unlink(missing_ok=True)
+            self.path.rmdir()
 
     def soft_path(self, video: str) -> Path:
         """Where the soft masks of a video are."""
         return self.path / "soft" / f"{video}.npz"
 
-    def is_complete(self, video: str) -> bool:
-        """Whether a video is there and is what the manifest says it is."""
-        record = self.videos.get(video)
-        if record is None:
-            return False
-        path = self.soft_path(video) if record.soft else self.masks_folder / video
-        return path.exists() and digest(path) == record.digest
-
-    def add(self, video: str, record: VideoRecord) -> None:
-        """Enter a complete video into the manifest."""
-        self.videos = dict(sorted({**self.videos, video: record}.items()))
-        self._save()
-        if video in self.failures:
-            del self.failures[video]
-            self._save_failures()
-
-    def fail(self, video: str, reason: str) -> None:
-        """Note why a video is not there; what was there before no longer counts."""
-        self.forget(video)
-        self.failures[video] = reason
-        self._save_failures()
-
-    def forget(self, video: str) -> None:
-        """Take out a video that is to be made again."""
-        if self.videos.pop(video, None) is not None:
-            self._save()
-
-    def read(self, video: str) -> VideoMasks:
-        """Open the masks of a complete video.
+    def stored(self, video: str) -> StoredVideo:
+        """A complete video, to be opened here or by a worker.
 
         Raises:
-            RunError: The video is not in the run, or its file is damaged.
+            RunError: The video is not in the run.
         """
         record = self.videos.get(video)
         if record is None:
             reason = self.failures.get(video, "it was not asked for")
             raise RunError(f"run {self.name} has no video {video}: {reason}")
-        if record.soft:
-            return SoftVideo(self.soft_path(video))
-        folder = self.masks_folder / video
-        paths = sorted(folder.glob("*.png"), key=_number)
-        if len(paths) != record.frames:
-            raise RunError(
-                f"{folder}: expected {record.frames} masks, found {len(paths)}; run "
-                "the command that made the run again"
-            )
-        return HardVideo(
-            {path.stem: path for path in paths},
-            objects=record.objects,
-            size=record.size,
-        )
+        return StoredVideo(self.path, video, record)
+
+    def read(self, video: str) -> VideoMasks:
+        """Open the masks of a complete video; see `StoredVideo.open`.
+
+        Raises:
+            RunError: The video is not in the run, or its files are damaged, or others
+                than those that were written.
+        """
+        return self.stored(video).open()
+
+    def standing(self, video: str, source: str | None = None) -> Standing:
+        """How a video stands to what is asked for.
+
+        Args:
+            video: Its name.
+            source: Digest of what it would be made from now; None if that does not
+                matter.
+        """
+        record = self.videos.get(video)
+        if record is None:
+            return Standing.ABSENT
+        path = self.stored(video).path
+        return standing_of(path, record.digest, record.source, source)
+
+    def add(self, video: str, record: VideoRecord) -> None:
+        """Enter a complete video; within `making` or `writing`.
+
+        Raises:
+            StorageError: The disk refuses, or the folder was removed.
+        """
+        changes: dict[str, Mapping[str, Any]] = {"videos": {video: record.to_entry()}}
+        if record.worker is not None:
+            key = _key(record.worker)
+            if key not in self._workers:
+                self._workers[key] = record.worker
+                changes["workers"] = {key: record.worker}
+        if video in self.failures:
+            del self.failures[video]
+            changes["failures"] = {video: None}
+        self.videos[video] = record
+        self._note(changes)
+
+    def fail(self, video: str, reason: str) -> None:
+        """Note why a video is not there; what was there before is removed."""
+        self.forget(video)
+        self.failures[video] = reason
+        self._note({"failures": {video: reason}})
+
+    def forget(self, video: str) -> None:
+        """Take out a video that no longer counts, with its files."""
+        if video not in self.videos:
+            return
+        path = self.stored(video).path
+        del self.videos[video]
+        self._note({"videos": {video: None}})
+        _remove(path)
+
+    def _note(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
+        assert self._store is not None, "a run is changed while it is held"
+        self._store.note(changes)
+
+    def _content(self) -> dict[str, Any]:
+        used = {
+            _key(record.worker): record.worker
+            for record in self.videos.values()
+            if record.worker is not None
+        }
+        return {
+            **_head(self.origin, self.environment),
+            "workers": used,
+            "videos": {
+                name: record.to_entry() for name, record in sorted(self.videos.items())
+            },
+        }
 
     def _save(self) -> None:
-        write_json(
-            self.path / "manifest.json",
-            {
-                "schema": SCHEMA,
-                "kind": self.kind,
-                "settings": self.settings,
-                "split": self.split,
-                "environment": self.environment,
-                "videos": {
-                    name: dataclasses.asdict(record)
-                    for name, record in self.videos.items()
-                },
-            },
-        )
-
-    def _save_failures(self) -> None:
-        path = self.path / "failed.json"
+        """Fold the log into the manifest."""
+        assert self._store is not None
+        path = self.path / _FAILURES
         if self.failures:
             write_json(path, dict(sorted(self.failures.items())))
         else:
             path.unlink(missing_ok=True)
+        self._store.fold()
+        self.videos = dict(sorted(self.videos.items()))
+        self._revision, self._unsaved = self._store.revision, False
 
 
-def _number(path: Path) -> tuple[int, str]:
-    return int(path.stem) if path.stem.isdecimal() else -1, path.stem
+def _head(identity: Identity, environment: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest without videos."""
+    return {
+        "schema": SCHEMA,
+        "kind": identity.kind,
+        "settings": dict(identity.settings),
+        "split": dict(identity.split),
+        "expected": None if identity.videos is None else list(identity.videos),
+        "environment": dict(environment),
+        "videos": {},
+    }
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _key(worker: Mapping[str, Any]) -> str:
+    return fingerprint(worker)[:_KEY]
+
+
+def _without_none(entries: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: entry for name, entry in entries.items() if entry is not None}
+
+
+def _require_room(path: Path) -> None:
+    """Make sure that a run may be written into a folder; nothing is touched.
+
+    Raises:
+        RunError: It is a file, or holds files of something else.
+    """
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path}: is a file; choose another --name")
+    if path.exists() and not Run.exists(path) and _strangers(path):
+        raise RunError(
+            f"{path}: is a folder with files and no manifest.json, so not a run; "
+            "choose another --name"
+        )
+
+
+def _strangers(path: Path) -> Sequence[Path]:
+    """What no run of ours leaves behind when it holds nothing."""
+    return [
+        child
+        for child in path.iterdir()
+        # Hidden files are locks, and what a killed command did not finish.
+        if child.name[0] != "." and not _is_leftover(child)
+    ]
+
+
+def _is_leftover(path: Path) -> bool:
+    if path.name in ("soft", "masks"):
+        return path.is_dir() and all(child.name[0] == "." for child in path.iterdir())
+    return path.name in (_MANIFEST, log_path(Path(_MANIFEST)).name)
 
 
 def _read_failures(path: Path) -> dict[str, str]:
-    if not path.exists():
-        return {}
     try:
         return {str(video): str(reason) for video, reason in read_json(path).items()}
+    except FileNotFoundError:
+        return {}
     except (OSError, ValueError, AttributeError) as error:
         raise RunError(
             f"{path}: cannot be read ({error}); delete it, the reasons come back when "
             "the videos fail again"
         ) from error
-
-
-def _differences(there: Any, wanted: Any, where: str = "") -> list[str]:
-    """Say in words which settings differ, down to the last list and table."""
-    if isinstance(there, Mapping) and isinstance(wanted, Mapping):
-        prefix = f"{where}." if where else ""
-        return [
-            line
-            for key in sorted(there.keys() | wanted.keys())
-            for line in _differences(there.get(key), wanted.get(key), prefix + key)
-        ]
-    if isinstance(there, list) and isinstance(wanted, list):
-        return [
-            line
-            for index, (old, new) in enumerate(zip_longest(there, wanted), start=1)
-            for line in _differences(old, new, f"{where} {index}")
-        ]
-    if there == wanted:
-        return []
-    return [f"{where}: it has {_short(there)}, asked for {_short(wanted)}"]
-
-
-def _joined(lines: list[str]) -> str:
-    """The first few of many differences, which tell enough."""
-    more = [f"and {len(lines) - 4} more"] if len(lines) > 4 else []
-    return "; ".join(lines[:4] + more)
-
-
-def _short(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 40 else text[:37] + "…"
 
 
 def _environment() -> dict[str, Any]:

@@ -1,25 +1,37 @@
-"""Hard masks of one video: a folder of palette PNGs, read and written."""
+"""Hard masks: folders of palette PNGs, read and written.
+
+Each mask is known by a digest from when it was written. Whoever reads it computes that
+again, so that masks which were changed, taken away or put there are never passed on.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..archive import Entry, MaskFolder
 from ..data import SplitVideo
-from ..errors import MaskError
+from ..errors import MaskError, RunError
 from ..masks import LOGIT_STEP, Labels, quantise, to_labels
-from ..png.palette import encode
-from ..png.palette import read as read_labels
+from ..png.palette import decode, encode
+from ..system.files import folder_digest
 from .soft import Floats
 
-__all__ = ["HARD_LOGIT", "HardVideo", "MaskWriter"]
+__all__ = ["HARD_LOGIT", "HardVideo", "KnownMasks", "MaskWriter", "read_digests"]
 
 #: The logit that stands for a pixel of a hard mask, p = 0.993: sure enough to count as
 #: a whole vote, and not so sure that soft members cannot outvote it.
 HARD_LOGIT = 5.0
+
+
+#: Hex digits that are kept of the digest of a mask.
+_DIGITS = 16
 
 
 class HardVideo:
@@ -29,6 +41,7 @@ class HardVideo:
         frames: File of each frame by stem, in order.
         objects: The ids to read; others are background.
         size: Height and width that every mask must have.
+        read: Reads a file, and makes sure that it is the right one.
     """
 
     def __init__(
@@ -37,8 +50,10 @@ class HardVideo:
         *,
         objects: Sequence[int],
         size: tuple[int, int],
+        read: Callable[[Path], bytes] = Path.read_bytes,
     ) -> None:
         self._paths = tuple(frames.values())
+        self._read = read
         self.frames = tuple(frames)
         self.objects = tuple(objects)
         self.size = size
@@ -50,13 +65,18 @@ class HardVideo:
         """Read a frame's mask as it is.
 
         Raises:
+            RunError: It is not the one that was written.
             MaskError: It is unreadable or of another size.
         """
-        labels = read_labels(self._paths[index])
+        path = self._paths[index]
+        try:
+            labels = decode(self._read(path), name=str(path))
+        except OSError as error:
+            raise MaskError(f"{path}: cannot be read ({error.strerror})") from error
         if labels.shape != self.size:
             raise MaskError(
-                f"{self._paths[index]}: expected {self.size[1]}×{self.size[0]} pixels, "
-                f"found {labels.shape[1]}×{labels.shape[0]}"
+                f"{path}: expected {self.size[1]}×{self.size[0]} pixels, found "
+                f"{labels.shape[1]}×{labels.shape[0]}"
             )
         return labels
 
@@ -70,6 +90,98 @@ class HardVideo:
         """Nothing is open between frames."""
 
 
+class KnownMasks(MaskFolder):
+    """Masks in a folder that are known by their digests; nothing else there counts.
+
+    Args:
+        path: The folder of video folders.
+        videos: The digest of each mask by video and stem, as `MaskWriter` gives them.
+        remedy: What to do about masks that are not those, for messages.
+
+    Raises:
+        RunError: A mask is missing, or there is one that was not written.
+    """
+
+    def __init__(
+        self, path: Path, videos: Mapping[str, Mapping[str, str]], *, remedy: str
+    ) -> None:
+        super().__init__(path)
+        self._known = videos
+        self._remedy = remedy
+        for video, digests in videos.items():
+            self._require_names(video, digests.keys())
+
+    def video(
+        self, name: str, *, objects: Sequence[int], size: tuple[int, int]
+    ) -> HardVideo:
+        """Open one video; see `HardVideo`."""
+        return HardVideo(
+            {stem: self.path / name / f"{stem}.png" for stem in self.frames(name)},
+            objects=objects,
+            size=size,
+            read=lambda path: self.read(name, path.stem),
+        )
+
+    @cached_property
+    def entries(self) -> Sequence[Entry]:
+        """The masks, sorted."""
+        found = []
+        for name in sorted(
+            f"{video}/{stem}.png"
+            for video, digests in self._known.items()
+            for stem in digests
+        ):
+            size = (self.path / name).stat().st_size
+            found.append(Entry(name, size=size, stored=size))
+        return tuple(found)
+
+    def read_entry(self, name: str) -> bytes:
+        """Read one mask by its name.
+
+        Raises:
+            RunError: It is not the one that was written.
+            ArchiveError: It cannot be read.
+        """
+        data = super().read_entry(name)
+        video, _, file = name.partition("/")
+        known = self._known[video][file.removesuffix(".png")]
+        if hashlib.sha256(data).hexdigest()[:_DIGITS] != known:
+            self._refuse(name, "is not the mask that was written there")
+        return data
+
+    def _require_names(self, video: str, known: Iterable[str]) -> None:
+        found = {path.stem for path in _files(self.path / video)}
+        if lacking := sorted(set(known) - found):
+            gone = f"{video}/{lacking[0]}.png" if found else video
+            self._refuse(gone, "is missing")
+        if strange := sorted(found - set(known)):
+            self._refuse(f"{video}/{strange[0]}.png", "was not written there")
+
+    def _refuse(self, name: str, what: str) -> NoReturn:
+        raise RunError(f"{self.path / name}: {what}; {self._remedy}")
+
+
+def read_digests(folder: Path) -> tuple[str, dict[str, str]]:
+    """Digests of the masks in a folder, where they were not kept when it was written.
+
+    Returns:
+        The digest of the folder, and those of the masks by stem.
+    """
+    files = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in _files(folder)}
+    return folder_digest(files), _shortened(files)
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.png") if path.name[0] != "."]
+
+
+def _shortened(files: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name.removesuffix(".png"): found[:_DIGITS]
+        for name, found in sorted(files.items())
+    }
+
+
 class MaskWriter:
     """Writes the masks of one video into a folder, the first one as it was given.
 
@@ -81,6 +193,17 @@ class MaskWriter:
         self._folder = folder
         self._video = video
         self._first: Labels | None = video.first_mask()
+        self._files: dict[str, str] = {}
+
+    @property
+    def digest(self) -> str:
+        """The digest of the folder, as `system.files.digest` computes it."""
+        return folder_digest(self._files)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The digest of each mask by stem, for `KnownMasks`."""
+        return _shortened(self._files)
 
     def write(
         self,
@@ -114,4 +237,6 @@ class MaskWriter:
 
     def _write(self, frame: str, labels: Labels) -> None:
         self._first = None
-        (self._folder / f"{frame}.png").write_bytes(encode(labels))
+        data, name = encode(labels), f"{frame}.png"
+        (self._folder / name).write_bytes(data)
+        self._files[name] = hashlib.sha256(data).hexdigest()

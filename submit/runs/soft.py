@@ -24,7 +24,7 @@ from zlib_ng import zlib_ng
 
 from ..errors import MaskError, RunError
 from ..masks import quantise
-from ..system.files import atomic_open
+from ..system.files import atomic_open, stream_digest
 
 __all__ = ["SoftVideo", "SoftWriter", "VideoMasks"]
 
@@ -94,7 +94,7 @@ class SoftWriter:
         self._iou: list[Floats | None] = []
 
     def __enter__(self) -> SoftWriter:
-        stream = self._stack.enter_context(atomic_open(self.path))
+        stream = self._stack.enter_context(atomic_open(self.path, parents=False))
         self._zip = self._stack.enter_context(zipfile.ZipFile(stream, "w"))
         return self
 
@@ -174,15 +174,22 @@ class SoftWriter:
 class SoftVideo:
     """Reads a soft file; frames are inflated when they are asked for.
 
+    Args:
+        path: The file.
+        digest: Its SHA-256 when it was written; None where that is not known.
+
     Raises:
-        RunError: The file is not there, truncated, or not a soft file.
+        RunError: The file is not there, truncated, not a soft file, or not the one that
+            was written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, digest: str | None = None) -> None:
         self.path = path
         try:
             with contextlib.ExitStack() as stack:
                 self._stream = stack.enter_context(path.open("rb"))
+                if digest is not None and stream_digest(self._stream) != digest:
+                    raise ValueError("it is not the file that was written here")
                 self._zip = stack.enter_context(zipfile.ZipFile(self._stream))
                 self.objects = tuple(int(key) for key in self._array("objects"))
                 self.presence: Floats = self._array("presence")

@@ -18,7 +18,7 @@ from ..system.files import atomic_folder, read_json
 from .scenes import SCENARIOS
 from .stage import Stage
 
-__all__ = ["write_sample"]
+__all__ = ["require_sample", "write_sample"]
 
 #: Raised whenever the same arguments begin to give other pictures.
 LOOK = 1
@@ -74,13 +74,7 @@ def write_sample(
         if not low <= value <= high:
             raise SplitError(f"sample {name}: expected {low} to {high}, found {value}")
     directory = Path(directory).resolve()
-    recipe = {
-        "look": LOOK,
-        "videos": videos,
-        "frames": frames,
-        "size": [width, height],
-        "seed": seed,
-    }
+    recipe = _recipe(videos, frames, size, seed)
     names = _names(videos)
     if _claim(directory, recipe, names, frames):
         for name in names:
@@ -110,6 +104,58 @@ def write_sample(
         (partial / _META).write_text(text + "\n", encoding="utf-8")
 
 
+def require_sample(
+    directory: Path, *, videos: int, frames: int, size: tuple[int, int], seed: int
+) -> None:
+    """Make sure that a folder does not hold a synthetic split of other arguments.
+
+    Args:
+        directory: The split's folder; one that was not written here is left alone.
+        videos: See `write_sample`.
+        frames: See `write_sample`.
+        size: See `write_sample`.
+        seed: See `write_sample`.
+
+    Raises:
+        SplitError: It does.
+    """
+    written = _written(directory)
+    if written is None:
+        return
+    wanted = _recipe(videos, frames, size, seed)
+    differing = [key for key in wanted if written.get(key) != wanted[key]]
+    if differing:
+        said = ", ".join(
+            f"{key} = {written.get(key)}, asked for {wanted[key]}" for key in differing
+        )
+        raise SplitError(
+            f"{directory}: is a sample with {said}; delete the folder to write it "
+            "again, or name another one"
+        )
+
+
+def _recipe(
+    videos: int, frames: int, size: tuple[int, int], seed: int
+) -> dict[str, Any]:
+    """What decides the bytes of a sample, as its meta file has it."""
+    return {
+        "look": LOOK,
+        "videos": videos,
+        "frames": frames,
+        "size": list(size),
+        "seed": seed,
+    }
+
+
+def _written(directory: Path) -> dict[str, Any] | None:
+    """The recipe of the sample in a folder; None where there is none."""
+    try:
+        written = read_json(directory / _META)["sample"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return written if isinstance(written, dict) else None
+
+
 def _names(videos: int) -> list[str]:
     """Name the videos: scenarios in order, numbered from the second round on."""
     scenarios = list(SCENARIOS)
@@ -135,10 +181,7 @@ def _claim(
     found = {child.name for child in directory.iterdir()}
     if not found:
         return False
-    try:
-        written = read_json(directory / _META)["sample"]
-    except (OSError, ValueError, KeyError, TypeError):
-        written = None
+    written = _written(directory)
     if written is None or found - {*_FOLDERS, _META}:
         raise SplitError(
             f"{directory}: holds files that were not made by submit sample; choose "

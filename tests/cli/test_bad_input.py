@@ -18,7 +18,15 @@ from PIL import Image
 
 from submit.cli import cli
 from submit.png.palette import encode
-from submit.predictors import GROUP, Session, StaticPredictor, Video
+from submit.predictors import (
+    GROUP,
+    Frame,
+    Masks,
+    Prediction,
+    Session,
+    StaticPredictor,
+    Video,
+)
 
 HEIGHT, WIDTH, FRAMES = 24, 32, 4
 VIDEOS = ("alpha", "beta")
@@ -113,7 +121,7 @@ def test_a_truncated_jpeg_costs_its_video_and_no_other(
     assert (tmp_path / "runs" / "r" / "soft" / "beta.npz").exists()
     assert not (tmp_path / "runs" / "r" / "soft" / "alpha.npz").exists()
     line = error_line(run("pack", "r", "-o", tmp_path / "z.zip"))
-    assert "1 videos failed, such as alpha" in line
+    assert "lacks 1 of 2 videos, such as alpha (" in line
 
     broken.write_bytes(whole)
     assert predict(run, split).exit_code == 0
@@ -192,7 +200,7 @@ def test_a_run_made_with_other_options_is_refused(
     before = sorted((tmp_path / "runs" / "r" / "soft").iterdir())
     line = error_line(predict(run, split, "--variant", "hflip"))
     assert 'variant: it has "plain", asked for "hflip"' in line
-    assert "another --name" in line
+    assert "choose another name" in line
     assert sorted((tmp_path / "runs" / "r" / "soft").iterdir()) == before
 
 
@@ -224,21 +232,63 @@ def test_members_that_lack_a_video_are_refused(run: Run, split: Path) -> None:
     assert run("ensemble", "r", "half", "--missing", "reweight").exit_code == 0
 
 
+class Weightless(StaticPredictor):
+    """A stranger's model that opens no video, whichever it is."""
+
+    def session(self, video: Video, *, scale: float = 1.0) -> Session:
+        raise FileNotFoundError("no weights in ~/.cache")
+
+
 class Fragile(StaticPredictor):
     """A stranger's model with a bug."""
 
     def session(self, video: Video, *, scale: float = 1.0) -> Session:
-        raise ValueError(f"cannot open {video.name}\nnor anything else")
+        return _FragileSession(video.name)
 
 
-def test_a_bug_of_a_strangers_model_names_its_package_and_shows_where_it_is(
-    run: Run, split: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+class _FragileSession:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def start(self, frame: Frame, masks: Masks) -> Prediction:
+        raise ValueError(f"cannot open {self._name}\nnor anything else")
+
+    add = start
+
+    def step(self, frame: Frame) -> Prediction:
+        raise AssertionError
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install the models `fragile` and `weightless` of the package their-model."""
+    points = {}
+    for kind in (Fragile, Weightless):
+        name = kind.__name__
+        point = EntryPoint(name.lower(), f"{__name__}:{name}", GROUP)
+        vars(point).update(dist=SimpleNamespace(name="their-model", version="1.2"))
+        points[name.lower()] = point
+    monkeypatch.setattr("submit.predictors.registry.installed", lambda: points)
+
+
+@pytest.mark.usefixtures("strangers")
+def test_what_is_wrong_with_every_video_is_said_once_and_leaves_no_run(
+    run: Run, split: Path, tmp_path: Path
 ) -> None:
-    point = EntryPoint("fragile", f"{__name__}:Fragile", GROUP)
-    vars(point).update(dist=SimpleNamespace(name="their-model", version="1.2"))
-    monkeypatch.setattr(
-        "submit.predictors.registry.installed", lambda: {"fragile": point}
-    )
+    done = run("predict", split, "--predictor", "weightless", "--name", "r")
+    line = error_line(done, traceback=True)
+    assert "(their-model 1.2) raised FileNotFoundError: no weights" in line
+    assert "videos failed" not in done.stderr
+    assert not (tmp_path / "runs" / "r").exists()
+
+
+@pytest.mark.usefixtures("strangers")
+def test_a_bug_of_a_strangers_model_names_its_package_and_shows_where_it_is(
+    run: Run, split: Path, tmp_path: Path
+) -> None:
     done = run("predict", split, "--predictor", "fragile", "--name", "r")
     line = error_line(done, traceback=True)
     reason = (

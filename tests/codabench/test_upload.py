@@ -246,16 +246,15 @@ def test_a_limit_that_only_the_creation_knows_of_costs_nothing(
 def test_the_runs_that_a_zip_was_made_of_are_remembered(
     run: Run, make_zip: MakeZip, tmp_path: Path, state: Path
 ) -> None:
+    from submit.runs import Identity
     from submit.runs import Run as RunFolder
 
     path = make_zip()
     for name in ("named", "built", "other"):
-        made = RunFolder.create(
-            tmp_path / "runs" / name,
-            kind="import",
-            settings={"source": name},
-            split={"path": "x", "fingerprint": "y"},
-        )
+        split = {"path": "x", "fingerprint": "y"}
+        identity = Identity("import", {"source": name}, split)
+        with RunFolder.making(tmp_path / "runs" / name, identity) as made:
+            made.fail("a", "no masks")
         packed = Package.read(path).sha256 if name == "built" else "0" * 64
         stamp = {"packed": {"source": {}, "result": packed}}
         (made.path / "built.json").write_text(json.dumps(stamp))

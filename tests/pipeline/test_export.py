@@ -44,7 +44,8 @@ def export(masks: VideoMasks, video: SplitVideo, folder: Path) -> dict[str, byte
     """Export into a new folder and read what is there."""
     folder.mkdir()
     try:
-        count = export_video(masks, video, folder, lambda frames: None)
+        writer = MaskWriter(folder, video)
+        count = export_video(masks, video, writer, lambda frames: None)
     finally:
         masks.close()
     found = {path.stem: path.read_bytes() for path in sorted(folder.iterdir())}
@@ -85,7 +86,8 @@ def test_finished_frames_are_reported(
 ) -> None:
     reported: list[int] = []
     (tmp_path / "out").mkdir()
-    export_video(soft, video, tmp_path / "out", reported.append)
+    writer = MaskWriter(tmp_path / "out", video)
+    export_video(soft, video, writer, reported.append)
     assert reported == [1, 1, 1]
     soft.close()
 

@@ -16,7 +16,7 @@ from submit.errors import RunMismatchError
 from submit.pipeline import export_run, exported_masks
 from submit.png.palette import encode, read
 from submit.postprocess import Postprocess
-from submit.runs import Run, SoftWriter, VideoRecord
+from submit.runs import Identity, Run, SoftWriter, VideoRecord
 from submit.system.files import digest
 from tests.inline import Inline
 
@@ -34,20 +34,16 @@ def split(write_split: WriteSplit) -> Split:
 @pytest.fixture
 def run(tmp_path: Path, split: Split) -> Run:
     """A run of noise, so that there is always something to tidy."""
-    made = Run.create(
-        tmp_path / "runs" / "noise",
-        kind="predict",
-        settings={},
-        split={"path": str(split.root), "fingerprint": split.fingerprint},
-    )
     random = np.random.default_rng(0)
-    for name in split.videos:
-        path = made.soft_path(name)
-        with SoftWriter(path, size=(24, 32)) as writer:
-            for frame in FRAMES:
-                logits = random.normal(0, 3, (2, 12, 16)).astype(np.float32)
-                writer.write(frame, (1, 2), logits, None, None)
-        made.add(name, VideoRecord(3, (1, 2), (24, 32), 0.1, digest(path)))
+    identity = Identity.of("predict", {}, split)
+    with Run.making(tmp_path / "runs" / "noise", identity) as made:
+        for name in split.videos:
+            path = made.soft_path(name)
+            with SoftWriter(path, size=(24, 32)) as writer:
+                for frame in FRAMES:
+                    logits = random.normal(0, 3, (2, 12, 16)).astype(np.float32)
+                    writer.write(frame, (1, 2), logits, None, None)
+            made.add(name, VideoRecord(3, (1, 2), (24, 32), 0.1, digest(path)))
     return made
 
 
@@ -134,7 +130,7 @@ def test_later_commands_take_the_masks_that_were_exported(
 ) -> None:
     assert submit("export", "noise", "--min-area", 10_000).exit_code == 0
     masks = content(run.masks_folder)
-    assert exported_masks(run) == run.masks_folder
+    assert exported_masks(run).path == run.masks_folder
     done = submit("score", "noise", "--split", split.root, "--json")
     assert json.loads(done.stdout)["totals"]["j"] < 0.05
     assert content(run.masks_folder) == masks

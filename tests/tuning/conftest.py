@@ -11,7 +11,7 @@ from PIL import Image
 
 from submit.data import Split, read_split
 from submit.png.palette import encode
-from submit.runs import Run, SoftWriter, VideoRecord
+from submit.runs import Identity, Run, SoftWriter, VideoRecord
 from submit.system.files import digest
 from tests.inline import Inline
 
@@ -82,30 +82,26 @@ def make_run(tmp_path: Path) -> MakeRun:
         signal: float = 3.0,
         skip: Sequence[str] = (),
     ) -> Run:
-        run = Run.create(
-            tmp_path / "runs" / name,
-            kind="predict",
-            settings={"name": name},
-            split={"path": str(split.root), "fingerprint": split.fingerprint},
-        )
+        identity = Identity.of("predict", {"name": name}, split)
         random = np.random.default_rng(seed)
-        for index, (video, entry) in enumerate(split.videos.items()):
-            if video in skip:
-                continue
-            path = run.soft_path(video)
-            with SoftWriter(path, size=SIZE) as writer:
-                for frame, stem in enumerate(entry.frames):
-                    labels = truth(index, frame)[::2, ::2]
-                    inside = np.stack([labels == key for key in (1, 2)])
-                    logits = signal * np.where(inside, 1.0, -1.0)
-                    logits += noise * random.normal(size=logits.shape)
-                    seen = inside.any(axis=(1, 2))
-                    presence = np.where(seen, 4.0, -4.0) + noise * random.normal(size=2)
-                    writer.write(
-                        stem, (1, 2), logits, presence.astype(np.float32), None
-                    )
-            record = VideoRecord(FRAMES, (1, 2), SIZE, 0.1, digest(path))
-            run.add(video, record)
+        with Run.making(tmp_path / "runs" / name, identity) as run:
+            for index, (video, entry) in enumerate(split.videos.items()):
+                if video in skip:
+                    continue
+                path = run.soft_path(video)
+                with SoftWriter(path, size=SIZE) as writer:
+                    for frame, stem in enumerate(entry.frames):
+                        labels = truth(index, frame)[::2, ::2]
+                        inside = np.stack([labels == key for key in (1, 2)])
+                        logits = signal * np.where(inside, 1.0, -1.0)
+                        logits += noise * random.normal(size=logits.shape)
+                        seen = inside.any(axis=(1, 2))
+                        scores = np.where(seen, 4.0, -4.0)
+                        scores += noise * random.normal(size=2)
+                        presence = scores.astype(np.float32)
+                        writer.write(stem, (1, 2), logits, presence, None)
+                record = VideoRecord(FRAMES, (1, 2), SIZE, 0.1, digest(path))
+                run.add(video, record)
         return run
 
     return make

@@ -84,7 +84,8 @@ def test_what_runs_disagree_about_comes_first(split: Split, make_run: Any) -> No
     path = blind.soft_path("v1")
     lost = make_run("lost", split, noise=4.0, signal=0.0, seed=8)
     path.write_bytes(lost.soft_path("v1").read_bytes())
-    blind.add("v1", lost.videos["v1"])
+    with blind.writing():
+        blind.add("v1", lost.videos["v1"])
     found = preview(split, {**runs, "blind": blind})
     assert {one.video for one in found.suspects[:2]} == {"v1"}
     assert found.suspects[0].doubt >= found.suspects[-1].doubt
