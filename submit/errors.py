@@ -25,7 +25,7 @@ expected, what was found and what to do next.
         ├── QuotaError          no room left in the account           14
         ├── RefusedError        a request that the server rejects     15
         ├── DuplicateError      this very zip was submitted before    16
-        ├── UncertainError      nobody knows whether it was created   17
+        ├── UncertainError      whether it was created is not known   17
         ├── ServerError         broken, or under maintenance          18
         ├── NetworkError        not reachable                         19
         ├── EvaluationError     the submission failed                 20
@@ -127,6 +127,12 @@ class OutputError(SubmitError):
 
 class CodabenchError(SubmitError):
     """The competition server, or something on the way to it, said no."""
+
+    def __init__(self, problem: str, advice: str = "") -> None:
+        """Say what is wrong, and what to type or do next."""
+        super().__init__(f"{problem}; {advice}" if advice else problem)
+        self.problem = problem
+        self.advice = advice
 
 
 class LoginError(CodabenchError):

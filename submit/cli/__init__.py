@@ -54,7 +54,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "login": "Get a token from Codabench and keep it",
         "logout": "Forget the token of this machine",
         "whoami": "Show whose token it is, and what is left for it today",
-        "doctor": "Look whether everything is in place for an upload",
+        "doctor": "Check whether everything is in place for an upload",
         "upload": "Upload a zip, submit it exactly once, wait for the scores",
         "status": "Show the newest submissions, or everything about one",
         "watch": "Follow a submission until its scores are complete",

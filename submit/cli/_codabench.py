@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..errors import StorageError, SubmitError
+from ._activity import Activity
 from ._output import Cell, facts, number, stack, table, warn
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Column
+    from rich.table import Column as Head
 
     from ..codabench import (
         Check,
@@ -25,24 +26,25 @@ if TYPE_CHECKING:
         Clock,
         Competition,
         Keyring,
-        Record,
-        ScoreLine,
-        Standing,
+        Ledger,
         Submission,
+        TaskScores,
         TokenStore,
     )
 
 __all__ = [
+    "account",
     "answered",
     "ask",
     "check_view",
     "competition_option",
     "connect",
-    "keep_records",
+    "keep_submission",
+    "keeping",
     "keyring",
-    "own",
+    "ledger",
     "phase_option",
-    "previous",
+    "remember_account",
     "score_view",
     "server_options",
     "state",
@@ -75,10 +77,11 @@ def competition_option(command: Command) -> Command:
         "--competition",
         type=click.IntRange(min=1),
         default=10062,
+        show_default=False,
         envvar="SUBMIT_COMPETITION",
         show_envvar=True,
         metavar="N",
-        help="Number of the competition; MOSEv2 without it.",
+        help="Number of the competition. Default: MOSEv2.",
     )(command)
 
 
@@ -89,7 +92,7 @@ def phase_option(command: Command) -> Command:
         envvar="SUBMIT_PHASE",
         show_envvar=True,
         metavar="N|NAME",
-        help="Number or name of the phase; the open one without it.",
+        help="Number or name of the phase. Default: the open phase.",
     )(command)
 
 
@@ -126,6 +129,13 @@ def token_store() -> TokenStore:
     return TokenStore(state(), keyring=keyring())
 
 
+def ledger() -> Ledger:
+    """What this machine remembers."""
+    from ..codabench import Ledger
+
+    return Ledger(state())
+
+
 @contextmanager
 def connect(url: str, *, anonymous: bool = False) -> Iterator[Client]:
     """Open a connection with the account's token.
@@ -142,15 +152,30 @@ def connect(url: str, *, anonymous: bool = False) -> Iterator[Client]:
     checked = check_url(url)
     store = token_store()
     token = store.find(checked) if anonymous else store.require(checked)
-    with Client(checked, token, clock=system_clock()) as client:
+    with Client(checked, token, clock=system_clock(), observer=Activity()) as client:
         yield client
+
+
+def account(client: Client) -> str:
+    """Whose token it is, exactly as the server has it."""
+    name = client.account
+    remember_account(client, name)
+    return name
+
+
+def remember_account(client: Client, name: str) -> None:
+    """Remember whose token it is, for when the server is not asked."""
+    token = client.transport.token
+    if token is not None:
+        with keeping() as kept:
+            kept.keep_account(client.url, token, name)
 
 
 def ask(question: str, *, yes: bool) -> bool:
     """Ask on the terminal; with `--yes` the answer is known.
 
     Raises:
-        SubmitError: Nobody is there to answer.
+        SubmitError: There is no terminal to answer on.
     """
     if yes:
         return True
@@ -164,7 +189,7 @@ def answered(otherwise: str) -> Iterator[None]:
     """Ask questions within; without a terminal, say what to do otherwise.
 
     Raises:
-        SubmitError: Nobody is there to answer.
+        SubmitError: There is no terminal to answer on.
     """
     try:
         yield
@@ -172,7 +197,7 @@ def answered(otherwise: str) -> Iterator[None]:
         if sys.stdin.isatty():
             raise  # It was Ctrl-C.
         raise SubmitError(
-            f"nobody is there to answer the question; {otherwise}"
+            f"there is no terminal to answer the question on; {otherwise}"
         ) from None
 
 
@@ -190,14 +215,16 @@ def check_view(checks: Sequence[Check]) -> RenderableType:
     )
 
 
-def score_view(
-    lines: Sequence[ScoreLine], best: Submission | None, standing: Standing | None
-) -> RenderableType:
-    """The scores as a table, beside the best before and with the rank."""
+def score_view(tables: Sequence[TaskScores], best: Submission | None) -> RenderableType:
+    """The scores, one table for each task, beside the best submission before."""
+    return stack(*(_score_table(each, best) for each in tables))
+
+
+def _score_table(scores: TaskScores, best: Submission | None) -> RenderableType:
     from rich.text import Text
 
     rows: list[list[Cell]] = []
-    for line in lines:
+    for line in scores.lines:
         row: list[Cell] = [line.title, line.shown]
         if best is not None:
             digits = len((line.shown or "").partition(".")[2])
@@ -209,13 +236,13 @@ def score_view(
                 else Text(f"{line.change:+.{digits}f}", style=style)
             )
         rows.append(row)
-    columns: list[str | Column] = ["measure", number("score")]
+    columns: list[str | Head] = ["measure", number("score")]
     if best is not None:
         columns += [number(f"best before ({best.id})"), number("change")]
-    views: list[RenderableType] = [table(columns, rows)]
-    if standing is not None:
-        views.append(facts({"rank": f"{standing.rank} on the leaderboard"}))
-    return stack(*views)
+    title = None
+    if scores.task is not None:
+        title = f"task {scores.task.name}: {scores.submission}, {scores.status}"
+    return table(columns, rows, title=title)
 
 
 def when(moment: datetime | None) -> str | None:
@@ -223,35 +250,49 @@ def when(moment: datetime | None) -> str | None:
     return None if moment is None else f"{moment:%Y-%m-%d %H:%M}"
 
 
-def own(submissions: Sequence[Submission], username: str) -> list[Submission]:
-    """Those of the account itself; organisers are shown everybody's."""
-    mine = [each for each in submissions if each.owner == username]
-    return mine or list(submissions)
-
-
-def keep_records(records: Sequence[Record]) -> None:
+@contextmanager
+def keeping() -> Iterator[Ledger]:
     """Write to the ledger; a disk that refuses does not undo what the server did."""
-    from ..codabench import Ledger
-
     try:
-        Ledger(state()).merge(records)
+        yield ledger()
     except StorageError as error:
         warn(str(error))
 
 
-def previous(
-    client: Client, competition: Competition, submission: Submission
-) -> tuple[Submission | None, Standing | None]:
-    """The best submission before one, and where that one stands."""
-    from ..codabench import previous_best, rank_of
-    from ..errors import CodabenchError
+def keep_submission(
+    client: Client,
+    name: str | None,
+    competition: Competition | None,
+    submission: Submission,
+    *,
+    ranked: bool = False,
+    rank: int | None = None,
+) -> None:
+    """Write the state of an own submission to the ledger.
 
-    phase = submission.phase
-    if phase is None:
-        return None, None
-    try:
-        best = previous_best(competition, client.submissions(phase=phase), submission)
-        return best, rank_of(client.leaderboard(phase), submission)
-    except CodabenchError as error:
-        warn(str(error))
-        return None, None
+    Args:
+        client: Talks to the server.
+        name: Whose token it is; others' submissions are not remembered.
+        competition: What the submission belongs to; None when that is not known.
+        submission: The submission.
+        ranked: Whether the leaderboard was read.
+        rank: The place on it; None for none.
+    """
+    from ..codabench import Record
+
+    if name is None or submission.account != name:
+        return
+    phase = None if competition is None else competition.phase(submission.phase)
+    known = {} if competition is None else {"competition": competition.id}
+    record = Record.of(
+        client.url,
+        submission,
+        phase_name=None if phase is None else phase.name,
+        rank=rank,
+        **known,
+    )
+    phases = [submission.phase] if ranked and submission.phase is not None else []
+    with keeping() as kept:
+        if competition is not None:
+            kept.keep_columns(client.url, name, competition)
+        kept.update([record], ranked=phases)

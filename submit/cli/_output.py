@@ -20,6 +20,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
+from ._console import stderr, stdout, uncovered
 from ._encoding import spell
 
 __all__ = [
@@ -46,9 +47,6 @@ Cell: TypeAlias = str | int | Text | None
 
 #: What a table shows where there is no value.
 NOTHING = "–"
-
-#: Columns of output that goes to a file or a pipe: lines are never wrapped or cut.
-_UNLIMITED = 100_000
 
 #: Unicode categories of characters that act instead of showing: controls, formats
 #: (such as the switches of writing direction), surrogates, line and paragraph breaks.
@@ -134,26 +132,6 @@ def format_seconds(value: float) -> str:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     hours = round(value / 3600)
     return f"{hours // 24} d {hours % 24:02d} h"
-
-
-def stdout() -> Console:
-    """Open the console for results."""
-    return _console(stderr=False)
-
-
-def stderr() -> Console:
-    """Open the console for progress, remarks and errors."""
-    return _console(stderr=True)
-
-
-def _console(*, stderr: bool) -> Console:
-    # Names of videos are not markup, and numbers in them are nothing to colour.
-    console = Console(
-        stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True
-    )
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = _UNLIMITED
-    return console
 
 
 def number(header: str) -> Column:
@@ -244,7 +222,8 @@ def emit(
         # ASCII survives every terminal and encoding, and carries names that are not
         # valid Unicode; NaN is not JSON, "no value" is null.
         text = json.dumps(data, indent=2, default=_plain, allow_nan=False)
-        click.echo(text)
+        with uncovered():
+            click.echo(text)
         return
     _print(stdout(), view() if callable(view) else view, err=False)
 
@@ -257,8 +236,9 @@ def show(view: RenderableType) -> None:
 def _print(console: Console, view: RenderableType, *, err: bool) -> None:
     with console.capture() as capture:
         console.print(view)
-    for line in capture.get().splitlines():
-        click.echo(line.rstrip(), err=err)
+    with uncovered():
+        for line in capture.get().splitlines():
+            click.echo(line.rstrip(), err=err)
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from ._output import escape, escape_lines, format_count, format_seconds, stderr
+from ._console import begin_live, end_live, stderr
+from ._output import escape, escape_lines, format_count, format_seconds
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -225,10 +226,11 @@ class _Bars:
             _whole_column(state),
             console=console,
             transient=True,
+            redirect_stdout=False,
         )
         self._ids: dict[str, TaskID] = {}
         self._whole = self._bars.add_task(state.title, total=state.total or None)
-        self._bars.start()
+        begin_live(self._bars)
 
     def added(self, name: str, total: int) -> None:
         self._ids[name] = self._bars.add_task(escape(name), total=total)
@@ -248,7 +250,7 @@ class _Bars:
         self._bars.console.print(message)
 
     def close(self) -> None:
-        self._bars.stop()
+        end_live(self._bars)
 
     def _update(self) -> None:
         self._bars.update(

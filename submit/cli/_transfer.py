@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ._output import escape, format_bytes, format_seconds, stderr
+from ._console import begin_live, end_live, stderr
+from ._output import escape_lines, format_bytes, format_seconds
 from ._progress import LINE_EVERY
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Transfer:
         if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._bar = self._make_bar()
             self._bar.add_task(self._title, total=size)
-            self._bar.start()
+            begin_live(self._bar)
         else:
             self._console.print(f"{self._title}: {format_bytes(size)}")
 
@@ -55,27 +56,31 @@ class Transfer:
             self._last = self._clock()
             self._console.print(self._line())
 
-    def end(self) -> None:
-        """Say what was done; begin may follow again."""
+    def end(self, *, arrived: bool) -> None:
+        """Say what was done; begin may follow again.
+
+        Args:
+            arrived: Whether the other side has confirmed all bytes. Those that were
+                sent may be in the buffers of a connection that broke.
+        """
         if self._bar is not None:
-            self._bar.stop()
+            end_live(self._bar)
             self._bar = None
+        size = format_bytes(self._size)
         seconds = self._clock() - self._start
-        if self._done < self._size:
-            self._console.print(
-                f"{self._title}: stopped after {format_bytes(self._done)} of "
-                f"{format_bytes(self._size)}"
-            )
+        if not arrived:
+            how_far = "without confirmation"
+            if self._done < self._size:
+                how_far = f"after {format_bytes(self._done)} of {size}"
+            self._console.print(f"{self._title}: stopped {how_far}")
             return
         speed = f", {self._speed(seconds)}" if seconds > 0 else ""
         spent = format_seconds(seconds)
-        self._console.print(
-            f"{self._title}: {format_bytes(self._size)} in {spent}{speed}"
-        )
+        self._console.print(f"{self._title}: {size} in {spent}{speed}")
 
     def note(self, message: str) -> None:
         """Print a remark."""
-        self._console.print(escape(message))
+        self._console.print(escape_lines(message))
 
     def _speed(self, seconds: float) -> str:
         return f"{format_bytes(round(self._done / seconds))}/s"
@@ -101,4 +106,5 @@ class Transfer:
             progress.TextColumn("left", markup=False),
             console=self._console,
             transient=True,
+            redirect_stdout=False,
         )

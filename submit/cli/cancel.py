@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from ..errors import CodabenchError
 from ._codabench import ask, connect, url_option
 from ._output import note
-
-if TYPE_CHECKING:
-    pass
-
 
 _NUMBER = click.IntRange(min=1)
 
@@ -34,15 +28,17 @@ def cancel(submission: int, yes: bool, url: str) -> None:
         seen = client.submission(submission)
         if seen.is_final:
             raise CodabenchError(
-                f"submission {submission} is {seen.status} already; there is nothing "
-                "to cancel"
+                f"submission {submission} is {seen.status} already",
+                "there is nothing to cancel",
             )
-        question = f"Cancel {submission} ({seen.status})? Its attempt stays used"
+        # Organisers may cancel those of others.
+        whose = "" if seen.account == client.account else f" of {seen.owner}"
+        question = f"Cancel {submission}{whose} ({seen.status})? Its attempt stays used"
         if not ask(question, yes=yes):
             click.get_current_context().exit(1)
         if not client.cancel(submission):
             raise CodabenchError(
-                f"submission {submission} was over before it could be cancelled; see "
-                f"submit status {submission}"
+                f"submission {submission} was over before it could be cancelled",
+                f"see submit status {submission}",
             )
     note(f"submission {submission} is cancelled")

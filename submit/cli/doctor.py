@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from ..errors import CodabenchError, LoginError
+from ._activity import Activity
 from ._codabench import check_view, server_options, state, system_clock, token_store
 from ._options import json_option
 from ._output import emit
@@ -14,7 +15,7 @@ from ._output import emit
 @server_options
 @json_option
 def doctor(phase: str | None, competition: int, url: str, as_json: bool) -> None:
-    """Look whether everything is in place for an upload.
+    """Check whether everything is in place for an upload.
 
     State folder, server, clock, token, approval, phase, attempts and storage, each
     with the next step to type. Nothing is changed on the server.
@@ -31,7 +32,7 @@ def doctor(phase: str | None, competition: int, url: str, as_json: bool) -> None
         token = store.find(checked)
     except LoginError:
         token = None  # The examination says what is wrong with it.
-    with Client(checked, token, clock=system_clock()) as client:
+    with Client(checked, token, clock=system_clock(), observer=Activity()) as client:
         checks = list(
             examine(client, store, state(), competition=competition, phase=phase)
         )

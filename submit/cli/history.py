@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import CodabenchError
-from ._codabench import connect, keep_records, own, server_options, state
+from ..errors import CodabenchError, LoginError, RefusedError
+from ._activity import spinning
+from ._codabench import (
+    account,
+    connect,
+    keeping,
+    ledger,
+    server_options,
+    token_store,
+)
 from ._options import json_option
 from ._output import Cell, emit, facts, number, stack, table, warn
 from ._views import comparison_view, local_score
@@ -23,6 +31,8 @@ if TYPE_CHECKING:
 
     from ..codabench import Client, Column, Competition, Record, Standing
 
+#: Seconds that the list waits for the leaderboards.
+BOARDS = 10.0
 
 #: What a CSV of the history has before its scores.
 _FIELDS = (
@@ -71,28 +81,28 @@ def history(
     """List your submissions, with what this machine remembers of them.
 
     Beside the server's score stands the hold-out score, if one was given, and below
-    the table how well the one foretells the other.
+    the table how well the one predicts the other. Ranks are those of now; a submission
+    that is no longer on the leaderboard has none.
 
     \b
     Example:
       submit history --csv > history.csv
     """
-    from ..codabench import Ledger, Record, check_url
+    from ..codabench import check_url
 
     checked = check_url(url)
-    ledger = Ledger(state())
+    kept = ledger()
     if local_scores is not None:
-        identity, path = local_scores
-        ledger.keep(
-            Record(checked, identity, competition=competition, local=local_score(path))
-        )
+        _keep_local(checked, competition, *local_scores, offline=offline)
     if compare is not None:
-        _compare(ledger.records(url=checked), *compare, as_json=as_json)
+        owner = _remembered_account(checked)
+        remembered = kept.records(url=checked, username=owner)
+        _compare(checked, remembered, *compare, as_json=as_json)
         return
-    columns: Sequence[Column] = ()
-    if not offline:
-        columns = _merge(checked, competition)
-    records = ledger.records(url=checked, competition=competition)
+    owner, columns = (
+        _remembered(checked, competition) if offline else _merge(checked, competition)
+    )
+    records = kept.records(url=checked, username=owner, competition=competition)
     if phase is not None:
         records = [r for r in records if phase in (str(r.phase), r.phase_name)]
     if as_csv:
@@ -102,59 +112,131 @@ def history(
     emit(_view(records, columns), data, as_json=as_json)
 
 
-def _merge(url: str, competition: int) -> Sequence[Column]:
-    """Take over what the server knows; returns the leaderboard's columns."""
-    from ..codabench import Record, rank_of
+def _remembered(url: str, competition: int) -> tuple[str | None, Sequence[Column]]:
+    """The account, and the leaderboard's columns, without asking the server."""
+    owner = _remembered_account(url)
+    return owner, ledger().columns(url, owner, competition)
+
+
+def _remembered_account(url: str) -> str | None:
+    """Whose the present token is; None for all accounts when that is not known."""
+    try:
+        return ledger().account(url, token_store().find(url))
+    except LoginError as error:
+        warn(str(error))
+        return None
+
+
+def _keep_local(
+    url: str, competition: int, identity: int, path: Path, *, offline: bool
+) -> None:
+    """Remember a hold-out score of one's own submission."""
+    from ..codabench import Record
+
+    local = local_score(path)
+    owner = _remembered_account(url)
+    known = ledger().find(url, owner, identity)
+    place = None if known is None else known.competition
+    if not offline and place is None:
+        with connect(url) as client:
+            owner = account(client)
+            seen = client.submission(identity)
+            if seen.account != owner:
+                raise RefusedError(
+                    f"submission {identity} is of {seen.owner}",
+                    "give the number of one of your own; see submit history",
+                )
+            place = _competition_of(client, seen.phase, competition)
+    record = Record(url, identity, username=owner, competition=place, local=local)
+    ledger().keep(record)
+
+
+def _competition_of(client: Client, phase: int | None, expected: int) -> int | None:
+    from ..codabench import find_competition
+
+    found = find_competition(client, phase, expected)
+    return None if found is None else found.id
+
+
+def _merge(url: str, competition: int) -> tuple[str | None, Sequence[Column]]:
+    """Take over what the server knows; returns the account, and the columns."""
+    from ..codabench import Record, board_columns, rank_of
 
     with connect(url) as client:
+        owner = account(client)
         found = client.competition(competition)
         names = {phase.id: phase.name for phase in found.phases}
-        mine = own(
-            client.submissions(competition=competition), client.profile().username
+        mine = client.own_submissions(competition=competition)
+        boards = _boards(client, found)
+    rows = [row for board in boards.values() for row in board]
+    records = [
+        Record.of(
+            url,
+            each,
+            competition=competition,
+            phase_name=names.get(each.phase or 0),
+            rank=None if (row := rank_of(rows, each)) is None else row.rank,
         )
-        board = _boards(client, found)
-    keep_records(
-        [
-            Record.of(
-                url,
-                each,
-                competition=competition,
-                phase_name=names.get(each.phase or 0),
-                rank=None if (row := rank_of(board, each)) is None else row.rank,
-            )
-            for each in mine
-        ]
-    )
-    return found.columns
+        for each in mine
+    ]
+    with keeping() as kept:
+        kept.keep_columns(url, owner, found)
+        kept.update(records, ranked=boards)
+    columns = found.columns or ledger().columns(url, owner, competition)
+    return owner, board_columns(columns, mine)
 
 
-def _boards(client: Client, competition: Competition) -> list[Standing]:
-    """The leaderboards of all phases that have begun, one after the other."""
-    rows: list[Standing] = []
-    for phase in competition.phases:
-        if phase.start is not None and phase.start > client.server_now:
-            continue
-        try:
-            rows += client.leaderboard(phase.id)
-        except CodabenchError as error:
-            warn(str(error))
-    return rows
+def _boards(client: Client, competition: Competition) -> dict[int, list[Standing]]:
+    """The leaderboards of the phases that have begun, as far as they can be read."""
+    from ..codabench import Aside
+
+    other, found = client.fork(), {}
+    begun = [
+        phase
+        for phase in competition.phases
+        if phase.start is None or phase.start <= client.server_now
+    ]
+
+    def read() -> None:
+        for phase in begun:
+            try:
+                found[phase.id] = other.leaderboard(phase.id)
+            except CodabenchError as error:
+                problems.append(str(error))
+
+    problems: list[str] = []
+    try:
+        with spinning("reading the leaderboards"):
+            Aside("read the leaderboards", read).get(BOARDS)
+    except CodabenchError as error:
+        problems.append(str(error))
+    for problem in problems:
+        warn(f"{problem}; ranks may be old")
+    return dict(found)
 
 
 def _view(records: Sequence[Record], columns: Sequence[Column]) -> RenderableType:
     """The table, newest last, and how local and server scores go together."""
     from ..codabench import correlate
 
-    keys = {c.key: c.title for c in columns if not c.hidden} or {
-        key: key for record in records for key in record.scores
-    }
+    keys = {column.key: column.title for column in columns if not column.hidden}
+    for record in records:
+        for key in record.scores:
+            if all(column.key != key for column in columns):
+                keys.setdefault(key, key)
     digits = {column.key: column.precision for column in columns}
+    # Only a leaderboard says which measure ranks.
+    primary = columns[0].key if columns else ""
+    owners = {record.username for record in records}
+    tasks = {record.task for record in records if record.task is not None}
     rows: list[list[Cell]] = [
         [
             str(record.id),
+            *([record.username] if len(owners) > 1 else []),
             record.created and record.created[:16].replace("T", " "),
             record.label or record.file_name,
             record.status,
+            *([record.task] if tasks else []),
             None if record.local is None else f"{record.local:.2f}",
             *(_score(record.scores.get(key), digits.get(key, 2)) for key in keys),
             record.rank,
@@ -163,14 +245,16 @@ def _view(records: Sequence[Record], columns: Sequence[Column]) -> RenderableTyp
     ]
     heads: list[str | Head] = [
         "submission",
+        *(["account"] if len(owners) > 1 else []),
         "submitted (UTC)",
         "label",
         "status",
+        *(["task"] if tasks else []),
         number("local"),
+        *map(number, keys.values()),
+        number("rank"),
     ]
-    heads += [*map(number, keys.values()), number("rank")]
     views: list[RenderableType] = [table(heads, rows)]
-    primary = next(iter(keys), "")
     pairs = [
         (record.local, record.scores[primary])
         for record in records
@@ -225,17 +309,15 @@ def _harmless(value: Any) -> Any:
 
 
 def _compare(
-    records: Sequence[Record], first: int, second: int, *, as_json: bool
+    url: str, records: Sequence[Record], first: int, second: int, *, as_json: bool
 ) -> None:
     """Compare two submissions by the scores of their objects."""
-    from ..codabench import Ledger
     from ..scoring.compare import compare_entries, read_metrics
 
-    ledger = Ledger(state())
     names = {record.id: record.label for record in records}
     entries = [
         dataclasses.replace(
-            read_metrics(ledger.require_metrics(each)),
+            read_metrics(ledger().require_metrics(url, each)),
             name=f"{each} {names.get(each) or ''}".strip(),
         )
         for each in (first, second)

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from ._codabench import connect, own, server_options
+from ..errors import CodabenchError
+from ._codabench import connect, server_options
 from ._options import json_option
-from ._output import Cell, emit, note, number, table
+from ._output import NOTHING, Cell, emit, escape, note, number, table, warn
 
 if TYPE_CHECKING:
-    pass
+    from rich.console import RenderableType
+
+    from ..codabench import (
+        Aside,
+        Client,
+        Column,
+        Competition,
+        Phase,
+        Standing,
+    )
+
+#: Seconds that the leaderboard waits for which submissions are one's own.
+OWN = 5.0
 
 
 @click.command()
@@ -33,35 +47,16 @@ def leaderboard(
     Example:
       submit leaderboard --top 5
     """
-    from rich.text import Text
-
-    from ._output import escape
-
     with connect(url, anonymous=True) as client:
+        own = _own(client, competition)
         found = client.competition(competition)
         shown = found.show_phase(phase, client.server_now)
         board = client.leaderboard(shown.id)
-        mine: set[int] = set()
-        if client.transport.has_token:
-            theirs = client.submissions(phase=shown.id)
-            for each in own(theirs, client.profile().username):
-                mine |= each.ids
+        mine = _ids(own)
     if not board:
         note(f"the leaderboard of {shown.name} is empty")
-    columns = [column for column in found.columns if not column.hidden]
-    rows: list[list[Cell]] = []
-    for row in board:
-        if row.rank > top and not mine & set(row.ids):
-            continue
-        is_mine = bool(mine & set(row.ids))
-        style = "bold green" if is_mine else ""
-        texts = [str(row.rank), row.owner + (" (you)" if is_mine else "")]
-        texts += [
-            column.format(row.values.get(column.key)) or "–" for column in columns
-        ]
-        rows.append([Text(escape(text), style=style) for text in texts])
     emit(
-        table([number("rank"), "who", *(number(c.title) for c in columns)], rows),
+        _view(found, shown, board, mine, top),
         [
             {
                 "rank": row.rank,
@@ -69,8 +64,78 @@ def leaderboard(
                 "owner": row.owner,
                 "own": bool(mine & set(row.ids)),
                 "scores": dict(row.values),
+                "tasks": {
+                    task.name: row.values_of(task.id)
+                    for task in shown.tasks
+                    if len(shown.tasks) > 1
+                },
             }
             for row in board
         ],
         as_json=as_json,
     )
+
+
+def _own(client: Client, competition: int) -> Aside[set[int]] | None:
+    """Begin to read which submissions are the account's own, to mark them."""
+    from ..codabench import Aside
+
+    if client.transport.token is None:
+        return None
+    other = client.fork()
+
+    def read() -> set[int]:
+        # Names cannot tell: the board shows names that users choose.
+        found = other.own_submissions(competition=competition)
+        return {number for each in found for number in each.ids}
+
+    return Aside("see which submissions are yours", read)
+
+
+def _ids(own: Aside[set[int]] | None) -> set[int]:
+    try:
+        return set() if own is None else own.get(OWN)
+    except CodabenchError as error:
+        warn(str(error))
+        return set()
+
+
+def _view(
+    competition: Competition,
+    phase: Phase,
+    board: Sequence[Standing],
+    mine: set[int],
+    top: int,
+) -> RenderableType:
+    """The table: the first rows, and one's own; of several tasks, each has columns."""
+    from rich.text import Text
+
+    tasks = phase.tasks if len(phase.tasks) > 1 else (None,)
+    known = competition.columns or _keys(board)
+    columns = [
+        (task, column) for task in tasks for column in known if not column.hidden
+    ]
+    rows: list[list[Cell]] = []
+    for row in board:
+        is_mine = bool(mine & set(row.ids))
+        if row.rank > top and not is_mine:
+            continue
+        style = "bold green" if is_mine else ""
+        texts = [str(row.rank), row.owner + (" (you)" if is_mine else "")]
+        for task, column in columns:
+            values = row.values_of(None if task is None else task.id)
+            texts.append(column.format(values.get(column.key)) or NOTHING)
+        rows.append([Text(escape(text), style=style) for text in texts])
+    heads = [
+        number(column.title if task is None else f"{column.title}, {task.name}")
+        for task, column in columns
+    ]
+    return table([number("rank"), "who", *heads], rows)
+
+
+def _keys(board: Sequence[Standing]) -> list[Column]:
+    """Columns by their keys, where the competition shows no leaderboard."""
+    from ..codabench import Column
+
+    keys = dict.fromkeys(score.key for row in board for score in row.scores)
+    return [Column(key, key) for key in keys]

@@ -13,7 +13,7 @@ from ._output import note
 def logout(url: str) -> None:
     """Forget the token of this machine.
 
-    Codabench cannot revoke tokens: one that others have seen stays good until the
+    Codabench cannot revoke tokens: one that others have seen is valid until the
     operators replace it.
 
     \b

@@ -14,8 +14,7 @@ from ._options import json_option
 from ._output import emit, escape, note, stack
 
 if TYPE_CHECKING:
-    pass
-
+    from ..codabench import Client
 
 #: Logs that `submit logs` prints without --all.
 _TELLING = ("scoring_stdout", "scoring_stderr")
@@ -69,15 +68,17 @@ def logs(
             name: client.transport.download(there[name], f"read {name}")
             for name in names
         }
-    if not texts:
-        raise EvaluationError(
-            f"submission {submission} has no logs yet; see submit status {submission}"
-        )
+        # The server makes an empty file for each log when the evaluation begins.
+        written = {name: data for name, data in texts.items() if data}
+        if not written:
+            raise _nothing(client, submission, there=bool(there), every=every)
     if output is not None:
-        for name, data in texts.items():
+        for name, data in written.items():
             write_bytes(output / f"{re.sub(r'[^A-Za-z0-9_]', '_', name)}.txt", data)
-        note(f"{len(texts)} logs are in {output}")
-    shown = {name: _lines(data, lines) for name, data in texts.items()}
+        note(f"{len(written)} logs are in {output}")
+    if empty := sorted(texts.keys() - written.keys()):
+        note(f"empty so far: {', '.join(empty)}")
+    shown = {name: _lines(data, lines) for name, data in written.items()}
     if output is None or as_json:
         from rich.text import Text
 
@@ -86,6 +87,38 @@ def logs(
             for name, some in shown.items()
         ]
         emit(stack(*views), shown, as_json=as_json)
+
+
+def _nothing(
+    client: Client, number: int, *, there: bool, every: bool
+) -> EvaluationError:
+    """Say why there is nothing to show, and where there may be something."""
+    seen = client.whole_submission(number)
+    if seen.children:
+        parts = [f"submit logs {child}" for child in seen.children]
+        if seen.parts:
+            parts = [
+                f"submit logs {part.id} ({part.task.name if part.task else 'a task'}, "
+                f"{part.status})"
+                for part in seen.parts
+            ]
+        return EvaluationError(
+            f"submission {number} has a part for each of its {len(seen.children)} "
+            "tasks, and no logs of its own",
+            f"do: {', '.join(parts)}",
+        )
+    if not seen.is_final:
+        return EvaluationError(
+            f"submission {number} is {seen.status}, and its logs are still empty",
+            f"follow it with submit watch {number}",
+        )
+    reason = f" ({seen.details})" if seen.details else ""
+    more = "" if every or not there else f"try submit logs {number} --all, or "
+    return EvaluationError(
+        f"submission {number} is {seen.status}{reason}, and the worker has written no "
+        "logs",
+        f"{more}ask on the competition's forum",
+    )
 
 
 def _lines(data: bytes, count: int | None) -> list[str]:

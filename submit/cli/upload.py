@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,14 +10,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ArchiveError, RefusedError, StorageError
-from ._codabench import ask, check_view, connect, keep_records, server_options, state
+from ._codabench import (
+    ask,
+    check_view,
+    connect,
+    keeping,
+    remember_account,
+    server_options,
+    state,
+)
 from ._options import json_option, runs_dir_option, workers_option
 from ._output import emit, facts, format_bytes, note, show, stack, warn
 from ._progress import progress
 from ._runs import run_path
 from ._transfer import Transfer
 from ._views import local_score, report_view
-from ._watching import conclude, present, require_success, watch_to_end
+from ._watching import Report, require_success, show_failure, watch_to_end
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -37,16 +46,17 @@ _LARGE = 500_000_000
     help="The split, for the precheck: a folder with Annotations and JPEGImages.",
 )
 @click.option("--skip-check", is_flag=True, help="Upload without the precheck.")
-@click.option("--team", is_flag=True, help="Demand a team.json, as test phases do.")
+@click.option("--team", is_flag=True, help="Require a team.json, as test phases do.")
 @click.option(
-    "--label", metavar="TEXT", help="What to call it; the zip's name without."
+    "--label", metavar="TEXT", help="What to call it. Default: the zip's name."
 )
 @click.option(
     "--run",
     "made_of",
     multiple=True,
     metavar="RUN",
-    help="A run the zip was made of, to remember; found by itself after submit build.",
+    help="A run the zip was made of, to remember. Default: the run that submit build "
+    "packed.",
 )
 @click.option(
     "--local-scores",
@@ -108,8 +118,8 @@ def upload(
 ) -> None:
     """Upload a zip, submit it exactly once, wait for the scores.
 
-    Before a byte leaves, ZIP is checked against the split, and the server is asked
-    whether you may submit, how many attempts and how much room are left, and whether
+    Before a byte is sent, ZIP is checked against the split, and the server is asked
+    whether you may submit, how many attempts and how much storage are left, and whether
     this very zip was submitted before. The plan is shown, then you are asked.
     Interrupted at any point, the same command continues.
 
@@ -126,6 +136,8 @@ def upload(
     answers = _pairs(typed_facts)
     local = None if local_scores is None else local_score(local_scores)
     package = _read(zip_path)
+    manifests = _manifests(runs, made_of, package)
+    command = _command(split, team=team, force=force, keep_upload=keep_upload)
     with connect(url) as client:
         plan = make_plan(
             client,
@@ -135,6 +147,9 @@ def upload(
             phase=phase,
             label=label,
             facts=answers,
+            runs=manifests,
+            local=local,
+            command=command,
             force=force,
         )
         checks = list(plan.checks)
@@ -161,7 +176,7 @@ def upload(
         note(
             f"submission {submission.id} of {plan.label} is in phase {plan.phase.name}"
         )
-        _remember(plan, submission, _manifests(runs, made_of, package), local)
+        _remember(client, plan, submission)
         if not watch:
             data = {
                 **_identity(plan),
@@ -174,28 +189,46 @@ def upload(
         _watch(client, plan, submission.id, timeout, as_json=as_json)
 
 
+def _command(
+    split: Path | None, *, team: bool, force: bool, keep_upload: bool
+) -> list[str]:
+    """The options that continue this upload from any folder, for a later hint.
+
+    Those that describe the submission are remembered by themselves.
+    """
+    flags = {"--team": team, "--force": force, "--keep-upload": keep_upload}
+    check = ["--skip-check"] if split is None else ["--split", os.path.abspath(split)]
+    return [*check, *(flag for flag, is_set in flags.items() if is_set)]
+
+
 def _pairs(settings: Sequence[str]) -> dict[str, str]:
     pairs = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:
-            raise RefusedError(f"--fact {setting}: expected KEY=VALUE")
+            raise RefusedError(
+                f"--fact {setting}: expected KEY=VALUE",
+                "such as --fact method=SAM2",
+            )
         pairs[key] = value
     return pairs
 
 
 def _read(path: Path) -> Package:
-    """Take the digests of a zip; of a large one with a bar."""
+    """Compute the digests of a zip; of a large one with a bar."""
     from ..codabench import Package
 
     if not path.is_file() or path.stat().st_size < _LARGE:
         return Package.read(path)
     transfer = Transfer("read")
     transfer.begin(path.stat().st_size)
+    complete = False
     try:
-        return Package.read(path, transfer.sent)
+        package = Package.read(path, transfer.sent)
+        complete = True
+        return package
     finally:
-        transfer.end()
+        transfer.end(arrived=complete)
 
 
 def _precheck(
@@ -222,7 +255,7 @@ def _precheck(
         show(report_view(found))
         raise ArchiveError(
             f"{path}: the precheck has findings; mend them (submit repair {path}), or "
-            "upload all the same with --skip-check"
+            "upload it all the same with --skip-check"
         )
     if found.findings:
         text = f"{len(found.findings)} notes, nothing that costs points"
@@ -305,27 +338,21 @@ def _manifests(
     ]
 
 
-def _remember(
-    plan: Plan,
-    submission: Submission,
-    manifests: Sequence[dict[str, Any]],
-    local: float | None,
-) -> None:
+def _remember(client: Client, plan: Plan, submission: Submission) -> None:
     from ..codabench import Record
     from ..system.machine import git_commit
 
-    keep_records(
-        [
+    remember_account(client, plan.username)
+    with keeping() as kept:
+        kept.keep_columns(client.url, plan.username, plan.competition)
+        kept.keep(
             Record.uploaded(
                 plan.entry(),
                 submission,
                 phase_name=plan.phase.name,
-                local=local,
-                runs=tuple(manifests),
                 git_commit=git_commit(),
             )
-        ]
-    )
+        )
 
 
 def _watch(
@@ -336,16 +363,22 @@ def _watch(
     *,
     as_json: bool,
 ) -> None:
-    from ..codabench import mark_watched
+    from ..codabench import Context, mark_watched
 
-    outcome = watch_to_end(client, number, plan.competition, minutes=minutes)
-    present(
-        conclude(client, plan.competition, outcome),
-        as_json=as_json,
-        more=_identity(plan),
+    outcome, _ = watch_to_end(
+        client,
+        number,
+        plan.competition,
+        expected=plan.competition.id,
+        minutes=minutes,
     )
+    context = Context(plan.username, plan.competition, plan.submissions)
+    report = Report.of(client, outcome.submission, context, as_json=as_json)
+    report.show()
     try:
         mark_watched(state(), plan, number)
     except StorageError as error:
         warn(str(error))
+    show_failure(report, outcome.failed)
+    report.finish(wait=outcome.grace, more=_identity(plan))
     require_success(outcome)

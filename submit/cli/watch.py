@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from ..errors import CodabenchError
-from ._codabench import connect, own, server_options
+from ._codabench import account, connect, server_options
 from ._options import json_option
-from ._watching import conclude, present, require_success, watch_to_end
-
-if TYPE_CHECKING:
-    from ..codabench import Client, Phase
-
+from ._watching import Report, require_success, show_failure, watch_to_end
 
 _NUMBER = click.IntRange(min=1)
 
@@ -38,29 +32,35 @@ def watch(
 ) -> None:
     """Follow a submission until its scores are complete.
 
-    SUBMISSION is its number; the newest one without. Ctrl-C ends the watch and nothing
-    else. The exit status is 0 with scores, 20 when the evaluation failed, 21 when the
-    time was over.
+    SUBMISSION is its number. Default: your newest one. Ctrl-C ends the watch and
+    nothing else. The exit status is 0 with scores, 20 when the evaluation failed, 21
+    when the time was over.
 
     \b
     Example:
       submit watch 734512
     """
+    from ..codabench import Context
+
     with connect(url) as client:
-        found = client.competition(competition)
+        known, mine = None, []
         if submission is None:
-            shown = found.show_phase(phase, client.server_now)
-            submission = _newest(client, shown)
-        outcome = watch_to_end(client, submission, found, minutes=timeout)
-        present(conclude(client, found, outcome), as_json=as_json)
-    require_success(outcome)
-
-
-def _newest(client: Client, phase: Phase) -> int:
-    mine = own(client.submissions(phase=phase.id), client.profile().username)
-    if not mine:
-        raise CodabenchError(
-            f"phase {phase.name} has no submission of yours; make one with submit "
-            "upload"
+            known = client.competition(competition)
+            shown = known.show_phase(phase, client.server_now)
+            account(client)
+            mine = client.own_submissions(phase=shown.id)
+            if not mine:
+                raise CodabenchError(
+                    f"phase {shown.name} has no submission of yours",
+                    "make one with submit upload",
+                )
+            submission = max(each.id for each in mine)
+        outcome, beside = watch_to_end(
+            client, submission, known, expected=competition, minutes=timeout
         )
-    return max(each.id for each in mine)
+        context = beside or Context(client.account, known, tuple(mine))
+        report = Report.of(client, outcome.submission, context, as_json=as_json)
+        report.show()
+        show_failure(report, outcome.failed)
+        report.finish(wait=outcome.grace)
+    require_success(outcome)

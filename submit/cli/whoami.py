@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from ._codabench import connect, server_options
+from ._codabench import connect, remember_account, server_options
 from ._options import json_option
 from ._output import emit, facts
 
@@ -23,15 +23,18 @@ def whoami(phase: str | None, competition: int, url: str, as_json: bool) -> None
 
     with connect(url) as client:
         profile = client.profile()
+        remember_account(client, profile.account)
         found = client.competition(competition)
         quota = client.quota()
         now = client.server_now
         chosen = found.show_phase(phase, now)
+        token = client.transport.token
     status = found.participation or "not registered"
     emit(
         facts(
             {
                 "account": f"{profile.username} on {client.url}",
+                "token": None if token is None else f"from {token.source}",
                 "mail": profile.email,
                 "competition": f"{found.title}: {status}",
                 "phase": f"{chosen.name}, {chosen.window()}",
@@ -42,6 +45,7 @@ def whoami(phase: str | None, competition: int, url: str, as_json: bool) -> None
         {
             "url": client.url,
             "username": profile.username,
+            "token": token and token.source,
             "email": profile.email,
             "competition": found.id,
             "participation": found.participation,

@@ -34,7 +34,8 @@ def check_url(url: str) -> str:
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise ServerError(
             f"--url {parts.scheme}://{parts.netloc}: {advice}, found more behind the "
-            "host; leave that out"
+            "host",
+            "leave that out",
         )
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
         raise ServerError(
@@ -71,12 +72,13 @@ def check_signed(url: str, server: str) -> str:
         host = ""
     if not host or parts.username is not None:
         raise ServerError(
-            "the server names no usable address for the storage; try again later"
+            "the server names no usable address for the storage", "try again later"
         )
     here = parts.scheme == "http" and _is_loopback(host)
     if parts.scheme != "https" and not (here and server.startswith("http:")):
         raise ServerError(
             f"the storage at {clean(host)} is to be reached without encryption, "
-            "which is refused; try again later, or tell the server's operators"
+            "which is refused",
+            "try again later, or tell the server's operators",
         )
     return host

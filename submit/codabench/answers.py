@@ -27,15 +27,18 @@ from ..errors import (
 )
 from .redaction import clean
 
-__all__ = ["Reply", "refusal", "sentence"]
+__all__ = ["Reply", "login_advice", "reason_error", "refusal", "sentence"]
 
+_INACTIVE = "User inactive or deleted"
 _NO_LOGIN = (
     "Invalid token",
     "Authentication credentials were not provided",
-    "User inactive or deleted",
+    _INACTIVE,
     "CSRF Failed",
     "Invalid token header",
 )
+#: The environment variable that goes before every token that is kept.
+_VARIABLE = "SUBMIT_TOKEN"
 #: Keys whose value is the message itself; all others are names of fields.
 _MESSAGE_KEYS = ("detail", "error", "error_msg", "message", "non_field_errors")
 
@@ -88,8 +91,8 @@ class Reply:
             pass
         what = "an HTML page" if _is_html(self) else "something else"
         raise ServerError(
-            f"{self.url}: expected JSON, found {what} (HTTP {self.status}); check "
-            "--url with submit doctor, or try again later"
+            f"{self.url}: expected JSON, found {what} (HTTP {self.status})",
+            "check --url with submit doctor, or try again later",
         )
 
     def retry_after(self, now: datetime) -> float | None:
@@ -156,53 +159,87 @@ def _messages(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
         yield f"{name}: {text}" if name else text
 
 
-def refusal(reply: Reply, doing: str) -> CodabenchError:
+def refusal(reply: Reply, doing: str, *, source: str = "") -> CodabenchError:
     """Make the error of an answer that is not what was wanted.
 
     Args:
         reply: The answer.
         doing: What was being done, such as `create the submission`.
+        source: Where the token comes from that was sent along; see `Token`.
     """
     said = sentence(reply)
-    start = f"cannot {doing}: {said}"
+    problem = f"cannot {doing}: {said}"
     status = reply.status
     if 300 <= status < 400:
         if "maintenance" in reply.headers.get("location", ""):
             return ServerError(
-                f"cannot {doing}: Codabench is under maintenance; try again later, "
-                "nothing is lost"
+                f"cannot {doing}: Codabench is under maintenance",
+                "try again later, nothing is lost",
             )
         return ServerError(
-            f"cannot {doing}: {reply.url} redirects elsewhere, which is not followed; "
-            "check --url (Codabench is https://www.codabench.org)"
+            f"cannot {doing}: {reply.url} redirects elsewhere, which is not followed",
+            "check --url (Codabench is https://www.codabench.org)",
         )
     if status in (401, 403) and any(part in said for part in _NO_LOGIN):
-        return LoginError(
-            f"cannot {doing}: the server does not accept the token ({said}); do: "
-            "submit login"
-        )
+        return _login_error(said, doing, source)
     # Whatever such an answer says, the request may have been carried out.
     if status >= 500:
         if b"maintenance" in reply.body[:20_000].lower():
             said = "Codabench is under maintenance"
         return ServerError(
-            f"cannot {doing}: {said} (HTTP {status}); try again later, nothing is lost"
+            f"cannot {doing}: {said} (HTTP {status})",
+            "try again later, nothing is lost",
         )
     if status == 408:
-        return NetworkError(f"{start}; check the connection and run the command again")
+        return NetworkError(problem, "check the connection and run the command again")
     if status == 429:
-        return NetworkError(f"{start}: too many requests; wait some minutes")
-    kind = _kind(said)
-    if kind is not None:
+        return NetworkError(f"{problem}: too many requests", "wait some minutes")
+    if (kind := _kind(said)) is not None:
         error, advice = kind
-        return error(f"{start}; {advice}")
+        return error(problem, advice)
     if status == 403 and "xml" in reply.kind:
         # Only storage answers in XML, and signed URLs are its only permissions.
-        return RefusedError(f"{start}; run the command again for a new address")
+        return RefusedError(problem, "run the command again for a new address")
     if status == 403:
-        return ParticipationError(f"{start}; see who you are with submit whoami")
+        # That the account is no participant would have been said.
+        return RefusedError(problem, "see whose token it is with submit whoami")
     advice = "check the number" if status == 404 else "see submit doctor"
-    return RefusedError(f"{start} (HTTP {status}); {advice}")
+    return RefusedError(f"{problem} (HTTP {status})", advice)
+
+
+def _login_error(said: str, doing: str, source: str) -> LoginError:
+    """Say which token is refused, and what helps against that."""
+    if _INACTIVE in said:
+        return LoginError(
+            f"cannot {doing}: the account is not active ({said})",
+            f"open the link in the mail from Codabench, then {login_advice(source)}",
+        )
+    which = f"the token in {_VARIABLE}" if source == _VARIABLE else "the token"
+    return LoginError(
+        f"cannot {doing}: the server does not accept {which} ({said})",
+        login_advice(source),
+    )
+
+
+def login_advice(source: str) -> str:
+    """What to type for a token that is accepted.
+
+    Args:
+        source: Where the present token comes from. The environment variable is used
+            before any token that `submit login` keeps, so that has to go first.
+    """
+    if source == _VARIABLE:
+        return (
+            f"the variable is used before every kept token: unset {_VARIABLE}, then "
+            "do: submit login"
+        )
+    return "do: submit login"
+
+
+def reason_error(reason: str) -> CodabenchError | None:
+    """Make the error of a reason that the server gives for a no; None if unknown."""
+    kind = _kind(reason)
+    return None if kind is None else kind[0](f"cannot submit: {reason}", kind[1])
 
 
 def _kind(said: str) -> tuple[type[CodabenchError], str] | None:
@@ -216,6 +253,14 @@ def _kind(said: str) -> tuple[type[CodabenchError], str] | None:
         return (
             ParticipationError,
             "register on the competition's page and wait for the organisers",
+        )
+    if "banned" in low:
+        return ParticipationError, "ask info@codabench.org"
+    if "hide output" in low:
+        return (
+            RefusedError,
+            "the organisers show no logs and no result files of this phase; scores "
+            "are in submit status",
         )
     if "phase" in low and any(
         word in low

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,7 +10,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from ..errors import LoginError, ServerError
+from ..errors import LoginError, ParticipationError, RefusedError, ServerError
 from .addresses import DEFAULT_URL, check_signed
 from .answers import Reply
 from .clock import Clock, utc
@@ -17,7 +18,7 @@ from .competition import Competition, Quota
 from .redaction import clean
 from .submission import Details, Standing, Submission
 from .tokens import Token
-from .transport import STALL, Transport
+from .transport import STALL, Observer, Transport
 
 __all__ = ["MOSEV2", "Client", "DataRecord", "NewRecord", "Profile"]
 
@@ -32,9 +33,17 @@ _MOST_PAGES = 200
 
 @dataclass(frozen=True)
 class Profile:
-    """Whose token it is."""
+    """Whose token it is.
+
+    Attributes:
+        username: The user name, as it can be shown.
+        account: The user name exactly as the server has it, which is unique there.
+        name: The name that the leaderboard may show; anybody can choose any.
+        email: Mail address.
+    """
 
     username: str
+    account: str = field(repr=False)
     name: str
     email: str
 
@@ -76,12 +85,13 @@ class Client:
         url: Address of the server.
         token: The account's token; see `TokenStore`.
         clock: Tells the time and waits.
-        stall: Seconds without progress after which an upload is begun anew.
+        stall: Seconds without progress after which an upload counts as stalled.
+        observer: Is told what is being waited for.
 
     Example:
         with Client(token=TokenStore(state_folder()).require(DEFAULT_URL)) as client:
             competition = client.competition(MOSEV2)
-            for submission in client.submissions(competition=MOSEV2):
+            for submission in client.own_submissions(competition=MOSEV2):
                 print(submission.id, submission.status, submission.values())
     """
 
@@ -92,8 +102,19 @@ class Client:
         *,
         clock: Clock | None = None,
         stall: float = STALL,
+        observer: Observer | None = None,
+        transport: Transport | None = None,
     ) -> None:
-        self.transport = Transport(url, token, clock=clock, stall=stall)
+        self.transport = transport or Transport(
+            url, token, clock=clock, stall=stall, observer=observer
+        )
+        self._account: str | None = None
+
+    def fork(self) -> Client:
+        """Make another in the same name, for use in another thread; see `Aside`."""
+        made = Client(transport=self.transport.fork())
+        made._account = self._account
+        return made
 
     def __enter__(self) -> Client:
         return self
@@ -151,9 +172,9 @@ class Client:
         )
         if reply.status == 400:
             raise LoginError(
-                "cannot log in: name and password do not fit; names are case-sensitive "
-                "and those who signed up through GitHub first set a password on the "
-                "website"
+                "cannot log in: name and password do not fit",
+                "names are case-sensitive, and those who signed up through GitHub "
+                "first set a password on the website",
             )
         return str(_field(reply, "token"))
 
@@ -164,17 +185,41 @@ class Client:
             LoginError: The token is not accepted.
         """
         value = self._get("my_profile/", "see whose token this is")
+        self._account = str(value.get("username") or "")
         return Profile(
-            username=clean(value.get("username") or ""),
+            username=clean(self._account),
+            account=self._account,
             name=clean(value.get("name") or ""),
             email=clean(value.get("email") or ""),
         )
+
+    @property
+    def account(self) -> str:
+        """The user name whose token this is, exactly; asked for once.
+
+        Raises:
+            CodabenchError: The server does not say.
+        """
+        if not self._account:
+            self.profile()
+        if not self._account:
+            raise ServerError("the server does not say whose token this is")
+        return self._account
 
     def competition(self, number: int = MOSEV2) -> Competition:
         """Read a competition: phases, limits, used attempts, leaderboards."""
         return Competition.parse(
             self._get(f"competitions/{number}/", f"read competition {number}")
         )
+
+    def competitions(self) -> list[int]:
+        """Numbers of the competitions that the account takes part in."""
+        rows = self._pages(
+            "competitions/",
+            "list your competitions",
+            {"participating_in": "true", "type": "any", "page_size": _PAGE},
+        )
+        return [int(row["id"]) for row in rows if str(row.get("id", "")).isdecimal()]
 
     def can_submit(self, phase: int) -> tuple[bool, str]:
         """Ask whether an attempt is left; False comes with the server's reason."""
@@ -192,7 +237,10 @@ class Client:
             )
         except (KeyError, TypeError, ValueError):
             pass
-        raise ServerError("the server describes the storage in an unknown way")
+        raise ServerError(
+            "the server describes the storage in an unknown way",
+            "look for a newer version of mose-submit",
+        )
 
     def create_record(
         self, competition: int, file_name: str, size: int, description: str
@@ -223,9 +271,16 @@ class Client:
         check_signed(url, self.url)
         return NewRecord(key, url, _expiry(url))
 
-    def complete_record(self, key: str) -> None:
-        """Tell the server that the bytes are there; it then looks at their number."""
-        self.transport.call("PUT", f"datasets/completed/{key}/", "complete the upload")
+    def complete_record(self, key: str) -> bool:
+        """Tell the server that the bytes are there; it then looks at their number.
+
+        Returns:
+            Whether there is such a record: one that was deleted is gone for good,
+            although the storage still takes bytes for it.
+        """
+        path = f"datasets/completed/{key}/"
+        reply = self.transport.call("PUT", path, "complete the upload", accept=(404,))
+        return reply.ok
 
     def record(self, key: str) -> DataRecord | None:
         """Look at an uploaded file; None where there is none."""
@@ -287,10 +342,19 @@ class Client:
         return Submission.parse(reply.json())
 
     def submission(self, number: int) -> Submission:
-        """Read a submission."""
+        """Read a submission, without its parts."""
         return Submission.parse(
             self._get(f"submissions/{number}/", f"read submission {number}")
         )
+
+    def whole_submission(self, number: int) -> Submission:
+        """Read a submission with its parts, as far as they may be read."""
+        whole = self.submission(number)
+        parts = []
+        for child in whole.children:
+            with contextlib.suppress(ParticipationError, RefusedError):
+                parts.append(self.submission(child))
+        return whole.with_parts(parts)
 
     def submissions(
         self,
@@ -299,7 +363,10 @@ class Client:
         competition: int | None = None,
         search: str | None = None,
     ) -> list[Submission]:
-        """List the account's submissions, newest first; parts of others are left out.
+        """List the submissions that the account may see, newest first.
+
+        Organisers see those of everybody. Parts are in the submission that they are
+        parts of.
 
         Args:
             phase: Only those of a phase.
@@ -315,7 +382,21 @@ class Client:
             params["search"] = search
         rows = self._pages("submissions/", "list the submissions", params)
         found = [Submission.parse(row) for row in rows]
-        return [each for each in found if each.parent is None]
+        parts = [each for each in found if each.parent is not None]
+        wholes = [each for each in found if each.parent is None]
+        return [w.with_parts(parts) if w.children else w for w in wholes]
+
+    def own_submissions(
+        self,
+        *,
+        phase: int | None = None,
+        competition: int | None = None,
+        search: str | None = None,
+    ) -> list[Submission]:
+        """List the account's own submissions, newest first; see `submissions`."""
+        account = self.account
+        found = self.submissions(phase=phase, competition=competition, search=search)
+        return [each for each in found if each.account == account]
 
     def details(self, number: int) -> Details:
         """Ask where logs and results of a submission can be fetched."""
@@ -340,7 +421,10 @@ class Client:
         reply = self.transport.call("GET", path, doing, params=params)
         value = reply.json()
         if not isinstance(value, Mapping):
-            raise ServerError(f"cannot {doing}: the server answers something unknown")
+            raise ServerError(
+                f"cannot {doing}: the server answers something unknown",
+                "look for a newer version of mose-submit",
+            )
         return value
 
     def _pages(
@@ -379,8 +463,8 @@ def _rows(value: Any, key: str = "results") -> list[Mapping[str, Any]]:
     if isinstance(value, list) and all(isinstance(row, Mapping) for row in value):
         return value
     raise ServerError(
-        "the server sends a list in an unknown form; look for a newer version of "
-        "mose-submit"
+        "the server sends a list in an unknown form",
+        "look for a newer version of mose-submit",
     )
 
 
@@ -394,7 +478,7 @@ def _field(reply: Reply, name: str) -> str:
     found = value.get(name) if isinstance(value, Mapping) else None
     if not isinstance(found, str) or not found:
         raise ServerError(
-            f"{reply.url}: expected {name} in the answer, found none; try again later"
+            f"{reply.url}: expected {name} in the answer, found none", "try again later"
         )
     return found
 

@@ -75,7 +75,7 @@ def format_time(moment: datetime | None) -> str | None:
 
 
 def next_midnight(moment: datetime) -> datetime:
-    """When the day's attempts are given out anew: the next 00:00 UTC."""
+    """When the day's attempts are reset: the next 00:00 UTC."""
     day = moment.astimezone(timezone.utc).replace(
         hour=0, minute=0, second=0, microsecond=0
     )

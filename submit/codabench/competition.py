@@ -6,6 +6,8 @@ organisers' queue, and so is dropped at once.
 
 from __future__ import annotations
 
+import dataclasses
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +21,7 @@ from ..errors import (
 )
 from .clock import format_time, parse_time
 from .redaction import clean
+from .submission import Task
 
 __all__ = [
     "Board",
@@ -32,12 +35,12 @@ __all__ = [
 
 #: What the rule of a leaderboard means for a new submission.
 RULES = {
-    "Add": "on the website, you put one submission there, for good",
-    "Add_And_Delete": "on the website, you choose the one that stands there",
-    "Add_And_Delete_Multiple": "on the website, you choose those that stand there",
+    "Add": "you put one submission there on the website, for good",
+    "Add_And_Delete": "you choose on the website which one is there",
+    "Add_And_Delete_Multiple": "you choose on the website which ones are there",
     "Force_Last": "this submission replaces your earlier one, even a better one",
-    "Force_Latest_Multiple": "this submission will stand there beside earlier ones",
-    "Force_Best": "your best submission stands there",
+    "Force_Latest_Multiple": "this submission is added to your earlier ones",
+    "Force_Best": "your best submission is there",
 }
 
 
@@ -98,40 +101,64 @@ class Question:
         key: What the answer is sent under.
         title: The question.
         kind: `text`, `checkbox` or `select`.
-        choices: What may be selected.
+        choices: What may be selected: as it is typed, and as the server wants it.
         required: Whether it must be answered.
     """
 
     key: str
     title: str
     kind: str
-    choices: tuple[str, ...]
+    choices: Mapping[str, Any]
     required: bool
 
-    def answer(self, text: str | None) -> str | bool:
+    @property
+    def needed(self) -> bool:
+        """Whether there must be an answer: a selection has no empty choice."""
+        return self.required or (self.kind == "select" and bool(self.choices))
+
+    def answer(self, text: str | None) -> Any:
         """Turn what was typed into an answer; None stands for no answer.
 
         Raises:
-            RefusedError: It is missing or not one of the choices.
+            _MissingError: It has to be answered.
+            _WrongError: It is not one of the choices.
         """
-        if text is None and self.required:
-            raise RefusedError(
-                f"the fact sheet asks for {self.key} ({self.title}); answer with "
-                f"--fact {self.key}={self._example}"
-            )
+        if self.needed and (text is None or not text.strip()):
+            raise _MissingError
         if self.kind == "checkbox":
-            return (text or "").strip().lower() in ("true", "yes", "1", "on")
-        if self.kind == "select" and text is not None and text not in self.choices:
-            raise RefusedError(
-                f"--fact {self.key}={text}: expected one of {', '.join(self.choices)}"
-            )
+            checked = _CHECKED.get((text or "").strip().lower())
+            if checked is None:
+                raise _WrongError("yes or no")
+            # One without choices makes the server fail over anything but text.
+            return checked if self.choices else "true" * checked
+        if self.kind == "select" and text is not None and self.choices:
+            if text not in self.choices:
+                raise _WrongError(f"one of {', '.join(self.choices)}")
+            return self.choices[text]
         return text or ""
 
     @property
-    def _example(self) -> str:
+    def example(self) -> str:
+        """What can be typed, such as `net='SAM2|other'`."""
         if self.kind == "checkbox":
-            return "yes"
-        return "|".join(self.choices) if self.choices else "…"
+            return f"{self.key}=yes"
+        choices = "|".join(self.choices) if self.kind == "select" else ""
+        return shlex.join([f"{self.key}={choices or 'TEXT'}"])
+
+
+#: What may be typed for a checkbox; nothing leaves it unchecked.
+_CHECKED = {
+    **dict.fromkeys(("true", "yes", "y", "1", "on"), True),
+    **dict.fromkeys(("false", "no", "n", "0", "off", ""), False),
+}
+
+
+class _MissingError(Exception):
+    """A question that must be answered is not."""
+
+
+class _WrongError(Exception):
+    """An answer is not one of the choices."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +170,7 @@ class Phase:
         name: Its name.
         start: When it begins; None for always.
         end: When it ends; None for never.
-        tasks: Numbers of its tasks.
+        tasks: Its tasks, each of which a submission is evaluated on.
         time_limit: Seconds that an evaluation may take; None when not said.
         day_limit: Attempts a day; None without limit.
         total_limit: Attempts in all; None without limit.
@@ -156,7 +183,7 @@ class Phase:
     name: str
     start: datetime | None = None
     end: datetime | None = None
-    tasks: tuple[int, ...] = ()
+    tasks: tuple[Task, ...] = ()
     time_limit: int | None = None
     day_limit: int | None = None
     total_limit: int | None = None
@@ -257,13 +284,16 @@ class Competition:
             # The text of the error could quote the object, which holds a password.
             kind = type(error).__name__
         raise ServerError(
-            f"the server describes the competition in an unknown way ({kind}); look "
-            "for a newer version of mose-submit"
+            f"the server describes the competition in an unknown way ({kind})",
+            "look for a newer version of mose-submit",
         )
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The columns of all leaderboards, each once, the primary one first."""
+        """The columns of all leaderboards, each once, the primary one first.
+
+        There are none where the organisers hide the leaderboard.
+        """
         found = {c.key: c for board in reversed(self.boards) for c in board.columns}
         order = [c.key for board in self.boards for c in board.columns]
         return tuple(found[key] for key in dict.fromkeys(order))
@@ -291,11 +321,12 @@ class Competition:
         if not current:
             raise PhaseError(
                 f"no phase of {self.title} is open at {format_time(now)} "
-                f"({self._listed(self.phases)}); wait, or name one with --phase"
+                f"({self._listed(self.phases)})",
+                "wait, or name one with --phase",
             )
         raise PhaseError(
-            f"{len(current)} phases of {self.title} are open "
-            f"({self._listed(current)}); name one with --phase"
+            f"{len(current)} phases of {self.title} are open ({self._listed(current)})",
+            "name one with --phase",
         )
 
     def show_phase(self, wanted: str | None, now: datetime) -> Phase:
@@ -306,7 +337,9 @@ class Competition:
         current = [p for p in begun if p.is_open(now)]
         chosen = (current or begun or list(self.phases))[-1:]
         if not chosen:
-            raise PhaseError(f"{self.title} has no phases yet")
+            raise PhaseError(
+                f"{self.title} has no phases yet", "look at its page on the website"
+            )
         return chosen[0]
 
     def find_phase(self, wanted: str) -> Phase:
@@ -322,25 +355,54 @@ class Competition:
             if wanted.casefold() == phase.name.casefold():
                 return phase
         raise PhaseError(
-            f"--phase {wanted}: expected one of {self._listed(self.phases)}"
+            f"--phase {wanted}: expected one of {self._listed(self.phases)}",
+            "name one of them by number or name",
         )
 
-    def answers(self, given: Mapping[str, str]) -> dict[str, str | bool] | None:
+    def with_columns(self, columns: Sequence[Column]) -> Competition:
+        """The same with a leaderboard of these columns, where there is none to see."""
+        if self.boards or not columns:
+            return self
+        return dataclasses.replace(self, boards=(Board("", "", tuple(columns)),))
+
+    def phase(self, number: int | None) -> Phase | None:
+        """The phase of a number; None when it is of another competition."""
+        return next((phase for phase in self.phases if phase.id == number), None)
+
+    def answers(self, given: Mapping[str, str]) -> dict[str, Any] | None:
         """Fill in the fact sheet; None where there is none.
 
         Raises:
-            RefusedError: A question is open, or an answer is not one of the choices.
+            RefusedError: Questions are open, or answers are not among the choices; all
+                of them are named.
         """
-        unknown = sorted(given.keys() - {question.key for question in self.questions})
-        if unknown:
-            known = ", ".join(question.key for question in self.questions) or "none"
+        problems, missing = [], []
+        questions = {question.key: question for question in self.questions}
+        for key in given:
+            if key not in questions:
+                known = ", ".join(questions) or "none"
+                problems.append(
+                    f"--fact {clean(key)}: the fact sheet has no such question, it has "
+                    f"{known}"
+                )
+        answers = {}
+        for key, question in questions.items():
+            try:
+                answers[key] = question.answer(given.get(key))
+            except _MissingError:
+                missing.append(question)
+            except _WrongError as error:
+                problems.append(f"--fact {key}={given[key]}: expected {error}")
+        if missing:
+            titles = ", ".join(f"{each.key} ({each.title})" for each in missing)
+            problems.append(f"the fact sheet asks for {titles}")
+        if problems:
+            examples = " ".join(f"--fact {each.example}" for each in missing)
             raise RefusedError(
-                f"--fact {unknown[0]}: the fact sheet has no such question; it has "
-                f"{known}"
+                ", and ".join(problems),
+                f"answer with {examples}" if missing else "correct the answers",
             )
-        if not self.questions:
-            return None
-        return {q.key: q.answer(given.get(q.key)) for q in self.questions}
+        return answers if self.questions else None
 
     @staticmethod
     def _listed(phases: Sequence[Phase]) -> str:
@@ -360,7 +422,7 @@ def _phase(value: Mapping[str, Any]) -> Phase:
         start=parse_time(value.get("start")),
         end=parse_time(value.get("end")),
         tasks=tuple(
-            int(task["id"]) for task in value.get("tasks") or () if "id" in task
+            Task.parse(task) for task in value.get("tasks") or () if "id" in task
         ),
         time_limit=_positive(value.get("execution_time_limit")),
         day_limit=_positive(value.get("max_submissions_per_day")) if limited else None,
@@ -409,10 +471,11 @@ def _question(key: str, value: Mapping[str, Any]) -> Question:
     if isinstance(choices, str):
         choices = choices.split(",")
     return Question(
-        key=clean(value.get("key") or key),
+        # The server compares the keys of the sheet, and wants its own choices back.
+        key=key,
         title=clean(value.get("title") or key),
         kind=clean(value.get("type") or "text"),
-        choices=tuple(clean(choice) for choice in choices if str(choice).strip()),
+        choices={clean(choice): choice for choice in choices if str(choice).strip()},
         required=str(value.get("is_required")).lower() == "true",
     )
 
@@ -427,15 +490,16 @@ def participation_problem(
         return None
     if status is None:
         return ParticipationError(
-            f"you are not registered for {competition.title}; accept its terms at "
-            f"{page}"
+            f"you are not registered for {competition.title}",
+            f"accept its terms at {page}",
         )
     if status == "pending":
         return ParticipationError(
-            f"your registration for {competition.title} waits for the organisers; see "
-            f"{page}"
+            f"your registration for {competition.title} waits for the organisers' "
+            "approval",
+            f"see {page}",
         )
     return ParticipationError(
-        f"your registration for {competition.title} is {status}; ask the organisers, "
-        f"see {page}"
+        f"your registration for {competition.title} is {status}",
+        f"ask the organisers, see {page}",
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..errors import CodabenchError, StorageError, SubmitError
+from ..errors import CodabenchError, RefusedError, StorageError, SubmitError
 from .addresses import check_signed
 from .client import Client
 from .clock import format_time
 from .competition import participation_problem
-from .journal import unfinished
+from .pending import command_of, pending
 from .plan import SKEW, Check, Level, attempts_text, duration, phase_problem
 from .state import private_folder
 from .tokens import TokenStore
@@ -38,7 +38,7 @@ def examine(
         phase: Number or name of the phase; None for the open one.
     """
     yield _state(folder)
-    # Without a token, what is public can be read whatever became of the token.
+    # What is public can be read without a token, whatever is wrong with that.
     with Client(client.url, clock=client.clock) as public:
         try:
             public.competition(competition)
@@ -82,20 +82,13 @@ def examine(
         )
         if problem is None:
             yield Check("attempts", attempts_text(chosen, now))
-        queue = (
-            f"the organisers' queue {found.queue}"
-            if found.queue
-            else ("Codabench's own queue")
-        )
+        queue = f"the organisers' queue {found.queue}" if found.queue else "Codabench"
         yield Check("evaluation", f"by {queue}")
     yield _guarded("storage", lambda: _storage(client))
     yield _guarded("storage host", lambda: _storage_host(client, competition))
-    for entry in unfinished(folder):
-        yield Check(
-            "unfinished",
-            f"{entry.zip} ({entry.step}); run submit upload {entry.zip} again",
-            Level.WARNING,
-        )
+    for entry in pending(client, folder, found):
+        text = f"{entry.zip} is {entry.step}; to continue: {command_of(entry)}"
+        yield Check("unfinished", text, Level.WARNING)
 
 
 def _state(folder: Path) -> Check:
@@ -131,8 +124,13 @@ def _storage(client: Client) -> Check:
 
 def _storage_host(client: Client, competition: int) -> Check:
     """Whether the host of uploads answers; only signed URLs tell which one it is."""
-    for submission in client.submissions(competition=competition)[:3]:
-        for url in client.details(submission.id).logs.values():
+    newest = client.own_submissions(competition=competition)[:3]
+    for part in (part for submission in newest for part in submission.scored):
+        try:
+            logs = client.details(part.id).logs
+        except RefusedError:
+            return Check("storage host", "not known: the organisers show no files")
+        for url in logs.values():
             client.transport.download(url, "reach the storage")
             return Check("storage host", f"{check_signed(url, client.url)} answers")
     return Check("storage host", "not known before the first submission")
@@ -143,5 +141,6 @@ def _guarded(name: str, check: Callable[[], Check]) -> Check:
     try:
         return check()
     except SubmitError as error:
-        wrapped = error if isinstance(error, CodabenchError) else CodabenchError(error)
-        return Check.stop(name, wrapped)
+        if isinstance(error, CodabenchError):
+            return Check.stop(name, error)
+        return Check.stop(name, CodabenchError(str(error)))

@@ -1,9 +1,9 @@
-"""What is known of one upload, so that it can go on after any interruption.
+"""What is known of one upload, so that it can continue after any interruption.
 
-There is one journal for each zip and phase, known by their digest and number. It is
-written before each step that cannot be taken back. The signed URL is not in it: an
-upload cannot go on in the middle of a file, so that a new record with a new URL is as
-good, and a secret that is not written down cannot be found.
+There is one journal for each zip, phase, account and server. It is written before each
+step that cannot be undone. The signed URL is not in it: an upload cannot continue in
+the middle of a file, so that a new record with a new URL is as good, and a secret that
+is not written down cannot be found.
 """
 
 from __future__ import annotations
@@ -22,7 +22,11 @@ from .state import private_folder
 
 __all__ = ["Entry", "Journal", "unfinished"]
 
-SCHEMA = 1
+#: Version of the files; those of version 1 lack `facts`, `runs`, `local`, `command`.
+SCHEMA = 2
+
+#: What describes an upload and is no state of it.
+_DESCRIPTION = ("zip", "label", "facts", "runs", "local", "command")
 
 
 @dataclass
@@ -30,11 +34,11 @@ class Entry:
     """The state of an upload; each later step implies the earlier ones.
 
     Attributes:
-        zip: Path of the zip, for people.
+        zip: Path of the zip; absolute, unless an earlier version wrote it.
         sha256: Its digest.
         size: Its bytes.
         url: Address of the server.
-        username: Whose account it is.
+        username: Whose account it is: the user name exactly as the server has it.
         competition: Number of the competition.
         phase: Number of the phase.
         label: What the user calls it.
@@ -50,6 +54,11 @@ class Entry:
             server did not say.
         submission: Number of the submission, once it is known.
         watched: Whether its result was seen.
+        facts: What was typed for the fact sheet, by question.
+        runs: Heads of the manifests of the runs that the zip was made of.
+        local: Hold-out score, in percent.
+        command: Options of the command that continues it, beside those that describe
+            the submission; empty when not known.
     """
 
     zip: str
@@ -69,6 +78,10 @@ class Entry:
     unlisted: int | None = None
     submission: int | None = None
     watched: bool = False
+    facts: dict[str, str] = dataclasses.field(default_factory=dict)
+    runs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    local: float | None = None
+    command: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def step(self) -> str:
@@ -88,6 +101,11 @@ class Journal:
     Args:
         folder: The state folder.
         entry: What is uploaded where; replaced by what the journal holds.
+
+    Attributes:
+        path: The file.
+        exists: Whether there was one before.
+        entry: What it holds.
     """
 
     def __init__(self, folder: Path, entry: Entry) -> None:
@@ -97,8 +115,10 @@ class Journal:
         self._folder = folder / "uploads"
         self.path = self._folder / f"{name}.json"
         self._fresh = entry
-        self.entry = _read(self.path) or dataclasses.replace(entry)
-        if self.entry.sha256 != entry.sha256 or self.entry.phase != entry.phase:
+        found = _read(self.path)
+        self.exists = found is not None
+        self.entry = found or dataclasses.replace(entry)
+        if _identity(self.entry) != _identity(entry):
             raise StorageError(
                 f"{self.path}: is about another upload; delete it and run the command "
                 "again"
@@ -118,6 +138,8 @@ class Journal:
         )
         with locked(self.path.with_suffix(".lock"), busy=busy):
             self.entry = _read(self.path) or self.entry
+            described = {name: getattr(self._fresh, name) for name in _DESCRIPTION}
+            self.entry = dataclasses.replace(self.entry, **described)
             yield self.entry
 
     def save(self) -> None:
@@ -129,7 +151,7 @@ class Journal:
         content = {"schema": SCHEMA, **dataclasses.asdict(self.entry)}
         write_json(self.path, content, private=True)
 
-    def begin_anew(self) -> None:
+    def restart(self) -> None:
         """Forget a submission that is over, to make another of the same upload."""
         old = self.entry
         self.entry = dataclasses.replace(
@@ -137,16 +159,30 @@ class Journal:
         )
 
 
-def unfinished(folder: Path) -> list[Entry]:
-    """Uploads that were interrupted before they became a submission, sorted by zip."""
+def unfinished(folder: Path, *, url: str, username: str) -> list[Entry]:
+    """Uploads of one account that became no submission, sorted by zip.
+
+    Args:
+        folder: The state folder.
+        url: Address of the server.
+        username: The account, exactly as the server has it.
+    """
     found = []
     for path in (folder / "uploads").glob("*.json"):
-        # One that is damaged is told of when its zip is uploaded again.
+        # A damaged one is reported when its zip is uploaded again.
         with contextlib.suppress(StorageError):
             entry = _read(path)
-            if entry is not None and entry.submission is None:
+            if (
+                entry is not None
+                and entry.submission is None
+                and (entry.url, entry.username) == (url, username)
+            ):
                 found.append(entry)
-    return sorted(found, key=lambda entry: entry.zip)
+    return sorted(found, key=lambda entry: (entry.zip, entry.phase))
+
+
+def _identity(entry: Entry) -> tuple[object, ...]:
+    return entry.sha256, entry.phase, entry.url, entry.username
 
 
 def _read(path: Path) -> Entry | None:
@@ -161,11 +197,11 @@ def _read(path: Path) -> Entry | None:
         ) from error
     try:
         schema = content.pop("schema")
-        if schema == SCHEMA:
+        if schema in range(1, SCHEMA + 1):
             return Entry(**content)
     except (AttributeError, KeyError, TypeError):
         schema = "none"
     raise StorageError(
-        f"{path}: expected a journal of schema {SCHEMA}, found {schema}; look on the "
-        "website whether the zip was submitted, then delete the file"
+        f"{path}: expected a journal of schema {SCHEMA} or older, found {schema}; look "
+        "on the website whether the zip was submitted, then delete the file"
     )

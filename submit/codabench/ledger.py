@@ -2,15 +2,19 @@
 
 A SQLite file in the state folder. The server knows which submissions there are and what
 they scored; only the ledger knows the label, the runs and the hold-out score behind
-them. `merge` brings the two together.
+them. `merge` brings the two together. Everything is kept for each server and account
+apart.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
+import os
+import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -18,25 +22,29 @@ from typing import Any
 from ..errors import CodabenchError, StorageError
 from ..system.files import write_bytes
 from .clock import format_time
+from .competition import Column, Competition
 from .journal import Entry
 from .state import private_folder
 from .submission import Submission
+from .tokens import Token
 
 __all__ = ["Ledger", "Record"]
 
-SCHEMA = 1
+SCHEMA = 2
 
 #: Columns that hold JSON.
 _JSON = ("scores", "runs")
+#: What names a record; `username` is empty where the account is not known.
+_KEY = ("url", "username", "id")
 
 _CREATE = """
-CREATE TABLE IF NOT EXISTS submissions (
+CREATE TABLE submissions (
     url TEXT NOT NULL,
+    username TEXT NOT NULL,
     id INTEGER NOT NULL,
     competition INTEGER,
     phase INTEGER,
     phase_name TEXT,
-    username TEXT,
     label TEXT,
     zip TEXT,
     sha256 TEXT,
@@ -45,13 +53,27 @@ CREATE TABLE IF NOT EXISTS submissions (
     created TEXT,
     status TEXT,
     details TEXT,
+    task TEXT,
     scores TEXT,
     rank INTEGER,
     local REAL,
     runs TEXT,
     git_commit TEXT,
-    PRIMARY KEY (url, id)
-)
+    PRIMARY KEY (url, username, id)
+);
+CREATE TABLE boards (
+    url TEXT NOT NULL,
+    username TEXT NOT NULL,
+    competition INTEGER NOT NULL,
+    columns TEXT NOT NULL,
+    PRIMARY KEY (url, username, competition)
+);
+CREATE TABLE accounts (
+    url TEXT NOT NULL,
+    token TEXT NOT NULL,
+    username TEXT NOT NULL,
+    PRIMARY KEY (url, token)
+);
 """
 
 
@@ -65,17 +87,19 @@ class Record:
         competition: Number of the competition.
         phase: Number of the phase.
         phase_name: Its name.
-        username: Whose it is.
+        username: Whose it is: the user name exactly as the server has it.
         label: What the user calls it.
         zip: Path of the zip when it was uploaded.
         sha256: Its digest.
         size: Its bytes.
         file_name: Its name on the server.
         created: When it was submitted, UTC.
-        status: Last known state.
+        status: Last known state; of several tasks, also how many failed.
         details: What the server said about it.
-        scores: Numbers by column key, in the server's unit.
-        rank: Place on the leaderboard when it was last looked at.
+        task: Of several tasks, the one whose scores these are.
+        scores: Numbers by column key, in the server's unit and order.
+        rank: Place on the leaderboard when that was last read; None when it was not
+            there.
         local: Hold-out score, in percent.
         runs: What the zip was made of: the heads of the runs' manifests.
         git_commit: Commit of the working directory at the upload.
@@ -95,6 +119,7 @@ class Record:
     created: str | None = None
     status: str | None = None
     details: str | None = None
+    task: str | None = None
     scores: Mapping[str, float] = field(default_factory=dict)
     rank: int | None = None
     local: float | None = None
@@ -104,16 +129,18 @@ class Record:
     @classmethod
     def of(cls, url: str, submission: Submission, **known: Any) -> Record:
         """What the server tells about a submission, and what else is known."""
+        first = submission.scored[0]
         return cls(
             url=url,
             id=submission.id,
             **{
                 "phase": submission.phase,
-                "username": submission.owner or None,
+                "username": submission.account or None,
                 "file_name": submission.file_name or None,
                 "created": format_time(submission.created),
-                "status": submission.status,
+                "status": submission.state,
                 "details": submission.details or None,
+                "task": first.task.name if submission.parts and first.task else None,
                 "scores": submission.values(),
                 **known,
             },
@@ -134,12 +161,16 @@ class Record:
                 "sha256": entry.sha256,
                 "size": entry.size,
                 "file_name": submission.file_name or entry.file_name,
+                "local": entry.local,
+                "runs": tuple(entry.runs),
                 **known,
             },
         )
 
 
 _COLUMNS = tuple(each.name for each in fields(Record))
+#: What the server alone decides: nothing there now means that there is nothing.
+_STATE = ("status", "details", "task", "scores")
 
 
 class Ledger:
@@ -159,64 +190,158 @@ class Ledger:
 
     def keep(self, record: Record) -> None:
         """Remember what is known of a submission; None leaves what is there."""
-        with self._open() as base:
-            _upsert(base, record)
+        self.merge([record])
 
     def merge(self, records: Iterable[Record]) -> None:
-        """Remember many at once."""
+        """Remember what is known of many; None leaves what is there."""
         with self._open() as base:
             for record in records:
-                _upsert(base, record)
+                _upsert(base, record, ())
+
+    def update(self, records: Iterable[Record], *, ranked: Iterable[int] = ()) -> None:
+        """Remember what the server has just said of submissions.
+
+        What it no longer says, such as a reason or a rank that was lost, is forgotten;
+        what only this machine knows stays.
+
+        Args:
+            records: Made by `Record.of`.
+            ranked: Phases whose leaderboard was read: only there, a missing rank means
+                that there is none.
+        """
+        phases = set(ranked)
+        with self._open() as base:
+            for record in records:
+                stale = (*_STATE, "rank") if record.phase in phases else _STATE
+                _upsert(base, record, stale)
 
     def records(
-        self, *, url: str | None = None, competition: int | None = None
+        self,
+        *,
+        url: str | None = None,
+        username: str | None = None,
+        competition: int | None = None,
     ) -> list[Record]:
         """What is remembered, oldest first.
 
         Args:
             url: Only of one server.
+            username: Only of one account, and what is of no known one.
             competition: Only of one competition.
         """
         if not self.path.exists():
             return []
-        where = "(?1 IS NULL OR url = ?1) AND (?2 IS NULL OR competition = ?2)"
+        where = (
+            "(?1 IS NULL OR url = ?1) AND (?2 IS NULL OR username IN (?2, '')) "
+            "AND (?3 IS NULL OR competition = ?3)"
+        )
         with self._open() as base:
             rows = base.execute(
                 f"SELECT {', '.join(_COLUMNS)} FROM submissions WHERE {where} "
-                "ORDER BY id",
-                (url, competition),
+                "ORDER BY id, username",
+                (url, username, competition),
             ).fetchall()
         return [_record(row) for row in rows]
 
-    def find(self, url: str, number: int) -> Record | None:
-        """What is remembered of one submission."""
-        found = [each for each in self.records(url=url) if each.id == number]
-        return found[0] if found else None
+    def find(self, url: str, username: str | None, number: int) -> Record | None:
+        """What is remembered of one submission; None for whatever account."""
+        found = self.records(url=url, username=username)
+        return next((each for each in found if each.id == number), None)
 
-    def keep_metrics(self, number: int, text: str) -> Path:
+    def competition_of(self, url: str, phase: int) -> int | None:
+        """The competition that a phase is known to belong to."""
+        found = {
+            each.competition
+            for each in self.records(url=url)
+            if each.phase == phase and each.competition is not None
+        }
+        return found.pop() if len(found) == 1 else None
+
+    def keep_account(self, url: str, token: Token, username: str) -> None:
+        """Remember whose a token is, for when the server is not asked."""
+        if self.account(url, token) != username:
+            with self._open() as base:
+                base.execute(
+                    "INSERT OR REPLACE INTO accounts VALUES (?, ?, ?)",
+                    (url, token.digest, username),
+                )
+
+    def account(self, url: str, token: Token | None) -> str | None:
+        """Whose a token is, as far as that is remembered."""
+        if token is None or not self.path.exists():
+            return None
+        with self._open() as base:
+            row = base.execute(
+                "SELECT username FROM accounts WHERE url = ? AND token = ?",
+                (url, token.digest),
+            ).fetchone()
+        return None if row is None else str(row[0])
+
+    def keep_columns(self, url: str, username: str, competition: Competition) -> None:
+        """Remember a leaderboard's columns; one that is hidden leaves what is there."""
+        if not competition.columns:
+            return
+        content = json.dumps([dataclasses.asdict(c) for c in competition.columns])
+        with self._open() as base:
+            base.execute(
+                "INSERT OR REPLACE INTO boards VALUES (?, ?, ?, ?)",
+                (url, username, competition.id, content),
+            )
+
+    def columns(
+        self, url: str, username: str | None, competition: int
+    ) -> tuple[Column, ...]:
+        """The remembered columns of a leaderboard, the primary one first.
+
+        Args:
+            url: Address of the server.
+            username: Who saw them; None for whoever did.
+            competition: Number of the competition.
+        """
+        if not self.path.exists():
+            return ()
+        with self._open() as base:
+            row = base.execute(
+                "SELECT columns FROM boards WHERE url = ?1 AND competition = ?3 "
+                "AND (?2 IS NULL OR username = ?2) ORDER BY username",
+                (url, username, competition),
+            ).fetchone()
+        try:
+            return () if row is None else tuple(Column(**c) for c in json.loads(row[0]))
+        except (TypeError, ValueError):  # Another version has written it.
+            return ()
+
+    def keep_metrics(self, url: str, number: int, text: str) -> Path:
         """Keep the scores of single objects; returns the file."""
-        path = self.metrics_path(number)
-        private_folder(self._metrics)
+        path = self._place(url, number)
+        private_folder(path.parent)
         write_bytes(path, text.encode(), private=True)
         return path
 
-    def metrics_path(self, number: int) -> Path:
+    def metrics_path(self, url: str, number: int) -> Path:
         """Where the scores of single objects are, if they are."""
-        return self._metrics / f"{number}.json"
+        if self.path.exists():
+            with self._open():
+                pass  # Files of an older version are moved to where they belong.
+        return self._place(url, number)
 
-    def require_metrics(self, number: int) -> Path:
+    def require_metrics(self, url: str, number: int) -> Path:
         """Where the scores of single objects are.
 
         Raises:
             CodabenchError: They are not there.
         """
-        path = self.metrics_path(number)
+        path = self.metrics_path(url, number)
         if not path.is_file():
             raise CodabenchError(
-                f"submission {number}: the scores of its objects are not here; fetch "
-                f"them with submit status {number}, if the organisers give them out"
+                f"submission {number}: the scores of its objects are not here",
+                f"fetch them with submit status {number}, if the organisers give them "
+                "out",
             )
         return path
+
+    def _place(self, url: str, number: int) -> Path:
+        return self._metrics / _server_name(url) / f"{number}.json"
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -230,47 +355,119 @@ class Ledger:
                     yield base
         except (sqlite3.Error, OSError) as error:
             raise StorageError(
-                f"{self.path}: cannot be used ({error}); make room, or move the file "
-                "away: it is made anew, without labels and local scores"
+                f"{self.path}: cannot be used ({error}); free some space, or move the "
+                "file away: a new one is made, without labels and local scores"
             ) from error
 
     def _prepare(self, base: sqlite3.Connection) -> None:
-        (version,) = base.execute("PRAGMA user_version").fetchone()
-        if version == SCHEMA:
+        """Make the tables, or bring those of an older version up to date."""
+        if _version(base) == SCHEMA:
             return
-        if version != 0:
-            raise StorageError(
-                f"{self.path}: has schema {version}, this version knows {SCHEMA}; use "
-                "the version that wrote it"
-            )
         with base:
-            base.execute(_CREATE)
+            # Two commands may start at once: the second finds everything done.
+            base.execute("BEGIN IMMEDIATE")
+            version = _version(base)
+            if version == SCHEMA:
+                return
+            if version > SCHEMA:
+                raise StorageError(
+                    f"{self.path}: has schema {version}, this version knows {SCHEMA}; "
+                    "use the version that wrote it"
+                )
+            if version == 1:
+                base.execute("ALTER TABLE submissions RENAME TO old")
+            for statement in _CREATE.split(";"):
+                base.execute(statement)
+            if version == 1:
+                self._take_over(base)
             base.execute(f"PRAGMA user_version = {SCHEMA}")
 
+    def _take_over(self, base: sqlite3.Connection) -> None:
+        """Take over what schema 1 kept by server and number only."""
+        kept = ", ".join(name for name in _COLUMNS if name not in ("username", "task"))
+        base.execute(
+            f"INSERT INTO submissions (username, {kept}) "
+            f"SELECT COALESCE(username, ''), {kept} FROM old"
+        )
+        servers: dict[int, set[str]] = {}
+        for url, number in base.execute("SELECT url, id FROM old"):
+            servers.setdefault(int(number), set()).add(str(url))
+        base.execute("DROP TABLE old")
+        for path in self._metrics.glob("*.json"):
+            # One whose server is not certain is fetched again when it is needed.
+            urls = servers.get(int(path.stem)) if path.stem.isdecimal() else None
+            if urls is not None and len(urls) == 1:
+                target = self._place(urls.pop(), int(path.stem))
+                private_folder(target.parent)
+                os.replace(path, target)
 
-def _upsert(base: sqlite3.Connection, record: Record) -> None:
-    values = []
-    for name in _COLUMNS:
-        value = getattr(record, name)
-        if name in _JSON:
-            # Nothing known leaves what is there, as None does elsewhere.
-            value = json.dumps(value, sort_keys=True) if value else None
-        values.append(value)
+
+def _version(base: sqlite3.Connection) -> int:
+    return int(base.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _server_name(url: str) -> str:
+    """A folder's name for a server.
+
+    >>> _server_name("https://www.codabench.org"), _server_name("http://localhost:8000")
+    ('www.codabench.org', 'http_localhost_8000')
+    """
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", url.removeprefix("https://"))
+
+
+def _upsert(base: sqlite3.Connection, record: Record, stale: Sequence[str]) -> None:
+    """Write a record over what is there; None leaves it, except for `stale` columns."""
+    if record.username:
+        _adopt(base, record)
+
+    def merged(name: str) -> str:
+        if name in stale:
+            return f"excluded.{name}"
+        return f"COALESCE(excluded.{name}, {name})"
+
+    _insert(base, record, merged)
+
+
+def _adopt(base: sqlite3.Connection, record: Record) -> None:
+    """Give what is kept of a submission, for no known account, to its account."""
+    where = "WHERE url = ? AND username = '' AND id = ?"
+    key = (record.url, record.id)
+    row = base.execute(
+        f"SELECT {', '.join(_COLUMNS)} FROM submissions {where}", key
+    ).fetchone()
+    if row is not None:
+        base.execute(f"DELETE FROM submissions {where}", key)
+        found = dataclasses.replace(_record(row), username=record.username)
+        _insert(base, found, lambda name: f"COALESCE({name}, excluded.{name})")
+
+
+def _insert(
+    base: sqlite3.Connection, record: Record, merged: Callable[[str], str]
+) -> None:
+    """Insert a record; where there is one, each column becomes what `merged` says."""
     updates = ", ".join(
-        f"{name} = COALESCE(excluded.{name}, {name})"
-        for name in _COLUMNS
-        if name not in ("url", "id")
+        f"{name} = {merged(name)}" for name in _COLUMNS if name not in _KEY
     )
     marks = ", ".join("?" * len(_COLUMNS))
     base.execute(
         f"INSERT INTO submissions ({', '.join(_COLUMNS)}) VALUES ({marks}) "
-        f"ON CONFLICT (url, id) DO UPDATE SET {updates}",
-        values,
+        f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET {updates}",
+        [_stored(record, name) for name in _COLUMNS],
     )
+
+
+def _stored(record: Record, name: str) -> Any:
+    value = getattr(record, name)
+    if name in _JSON:
+        # Nothing known leaves what is there, as None does elsewhere. The order of
+        # scores is the leaderboard's.
+        return json.dumps(value) if value else None
+    return value or "" if name == "username" else value
 
 
 def _record(row: tuple[Any, ...]) -> Record:
     values = dict(zip(_COLUMNS, row, strict=True))
     values["scores"] = json.loads(values["scores"] or "{}")
     values["runs"] = tuple(json.loads(values["runs"] or "[]"))
+    values["username"] = values["username"] or None
     return Record(**values)

@@ -88,8 +88,13 @@ class Package:
 
     @property
     def mark(self) -> str:
-        """The digits of the digest that stand in the name on the server."""
-        return self.sha256[:_DIGITS]
+        """The digits of the digest that are in the name on the server."""
+        return self.mark_of(self.sha256)
+
+    @staticmethod
+    def mark_of(sha256: str) -> str:
+        """The digits of a digest that are in the name on the server."""
+        return sha256[:_DIGITS]
 
     def file_name(self, label: str) -> str:
         """The name on the server: a label, if any, and the digest.

@@ -1,16 +1,18 @@
-"""What can be known before a byte leaves: what would happen, and what may not.
+"""What can be known before a byte is sent: what would happen, and what prevents it.
 
-All questions to the server are readings, so that a plan costs nothing.
+All requests to the server only read, so that a plan costs nothing.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import enum
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from ..errors import (
     CodabenchError,
@@ -20,6 +22,7 @@ from ..errors import (
     QuotaError,
     RefusedError,
 )
+from .answers import reason_error
 from .client import Client
 from .clock import format_time, next_midnight
 from .competition import Competition, Phase, Quota, participation_problem
@@ -33,9 +36,9 @@ __all__ = [
     "Plan",
     "attempts_text",
     "duration",
-    "limit_error",
     "make_plan",
     "matching",
+    "no_attempt_error",
     "phase_problem",
 ]
 
@@ -91,6 +94,10 @@ class Plan:
         checks: What was looked at.
         earlier: Submissions of this very zip to this phase.
         submissions: All submissions of the account to this phase.
+        facts: What was typed for the fact sheet, by question.
+        runs: Heads of the manifests of the runs that the zip was made of.
+        local: Hold-out score, in percent.
+        command: Options of the command that continues the upload.
         resumes: The submission that an interrupted command has created already.
     """
 
@@ -100,11 +107,15 @@ class Plan:
     competition: Competition
     phase: Phase
     label: str
-    answers: Mapping[str, str | bool] | None
+    answers: Mapping[str, Any] | None
     force: bool
     checks: tuple[Check, ...]
     earlier: tuple[Submission, ...]
     submissions: tuple[Submission, ...] = field(repr=False)
+    facts: Mapping[str, str] = field(default_factory=dict)
+    runs: tuple[Mapping[str, Any], ...] = ()
+    local: float | None = None
+    command: tuple[str, ...] = ()
     resumes: Submission | None = None
 
     @property
@@ -125,7 +136,7 @@ class Plan:
     def entry(self) -> Entry:
         """The journal's first state."""
         return Entry(
-            zip=str(self.package.path),
+            zip=os.path.abspath(self.package.path),
             sha256=self.package.sha256,
             size=self.package.size,
             url=self.url,
@@ -134,6 +145,10 @@ class Plan:
             phase=self.phase.id,
             label=self.label,
             file_name=self.package.file_name(self.label),
+            facts=dict(self.facts),
+            runs=[dict(run) for run in self.runs],
+            local=self.local,
+            command=list(self.command),
         )
 
 
@@ -146,9 +161,15 @@ def make_plan(
     phase: str | None = None,
     label: str | None = None,
     facts: Mapping[str, str] | None = None,
+    runs: Sequence[Mapping[str, Any]] = (),
+    local: float | None = None,
+    command: Sequence[str] = (),
     force: bool = False,
 ) -> Plan:
     """Look at everything that decides whether an upload makes sense.
+
+    What an earlier command was given for the same zip and phase holds unless it is
+    given again.
 
     Args:
         client: Talks in the account's name.
@@ -156,8 +177,11 @@ def make_plan(
         folder: The state folder.
         competition: Number of the competition.
         phase: Number or name of the phase; None for the only open one.
-        label: What to call the submission; the zip's own name by default.
+        label: What to call the submission. Default: the zip's own name.
         facts: What was typed for the fact sheet, by key.
+        runs: Heads of the manifests of the runs that the zip was made of.
+        local: Hold-out score, in percent.
+        command: Options of the command that continues the upload.
         force: Whether a zip that was submitted before may be submitted again.
 
     Raises:
@@ -167,7 +191,26 @@ def make_plan(
     found = client.competition(competition)
     now = client.server_now
     chosen = found.require_phase(phase, now)
-    name = package.path.stem if label is None else label
+    plan = Plan(
+        package=package,
+        url=client.url,
+        username=client.account,
+        competition=found,
+        phase=chosen,
+        label=package.path.stem if label is None else label,
+        answers=None,
+        force=force,
+        checks=(),
+        earlier=(),
+        submissions=(),
+        facts=facts or {},
+        runs=tuple(runs),
+        local=local,
+        command=tuple(command),
+    )
+    journal = Journal(folder, plan.entry())
+    if journal.exists:
+        plan = _described(plan, journal.entry, label)
     checks = [
         Check("account", f"{profile.username} on {client.route}"),
         _participation(found, client.url),
@@ -179,25 +222,11 @@ def make_plan(
     if checks[1].error is None:
         checks.append(_attempts(client, chosen, now))
     checks += [_storage(client.quota(), package), *_rules(found)]
-    sheet, answers = _answers(found, facts or {})
+    sheet, answers = _answers(found, plan.facts)
     checks += sheet
-    submissions = client.submissions(phase=chosen.id)
-    plan = Plan(
-        package=package,
-        url=client.url,
-        username=profile.username,
-        competition=found,
-        phase=chosen,
-        label=name,
-        answers=answers,
-        force=force,
-        checks=(),
-        earlier=(),
-        submissions=tuple(submissions),
-    )
-    journal = Journal(folder, plan.entry()).entry
+    submissions = client.own_submissions(phase=chosen.id)
     earlier = matching(submissions, package.mark)
-    check, resumes = _duplicates(earlier, journal, force=force)
+    check, resumes = _duplicates(earlier, journal.entry, force=force)
     checks.append(check)
     if abs(client.transport.skew) > SKEW:
         ahead = "ahead of" if client.transport.skew > 0 else "behind"
@@ -207,12 +236,29 @@ def make_plan(
         )
         checks.append(Check("clock", text, Level.WARNING))
     if resumes is not None:
-        # Its attempt is spent: nothing that keeps from another one matters any more.
+        # Its attempt is spent: nothing that prevents another one matters any more.
         checks = [
             dataclasses.replace(c, level=_soft(c.level), error=None) for c in checks
         ]
     return dataclasses.replace(
-        plan, checks=tuple(checks), earlier=tuple(earlier), resumes=resumes
+        plan,
+        answers=answers,
+        checks=tuple(checks),
+        earlier=tuple(earlier),
+        submissions=tuple(submissions),
+        resumes=resumes,
+    )
+
+
+def _described(plan: Plan, before: Entry, label: str | None) -> Plan:
+    """The plan with what an earlier command was given, where this one was not."""
+    return dataclasses.replace(
+        plan,
+        label=before.label if label is None else label,
+        facts={**before.facts, **plan.facts},
+        runs=plan.runs or tuple(before.runs),
+        local=before.local if plan.local is None else plan.local,
+        command=plan.command or tuple(before.command),
     )
 
 
@@ -275,47 +321,60 @@ def _phase(phase: Phase, now: datetime) -> Check:
 
 
 def phase_problem(phase: Phase, now: datetime) -> PhaseError | None:
-    """What keeps a phase from taking submissions.
+    """Why a phase takes no submissions; None when it does.
 
-    Some servers take them all the same, and so burn the attempt.
+    Some servers take them all the same, and count the attempt.
     """
     if phase.is_open(now):
         return None
     if phase.start is not None and now < phase.start:
         wait = duration((phase.start - now).total_seconds())
         return PhaseError(
-            f"phase {phase.name} opens at {format_time(phase.start)}, in {wait}; wait "
-            "until then, or name another with --phase"
+            f"phase {phase.name} opens at {format_time(phase.start)}, in {wait}",
+            "wait until then, or name another with --phase",
         )
     return PhaseError(
-        f"phase {phase.name} ended at {format_time(phase.end)}; name another with "
-        "--phase"
+        f"phase {phase.name} ended at {format_time(phase.end)}",
+        "name another with --phase",
     )
 
 
 def _attempts(client: Client, phase: Phase, now: datetime) -> Check:
     text = attempts_text(phase, now)
     can, reason = client.can_submit(phase.id)
-    if not can or phase.left_today == 0:
-        return Check.stop("attempts", limit_error(phase, reason, now))
+    if not can:
+        return Check.stop("attempts", no_attempt_error(phase, reason, now))
+    if phase.left_today == 0:
+        # Such as for accounts that the organisers have exempted.
+        text += "; the server takes one all the same"
+        return Check("attempts", text, Level.WARNING)
     last = phase.left_today == 1
     if last:
         text += "; this one is the last"
     return Check("attempts", text, Level.WARNING if last else Level.FINE)
 
 
-def limit_error(phase: Phase, reason: str, now: datetime) -> LimitError:
-    """Say that no attempt is left, and when there will be one."""
+def no_attempt_error(phase: Phase, reason: str, now: datetime) -> CodabenchError:
+    """Say why the server takes no submission, and what can be done.
+
+    Its reason decides, not the number of attempts: it may be none of that kind.
+    """
+    error = reason_error(reason) if reason else None
+    if reason and not isinstance(error, LimitError):
+        return error or RefusedError(
+            f"cannot submit to phase {phase.name}: {reason}", "see submit doctor"
+        )
     reset = duration((next_midnight(now) - now).total_seconds())
     said = f" ({reason})" if reason else ""
     if phase.left_in_all == 0:
         return LimitError(
             f"no attempt is left in phase {phase.name}{said}: {phase.used} of "
-            f"{phase.total_limit} are used; keep the zip for the next phase"
+            f"{phase.total_limit} are used",
+            "keep the zip for the next phase",
         )
     return LimitError(
-        f"no attempt is left in phase {phase.name}{said}; days begin at 00:00 UTC, run "
-        f"the command again in {reset}"
+        f"no attempt is left in phase {phase.name}{said}",
+        f"days begin at 00:00 UTC, run the command again in {reset}",
     )
 
 
@@ -328,7 +387,8 @@ def _storage(quota: Quota, package: Package) -> Check:
             "storage",
             QuotaError(
                 f"the account has {left} of storage left, {size} are needed for the "
-                "zip and its copy; delete old files under Resources on the website"
+                "zip and its copy",
+                "delete old files under Resources on the website",
             ),
         )
     if quota.left < needed:
@@ -350,7 +410,7 @@ def _rules(competition: Competition) -> list[Check]:
 
 def _answers(
     competition: Competition, facts: Mapping[str, str]
-) -> tuple[list[Check], Mapping[str, str | bool] | None]:
+) -> tuple[list[Check], Mapping[str, Any] | None]:
     try:
         answers = competition.answers(facts)
     except RefusedError as error:
@@ -370,19 +430,19 @@ def _duplicates(
     if journal.creating is not None and journal.submission is None:
         lost = [each for each in alive if each.id not in journal.known]
         if lost:
-            text = f"as {lost[0].id}, whose answer was lost; this is taken up"
+            text = f"as {lost[0].id}, whose answer was lost; it is continued"
             return Check(name, text, Level.WARNING), lost[0]
-        text = "perhaps: an earlier command was interrupted; this is looked into first"
+        text = "perhaps: an earlier command was interrupted; this is checked first"
         return Check(name, text, Level.WARNING), None
     if not alive:
         failed = f"{len(earlier)} times, which failed" if earlier else "no"
         goes_on = journal.step if journal.key is not None else ""
         if goes_on and journal.submission is None:
-            failed += f"; an interrupted upload goes on ({goes_on})"
+            failed += f"; an interrupted upload continues ({goes_on})"
         return Check(name, failed), None
     first = alive[0]
     if force:
-        text = f"as {first.id} ({first.status}); submitted again with --force"
+        text = f"as {first.id} ({first.state}); submitted again with --force"
         return Check(name, text, Level.WARNING), None
     if journal.submission == first.id and not journal.watched:
         return Check(name, f"as {first.id}; its watch goes on", Level.WARNING), first
@@ -391,9 +451,8 @@ def _duplicates(
         Check.stop(
             name,
             DuplicateError(
-                f"this very zip was submitted as {first.id} at {when} "
-                f"({first.status}); see submit status {first.id}, or submit it again "
-                "with --force"
+                f"this very zip was submitted as {first.id} at {when} ({first.state})",
+                f"see submit status {first.id}, or submit it again with --force",
             ),
         ),
         None,

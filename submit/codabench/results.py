@@ -7,24 +7,30 @@ import json
 import math
 import statistics
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ServerError
+from ..errors import CodabenchError, ServerError
 from .client import Client
-from .competition import Competition
-from .submission import Standing, Submission
+from .competition import Column, Competition
+from .submission import Standing, Submission, Task
 
 __all__ = [
     "Correlation",
+    "NotYetError",
     "ScoreLine",
+    "TaskScores",
+    "board_columns",
     "correlate",
     "fetch_metrics",
     "local_total",
     "previous_best",
     "rank_of",
     "score_lines",
+    "score_tables",
+    "why_unranked",
 ]
 
 #: Largest file that is read from a result archive.
@@ -38,7 +44,7 @@ class ScoreLine:
     Attributes:
         key: The leaderboard's key.
         title: The official name.
-        value: The number; None when the server has not got one.
+        value: The number; None when the server has none.
         shown: The number with the leaderboard's digits.
         best: The same of the best earlier submission.
         change: The difference between the two.
@@ -55,19 +61,19 @@ class ScoreLine:
 
 
 def score_lines(
-    competition: Competition,
+    columns: Sequence[Column],
     values: Mapping[str, float],
     best: Mapping[str, float] | None = None,
 ) -> list[ScoreLine]:
-    """Set numbers beside those of an earlier submission, in the leaderboard's order.
+    """Compare numbers with those of an earlier submission, in the order of columns.
 
     Args:
-        competition: Has the names.
+        columns: Have the names, the primary one first.
         values: Numbers by column key.
         best: Those of the earlier submission.
     """
     lines = []
-    for column in competition.columns:
+    for column in columns:
         value = values.get(column.key)
         earlier = (best or {}).get(column.key)
         if column.hidden and value is None:
@@ -89,17 +95,69 @@ def score_lines(
     return lines
 
 
+@dataclass(frozen=True)
+class TaskScores:
+    """The scores of a submission on one task.
+
+    Attributes:
+        task: The task; None where the phase has only one.
+        submission: Number of the submission, or of its part for this task.
+        status: Where that stands.
+        lines: The scores.
+    """
+
+    task: Task | None
+    submission: int
+    status: str
+    lines: list[ScoreLine]
+
+
+def score_tables(
+    columns: Sequence[Column], submission: Submission, best: Submission | None = None
+) -> list[TaskScores]:
+    """The scores of a submission, for each task apart.
+
+    Args:
+        columns: Have the names, the primary one first.
+        submission: The submission.
+        best: An earlier one to compare with.
+    """
+    earlier = {} if best is None else {_task_id(part): part for part in best.scored}
+    found = []
+    for part in submission.scored:
+        before = earlier.get(_task_id(part))
+        lines = score_lines(
+            columns, part.values(), None if before is None else before.values()
+        )
+        task = part.task if submission.parts else None
+        found.append(TaskScores(task, part.id, part.status, lines))
+    return found
+
+
+def _task_id(part: Submission) -> int | None:
+    """What parts of two submissions are matched by."""
+    return part.task.id if part.parent is not None and part.task else None
+
+
 def previous_best(
     competition: Competition, submissions: Iterable[Submission], before: Submission
 ) -> Submission | None:
-    """The best submission that was made before one; None without any."""
+    """The best submission of the same account that was made before one.
+
+    Args:
+        competition: Has the column that ranks; without it none is the best.
+        submissions: Of the same phase, of whoever.
+        before: The one.
+    """
     primary = competition.primary
     if primary is None:
         return None
     best: Submission | None = None
     for each in submissions:
         value = each.values().get(primary.key)
-        if each.id >= before.id or each.status != "Finished" or value is None:
+        if each.account != before.account or each.id >= before.id:
+            continue
+        if each.status != "Finished" or value is None:
             continue
         if best is None or primary.better(value, best.values()[primary.key]):
             best = each
@@ -109,28 +167,97 @@ def previous_best(
 def rank_of(board: Sequence[Standing], submission: Submission) -> Standing | None:
     """Where a submission stands; None when it is not on the leaderboard.
 
-    Names are of no use here: the board shows names that users choose.
+    Names cannot tell: the board shows names that users choose.
     """
     return next((row for row in board if submission.ids & set(row.ids)), None)
 
 
-def fetch_metrics(client: Client, submission: Submission) -> str | None:
+def why_unranked(
+    competition: Competition,
+    board: Sequence[Standing],
+    submissions: Iterable[Submission],
+    submission: Submission,
+) -> str:
+    """Say why a finished submission is not on the leaderboard.
+
+    Args:
+        competition: Has the rule.
+        board: The leaderboard.
+        submissions: Of the same phase, of whoever.
+        submission: The one.
+    """
+    rules = {each.rule for each in competition.boards}
+    mine = [each for each in submissions if each.account == submission.account]
+    others = [(each, row) for each in mine if (row := rank_of(board, each)) is not None]
+    primary = competition.primary
+    if not others:
+        if rules and all(rule.startswith("Add") for rule in rules):
+            return "not on the leaderboard: put it there on the website"
+        return "not on the leaderboard"
+    best, row = min(others, key=lambda pair: pair[1].rank)
+    what = f"your submission {best.id}"
+    if primary is not None and primary.key in best.values():
+        value, own = best.values()[primary.key], submission.values().get(primary.key)
+        what += f" ({primary.title} {primary.format(value)}, rank {row.rank})"
+        if own is not None and primary.better(value, own):
+            return f"not on the leaderboard: {what} is better"
+    if "Force_Last" in rules and best.id > submission.id:
+        return f"not on the leaderboard: {what} is newer"
+    return f"not on the leaderboard: {what} is there"
+
+
+def board_columns(
+    columns: Sequence[Column], submissions: Iterable[Submission]
+) -> tuple[Column, ...]:
+    """The columns to show: the leaderboard's, and what else submissions have.
+
+    Where the organisers hide the leaderboard, a submission still has its scores, and
+    those are shown under their keys.
+
+    Args:
+        columns: Of the leaderboard, the primary one first; may be empty.
+        submissions: Whose scores are to be shown.
+    """
+    known = {column.key for column in columns}
+    more: dict[str, Column] = {}
+    for submission in submissions:
+        for part in submission.scored:
+            for score in part.scores:
+                if score.key not in known:
+                    more.setdefault(score.key, Column(score.key, score.key))
+    return (*columns, *more.values())
+
+
+def fetch_metrics(client: Client, number: int) -> str | None:
     """Fetch the scores of single objects, the official `metrics.json`.
+
+    Args:
+        client: Talks to the server.
+        number: The submission; of one with parts, a part.
 
     Returns:
         Its text; None when the organisers do not give it out.
 
     Raises:
+        NotYetError: The worker has not uploaded the archive so far.
         CodabenchError: The server refuses or is broken.
     """
-    numbers = submission.children or (submission.id,)
-    for number in numbers:
-        url = client.details(number).scoring_result
-        if url is not None:
-            found = _from_archive(client.transport.download(url, "read the result"))
-            if found is not None:
-                return found
-    return None
+    url = client.details(number).scoring_result
+    if url is None:
+        return None
+    data = client.transport.download(url, "read the result")
+    if not data:
+        # The server puts an empty file there when the evaluation begins. The worker
+        # replaces it after it has posted the scores, up to half a minute later.
+        raise NotYetError(
+            f"the archive with the results of {number} is not there yet",
+            f"run submit status {number} again later",
+        )
+    return _from_archive(data)
+
+
+class NotYetError(CodabenchError):
+    """What the worker has yet to write: an empty file stands in its place."""
 
 
 def _from_archive(data: bytes) -> str | None:
@@ -141,17 +268,25 @@ def _from_archive(data: bytes) -> str | None:
                 if name == "metrics.json" and info.file_size <= _LARGEST:
                     text = archive.read(info).decode("utf-8")
                     return text if isinstance(json.loads(text), dict) else None
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        ValueError,
+        OSError,
+        NotImplementedError,
+        RecursionError,
+        RuntimeError,
+    ) as error:
         raise ServerError(
-            f"the archive with the result cannot be read ({type(error).__name__}); "
-            "try again with submit status"
+            f"the archive with the result cannot be read ({type(error).__name__})",
+            "try again with submit status",
         ) from None
     return None
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """How well local scores foretell the server's.
+    """How well local scores predict the server's.
 
     Attributes:
         count: Submissions that have both.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import re
 from typing import Protocol
 
@@ -20,7 +21,7 @@ from .client import Client, NewRecord
 from .journal import Entry, Journal
 from .package import Package, ZipBody
 
-__all__ = ["Listener", "Sender", "Silent", "brief"]
+__all__ = ["Listener", "Sender", "Silent"]
 
 #: Seconds before each further try to send the bytes.
 PUT_WAITS = (2.0, 5.0, 10.0, 30.0, 60.0, 60.0, 60.0)
@@ -35,18 +36,18 @@ _EXPIRED = re.compile(r"expired|AccessDenied", re.IGNORECASE)
 
 
 class Listener(Protocol):
-    """Hears what an upload does."""
+    """Is told what an upload does."""
 
     def begin(self, size: int) -> None:
         """The first or another try to send `size` bytes begins."""
         ...
 
     def sent(self, count: int) -> None:
-        """`count` more bytes are on their way."""
+        """`count` more bytes are on their way, which is not yet their arrival."""
         ...
 
-    def end(self) -> None:
-        """Sending is over, for good or for now."""
+    def end(self, *, arrived: bool) -> None:
+        """Sending is over; the storage has confirmed all bytes, or it has not."""
         ...
 
     def note(self, message: str) -> None:
@@ -55,7 +56,7 @@ class Listener(Protocol):
 
 
 class Silent:
-    """A listener that does not care."""
+    """A listener that ignores everything."""
 
     def begin(self, size: int) -> None:
         """Nothing."""
@@ -63,11 +64,19 @@ class Silent:
     def sent(self, count: int) -> None:
         """Nothing."""
 
-    def end(self) -> None:
+    def end(self, *, arrived: bool) -> None:
         """Nothing."""
 
     def note(self, message: str) -> None:
         """Nothing."""
+
+
+class _Arrival(enum.Enum):
+    """What the server has of an upload."""
+
+    COMPLETE = "all bytes"
+    INCOMPLETE = "fewer bytes"
+    GONE = "no such record"
 
 
 class Sender:
@@ -77,7 +86,7 @@ class Sender:
         client: Talks in the account's name.
         package: The zip.
         journal: Its journal, which is held for writing.
-        listener: Hears of progress.
+        listener: Is told of progress.
     """
 
     def __init__(
@@ -126,36 +135,40 @@ class Sender:
         if entry.key is None:
             return
         untouched = entry.modified == self._package.modified
-        if not (entry.uploaded or untouched) or not self._arrived(entry.key):
+        there = (entry.uploaded or untouched) and (
+            self._arrival(entry.key) is _Arrival.COMPLETE
+        )
+        if not there:
             self.discard()
         elif not entry.uploaded:
             self._listener.note("all bytes are there already")
             entry.uploaded = True
             self._journal.save()
 
-    def _arrived(self, key: str, *, sent: bool = False) -> bool:
-        """Whether the server has the whole zip under a key.
+    def _arrival(self, key: str, *, sent: bool = False) -> _Arrival:
+        """What the server has under a key.
 
         Args:
             key: The record.
             sent: Whether the storage has just taken all bytes, so that a server that
                 does not tell their number is believed.
         """
-        try:
-            self._client.complete_record(key)
-        except RefusedError:
-            return False  # It is gone.
+        if not self._client.complete_record(key):
+            return _Arrival.GONE
         for wait in SIZE_WAITS:
             if wait:
                 self._clock.sleep(wait)
             record = self._client.record(key)
             if record is None:
-                return False
+                return _Arrival.GONE
             if record.size == self._package.size:
-                return True
+                return _Arrival.COMPLETE
             if record.size is None and sent:
-                return True
-        return False
+                return _Arrival.COMPLETE
+            if record.size == 0 and not sent:
+                # The empty file that the server has put there itself.
+                break
+        return _Arrival.INCOMPLETE
 
     def _discard(self, key: str) -> None:
         """Delete an upload that nothing refers to; failing to is no harm."""
@@ -166,6 +179,7 @@ class Sender:
 
     def _record(self) -> NewRecord:
         package = self._package
+        self._entry.file_name = package.file_name(self._entry.label)
         record = self._client.create_record(
             self._entry.competition,
             self._entry.file_name,
@@ -189,13 +203,11 @@ class Sender:
             problem, asked = self._try(record)
             if problem is None:
                 break
-            if self._has_expired(record, problem):
+            if (why := self._renewal(record, problem)) is not None:
                 if renewals == RENEWALS:
                     raise problem
                 renewals += 1
-                self._listener.note(
-                    "the upload's address has expired; taking a new one"
-                )
+                self._listener.note(why)
                 self._discard(record.key)
                 record = self._record()
                 continue
@@ -204,7 +216,7 @@ class Sender:
                 raise problem
             longer = max(wait, asked or 0.0)
             self._listener.note(
-                f"{brief(problem)}; trying again in {longer:.0f} s or so"
+                f"{problem.problem}; trying again in {longer:.0f} s or so"
             )
             self._client.transport.wait(wait, asked)
             if self._entry.key is None:
@@ -225,9 +237,17 @@ class Sender:
             self._package.require_unchanged()
             problem, asked = self._put(record)
             if problem is None:
-                if not self._arrived(record.key, sent=True):
+                arrival = self._arrival(record.key, sent=True)
+                if arrival is _Arrival.GONE:
+                    problem = _Gone(
+                        "cannot upload the zip: its record was deleted on the server",
+                        "see whether somebody deletes files under Resources on the "
+                        "website, then run the same command again",
+                    )
+                elif arrival is _Arrival.INCOMPLETE:
                     problem = ServerError(
-                        "cannot upload the zip: not all bytes arrived"
+                        "cannot upload the zip: not all bytes arrived",
+                        "run the same command again",
                     )
             else:
                 # They may all have arrived although no answer did.
@@ -257,8 +277,10 @@ class Sender:
                 "again when the zip is there"
             ) from error
         self._listener.begin(package.size)
+        arrived = False
         try:
             reply = self._client.transport.put(record.url, body, "application/zip")
+            arrived = reply.ok
         except NetworkError as error:
             if body.failure is not None:
                 package.require_unchanged()
@@ -269,7 +291,7 @@ class Sender:
             return error, None
         finally:
             body.close()
-            self._listener.end()
+            self._listener.end(arrived=arrived)
         asked = reply.retry_after(self._client.server_now)
         if not reply.ok:
             return _storage_problem(reply), asked
@@ -284,45 +306,56 @@ class Sender:
         encrypted = "kms" in reply.headers.get("x-amz-server-side-encryption", "")
         is_digest = re.fullmatch(r"[0-9a-f]{32}", tag) and not encrypted
         if is_digest and tag != package.md5:
-            return _Damaged("cannot upload the zip: its bytes arrived damaged"), asked
+            damaged = _Damaged(
+                "cannot upload the zip: its bytes arrived damaged",
+                "run the same command again, over another connection if it lasts",
+            )
+            return damaged, asked
         return None, asked
 
-    def _has_expired(self, record: NewRecord, problem: CodabenchError) -> bool:
-        if isinstance(problem, _Expired):
-            return True
-        if record.expires is None:
-            return False
-        left = (record.expires - self._client.server_now).total_seconds()
-        return left < MARGIN
+    def _renewal(self, record: NewRecord, problem: CodabenchError) -> str | None:
+        """Why there must be a new record at once, if there must."""
+        if isinstance(problem, _Gone):
+            return "the upload was deleted on the server; sending it again"
+        expired = isinstance(problem, _Expired)
+        if record.expires is not None:
+            left = (record.expires - self._client.server_now).total_seconds()
+            expired = expired or left < MARGIN
+        return "the upload's address has expired; taking a new one" if expired else None
 
 
 class _Expired(ServerError):
     """The signed URL no longer works."""
 
 
+class _Gone(ServerError):
+    """The record was deleted: the server will never know of the bytes."""
+
+
 class _Damaged(NetworkError):
     """The storage has as many bytes as it should, but others."""
-
-
-def brief(error: CodabenchError) -> str:
-    """What went wrong, without the advice: the program follows that itself."""
-    return str(error).partition("; ")[0]
 
 
 def _storage_problem(reply: Reply) -> CodabenchError:
     """Make the error of a storage server that did not take the bytes."""
     said = sentence(reply)
+    again = "run the same command again"
     if reply.status == 403 and _EXPIRED.search(said):
-        return _Expired(f"cannot upload the zip: {said}; run the command again")
+        return _Expired(f"cannot upload the zip: {said}", again)
+    if reply.status == 507:
+        return QuotaError(
+            f"cannot upload the zip: the storage is full ({said})",
+            "tell info@codabench.org, and run the same command again later",
+        )
     if reply.status in (408, 429) or reply.status >= 500:
-        if reply.status == 507:
-            return QuotaError(f"cannot upload the zip: the storage is full ({said})")
-        return ServerError(f"cannot upload the zip: {said} (HTTP {reply.status})")
+        return ServerError(
+            f"cannot upload the zip: {said} (HTTP {reply.status})", f"{again} later"
+        )
     if reply.status == 400 and re.search("IncompleteBody|RequestTimeout", said):
-        return NetworkError(f"cannot upload the zip: {said}")
+        return NetworkError(f"cannot upload the zip: {said}", again)
     if reply.status == 403:
         return RefusedError(
-            f"cannot upload the zip: the storage refuses it ({said}); a proxy may have "
-            "changed the request, see submit doctor"
+            f"cannot upload the zip: the storage refuses it ({said})",
+            "a proxy may have changed the request, see submit doctor",
         )
     return refusal(reply, "upload the zip")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,22 +12,44 @@ from ..errors import ServerError
 from .clock import parse_time
 from .redaction import clean
 
-__all__ = ["Details", "Score", "Standing", "Submission"]
+__all__ = ["Details", "Score", "Standing", "Submission", "Task"]
 
 FINAL = frozenset({"Finished", "Failed", "Cancelled"})
 
 #: What each status means, in the words of docs/codabench.md.
 MEANINGS = {
-    "Submitting": "the website has it and has not handed it on yet",
-    "Submitted": "it waits for the organisers' worker",
-    "Preparing": "the worker fetches and unpacks it",
-    "Running": "the worker is at it",
-    "Scoring": "the masks are there, the scoring waits for its turn",
+    "Submitting": "the website has it and has not queued it yet",
+    "Submitted": "it waits in the queue for a worker",
+    "Preparing": "the worker downloads and unpacks it",
+    "Running": "the worker evaluates it",
+    "Scoring": "it is unpacked, the scoring waits in the queue",
     "Finished": "the scoring is done",
     "Failed": "the evaluation failed; this costs no attempt",
     "Cancelled": "it was cancelled; this costs an attempt",
     "Unreachable": "the server does not answer",
 }
+
+#: What workers leave behind instead of a reason: where they ran.
+_HOSTNAME = re.compile(r"(?:ingestion|scoring)_hostname-\S*")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task of a phase: what the server evaluates a submission on.
+
+    Attributes:
+        id: Its number.
+        name: Its name.
+    """
+
+    id: int
+    name: str
+
+    @classmethod
+    def parse(cls, value: Mapping[str, Any]) -> Task:
+        """Read the server's object."""
+        number = int(value["id"])
+        return cls(number, clean(value.get("name") or f"task {number}", longest=80))
 
 
 @dataclass(frozen=True)
@@ -54,12 +77,15 @@ class Submission:
         details: What the server says about it, mostly the reason of a failure.
         file_name: Name of the zip on the server.
         phase: Number of the phase; None when not said.
-        owner: Who submitted it.
+        owner: Who submitted it, as it can be shown.
+        account: Whose it is: the user name exactly as the server has it, which is
+            unique there. Names that only look alike are other accounts.
         created: When.
         parent: Number of the submission it is a part of.
-        children: Its parts, one for each task.
-        has_children: Whether it stands for parts.
-        scores: The numbers so far.
+        children: Numbers of its parts, one for each task.
+        parts: Its parts, in the order of their numbers, as far as they were read.
+        task: The task it was evaluated on; None for one that has parts.
+        scores: The numbers so far, in the order of the leaderboard's columns.
         on_leaderboard: Whether it is on the leaderboard.
         runs_by_itself: Whether it is evaluated without an organiser.
     """
@@ -70,10 +96,12 @@ class Submission:
     file_name: str = ""
     phase: int | None = None
     owner: str = ""
+    account: str = field(default="", repr=False)
     created: datetime | None = None
     parent: int | None = None
     children: tuple[int, ...] = ()
-    has_children: bool = False
+    parts: tuple[Submission, ...] = ()
+    task: Task | None = None
     scores: tuple[Score, ...] = ()
     on_leaderboard: bool = False
     runs_by_itself: bool = True
@@ -90,34 +118,30 @@ class Submission:
             phase = value.get("phase")
             if isinstance(phase, Mapping):
                 phase = phase.get("id")
+            owner = str(value.get("owner") or "")
+            task = value.get("task")
+            details = clean(value.get("status_details") or "")
             return cls(
                 id=int(value["id"]),
                 status=clean(value.get("status") or "None", longest=40),
-                details=clean(value.get("status_details") or ""),
+                details="" if _HOSTNAME.fullmatch(details) else details,
                 file_name=clean(value.get("filename") or value.get("name") or ""),
                 phase=None if phase is None else int(phase),
-                owner=clean(value.get("owner") or "", longest=80),
+                owner=clean(owner, longest=80),
+                account=owner,
                 created=parse_time(value.get("created_when")),
                 parent=None if parent is None else _number_of(parent),
                 children=tuple(_number_of(c) for c in value.get("children") or ()),
-                has_children=bool(value.get("has_children")),
-                scores=tuple(
-                    Score(
-                        clean(each["column_key"]),
-                        float(each["score"]),
-                        _optional_number(each.get("task_id")),
-                    )
-                    for each in value.get("scores") or ()
-                    if each.get("score") is not None
-                ),
+                task=Task.parse(task) if isinstance(task, Mapping) else None,
+                scores=tuple(_scores(value.get("scores") or ())),
                 on_leaderboard=bool(value.get("on_leaderboard")),
                 runs_by_itself=value.get("auto_run") is not False,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             kind = type(error).__name__
         raise ServerError(
-            f"the server describes a submission in an unknown way ({kind}); look for "
-            "a newer version of mose-submit"
+            f"the server describes a submission in an unknown way ({kind})",
+            "look for a newer version of mose-submit",
         )
 
     @property
@@ -127,8 +151,13 @@ class Submission:
 
     @property
     def has_failed(self) -> bool:
-        """Whether it came to a bad end."""
+        """Whether it failed or was cancelled; of one with parts, as a whole."""
         return self.status in ("Failed", "Cancelled")
+
+    @property
+    def failed_parts(self) -> tuple[Submission, ...]:
+        """Parts that failed: the whole is called finished all the same."""
+        return tuple(part for part in self.parts if part.has_failed)
 
     @property
     def ids(self) -> frozenset[int]:
@@ -136,18 +165,59 @@ class Submission:
         return frozenset((self.id, *self.children))
 
     @property
+    def state(self) -> str:
+        """The status, and how many of its parts failed."""
+        if not self.failed_parts or self.has_failed:
+            return self.status
+        count = f"{len(self.failed_parts)} of {len(self.children)}"
+        return f"{self.status}, {count} tasks failed"
+
+    @property
     def meaning(self) -> str:
         """What the status means, in a few words."""
         if self.status == "Submitting" and not self.runs_by_itself:
             return "an organiser has to start it by hand"
+        if self.status == "Finished" and self.failed_parts:
+            return "this costs an attempt"
         return MEANINGS.get(self.status, "a status that this version does not know")
 
+    @property
+    def scored(self) -> tuple[Submission, ...]:
+        """What has scores of its own: its parts, otherwise itself."""
+        return self.parts or (self,)
+
     def values(self) -> dict[str, float]:
-        """The numbers by column; of several tasks the first."""
+        """The numbers by column; of several tasks those of the first.
+
+        The server mixes those of all tasks in a submission with parts.
+        """
         found: dict[str, float] = {}
-        for score in self.scores:
+        for score in self.scored[0].scores:
             found.setdefault(score.key, score.value)
         return found
+
+    def with_parts(self, parts: Iterable[Submission]) -> Submission:
+        """The same with its parts; those of other submissions are left out."""
+        mine = {part.id: part for part in parts if part.id in self.children}
+        ordered = tuple(mine[number] for number in sorted(mine))
+        # With some of them missing, none can be told to be the first.
+        return replace(self, parts=ordered if len(mine) == len(self.children) else ())
+
+
+def _scores(rows: Iterable[Mapping[str, Any]]) -> list[Score]:
+    """Read scores, in the order of the leaderboard's columns."""
+    found = []
+    for place, row in enumerate(rows):
+        if row.get("score") is None:
+            continue
+        score = Score(
+            clean(row["column_key"]),
+            float(row["score"]),
+            _optional_number(row.get("task_id")),
+        )
+        index = row.get("index")
+        found.append((place if index is None else int(index), place, score))
+    return [score for *_, score in sorted(found, key=lambda each: each[:2])]
 
 
 def _number_of(value: Any) -> int:
@@ -175,8 +245,8 @@ class Details:
         """Read the server's object; of logs with one name the last counts."""
         if not isinstance(value, Mapping):
             raise ServerError(
-                "the server lists the files of a submission in an unknown way; look "
-                "for a newer version of mose-submit"
+                "the server lists the files of a submission in an unknown way",
+                "look for a newer version of mose-submit",
             )
         logs = {
             clean(each.get("name"), longest=60): each["data_file"]
@@ -196,14 +266,14 @@ class Standing:
         ids: Numbers of the submission, or of its parts: with several tasks, the parts
             stand on the leaderboard, each row for all of one submission.
         owner: The name that is shown.
-        values: Numbers by column key.
+        scores: The numbers, of several tasks each with its task.
         created: When it was submitted.
     """
 
     rank: int
     ids: tuple[int, ...]
     owner: str
-    values: Mapping[str, float]
+    scores: tuple[Score, ...]
     created: datetime | None
 
     @classmethod
@@ -219,16 +289,25 @@ class Standing:
                     )
                 ),
                 owner=clean(value.get("owner") or "", longest=80),
-                values={
-                    clean(each["column_key"]): float(each["score"])
-                    for each in reversed(value.get("scores") or ())
-                    if each.get("score") is not None
-                },
+                scores=tuple(_scores(value.get("scores") or ())),
                 created=parse_time(value.get("created_when")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             kind = type(error).__name__
         raise ServerError(
-            f"the server describes the leaderboard in an unknown way ({kind}); look "
-            "for a newer version of mose-submit"
+            f"the server describes the leaderboard in an unknown way ({kind})",
+            "look for a newer version of mose-submit",
         )
+
+    @property
+    def values(self) -> Mapping[str, float]:
+        """The numbers by column; of several tasks those of the first."""
+        return self.values_of(None)
+
+    def values_of(self, task: int | None) -> dict[str, float]:
+        """The numbers of one task by column; None for the first that has any."""
+        found: dict[str, float] = {}
+        for score in self.scores:
+            if task is None or score.task is None or score.task == task:
+                found.setdefault(score.key, score.value)
+        return found

@@ -6,6 +6,7 @@ it is kept like a password: it has no readable form, and only goes into one head
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 
 from ..errors import LoginError
 from ..system.files import read_json, write_json
+from .answers import login_advice
 from .state import private_folder
 
 __all__ = ["Keyring", "Token", "TokenStore", "installed_keyring"]
@@ -54,10 +56,15 @@ class Token:
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[!-~]{8,200}", self.value):
             raise LoginError(
-                f"the token from {self.source} is not one: expected 40 letters and "
-                "digits, found something with blanks, or of another length; do: "
-                "submit login"
+                f"the token from {self.source} is malformed: expected 40 letters and "
+                "digits, found blanks or another length",
+                login_advice(self.source),
             )
+
+    @property
+    def digest(self) -> str:
+        """Tells tokens apart, and cannot be turned back into one."""
+        return hashlib.sha256(self.value.encode()).hexdigest()
 
 
 def installed_keyring() -> Keyring | None:
@@ -120,12 +127,19 @@ class TokenStore:
         """
         token = self.find(url)
         if token is None:
-            raise LoginError(f"no token for {url}; do: submit login")
+            raise LoginError(f"no token for {url}", "do: submit login")
         return token
 
-    def keep(self, url: str, value: str) -> Token:
-        """Keep a token: in the keyring, or in a file that only its owner may read."""
-        if self._keyring is not None:
+    def keep(self, url: str, value: str, *, in_keyring: bool = True) -> Token:
+        """Keep a token: in the keyring, or in a file that only its owner may read.
+
+        Args:
+            url: Address of the server.
+            value: The token.
+            in_keyring: Whether a keyring may be used. Without, one that it holds is
+                removed, since it would be found first.
+        """
+        if self._keyring is not None and in_keyring:
             token = Token(value, "keyring")
             self._try(lambda ring: ring.set_password(SERVICE, url, value))
             # Some keyrings take everything and keep nothing.
@@ -134,6 +148,8 @@ class TokenStore:
         token = Token(value, str(self.path))
         private_folder(self.path.parent)
         write_json(self.path, {**self._read(), url: value}, private=True)
+        if self._from_keyring(url) is not None:
+            self._try(lambda ring: ring.delete_password(SERVICE, url))
         return token
 
     def forget(self, url: str) -> list[str]:
@@ -172,12 +188,15 @@ class TokenStore:
         if mode & 0o077:
             raise LoginError(
                 f"{self.path}: expected mode 0600, found {mode & 0o777:04o}, so others "
-                f"may have read the token; do: chmod 600 {self.path}"
+                "may have read the token",
+                f"do: chmod 600 {self.path}",
             )
         try:
             content = read_json(self.path)
         except (OSError, ValueError):
             content = None
         if not isinstance(content, dict):
-            raise LoginError(f"{self.path}: is damaged; delete it and do: submit login")
+            raise LoginError(
+                f"{self.path}: is damaged", "delete it and do: submit login"
+            )
         return content

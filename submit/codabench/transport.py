@@ -29,7 +29,7 @@ from .tokens import Token
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["Body", "Transport"]
+__all__ = ["Body", "Observer", "Transport"]
 
 #: Seconds to connect, and between two packets of an answer. Details of a large
 #: competition take the server a while.
@@ -42,9 +42,11 @@ STALL = 60.0
 LARGEST = 1 << 26
 #: Seconds before the second, third… try.
 WAITS = (2.0, 5.0, 10.0)
-#: Longest wait that nobody is told of, in seconds.
-SILENT_WAIT = 60.0
-#: Longest that a server may ask for with Retry-After.
+#: Seconds before the only other try of a request that nothing depends on.
+BRIEF_WAITS = (1.0,)
+#: Longest wait for a retry, in seconds; longer ones are left to the user.
+LONGEST_RETRY = 60.0
+#: Longest wait that a server may ask for with Retry-After, in seconds.
 LONGEST_WAIT = 900.0
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -67,8 +69,45 @@ class Body(Protocol):
         ...
 
 
+class Observer(Protocol):
+    """Is told what is being waited for, so that the user is."""
+
+    def begin(self, doing: str) -> None:
+        """A request is sent: to `doing`, such as `read competition 10062`."""
+        ...
+
+    def end(self) -> None:
+        """It was answered, or it failed."""
+        ...
+
+    def retry(self, problem: str, seconds: float) -> None:
+        """It failed and is sent again in so many seconds."""
+        ...
+
+
+class _Unobserved:
+    """An observer that tells nobody."""
+
+    def begin(self, doing: str) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
+
+    def retry(self, problem: str, seconds: float) -> None:
+        """Nothing."""
+
+
 class Transport:
     """Sends requests to one server, and to the storage it names.
+
+    Args:
+        url: Address of the server.
+        token: The account's token; None to ask as nobody.
+        clock: Tells the time and waits.
+        stall: Seconds without progress after which an upload counts as stalled.
+        observer: Is told what is being waited for.
+        waits: Seconds before each further try of a request that failed.
 
     Attributes:
         url: Address of the server.
@@ -85,6 +124,8 @@ class Transport:
         *,
         clock: Clock | None = None,
         stall: float = STALL,
+        observer: Observer | None = None,
+        waits: tuple[float, ...] = WAITS,
     ) -> None:
         self.url = check_url(url)
         self.clock = clock or SystemClock()
@@ -93,6 +134,8 @@ class Transport:
         self.asked_to_wait: float | None = None
         self._token = token
         self._stall = stall
+        self._observer = observer or _Unobserved()
+        self._waits = waits
         self._random = random.Random()
         self._api = self._session()
         self._storage = self._session()
@@ -102,9 +145,22 @@ class Transport:
         return f"Transport({self.url!r})"
 
     @property
-    def has_token(self) -> bool:
-        """Whether requests are made in somebody's name."""
-        return self._token is not None
+    def token(self) -> Token | None:
+        """The token that is sent along; None without."""
+        return self._token
+
+    def fork(self) -> Transport:
+        """Make another to the same server, for use in another thread.
+
+        It tells nobody what it waits for, and gives up soon.
+        """
+        return Transport(
+            self.url,
+            self._token,
+            clock=self.clock,
+            stall=self._stall,
+            waits=BRIEF_WAITS,
+        )
 
     @property
     def server_now(self) -> datetime:
@@ -156,13 +212,14 @@ class Transport:
         sent = {"Accept": "application/json", **(headers or {})}
         if with_token and self._token is not None:
             sent["Authorization"] = f"Token {self._token.value}"
+        source = self._token.source if with_token and self._token else ""
         url = f"{self.url}/api/{quote(path)}"
-        waits = iter(WAITS if repeat else ())
+        waits = iter(self._waits if repeat else ())
         while True:
             failure: CodabenchError
             self.asked_to_wait = None
             try:
-                reply = self._send(
+                reply = self._observed(
                     self._api,
                     method,
                     url,
@@ -178,18 +235,20 @@ class Transport:
                 self._note_clock(reply)
                 if reply.ok or reply.status in accept:
                     return reply
-                failure = refusal(reply, doing)
+                failure = refusal(reply, doing, source=source)
                 if reply.status not in RETRIED:
                     raise failure
                 self.asked_to_wait = reply.retry_after(self.server_now)
             wait = next(waits, None)
             if wait is None:
                 raise failure
-            if (self.asked_to_wait or 0.0) > SILENT_WAIT:
+            if (self.asked_to_wait or 0.0) > LONGEST_RETRY:
                 raise NetworkError(
                     f"cannot {doing}: the server asks to wait for "
-                    f"{self.asked_to_wait:.0f} seconds; run the command again then"
+                    f"{self.asked_to_wait:.0f} seconds",
+                    "run the command again then",
                 )
+            self._observer.retry(failure.problem, max(wait, self.asked_to_wait or 0.0))
             self.wait(wait, self.asked_to_wait)
 
     def wait(self, seconds: float, asked: float | None = None) -> None:
@@ -234,11 +293,11 @@ class Transport:
             CodabenchError: It is not there, too large, or the connection broke.
         """
         check_signed(url, self.url)
-        waits = iter(WAITS)
+        waits = iter(self._waits)
         while True:
             failure: CodabenchError
             try:
-                reply = self._send(
+                reply = self._observed(
                     self._storage,
                     "GET",
                     url,
@@ -257,7 +316,23 @@ class Transport:
             wait = next(waits, None)
             if wait is None:
                 raise failure
+            self._observer.retry(failure.problem, wait)
             self.wait(wait)
+
+    def _observed(
+        self,
+        session: requests.Session,
+        method: str,
+        url: str,
+        doing: str,
+        **options: Any,
+    ) -> Reply:
+        """Send one request while the observer knows of it."""
+        self._observer.begin(doing)
+        try:
+            return self._send(session, method, url, doing, **options)
+        finally:
+            self._observer.end()
 
     def _send(
         self,
@@ -304,8 +379,8 @@ class Transport:
         if reason:
             host = clean(urlsplit(url).hostname)
             raise NetworkError(
-                f"cannot {doing}: {host}: {reason}; check the connection and run the "
-                "same command again"
+                f"cannot {doing}: {host}: {reason}",
+                "check the connection and run the same command again",
             )
         return Reply(status, headers, bytes(body), shown)
 
@@ -346,7 +421,7 @@ class Transport:
 
 
 def _quieten() -> None:
-    # A filter hears the records of its own logger only.
+    # A filter is only applied to records of its own logger.
     for name in ("connection", "connectionpool", "util.retry"):
         log = logging.getLogger(f"urllib3.{name}")
         if not any(isinstance(each, RedactingFilter) for each in log.filters):

@@ -2,8 +2,8 @@
 
 Each step is in the journal before it begins, so that the same command continues after
 a lost connection, a full disk, `kill -9` or a power cut. Only the creation costs an
-attempt and cannot be repeated: when its answer is lost, the submission is looked for by
-the digest in its file's name, and adopted.
+attempt and cannot be repeated: when its answer is lost, the submission is searched for
+by the digest in its file's name, and adopted.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ..errors import (
     LimitError,
     LoginError,
     NetworkError,
+    ParticipationError,
     QuotaError,
     RefusedError,
     ServerError,
@@ -29,8 +30,8 @@ from .clock import format_time
 from .competition import Phase
 from .journal import Entry, Journal
 from .package import is_marked
-from .plan import Plan, limit_error, matching, phase_problem
-from .sending import Listener, Sender, Silent, brief
+from .plan import Plan, matching, no_attempt_error, phase_problem
+from .sending import Listener, Sender, Silent
 from .submission import Submission
 
 __all__ = ["Upload", "mark_watched"]
@@ -49,7 +50,7 @@ class Upload:
         client: Talks in the account's name.
         plan: What was agreed to.
         folder: The state folder.
-        listener: Hears of progress.
+        listener: Is told of progress.
         keep: Whether an upload stays on the server when the creation is refused.
     """
 
@@ -75,7 +76,7 @@ class Upload:
 
         Raises:
             CodabenchError: It is not there, and the message says what to do.
-            StorageError: The disk refuses the journal, or another command is at it.
+            StorageError: The disk refuses the journal, or another command holds it.
             ArchiveError: The zip has changed.
         """
         self._plan.require()
@@ -86,6 +87,7 @@ class Upload:
                 found = self._look_for_lost(None)
                 if found is not None:
                     return self._adopt(found)
+            self._entry.known = sorted(each.id for each in self._plan.submissions)
             self._sender.run()
             return self._create()
 
@@ -108,7 +110,7 @@ class Upload:
             submission = self._client.submission(number)
             if not submission.has_failed:
                 return submission
-        self._journal.begin_anew()
+        self._journal.restart()
         return None
 
     def _create(self) -> Submission:
@@ -125,7 +127,8 @@ class Upload:
             if new:
                 raise DuplicateError(
                     f"this very zip was submitted as {new[0].id} meanwhile, by another "
-                    f"command; see submit status {new[0].id}"
+                    "command",
+                    f"see submit status {new[0].id}",
                 )
             self._entry.known = sorted(each.id for each in there)
             self._entry.unlisted = _unlisted(phase, there)
@@ -135,7 +138,7 @@ class Upload:
                 created = self._client.create_submission(
                     phase.id,
                     self._entry.key or "",
-                    tasks=phase.tasks,
+                    tasks=tuple(task.id for task in phase.tasks),
                     answers=self._plan.answers,
                     idempotency_key=f"{self._entry.sha256}-{phase.id}-{len(same)}",
                 )
@@ -146,7 +149,7 @@ class Upload:
                 raise
             else:
                 return self._adopt(created)
-            self._listener.note(f"{brief(failure)}; looking whether it was created")
+            self._listener.note(f"{failure.problem}; looking whether it was created")
             if (asked := self._client.transport.asked_to_wait) is not None:
                 self._listener.note(f"the server asks to wait for {asked:.0f} s")
                 self._client.transport.wait(0.0, asked)
@@ -155,8 +158,8 @@ class Upload:
                 return self._adopt(found)
         assert failure is not None
         raise type(failure)(
-            f"{brief(failure)}; nothing was submitted and no attempt is spent; run "
-            "the same command again later, the upload is kept"
+            f"{failure.problem}; nothing was submitted and no attempt is spent",
+            "run the same command again later, the upload is kept",
         )
 
     def _ready(self) -> Phase:
@@ -173,13 +176,12 @@ class Upload:
             raise problem
         can, reason = client.can_submit(phase.id)
         if not can:
-            raise limit_error(phase, reason, client.server_now)
+            raise no_attempt_error(phase, reason, client.server_now)
         return phase
 
     def _list(self) -> list[Submission]:
-        """The account's submissions to this phase; organisers are shown all."""
-        found = self._client.submissions(phase=self._plan.phase.id)
-        return [e for e in found if e.owner == self._plan.username] or found
+        """The account's own submissions to this phase."""
+        return self._client.own_submissions(phase=self._plan.phase.id)
 
     def _look_for_lost(self, failure: CodabenchError | None) -> Submission | None:
         """Find out whether a creation without an answer took place.
@@ -207,20 +209,20 @@ class Upload:
             try:
                 there = self._list()
             except (NetworkError, ServerError) as error:
-                self._listener.note(brief(error))
+                self._listener.note(error.problem)
                 there, earlier = None, False
                 continue
             new = [each for each in there if each.id not in self._entry.known]
             if mine := matching(new, self._plan.package.mark):
                 return mine[0]
         why = "the server does not answer" if there is None else self._doubt(there)
-        # Who forces another submission has looked at the website.
+        # With --force, the user has looked at the website.
         if why is not None and not (failure is None and self._plan.force):
             raise UncertainError(
                 f"{self._plan.package.path}: whether it was submitted is not known, "
-                f"since the answer was lost and {why}; run the same command again "
-                "later, it looks first; or look at the website: if it is there, do "
-                "submit watch, if not, add --force"
+                f"since the answer was lost and {why}",
+                "run the same command again later, it checks this first; or look at "
+                "the website: if it is there, do submit watch, if not, add --force",
             )
         self._entry.creating = None
         self._journal.save()
@@ -234,7 +236,7 @@ class Upload:
         try:
             fresh = self._client.competition(self._plan.competition.id)
         except (NetworkError, ServerError) as error:
-            self._listener.note(brief(error))
+            self._listener.note(error.problem)
             return "the server does not answer"
         unlisted = _unlisted(fresh.find_phase(str(self._plan.phase.id)), there)
         if unlisted is None or unlisted != self._entry.unlisted:
@@ -256,19 +258,21 @@ class Upload:
         return submission
 
     def _refused(self, error: CodabenchError) -> None:
-        """Tidy up after a clear no: no submission, so no use for the upload.
+        """Clean up after a clear no: no submission, so no use for the upload.
 
-        After what can be put right, the upload is kept for the next command.
+        After what the user can change, the upload is kept for the next command.
         """
         self._entry.creating = None
-        temporary = isinstance(error, (LimitError, LoginError, QuotaError))
+        temporary = isinstance(
+            error, (LimitError, LoginError, ParticipationError, QuotaError)
+        )
         if not self._keep and not temporary:
             self._sender.discard()
         self._journal.save()
 
 
 def mark_watched(folder: Path, plan: Plan, submission: int) -> None:
-    """Note that the result of a submission was seen, so that it is not watched anew."""
+    """Note that the result of a submission was seen: its watch is over."""
     journal = Journal(folder, plan.entry())
     with journal.writing() as entry:
         if entry.submission == submission:

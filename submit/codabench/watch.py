@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..errors import (
@@ -48,11 +48,13 @@ class Outcome:
         submission: Its last state; of a failed part, the reason is in `details`.
         scored: Whether the scores are complete, or at least no longer change.
         failed: Parts that failed, or the submission itself.
+        grace: Seconds that are left for what the worker still has to upload.
     """
 
     submission: Submission
     scored: bool
     failed: tuple[Submission, ...] = ()
+    grace: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -84,17 +86,21 @@ class Watch:
     Attributes:
         client: Talks to the server.
         number: The submission.
-        competition: What it belongs to.
+        competition: What it belongs to. Until it is known, scores are complete when
+            they no longer change.
         patience: Seconds to watch at most; None for no end.
+        find: Tells what a submission belongs to, if that is known by now; asked until
+            it is.
     """
 
     client: Client
     number: int
-    competition: Competition
+    competition: Competition | None = None
     patience: float | None = None
+    find: Callable[[Submission], Competition | None] | None = None
     _random: random.Random = field(default_factory=random.Random, repr=False)
     _told: set[str] = field(default_factory=set, repr=False)
-    _finished: dict[int, Submission] = field(default_factory=dict, repr=False)
+    _parts: dict[int, Submission | None] = field(default_factory=dict, repr=False)
 
     def events(self) -> Iterator[Watched]:
         """Yield what each look finds; the last has an outcome, or patience is over."""
@@ -113,6 +119,8 @@ class Watch:
                     yield Watched(shown, False, now - began, hint)
             else:
                 self._told.discard("trouble")
+                if self.competition is None and self.find is not None:
+                    self.competition = self.find(seen)
                 if last is None or last.status != seen.status:
                     since = now
                 if last is None or last.scores != seen.scores:
@@ -141,70 +149,67 @@ class Watch:
         try:
             seen = self.client.submission(self.number)
             for child in seen.children:
-                if child not in self._finished:
-                    part = self._part(child, seen)
-                    if part.is_final:
-                        self._finished[child] = part
+                part = self._parts.get(child)
+                # The scores of a part come after its status.
+                if part is None or not part.has_failed:
+                    self._parts[child] = self._part(child)
         except (NetworkError, ServerError) as error:
-            what = str(error).partition("; ")[0]
-            return None, f"{what}; the watch goes on"
-        if seen.children and any(c not in self._finished for c in seen.children):
-            # The parent is called finished when its first parts are.
+            return None, f"{error.problem}; the watch goes on"
+        read = [part for part in self._parts.values() if part is not None]
+        if not all(part.is_final for part in read):
+            # The server may call the whole finished when its first parts are.
             return replace(seen, status=_open_status(seen)), ""
-        return seen, ""
+        return seen.with_parts(read), ""
 
-    def _part(self, child: int, parent: Submission) -> Submission:
-        """Read a part; one that is kept from participants is as its whole."""
+    def _part(self, child: int) -> Submission | None:
+        """Read a part; None for one that is kept from participants."""
         try:
             return self.client.submission(child)
         except (ParticipationError, RefusedError):
-            return replace(parent, id=child, children=())
+            return None
 
     def _outcome(
         self, seen: Submission, now: float, grace: float | None, scores_since: float
     ) -> Outcome | None:
         """Tell whether it is over."""
-        parts = tuple(
-            self._finished[child] for child in seen.children if child in self._finished
-        )
-        failed = tuple(part for part in parts if part.has_failed)
         if seen.has_failed:
-            return Outcome(seen, bool(seen.scores), failed or (seen,))
+            return Outcome(seen, bool(seen.scores), seen.failed_parts or (seen,))
         if seen.status != "Finished" or grace is None:
             return None
-        if failed:
-            return Outcome(seen, False, failed)
-        wanted = sum(not column.computed for column in self.competition.columns)
-        tasks = max(len(seen.children), 1)
-        if seen.scores and wanted and len(seen.scores) >= wanted * tasks:
-            return Outcome(seen, True)
-        if seen.scores and now - scores_since >= 2 * GRACE_STEP:
-            return Outcome(seen, True)
-        return Outcome(seen, bool(seen.scores)) if now - grace >= GRACE else None
+        columns = () if self.competition is None else self.competition.columns
+        wanted = sum(not column.computed for column in columns)
+        # What failed has no scores to wait for.
+        tasks = max(len(seen.children), 1) - len(seen.failed_parts)
+        complete = bool(wanted) and len(seen.scores) >= wanted * tasks
+        settled = bool(seen.scores) and now - scores_since >= 2 * GRACE_STEP
+        if complete or settled or not tasks or now - grace >= GRACE:
+            left = max(0.0, GRACE - (now - grace))
+            return Outcome(seen, bool(seen.scores), seen.failed_parts, left)
+        return None
 
     def _stuck(self, seen: Submission, seconds: float) -> str | None:
         """Say what it may mean that nothing happens, once for each status."""
         limit = STUCK.get(seen.status)
-        if seen.status == "Submitting" and not (
-            seen.runs_by_itself and self.competition.runs_by_itself
-        ):
+        known = self.competition
+        by_hand = not seen.runs_by_itself or (known and not known.runs_by_itself)
+        if seen.status == "Submitting" and by_hand:
             return self._once(
                 "by hand",
                 "the organisers start each evaluation by hand; nothing is wrong, and "
                 "there is nothing to do but wait",
             )
         if seen.status in ("Preparing", "Running", "Scoring"):
-            limits = {each.id: each.time_limit for each in self.competition.phases}
-            allowed = limits.get(seen.phase or 0) or TIME_LIMIT
+            phase = known.phase(seen.phase) if known else None
+            allowed = (phase.time_limit if phase else None) or TIME_LIMIT
             limit = 2 * (allowed + PADDING)
         if limit is None or seconds < limit:
             return None
         minutes = f"{seconds / 60:.0f} minutes"
-        queue = self.competition.queue
+        queue = known.queue if known else None
         where = f"the organisers' own ({queue})" if queue else "Codabench's own"
         hints = {
-            "Submitting": f"the website has not handed it on for {minutes}: Codabench "
-            "is busy or in trouble",
+            "Submitting": f"the website has not queued it for {minutes}: Codabench is "
+            "busy or has a problem",
             "Submitted": f"no worker has taken it for {minutes}: the queue is {where}, "
             "and its workers are busy or down. Your zip is not the reason",
         }
@@ -242,11 +247,12 @@ def tail_of_log(
 
     Args:
         client: Talks to the server.
-        failed: What failed; the first with a log counts.
+        failed: What failed; the first with a log counts. A log that the worker has not
+            written is empty, and so no log.
         lines: How many lines at most.
 
     Returns:
-        Name of the log and its last lines; both empty when there is none to be had.
+        Name of the log and its last lines; both empty when there is none.
     """
     for submission in failed:
         with contextlib.suppress(CodabenchError):

@@ -25,7 +25,7 @@ def test_without_a_terminal_bytes_are_a_line_now_and_then(
     for _ in range(30):
         clock.now += 1
         transfer.sent(10_000_000)
-    transfer.end()
+    transfer.end(arrived=True)
     transfer.note("a \x1b remark")
     assert capsys.readouterr().err.splitlines() == [
         "upload: 300.0 MB",
@@ -44,14 +44,19 @@ def test_a_transfer_that_breaks_says_how_far_it_came_and_begins_anew(
     transfer = Transfer("upload", clock=clock)
     transfer.begin(1000)
     transfer.sent(300)
-    transfer.end()
+    transfer.end(arrived=False)
+    transfer.begin(1000)
+    transfer.sent(1000)
+    transfer.end(arrived=False)
     transfer.begin(1000)
     transfer.sent(1000)
     clock.now += 2
-    transfer.end()
+    transfer.end(arrived=True)
     assert capsys.readouterr().err.splitlines() == [
         "upload: 1.0 kB",
         "upload: stopped after 300 B of 1.0 kB",
+        "upload: 1.0 kB",
+        "upload: stopped without confirmation",
         "upload: 1.0 kB",
         "upload: 1.0 kB in 2.0 s, 500 B/s",
     ]
@@ -70,7 +75,7 @@ def test_on_a_terminal_there_is_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     transfer.note("still there")
     transfer.sent(30_000_000)
     clock.now += 4
-    transfer.end()
+    transfer.end(arrived=True)
     shown = Text.from_ansi(screen.getvalue()).plain
     assert "40.0/40.0 MB" in shown
     assert "100 %" in shown

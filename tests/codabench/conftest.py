@@ -10,10 +10,20 @@ from click.testing import CliRunner, Result
 from submit.cli import cli
 from submit.codabench import Client, Package, Submission, Token, Upload, make_plan
 from tests.codabench.fake_server import FakeServer
-from tests.codabench.world import BROKER_PASSWORD, TOKEN, FakeClock, World
+from tests.codabench.world import BROKER_PASSWORD, OTHER_TOKEN, TOKEN, FakeClock, World
 
 #: What must not be found in anything that was printed or written.
-SECRETS = (TOKEN, "Signature=", "AWSAccessKeyId", BROKER_PASSWORD)
+SECRETS = (TOKEN, OTHER_TOKEN, "Signature=", "AWSAccessKeyId", BROKER_PASSWORD)
+
+
+#: Seconds that commands wait for what is welcome and not needed.
+PATIENCE = (
+    "_watching.NAMES",
+    "_watching.RANK",
+    "history.BOARDS",
+    "leaderboard.OWN",
+    "status.PENDING",
+)
 
 
 def require_no_secrets(text: str) -> None:
@@ -96,7 +106,7 @@ class Notes:
     def sent(self, count: int) -> None:
         self.bytes += count
 
-    def end(self) -> None:
+    def end(self, *, arrived: bool) -> None:
         pass
 
     def note(self, message: str) -> None:
@@ -139,6 +149,8 @@ def run(
     """Run a command against the fake server; what it prints is searched for secrets."""
     monkeypatch.setattr("submit.codabench.SystemClock", lambda: clock)
     monkeypatch.setattr("submit.cli._codabench.keyring", lambda: None)
+    for name in PATIENCE:  # However slow the machine is.
+        monkeypatch.setattr(f"submit.cli.{name}", 60.0)
     caplog.set_level("DEBUG")
 
     def invoke(*arguments: str | Path, token: str = TOKEN, input: str = "") -> Result:

@@ -9,7 +9,16 @@ from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 from tests.codabench.fake_handler import Handler
-from tests.codabench.world import HTML_500, MAINTENANCE, FakeSubmission, Reply, iso
+from tests.codabench.world import (
+    FINAL,
+    HTML_500,
+    MAINTENANCE,
+    NO_SUBMISSION,
+    Dataset,
+    FakeSubmission,
+    Reply,
+    iso,
+)
 
 
 class Api(Handler):
@@ -51,9 +60,9 @@ class Api(Handler):
         if "Cookie" in self.headers:
             world.violations.append("a cookie was sent")
         given = self.headers.get("Authorization")
-        if given is not None and given != f"Token {world.token}":
+        self.user = world.tokens.get((given or "").removeprefix("Token "))
+        if given is not None and self.user is None:
             return Reply(403, {"detail": "Invalid token."})
-        self.user = None if given is None else "alice"
         for verb, pattern, action in self.routes:
             match = re.fullmatch(pattern, path)
             if match and verb == method:
@@ -64,6 +73,16 @@ class Api(Handler):
                         return Reply(403, {"detail": text})
                 return action(self, *match.groups())
         return Reply(404, "<html>Not Found</html>", kind="text/html")
+
+    @property
+    def me(self) -> str:
+        """Whose token was sent; the routes that ask for this need one."""
+        assert self.user is not None
+        return self.user
+
+    @property
+    def is_organiser(self) -> bool:
+        return self.user in self.world.organisers
 
     @property
     def posted(self) -> dict[str, Any]:
@@ -77,15 +96,23 @@ class Api(Handler):
         return Reply(400, {"non_field_errors": [text]})
 
     def _profile(self) -> Reply:
-        return Reply(200, {"username": "alice", "name": "Alice", "email": "a@x.org"})
+        name = self.me
+        mail = f"{name[:1]}@x.org"
+        return Reply(200, {"username": name, "name": name.title(), "email": mail})
 
     def _competition(self, number: str) -> Reply:
-        if number != "10062":
-            return Reply(404, {"detail": "No Competition matches the given query."})
-        value = self.world.competition()
-        if self.user is None:
-            del value["participant_status"]
-        return Reply(200, value)
+        if number == "10062":
+            return Reply(200, self.world.competition(self.user))
+        if (value := self.world.competitions.get(int(number))) is not None:
+            return Reply(200, value)
+        return Reply(404, {"detail": "No Competition matches the given query."})
+
+    def _competitions(self) -> Reply:
+        """The competitions that the account takes part in, without their phases."""
+        assert self.query["participating_in"] == "true"
+        rows: list[dict[str, Any]] = [{"id": 10062, "title": "MOSEv2"}]
+        rows += [{"id": number} for number in self.world.competitions]
+        return self._listed(rows)
 
     def _refusal(self) -> str | None:
         """Why no submission may be made; phases are not looked at in v1.25."""
@@ -93,8 +120,8 @@ class Api(Handler):
         if world.participant != "approved":
             return "User not approved to participate in this competition"
         if world.has_limits:
-            used = world.used()
-            if world.day_limit and used - world.used_before >= world.day_limit:
+            today, used = world.used_today(self.me), world.used(self.me)
+            if world.day_limit and today >= world.day_limit:
                 return "Reached maximum allowed submissions for today for this phase"
             if world.total_limit and used >= world.total_limit:
                 return "Reached maximum allowed submissions for this phase"
@@ -117,18 +144,24 @@ class Api(Handler):
         if world.storage_used + posted["file_size"] > world.quota_gb * 1e9:
             text = "Insufficient space. Your available space is 0.0 GB."
             return Reply(400, {"data_file": [text]})
-        made = world.new_dataset(name)
+        made = world.new_dataset(name, self.me)
         return Reply(201, {"key": made.key, "sassy_url": world.signed(made.path)})
 
     def _completed(self, key: str) -> Reply:
         made = self.world.datasets.get(key)
-        if made is None:
+        if made is None or made.owner != self.me:
             return Reply(404, "<html>Not Found</html>", kind="text/html")
-        made.size = float(self.world.objects.get(made.path, (0, ""))[0])
+        # A size that is known is not looked at again.
+        if not made.size:
+            made.size = float(self.world.objects.get(made.path, (0, ""))[0])
         return Reply(200, {"key": key})
 
     def _datasets(self) -> Reply:
-        found = [d for d in self.world.datasets.values() if d.key == self.query["key"]]
+        found = [
+            d
+            for d in self.world.datasets.values()
+            if d.key == self.query["key"] and d.owner == self.me
+        ]
         rows: list[dict[str, Any]] = [
             {"id": d.id, "key": d.key, "file_size": d.size} for d in found
         ]
@@ -145,6 +178,8 @@ class Api(Handler):
                 if made.in_use:
                     return Reply(400, {"error": "Cannot delete submission: in use."})
                 del self.world.datasets[key]
+                # The address still takes bytes, which nothing refers to any more.
+                self.world.objects.pop(made.path, None)
                 return Reply(204)
         return Reply(404, {"detail": "Not found."})
 
@@ -163,6 +198,12 @@ class Api(Handler):
         data = world.datasets.get(posted.get("data") or "")
         if data is None:
             return HTML_500
+        answers = posted["fact_sheet_answers"]
+        if answers and (wrong := _wrong_answers(world.fact_sheet or {}, answers)):
+            return wrong
+        if world.participant != "approved":
+            said = "You do not have access to this competition to make a submission"
+            return Reply(403, {"detail": said})
         if (reason := self._refusal()) is not None:
             if world.version == "v125":
                 return HTML_500
@@ -170,13 +211,8 @@ class Api(Handler):
         over = world.end is not None and world.now() > world.end
         if over and world.version != "v125":
             return Reply(400, {"non_field_errors": ["This phase is not active."]})
-        name = f"{data.key[:8]}.zip" if world.renames else data.file_name
-        made = world.add_submission(data.key, name, phase=posted["phase"])
-        data.in_use = True
-        assert posted["tasks"] == [task["id"] for task in world.tasks]
-        for _ in range(len(world.tasks) if len(world.tasks) > 1 else 0):
-            child = world.add_submission(data.key, data.file_name, parent=made.id)
-            made.children.append(child.id)
+        made = self._made(data)
+        world.answered = answers
         if fault == "lose":
             return Reply(lose=True)
         if fault == "fail after":
@@ -192,44 +228,76 @@ class Api(Handler):
         shown["filename"] = ""
         return Reply(201, shown)
 
+    def _made(self, data: Dataset) -> FakeSubmission:
+        """The submission, and its parts where there are several tasks."""
+        world, posted = self.world, self.posted
+        name = f"{data.key[:8]}.zip" if world.renames else data.file_name
+        data.in_use = True
+        assert posted["tasks"] == [task["id"] for task in world.tasks]
+        values: dict[str, Any] = {"phase": posted["phase"], "owner": self.me}
+        if len(world.tasks) > 1:
+            scripts = [list(world.script) for _ in world.tasks]
+            return world.add_parts(data.key, name, *scripts, **values)
+        task = world.tasks[0]["id"]
+        return world.add_submission(data.key, name, task=task, **values)
+
     def _shown(self, made: FakeSubmission) -> dict[str, Any]:
+        world = self.world
+        task = next((t for t in world.tasks if t["id"] == made.task), None)
+        whole = world.submissions.get(made.parent or made.id, made)
         return {
             "id": made.id,
             "pk": made.id,
             "phase": made.phase,
-            "status": made.status,
-            "status_details": made.details,
+            "status": world.status(made),
+            "status_details": world.shown_details(made),
             "filename": made.file_name,
             "owner": made.owner,
             "created_when": iso(made.created),
             "parent": made.parent,
             "children": made.children,
             "has_children": bool(made.children),
-            "scores": made.shown_scores,
-            "on_leaderboard": made.status == "Finished",
-            "auto_run": self.world.auto_run,
+            "scores": world.shown_scores(made),
+            "on_leaderboard": whole in world.on_board(made.phase),
+            "task": task and {"id": task["id"], "name": task["name"]},
+            "auto_run": world.auto_run,
         }
 
-    def _submission(self, number: str) -> Reply:
+    def _visible(self, number: str | int) -> FakeSubmission | None:
+        """A submission, if this account may see it."""
         made = self.world.submissions.get(int(number))
+        if made is None or (made.owner != self.user and not self.is_organiser):
+            return None
+        return made
+
+    def _submission(self, number: str) -> Reply:
+        made = self._visible(number)
         if made is None:
-            return Reply(404, {"detail": "No Submission matches the given query."})
+            return NO_SUBMISSION
         shown = self._shown(made)
-        made.place += 1
+        self.world.advance(made)
         return Reply(200, shown)
 
     def _submissions(self) -> Reply:
         world = self.world
-        found = list(world.submissions.values())
+        found = [s for s in world.submissions.values() if self._visible(s.id)]
         if world.hidden_for:
             world.hidden_for -= 1
             found = found[:-1]
         if "phase" in self.query:
             found = [s for s in found if s.phase == int(self.query["phase"])]
+        if "phase__competition" in self.query:
+            number = int(self.query["phase__competition"])
+            found = [s for s in found if world.competition_of(s.phase) == number]
         if "search" in self.query:
             found = [s for s in found if self.query["search"] in s.file_name]
-        rows = [self._shown(s) for s in sorted(found, key=lambda s: -s.id)]
-        return Reply(200, rows if world.version == "v125" else self._page(rows))
+        return self._listed(
+            [self._shown(s) for s in sorted(found, key=lambda s: -s.id)]
+        )
+
+    def _listed(self, rows: list[dict[str, Any]]) -> Reply:
+        """A list as this version sends it: whole, or in pages."""
+        return Reply(200, rows if self.world.version == "v125" else self._page(rows))
 
     def _page(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         size = int(self.query.get("page_size", 50))
@@ -246,55 +314,99 @@ class Api(Handler):
         }
 
     def _details(self, number: str) -> Reply:
-        world = self.world
-        if world.hide_output:
+        world, made = self.world, self._visible(number)
+        if made is None:
+            return NO_SUBMISSION
+        if world.hide_output and not self.is_organiser:
             text = "Cannot access submission details while phase marked to hide output."
             return Reply(403, {"detail": text})
-        logs: list[dict[str, str]] = []
-        for name, text in world.logs.items():
-            path = f"/bucket/logs/{number}/{len(logs)}"
-            world.objects[path] = (len(text), text)
-            logs.append({"name": name, "data_file": world.signed(path, "GET", "")})
-        result = f"/bucket/results/{number}.zip"
-        value = {
-            "logs": logs,
-            "scoring_result": world.signed(result, "GET", ""),
+        value: dict[str, Any] = {
+            "logs": [],
+            "scoring_result": None,
             "prediction_result": None,
         }
+        if made.script:  # A parent has no files of its own.
+            for place, name in enumerate(world.logs):
+                path = f"/bucket/logs/{number}/{place}"
+                url = world.signed(path, "GET", "")
+                value["logs"].append({"name": name, "data_file": url})
+            if not world.hide_scores or self.is_organiser:
+                result = f"/bucket/results/{number}.zip"
+                value["scoring_result"] = world.signed(result, "GET", "")
         return Reply(200, value)
 
     def _cancel(self, number: str) -> Reply:
-        made = self.world.submissions.get(int(number))
+        made = self._visible(number)
         if made is None:
-            return Reply(404, {"detail": "No Submission matches the given query."})
-        if made.status in ("Finished", "Failed", "Cancelled"):
+            return NO_SUBMISSION
+        if self.world.status(made) in FINAL:
             return Reply(200, {"canceled": False})
-        made.script = [("Cancelled", 0)]
+        for each in (made, *self.world.parts(made)):
+            if self.world.status(each) not in FINAL:
+                each.script = [("Cancelled", 0)]
         return Reply(200, {"canceled": True})
 
     def _leaderboard(self, phase: str) -> Reply:
+        """Everybody's best, whether or not participants are told of the board."""
         world = self.world
         rows = world.board
         if rows is None:
-            finished = [s for s in world.created if s.status == "Finished"]
-            rows = [
-                {
-                    "id": s.id,
-                    "owner": s.owner,
-                    "scores": s.shown_scores,
-                    "created_when": iso(s.created),
-                }
-                for s in finished
-            ]
+            there = world.on_board(int(phase))
+            # Every row links to its owner's page, whose address takes no other names.
+            if not all(re.fullmatch(r"[-a-zA-Z0-9_]+", s.owner) for s in there):
+                return HTML_500
+            rows = [self._row(s) for s in there]
+        board = {
+            "title": "Results",
+            "id": int(phase),
+            "tasks": [{**task, "columns": []} for task in world.tasks],
+        }
         if world.version == "v125":
-            return Reply(200, {"title": "Results", "id": 1, "submissions": rows})
-        return Reply(200, {"title": "Results", **self._page(rows)})
+            return Reply(200, {**board, "submissions": rows})
+        return Reply(200, {**board, **self._page(rows)})
+
+    def _row(self, made: FakeSubmission) -> dict[str, Any]:
+        """One row: a submission, or all parts of one."""
+        world = self.world
+        parts = world.parts(made) or [made]
+        return {
+            "id": parts[0].id,
+            "owner": world.display_names.get(made.owner, made.owner),
+            "scores": [
+                {**row, "score": str(round(float(row["score"]), 2)), "task_id": s.task}
+                for s in parts
+                for row in world.shown_scores(s)
+            ],
+            "detailed_results": [{"task": s.task, "id": s.id} for s in parts],
+            "created_when": iso(made.created),
+        }
+
+
+def _wrong_answers(sheet: dict[str, Any], answers: dict[str, Any]) -> Reply | None:
+    """What the server has against answers, in the order in which it looks."""
+
+    def refused(text: str) -> Reply:
+        return Reply(400, {"non_field_errors": [text]})
+
+    if answers.keys() != sheet.keys():
+        return refused("Fact Sheet keys do not match Answer keys")
+    for key, value in answers.items():
+        selection = sheet[key].get("selection", "")
+        if isinstance(selection, str) and not isinstance(value, str):
+            return HTML_500  # TypeError: 'in <string>' requires string.
+        if selection and value not in selection:
+            return refused(f"{key}: {value} is not a valid selection from {selection}")
+        required = sheet[key].get("is_required") == "true"
+        if not value and required and not isinstance(value, bool):
+            return refused(f"{sheet[key]['title']}({key}) requires an answer")
+    return None
 
 
 Api.routes = [
     ("POST", r"/api/api-token-auth/", Api._login),
     ("GET", r"/api/my_profile/", Api._profile),
     ("GET", r"/api/competitions/(\d+)/", Api._competition),
+    ("GET", r"/api/competitions/", Api._competitions),
     ("GET", r"/api/can_make_submission/(\d+)/", Api._can),
     ("GET", r"/api/user_quota/", Api._quota),
     ("POST", r"/api/datasets/", Api._new_dataset),

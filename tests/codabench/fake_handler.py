@@ -55,6 +55,7 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def hook(self, when: str, what: str) -> None:
+        # A name that ends in `$` is that of one request and of no longer one.
         for name, action in list(self.world.hooks.items()):
-            if f"{when} {what}".startswith(name):
+            if f"{when} {what}$".startswith(name):
                 action()

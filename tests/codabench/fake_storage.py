@@ -68,9 +68,11 @@ class Storage(Handler):
         if problem := self._problem("GET", ""):
             self.answer(problem)
         elif path.startswith("/bucket/results/"):
-            self.answer(Reply(200, world.result_archive(), kind="application/zip"))
+            data = world.result(int(path.rpartition("/")[2].removesuffix(".zip")))
+            self.answer(Reply(200, data, kind="application/zip"))
         else:
-            text = world.objects[path][1]
+            number, place = path.split("/")[-2:]
+            text = world.log(int(number), int(place))
             self.answer(
                 Reply(200, text.encode("utf-8", "surrogateescape"), kind="text/plain")
             )

@@ -173,7 +173,7 @@ def test_logging_out_says_what_it_cannot_undo(run: Run) -> None:
 def test_whoami_says_what_is_left(run: Run, world: World) -> None:
     world.add_submission(script=[("Finished", 8)])
     result = run("whoami")
-    assert result.stdout.splitlines()[4:] == [
+    assert result.stdout.splitlines()[5:] == [
         "attempts     4 of 5 left today (new at 00:00 UTC, in 12 h 00 min), 42 of 50 "
         "left in all",
         "storage      14.00 of 15 GB left",
@@ -254,8 +254,10 @@ def test_the_doctor_lists_uploads_that_were_interrupted(
         archive.writestr("a/0.png", "x")
     world.put = [0] * 20
     assert run("upload", path, "--skip-check", "--yes").exit_code == 19
-    assert f"run submit upload {path} again" in run("doctor").stdout
-    assert f"{path} is being uploaded" in run("status").stderr
+    command = f"submit upload {path} --skip-check --label a --phase 123"
+    said = f"{path} is being uploaded; to continue: {command} --competition 10062"
+    assert said in run("doctor").stdout
+    assert said in run("status").stderr
 
 
 @pytest.mark.parametrize(
@@ -270,3 +272,67 @@ def test_where_nobody_can_answer_a_token_can_be_piped(run: Run) -> None:
     result = run("login", token="")
     assert result.exit_code == 1
     assert "submit login --token-stdin" in result.stderr
+
+
+# Which token is used.
+
+
+def test_a_refused_variable_is_named_and_not_taken_for_the_kept_token(
+    run: Run, world: World
+) -> None:
+    refused = run("whoami", token="f" * 40)
+    assert refused.exit_code == 10
+    assert refused.stderr.splitlines()[-1] == (
+        "Error: cannot see whose token this is: the server does not accept the token "
+        "in SUBMIT_TOKEN (Invalid token); the variable is used before every kept "
+        "token: unset SUBMIT_TOKEN, then do: submit login"
+    )
+    malformed = run("whoami", token="with blanks")
+    assert malformed.exit_code == 10
+    assert "unset SUBMIT_TOKEN" in malformed.stderr
+    run("login", token="", input="alice\ncorrect horse\n")
+    world.token = "e" * 40
+    kept = run("whoami", token="")
+    assert kept.exit_code == 10
+    assert "SUBMIT_TOKEN" not in kept.stderr
+
+
+@pytest.mark.parametrize("value", ["f" * 40, "with blanks"])
+def test_logging_in_says_that_the_variable_is_used_all_the_same(
+    value: str, run: Run
+) -> None:
+    result = run("login", token=value, input="alice\ncorrect horse\n")
+    assert result.exit_code == 0
+    assert "Warning: " in result.stderr
+    assert "unset SUBMIT_TOKEN" in result.stderr.splitlines()[-1]
+    quiet = run("login", token=TOKEN, input="alice\ncorrect horse\n")
+    assert "Warning" not in quiet.stderr
+
+
+def test_whoami_says_where_the_token_is_from(run: Run, state: Path) -> None:
+    assert "token        from SUBMIT_TOKEN" in run("whoami").stdout
+    run("login", token="", input="alice\ncorrect horse\n")
+    assert f"from {state / 'tokens.json'}" in run("whoami", token="").stdout
+
+
+def test_a_token_for_the_file_is_not_hidden_by_one_in_the_keyring(
+    tmp_path: Path,
+) -> None:
+    ring = FakeKeyring()
+    store = TokenStore(tmp_path, keyring=ring, environment={})
+    store.keep(URL, "k" * 40)
+    kept = store.keep(URL, "f" * 40, in_keyring=False)
+    assert kept.source == str(tmp_path / "tokens.json")
+    assert store.require(URL).value == "f" * 40
+    assert ring.kept == {}
+
+
+def test_an_account_that_is_not_active_is_told_how_to_become_so(
+    run: Run, world: World
+) -> None:
+    no = Reply(403, {"detail": "User inactive or deleted."})
+    world.answers["GET /api/my_profile/"] = [no]
+    result = run("whoami")
+    assert result.exit_code == 10
+    assert "the account is not active" in result.stderr
+    assert "open the link in the mail from Codabench" in result.stderr

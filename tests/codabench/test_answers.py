@@ -73,7 +73,13 @@ def test_all_shapes_of_a_refusal_become_one_sentence(
         ({"detail": "Authentication credentials were not provided."}, 403, LoginError),
         ({"detail": "CSRF Failed: CSRF token missing."}, 403, LoginError),
         ({"detail": "User inactive or deleted."}, 403, LoginError),
-        ({"detail": "You do not have permission."}, 403, ParticipationError),
+        ({"detail": "You do not have permission."}, 403, RefusedError),
+        ({"error": "You are banned from using Codabench"}, 403, ParticipationError),
+        (
+            {"detail": "Cannot access details while phase marked to hide output."},
+            403,
+            RefusedError,
+        ),
         (
             {"detail": "You do not have access to this competition to make"},
             403,

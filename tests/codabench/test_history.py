@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import sqlite3
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,9 @@ from submit.codabench import (
     Submission,
     correlate,
     previous_best,
-    score_lines,
 )
 from submit.codabench.client import Client
+from submit.codabench.results import score_lines
 from submit.codabench.submission import Score
 from submit.errors import CodabenchError, StorageError
 from tests.codabench.conftest import Run
@@ -30,13 +31,11 @@ URL = "https://www.codabench.org"
 def test_what_is_not_known_leaves_what_is_remembered(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "state")
     runs = ({"name": "plain"},)
-    ledger.keep(Record(URL, 1, competition=5, label="mine", local=48.1, runs=runs))
-    ledger.merge([Record(URL, 1, status="Finished", scores={"J": 1.5}, rank=3)])
-    ledger.merge([Record(URL, 1, status="Running")])
-    found = ledger.find(URL, 1)
-    assert found == Record(
-        URL,
-        1,
+    alice = partial(Record, URL, 1, username="alice")
+    ledger.keep(alice(competition=5, label="mine", local=48.1, runs=runs))
+    ledger.merge([alice(status="Finished", scores={"J": 1.5}, rank=3)])
+    ledger.merge([alice(status="Running")])
+    assert ledger.find(URL, "alice", 1) == alice(
         competition=5,
         label="mine",
         local=48.1,
@@ -45,8 +44,9 @@ def test_what_is_not_known_leaves_what_is_remembered(tmp_path: Path) -> None:
         scores={"J": 1.5},
         rank=3,
     )
-    assert ledger.find("https://other.org", 1) is None
-    assert ledger.find(URL, 2) is None
+    assert ledger.find("https://other.org", "alice", 1) is None
+    assert ledger.find(URL, "bob", 1) is None
+    assert ledger.find(URL, "alice", 2) is None
     assert ledger.records(competition=6) == []
     assert ledger.path.stat().st_mode & 0o777 == 0o600
 
@@ -66,7 +66,7 @@ def test_a_ledger_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "ledger.sqlite3") as base:
         base.execute("PRAGMA user_version = 9")
     base.close()
-    with pytest.raises(StorageError, match="has schema 9, this version knows 1"):
+    with pytest.raises(StorageError, match="has schema 9, this version knows 2"):
         Ledger(tmp_path).records()
 
 
@@ -112,7 +112,7 @@ def test_the_previous_best_is_an_earlier_one(client: Client) -> None:
 
 def test_better_is_as_the_column_is_sorted(client: Client) -> None:
     lines = score_lines(
-        client.competition(), {"J": 2.0, "time": 2.0}, {"J": 1.0, "time": 1.0}
+        client.competition().columns, {"J": 2.0, "time": 2.0}, {"J": 1.0, "time": 1.0}
     )
     by_key = {line.key: line for line in lines}
     assert by_key["J"] == ScoreLine("J", "J", 2.0, "2.00", 1.0, 1.0, True)
@@ -230,12 +230,12 @@ def test_scores_of_objects_that_are_kept_back_are_no_failure(
     assert result.exit_code == 0
     assert "50.12" not in result.stdout
     assert "48.00" in result.stdout
-    assert "objects          –" in result.stdout
+    assert "objects  –" in result.stdout
 
 
 def test_metrics_that_are_asked_for_and_not_there_are_said(tmp_path: Path) -> None:
     with pytest.raises(CodabenchError, match="submit status 5"):
-        Ledger(tmp_path).require_metrics(5)
+        Ledger(tmp_path).require_metrics(URL, 5)
 
 
 def test_the_leaderboard_marks_what_is_yours(run: Run, history: World) -> None:
@@ -279,7 +279,7 @@ def test_parts_on_the_leaderboard_stand_for_their_whole(
         },
     ]
     assert "(you)" in run("leaderboard").stdout.splitlines()[2]
-    assert "rank  2 on the leaderboard" in run("status", "9003").stdout
+    assert "rank     2 on the leaderboard" in run("status", "9003").stdout
     data = json.loads(run("history", "--json").stdout)
     assert {row["id"]: row["rank"] for row in data}[9003] == 2
 
@@ -317,7 +317,7 @@ def test_cancelling_asks_first_and_says_what_it_costs(run: Run, history: World) 
     assert "Its attempt stays used" in refused.stderr
     assert history.writes == []
     assert run("cancel", "9004", "--yes").exit_code == 0
-    assert history.submissions[9004].status == "Cancelled"
+    assert history.status(history.submissions[9004]) == "Cancelled"
     again = run("cancel", "9004", "--yes")
     assert again.exit_code == 1
     assert "there is nothing to cancel" in again.stderr

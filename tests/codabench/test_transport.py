@@ -12,7 +12,7 @@ import requests
 from submit.codabench import Client, Token, check_url
 from submit.codabench.addresses import check_signed
 from submit.errors import CodabenchError, LoginError, NetworkError, ServerError
-from tests.codabench.conftest import UploadZip, require_no_secrets
+from tests.codabench.conftest import Run, UploadZip, require_no_secrets
 from tests.codabench.fake_server import FakeServer
 from tests.codabench.world import HTML_500, TOKEN, FakeClock, Reply, World
 
@@ -255,7 +255,7 @@ def test_the_leaderboard_is_read_whatever_the_version(
     world.add_submission(script=[("Finished", 8)])
     (row,) = client.leaderboard(123)
     assert (row.rank, row.ids, row.owner) == (1, (9001,), "alice")
-    assert row.values["J_F_dot"] == 50.1234
+    assert row.values["J_F_dot"] == 50.12
 
 
 @pytest.mark.parametrize(
@@ -308,3 +308,76 @@ def test_the_http_library_is_loaded_only_when_it_is_needed() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout == "False\n"
+
+
+class Waits:
+    """An observer that remembers what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def begin(self, doing: str) -> None:
+        self.said.append(f"begin {doing}")
+
+    def end(self) -> None:
+        self.said.append("end")
+
+    def retry(self, problem: str, seconds: float) -> None:
+        self.said.append(f"{problem}: {seconds:g}")
+
+
+def test_no_wait_for_another_try_is_silent(
+    server: FakeServer, world: World, clock: FakeClock
+) -> None:
+    waits = Waits()
+    busy = Reply(503, {"detail": "no"}, {"Retry-After": "30"})
+    world.answers["GET /api/my_profile/"] = [HTML_500, busy]
+    with Client(server.url, Token(TOKEN, "t"), clock=clock, observer=waits) as client:
+        client.profile()
+    begin, said = "begin see whose token this is", "cannot see whose token this is: "
+    assert waits.said == [
+        begin,
+        "end",
+        f"{said}it has an internal error (HTTP 500): 2",
+        begin,
+        "end",
+        f"{said}no (HTTP 503): 30",
+        begin,
+        "end",
+    ]
+
+
+def test_a_fork_gives_up_soon_and_in_silence(
+    server: FakeServer, world: World, clock: FakeClock
+) -> None:
+    waits = Waits()
+    world.answers["GET /api/my_profile/"] = [HTML_500] * 3
+    with Client(server.url, Token(TOKEN, "t"), clock=clock, observer=waits) as client:
+        with pytest.raises(ServerError):
+            client.fork().profile()
+        assert client.fork().url == client.url
+    assert waits.said == []
+    assert clock.passed < 2
+
+
+def test_the_command_says_what_it_waits_for(run: Run, world: World) -> None:
+    world.answers["GET /api/user_quota/"] = [HTML_500]
+    result = run("whoami")
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "cannot ask for the storage left: it has an internal error (HTTP 500); trying "
+        "again in 2 s\n"
+    )
+
+
+def test_an_upload_that_breaks_is_not_called_complete(
+    run: Run, world: World, make_zip: Callable[..., Path]
+) -> None:
+    path = make_zip()
+    world.put = [path.stat().st_size]  # All bytes are read, and none is confirmed.
+    result = run("upload", path, "--skip-check", "--yes", "--no-watch")
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.stderr.splitlines() if line.startswith("upload: ")]
+    assert lines[0] == "upload: 10.1 kB"
+    assert lines[1].startswith("upload: stopped ")
+    assert " in 0.0 s" in lines[3]

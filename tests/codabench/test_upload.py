@@ -16,7 +16,7 @@ from submit.codabench import Client, Ledger, Package, Upload, make_plan
 from submit.errors import QuotaError, RefusedError
 from tests import submissions
 from tests.codabench.conftest import Notes, Run
-from tests.codabench.world import HTML_500, World, days
+from tests.codabench.world import HTML_500, FakeClock, Reply, World, days
 
 MakeZip = Callable[..., Path]
 
@@ -176,7 +176,12 @@ SHEET = {
         "title": "Method",
         "is_required": "true",
     },
-    "extra": {"key": "extra", "type": "checkbox", "title": "Extra data"},
+    "extra": {
+        "key": "extra",
+        "type": "checkbox",
+        "title": "Extra data",
+        "selection": [True, False],
+    },
     "net": {
         "key": "net",
         "type": "select",
@@ -195,15 +200,19 @@ def test_the_fact_sheet_must_be_filled_in(
     base = ["upload", path, "--skip-check", "--yes", "--no-watch"]
     missing = run(*base)
     assert missing.exit_code == 15
-    assert "answer with --fact method=…" in missing.stderr
+    assert missing.stderr.splitlines()[-1] == (
+        "Error: the fact sheet asks for method (Method), net (Network); answer with "
+        "--fact method=TEXT --fact 'net=SAM2|other'"
+    )
     wrong = run(*base, "--fact", "method=m", "--fact", "net=x")
     assert "expected one of SAM2, other" in wrong.stderr
     assert "has no such question" in run(*base, "--fact", "typo=1").stderr
     assert "expected KEY=VALUE" in run(*base, "--fact", "typo").stderr
     assert world.writes == []
-    good = run(*base, "--fact", "method=m=1", "--fact", "extra=yes")
+    given = ("--fact", "method=m=1", "--fact", "extra=yes", "--fact", "net=SAM2")
+    good = run(*base, *given)
     assert good.exit_code == 0
-    assert "fact sheet        2 of 3 answered" in good.stderr
+    assert "fact sheet        3 of 3 answered" in good.stderr
 
 
 def test_an_upload_that_is_refused_is_removed_unless_it_is_to_stay(
@@ -226,7 +235,7 @@ def test_an_upload_is_kept_when_only_the_attempts_are_used_up(
     world.total_limit = 50
     again = run(*base)
     assert again.exit_code == 0
-    assert "an interrupted upload goes on (uploaded, not submitted)" in again.stderr
+    assert "an interrupted upload continues (uploaded, not submitted)" in again.stderr
     assert [method for method, _ in world.requests].count("UPLOAD") == 1
 
 
@@ -356,3 +365,223 @@ def test_an_upload_whose_record_was_deleted_meanwhile_begins_anew(
 def test_facts_of_a_competition_without_a_sheet_are_refused(client: Client) -> None:
     with pytest.raises(RefusedError, match="it has none"):
         client.competition().answers({"a": "b"})
+
+
+# As the real server behaves.
+
+
+@pytest.mark.parametrize("where", ["before UPLOAD", "after UPLOAD"])
+def test_a_record_that_is_deleted_meanwhile_is_replaced_at_once(
+    where: str, run: Run, make_zip: MakeZip, world: World, clock: FakeClock
+) -> None:
+    def delete() -> None:
+        world.hooks.clear()
+        world.datasets.clear()
+
+    world.hooks[where] = delete
+    result = run("upload", make_zip(), "--skip-check", "--yes", "--no-watch")
+    assert result.exit_code == 0, result.output
+    assert "the upload was deleted on the server; sending it again" in result.stderr
+    assert [method for method, _ in world.requests].count("UPLOAD") == 2
+    assert clock.slept == []
+    assert len(world.created) == 1
+
+
+def test_a_server_that_deletes_every_record_is_given_up(
+    run: Run, make_zip: MakeZip, world: World
+) -> None:
+    world.hooks["after UPLOAD"] = world.datasets.clear
+    result = run("upload", make_zip(), "--skip-check", "--yes", "--no-watch")
+    assert result.exit_code == 18
+    assert "its record was deleted on the server" in result.stderr.splitlines()[-1]
+    assert [method for method, _ in world.requests].count("UPLOAD") == 4
+
+
+def test_an_upload_that_never_began_is_not_looked_at_twice(
+    run: Run, make_zip: MakeZip, world: World, clock: FakeClock
+) -> None:
+    base = ["upload", make_zip(), "--skip-check", "--yes", "--no-watch"]
+    world.put = [0] * 20
+    assert run(*base).exit_code == 19
+    world.put = []
+    before = clock.passed
+    assert run(*base).exit_code == 0
+    assert clock.passed == before
+
+
+@pytest.mark.parametrize("status", ["pending", "denied"])
+def test_approval_that_is_withdrawn_is_no_lack_of_attempts(
+    status: str, run: Run, make_zip: MakeZip, world: World
+) -> None:
+    world.hooks["before UPLOAD"] = lambda: setattr(world, "participant", status)
+    result = run("upload", make_zip(), "--skip-check", "--yes")
+    assert result.exit_code == 11
+    assert (
+        "User not approved to participate in this competition; register on"
+    ) in result.stderr.splitlines()[-1]
+    assert world.created == []
+
+
+def test_a_reason_that_is_not_known_is_passed_on(
+    run: Run, make_zip: MakeZip, world: World
+) -> None:
+    no = Reply(200, {"can": False, "reason": "The competition is being moved"})
+    world.answers["GET /api/can_make_submission/"] = [no]
+    result = run("upload", make_zip(), "--skip-check", "--yes")
+    assert result.exit_code == 15
+    assert "phase Validation: The competition is being moved" in result.stderr
+
+
+def test_who_is_exempt_from_the_limit_may_submit(
+    run: Run, make_zip: MakeZip, world: World
+) -> None:
+    world.day_limit = 1
+    world.add_submission(script=[("Finished", 8)])
+    yes = Reply(200, {"can": True, "reason": None})
+    world.answers["GET /api/can_make_submission/"] = [yes]
+    result = run("upload", make_zip(), "--skip-check", "--dry-run")
+    assert result.exit_code == 0
+    assert "0 of 1 left today" in result.stdout
+    assert "the server takes one all the same" in result.stdout
+
+
+def test_a_resumed_upload_keeps_what_it_was_given(
+    run: Run, make_zip: MakeZip, world: World, tmp_path: Path, state: Path
+) -> None:
+    world.fact_sheet = SHEET
+    local = tmp_path / "scores.json"
+    local.write_text(json.dumps({"totals": {"jf_dot": 0.481}}))
+    base = ["upload", make_zip(), "--skip-check", "--yes", "--no-watch"]
+    world.put = [0] * 20
+    facts = ("--fact", "method=m", "--fact", "net=other")
+    given = ("--label", "mine", "--local-scores", local, *facts)
+    assert run(*base, *given).exit_code == 19
+    world.put = []
+    result = run(*base, "--fact", "net=SAM2")
+    assert result.exit_code == 0, result.output
+    assert "submission 9001 of mine is in" in result.stderr
+    (record,) = Ledger(state).records()
+    assert record.label == "mine"
+    assert record.local == pytest.approx(48.1)
+    assert world.answered == {"method": "m", "extra": False, "net": "SAM2"}
+    # Its watch does not rename it either.
+    assert run("upload", base[1], "--skip-check").exit_code == 0
+    (record,) = Ledger(state).records()
+    assert record.label == "mine"
+
+
+def test_a_resumed_upload_can_be_given_another_label(
+    run: Run, make_zip: MakeZip, world: World, state: Path
+) -> None:
+    base = ["upload", make_zip(), "--skip-check", "--yes", "--no-watch"]
+    world.put = [0] * 20
+    assert run(*base, "--label", "mine").exit_code == 19
+    world.put = []
+    assert run(*base, "--label", "better").exit_code == 0
+    (record,) = Ledger(state).records()
+    assert record.label == "better"
+
+
+@pytest.mark.parametrize(
+    ("typed", "sent"),
+    [
+        *[(word, True) for word in ("yes", "true", "1", "ON", " y ")],
+        *[(word, False) for word in ("no", "False", "0", "off", "n", "")],
+        *[(word, None) for word in ("maybe", "ja", "2")],
+    ],
+)
+def test_a_checkbox_is_yes_or_no(
+    typed: str, sent: bool | None, run: Run, make_zip: MakeZip, world: World
+) -> None:
+    world.fact_sheet = {"extra": {"type": "checkbox", "selection": [True, False]}}
+    result = run(
+        *("upload", make_zip(), "--skip-check", "--yes", "--no-watch"),
+        *("--fact", f"extra={typed}"),
+    )
+    if sent is None:
+        assert result.exit_code == 15
+        assert f"--fact extra={typed}: expected yes or no" in result.stderr
+        assert world.writes == []
+    else:
+        assert result.exit_code == 0, result.output
+        assert world.answered == {"extra": sent}
+
+
+def test_a_checkbox_without_choices_does_not_break_the_server(
+    run: Run, make_zip: MakeZip, world: World
+) -> None:
+    world.fact_sheet = {
+        "yes": {"type": "checkbox", "selection": "", "is_required": "true"},
+        "no": {"type": "checkbox", "selection": ""},
+        "text": {"type": "text", "selection": ""},
+    }
+    base = ("upload", make_zip(), "--skip-check", "--yes", "--no-watch")
+    assert run(*base, "--fact", "yes=yes").exit_code == 0
+    assert world.answered == {"yes": "true", "no": "", "text": ""}
+
+
+def test_choices_are_sent_as_the_server_has_them(
+    run: Run, make_zip: MakeZip, world: World
+) -> None:
+    world.fact_sheet = {
+        "count": {"type": "select", "selection": [1, 2]},
+        "net": {"type": "select", "selection": ["SAM  2", "other"]},
+    }
+    base = ("upload", make_zip(), "--skip-check", "--yes", "--no-watch")
+    given = ("--fact", "count=2", "--fact", "net=SAM 2")
+    assert run(*base, *given).exit_code == 0
+    assert world.answered == {"count": 2, "net": "SAM  2"}
+
+
+def test_all_that_is_wrong_with_the_facts_is_named_at_once(
+    run: Run, make_zip: MakeZip, world: World
+) -> None:
+    world.fact_sheet = {
+        **SHEET,
+        "code": {"type": "text", "title": "Link", "is_required": "true"},
+    }
+    given = ("--fact", "extra=maybe", "--fact", "net=x", "--fact", "typo=1")
+    result = run("upload", make_zip(), "--skip-check", "--yes", *given)
+    assert result.exit_code == 15
+    said = result.stderr.splitlines()[-1]
+    for part in (
+        "--fact typo: the fact sheet has no such question, it has method, extra",
+        "--fact extra=maybe: expected yes or no",
+        "--fact net=x: expected one of SAM2, other",
+        "the fact sheet asks for method (Method), code (Link)",
+        "answer with --fact method=TEXT --fact code=TEXT",
+    ):
+        assert part in said
+
+
+def test_an_empty_answer_to_a_required_question_is_none(
+    run: Run, make_zip: MakeZip, world: World
+) -> None:
+    world.fact_sheet = SHEET
+    given = ("--fact", "method= ", "--fact", "net=SAM2")
+    result = run("upload", make_zip(), "--skip-check", "--yes", *given)
+    assert result.exit_code == 15
+    assert "the fact sheet asks for method" in result.stderr
+
+
+def test_an_organiser_may_submit_a_zip_that_somebody_else_has_submitted(
+    run: Run, make_zip: MakeZip, world: World
+) -> None:
+    path = make_zip()
+    world.organisers.add("alice")
+    world.add_submission("k", f"theirs-{Package.read(path).mark}.zip", owner="bob")
+    result = run("upload", path, "--skip-check", "--yes", "--no-watch")
+    assert result.exit_code == 0, result.output
+
+
+def test_submissions_of_others_make_no_doubt_about_ones_own(
+    run: Run, make_zip: MakeZip, world: World
+) -> None:
+    world.organisers.add("alice")
+    world.create = ["fail"]
+    world.hooks["before POST /api/submissions/"] = lambda: world.add_submission(
+        file_name="theirs.zip", owner="bob"
+    )
+    result = run("upload", make_zip(), "--skip-check", "--yes", "--no-watch")
+    assert result.exit_code == 0, result.output
+    assert [made.owner for made in world.created].count("alice") == 1

@@ -94,7 +94,7 @@ def test_an_unknown_status_is_not_the_end(client: Client, world: World) -> None:
 @pytest.mark.parametrize(
     ("status", "seconds", "said"),
     [
-        ("Submitting", 600, "the website has not handed it on"),
+        ("Submitting", 600, "the website has not queued it"),
         ("Submitted", 1800, "the queue is the organisers' own (mose)"),
         ("Running", 2 * (3600 + 1200), "longer than the phase allows"),
     ],
@@ -219,15 +219,16 @@ def test_watching_prints_the_scores_under_their_official_names(
         ["J&Ḟ", "50.12", "49.50", "+0.62"],
         ["J", "48.20", "48.20", "+0.00"],
     ]
-    assert ["rank", "2", "on", "the", "leaderboard"] in lines
-    assert "9002: Submitted, it waits for the organisers' worker" in result.stderr
+    assert ["rank", "1", "on", "the", "leaderboard"] in lines
+    assert "9002: Submitted, it waits in the queue for a worker" in result.stderr
     assert result.stderr.index("9002: 6 scores") < result.stderr.index("9002: 8 scores")
 
 
 def test_without_a_number_the_newest_is_watched(run: Run, world: World) -> None:
     world.add_submission(script=[("Failed", 0)])
     world.add_submission()
-    world.add_submission(owner="somebody", script=[("Failed", 0)])
+    world.add_submission(owner="bob", script=[("Failed", 0)])
+    world.organisers.add("alice")
     result = run("watch")
     assert result.exit_code == 0
     assert "9002: Finished" in result.stderr
@@ -289,6 +290,7 @@ EVIL = "\x1b]0;owned\x07\x1b[2Jgone\u202e <script> " + TOKEN
 
 
 def test_texts_of_the_server_cannot_drive_the_terminal(run: Run, world: World) -> None:
+    world.organisers.add("alice")
     world.status_details = EVIL + f" amqp://u:{BROKER_PASSWORD}@h/v"
     world.logs["scoring_stderr"] = EVIL.replace(TOKEN, "") + "\nsecond\x9b31m line\r"
     world.add_submission(
@@ -324,7 +326,7 @@ def test_the_state_of_one_submission_is_shown_without_waiting(
     run("upload", make_zip(), "--skip-check", "--yes", "--no-watch", "--label", "mine")
     before = clock.passed
     one = run("status", "9001")
-    assert "Submitted: it waits for the organisers' worker" in one.stdout
+    assert "Submitted: it waits in the queue for a worker" in one.stdout
     assert run("status").stdout.splitlines()[1].split()[:2] == ["9001", "mine"]
     assert clock.passed == before
 

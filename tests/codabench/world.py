@@ -10,7 +10,7 @@ import json
 import threading
 import uuid
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -19,6 +19,8 @@ from typing import Any
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=timezone.utc).timestamp()
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
+#: The token of another account, of bob.
+OTHER_TOKEN = "76543210fedcba9876543210fedcba9876543210"
 BROKER_PASSWORD = "hunter2-of-the-broker"
 BROKER = f"pyamqp://organisers:{BROKER_PASSWORD}@queue.example.org:5671/vhost"
 STORAGE_SECRET = b"secret of the storage"
@@ -35,6 +37,7 @@ COLUMNS = {
     "J_F": "J&F",
     "time": "time",
 }
+FINAL = ("Finished", "Failed", "Cancelled")
 SCORES = dict(zip(COLUMNS, (50.1234, 48.2, 52.1, 61, 33.3, 55.5, 51.8, 1), strict=True))
 
 #: A status and how many scores are there, one entry for each look.
@@ -95,6 +98,7 @@ HTML_500 = Reply(
     500, "<!DOCTYPE html><title>Server Error (500)</title>", kind="text/html"
 )
 HTML_502 = Reply(502, "<html><h1>502 Bad Gateway</h1></html>", kind="text/html")
+NO_SUBMISSION = Reply(404, {"detail": "No Submission matches the given query."})
 MAINTENANCE = Reply(302, headers={"Location": "/maintenance.html"})
 
 
@@ -104,12 +108,21 @@ class Dataset:
     key: str
     file_name: str
     path: str
+    owner: str = "alice"
     size: float = 0.0
     in_use: bool = False
 
 
 @dataclass
 class FakeSubmission:
+    """One submission; without a script, a parent that its parts decide about.
+
+    Attributes:
+        details: What the server says about it; the worker's host name when empty.
+        finished: Since when its status is final; None before.
+        chosen: Whether its owner put it on a leaderboard that is filled by hand.
+    """
+
     id: int
     phase: int
     key: str
@@ -121,19 +134,15 @@ class FakeSubmission:
     children: list[int] = field(default_factory=list)
     details: str = ""
     owner: str = "alice"
+    task: int | None = None
+    finished: float | None = None
+    chosen: bool = False
     scores: dict[str, float] = field(default_factory=lambda: dict(SCORES))
 
     @property
-    def status(self) -> str:
-        return self.script[min(self.place, len(self.script) - 1)][0]
-
-    @property
-    def shown_scores(self) -> list[dict[str, Any]]:
-        count = self.script[min(self.place, len(self.script) - 1)][1]
-        return [
-            {"id": i, "index": i, "score": f"{value:.10f}", "column_key": key}
-            for i, (key, value) in enumerate(list(self.scores.items())[:count])
-        ]
+    def step(self) -> tuple[str, int]:
+        """The status, and the number of scores that are there."""
+        return self.script[min(self.place, len(self.script) - 1)]
 
 
 class World:
@@ -149,7 +158,14 @@ class World:
             many bytes, a `Reply` is answered, `expired`, `damage` and `stall` speak
             for themselves.
         answers: Replies that come first, by the start of `METHOD path`.
-        hooks: Called before and after a request is handled, by its name.
+        hooks: Called before and after a request is handled, by its name. Whoever holds
+            one up holds up no other.
+        tokens: Whose token is which.
+        organisers: Those who see everything of everybody.
+        display_names: What the leaderboard shows instead of a name.
+        archive_delay: Seconds from the end of an evaluation until the worker has
+            uploaded the archive with its results; until then it has 0 bytes.
+        hidden_board: Whether participants are told of no leaderboard.
     """
 
     def __init__(self, clock: FakeClock) -> None:
@@ -158,7 +174,9 @@ class World:
         self.lock = threading.RLock()
         self.skew = 0.0
         self.storage_url = ""
-        self.token = TOKEN
+        self.tokens = {TOKEN: "alice", OTHER_TOKEN: "bob"}
+        self.organisers: set[str] = set()
+        self.display_names: dict[str, str] = {}
         self.participant: str | None = "approved"
         self.maintenance = False
         self.quota_gb = 15.0
@@ -172,11 +190,14 @@ class World:
         self.rule = "Force_Best"
         self.auto_run = True
         self.fact_sheet: dict[str, Any] | None = None
-        self.tasks = [{"id": 456, "name": "valid"}]
+        self.tasks: list[dict[str, Any]] = [{"id": 456, "name": "valid"}]
         self.more_phases: list[dict[str, Any]] = []
         self.script: Script = GOOD
         self.status_details = ""
         self.hide_output = False
+        self.hide_scores = False
+        self.hidden_board = False
+        self.archive_delay = 20.0
         self.logs = {
             "scoring_stdout": "reading\n",
             "scoring_stderr": "line 1\nline 2\nKeyError: 'ab12'\n",
@@ -194,7 +215,9 @@ class World:
         self.hidden_for = 0
         self.renames = False
         self.board: list[dict[str, Any]] | None = None
+        self.competitions: dict[int, dict[str, Any]] = {}
 
+        self.answered: dict[str, Any] | None = None
         self.datasets: dict[str, Dataset] = {}
         self.objects: dict[str, tuple[int, str]] = {}
         self.submissions: dict[int, FakeSubmission] = {}
@@ -220,9 +243,22 @@ class World:
         """Submissions that count."""
         return [s for s in self.submissions.values() if s.parent is None]
 
-    def used(self) -> int:
-        alive = sum(s.status != "Failed" for s in self.created)
-        return self.used_before + alive
+    @property
+    def token(self) -> str:
+        """Alice's token."""
+        return next(token for token, name in self.tokens.items() if name == "alice")
+
+    @token.setter
+    def token(self, value: str) -> None:
+        self.tokens = {value: "alice", OTHER_TOKEN: "bob"}
+
+    def used(self, owner: str = "alice") -> int:
+        mine = [s for s in self.created if s.owner == owner]
+        before = self.used_before if owner == "alice" else 0
+        return before + sum(self.status(s) != "Failed" for s in mine)
+
+    def used_today(self, owner: str = "alice") -> int:
+        return self.used(owner) - (self.used_before if owner == "alice" else 0)
 
     def add_submission(
         self, key: str = "", file_name: str = "", **values: Any
@@ -237,13 +273,99 @@ class World:
                 file_name,
                 self.now(),
                 values.pop("script", list(self.script)),
-                details=self.status_details,
-                **values,
+                **{"details": self.status_details, **values},
             )
+            if made.script and made.script[0][0] in FINAL:
+                made.finished = self.now() - days(1)
             self.submissions[number] = made
             return made
 
-    def competition(self) -> dict[str, Any]:
+    def add_parts(
+        self, key: str = "", file_name: str = "", *scripts: Script, **values: Any
+    ) -> FakeSubmission:
+        """Make a submission to several tasks: a parent, and a part for each."""
+        parent = self.add_submission(key, file_name, script=[], **values)
+        for task, script in zip(self.tasks, scripts, strict=True):
+            part = self.add_submission(
+                key,
+                file_name,
+                parent=parent.id,
+                task=task["id"],
+                script=script,
+                **values,
+            )
+            parent.children.append(part.id)
+        return parent
+
+    def status(self, made: FakeSubmission) -> str:
+        """What the server says: of a parent, only whether all parts are over."""
+        if made.script:
+            return made.step[0]
+        over = all(s.step[0] in FINAL for s in self.parts(made))
+        return "Finished" if over else "Running"
+
+    def parts(self, made: FakeSubmission) -> list[FakeSubmission]:
+        return [self.submissions[number] for number in made.children]
+
+    def shown_scores(self, made: FakeSubmission) -> list[dict[str, Any]]:
+        """The scores; those of a parent are those of all parts, one after the other."""
+        if not made.script:
+            return [row for part in self.parts(made) for row in self.shown_scores(part)]
+        return [
+            {
+                "id": 100 * made.id + i,
+                "index": i,
+                "score": f"{value:.10f}",
+                "column_key": key,
+            }
+            for i, (key, value) in enumerate(list(made.scores.items())[: made.step[1]])
+        ]
+
+    def advance(self, made: FakeSubmission) -> None:
+        """Go on with a submission, after a look at it."""
+        made.place += 1
+        if made.script and made.finished is None and made.step[0] in FINAL:
+            made.finished = self.now()
+
+    def shown_details(self, made: FakeSubmission) -> str | None:
+        """The reason, if there is one; else the host name that the worker left."""
+        if made.details or not made.script:
+            return made.details or None
+        status = made.step[0]
+        if status in ("Submitting", "Submitted"):
+            return None
+        scoring = status in FINAL or any(s == "Scoring" for s, _ in made.script)
+        kind = "scoring" if scoring else "ingestion"
+        return f"{kind}_hostname-compute-worker-7"
+
+    def on_board(self, phase: int) -> list[FakeSubmission]:
+        """Submissions that stand on a phase's leaderboard, by its rule, best first."""
+        there = [
+            s
+            for s in self.created
+            if s.phase == phase
+            and self.status(s) == "Finished"
+            and self.shown_scores(s)
+        ]
+        kept = []
+        for owner in {s.owner for s in there}:
+            mine = sorted((s for s in there if s.owner == owner), key=lambda s: s.id)
+            if self.rule == "Force_Best":
+                kept.append(max(mine, key=lambda s: (self.primary(s), -s.id)))
+            elif self.rule == "Force_Last":
+                kept.append(mine[-1])
+            elif self.rule == "Force_Latest_Multiple":
+                kept += mine
+            else:
+                kept += [s for s in mine if s.chosen]
+        return sorted(kept, key=lambda s: (-self.primary(s), s.created))
+
+    def primary(self, made: FakeSubmission) -> float:
+        """What ranks: over several tasks, the sum."""
+        rows = self.shown_scores(made)
+        return sum(float(r["score"]) for r in rows if r["column_key"] == "J_F_dot")
+
+    def competition(self, user: str | None = "alice") -> dict[str, Any]:
         first = {
             "id": 123,
             "index": 0,
@@ -256,11 +378,13 @@ class World:
             "has_max_submissions": self.has_limits,
             "max_submissions_per_day": self.day_limit,
             "max_submissions_per_person": self.total_limit,
-            "used_submissions_per_day": self.used() - self.used_before,
-            "used_submissions_per_person": self.used(),
+            "used_submissions_per_day": self.used_today(user) if user else 0,
+            "used_submissions_per_person": self.used(user) if user else 0,
             "hide_output": self.hide_output,
+            "hide_score_output": self.hide_scores,
         }
-        return {
+        hidden = self.hidden_board and user not in self.organisers
+        value = {
             "id": 10062,
             "title": "MOSEv2",
             "participant_status": self.participant,
@@ -268,25 +392,36 @@ class World:
             "queue": {"name": "mose", "broker_url": BROKER},
             "fact_sheet": self.fact_sheet,
             "phases": [first, *self.more_phases],
-            "leaderboards": [
+            "leaderboards": [] if hidden else [self.leaderboard()],
+        }
+        if user is None:
+            del value["participant_status"]
+        return value
+
+    def competition_of(self, phase: int) -> int:
+        for number, value in self.competitions.items():
+            if phase in [each["id"] for each in value["phases"]]:
+                return number
+        return 10062
+
+    def leaderboard(self, columns: Mapping[str, str] = COLUMNS) -> dict[str, Any]:
+        return {
+            "id": 1,
+            "title": "Results",
+            "primary_index": 0,
+            "submission_rule": self.rule,
+            "hidden": self.hidden_board,
+            "columns": [
                 {
-                    "id": 1,
-                    "title": "Results",
-                    "primary_index": 0,
-                    "submission_rule": self.rule,
-                    "columns": [
-                        {
-                            "key": key,
-                            "title": title,
-                            "index": index,
-                            "sorting": "asc" if key == "time" else "desc",
-                            "precision": 2,
-                            "hidden": False,
-                            "computation": None,
-                        }
-                        for index, (key, title) in enumerate(COLUMNS.items())
-                    ],
+                    "key": key,
+                    "title": title,
+                    "index": index,
+                    "sorting": "asc" if key == "time" else "desc",
+                    "precision": 2,
+                    "hidden": False,
+                    "computation": None,
                 }
+                for index, (key, title) in enumerate(columns.items())
             ],
         }
 
@@ -309,12 +444,30 @@ class World:
         mac = hmac.new(STORAGE_SECRET, text, hashlib.sha1).digest()
         return base64.urlsafe_b64encode(mac).decode()
 
-    def new_dataset(self, file_name: str) -> Dataset:
+    def new_dataset(self, file_name: str, owner: str = "alice") -> Dataset:
         key = str(uuid.uuid4())
         path = f"/bucket/dataset/{key[:12]}/{file_name}"
-        made = Dataset(len(self.datasets) + 31, key, file_name, path)
+        made = Dataset(len(self.datasets) + 31, key, file_name, path, owner)
         self.datasets[key] = made
+        # The server itself puts an empty file there.
+        self.objects[path] = (0, hashlib.md5(b"").hexdigest())
         return made
+
+    def log(self, number: int, place: int) -> str:
+        """A log, which is there and empty until the worker has written it."""
+        made, name = self.submissions[number], list(self.logs)[place]
+        scored = made.step[0] in FINAL
+        begun = scored or made.step[0] == "Scoring"
+        there = scored if name.startswith("scoring") else begun
+        return self.logs[name] if there else ""
+
+    def result(self, number: int) -> bytes:
+        """The archive with the results, which is there and empty until it is made."""
+        made = self.submissions[number]
+        done = made.finished is not None and made.step[0] == "Finished"
+        if not done or self.now() < (made.finished or 0) + self.archive_delay:
+            return b""
+        return self.result_archive()
 
     def result_archive(self) -> bytes:
         stream = io.BytesIO()

@@ -1,0 +1,105 @@
+"""Uploads that were interrupted: which are still to be continued, and how."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+from ..errors import CodabenchError
+from ..system.files import digest
+from .addresses import DEFAULT_URL
+from .client import Client
+from .competition import Competition
+from .journal import Entry, unfinished
+from .package import Package
+from .plan import matching
+
+__all__ = ["command_of", "pending"]
+
+#: Bytes of a zip above which its time of change alone tells whether it is the same.
+_LARGE = 500_000_000
+
+
+def pending(
+    client: Client, folder: Path, competition: Competition | None = None
+) -> list[Entry]:
+    """The account's interrupted uploads that can still become a submission.
+
+    One is over when its zip is gone or has changed, when its phase has ended, when the
+    server has refused it, and when this very zip was submitted meanwhile, by whatever
+    command.
+
+    Args:
+        client: Talks in the account's name.
+        folder: The state folder.
+        competition: A competition that was read, whose phases are known.
+
+    Raises:
+        CodabenchError: The server does not say whose token it is.
+    """
+    entries = unfinished(folder, url=client.url, username=client.account)
+    return [
+        entry
+        for entry in entries
+        if (entry.key is not None or entry.creating is not None)
+        and _has_zip(entry)
+        and not _has_ended(client, entry, competition)
+        and not _was_submitted(client, entry)
+    ]
+
+
+def command_of(entry: Entry) -> str:
+    """The command that continues an upload, as it can be pasted into a shell."""
+    # Journals of an earlier version do not have it.
+    words = ["submit", "upload", _shown(entry.zip)]
+    words += entry.command or ["--split", "DIR"]
+    words += ["--label", entry.label]
+    for key, value in entry.facts.items():
+        words += ["--fact", f"{key}={value}"]
+    words += ["--phase", str(entry.phase), "--competition", str(entry.competition)]
+    if entry.url != DEFAULT_URL:
+        words += ["--url", entry.url]
+    return shlex.join(words)
+
+
+def _shown(path: str) -> str:
+    """A path as short as it can be here."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith(os.pardir) else relative
+
+
+def _has_zip(entry: Entry) -> bool:
+    """Whether the zip is still there, and still the same."""
+    path = Path(entry.zip)
+    try:
+        found = path.stat()
+        if found.st_size != entry.size:
+            return False
+        if found.st_mtime_ns == entry.modified or found.st_size > _LARGE:
+            return True
+        return digest(path) == entry.sha256
+    except OSError:
+        return False
+
+
+def _has_ended(client: Client, entry: Entry, competition: Competition | None) -> bool:
+    if competition is None or competition.id != entry.competition:
+        return False
+    phase = competition.phase(entry.phase)
+    if phase is None or phase.end is None:
+        return False
+    return phase.end <= client.server_now
+
+
+def _was_submitted(client: Client, entry: Entry) -> bool:
+    """Whether there is a submission that the upload did not know of."""
+    mark = Package.mark_of(entry.sha256)
+    try:
+        there = client.own_submissions(phase=entry.phase, search=mark)
+    except CodabenchError:
+        return False
+    return any(
+        not each.has_failed and each.id not in entry.known
+        for each in matching(there, mark)
+    )
