@@ -1,7 +1,7 @@
 """Submissions as files: packing a zip, and reading a zip or a folder of masks alike."""
 
 from .entry import Entry, shown
-from .packing import Packed, pack, write_zip
+from .packing import SUBMISSION_ZIP, Packed, pack, write_zip
 from .server import (
     FATAL,
     FramePlan,
@@ -15,6 +15,7 @@ from .team import TEAM_FILE, read_team, team_problems
 
 __all__ = [
     "FATAL",
+    "SUBMISSION_ZIP",
     "TEAM_FILE",
     "Entry",
     "FramePlan",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import zipfile
 from collections.abc import Iterable
@@ -11,11 +12,16 @@ from pathlib import Path
 
 from ..errors import ArchiveError
 from ..system.files import atomic_open, digest
+from ..system.outputs import OutputKind
 from .entry import Entry, shown
 from .source import Masks, open_masks
 from .team import TEAM_FILE, read_team
 
-__all__ = ["Packed", "pack", "write_zip"]
+__all__ = ["SUBMISSION_ZIP", "Packed", "pack", "write_zip"]
+
+#: The time of every file in a zip: the earliest that a zip can say.
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+_MASK = re.compile(r"[^/]+/[^/]+\.png")
 
 #: The system that made the zip, whatever it is: modes are those of Unix.
 _UNIX = 3
@@ -103,7 +109,7 @@ def write_zip(path: Path, files: Iterable[tuple[str, bytes]]) -> tuple[str, int]
     """
     with atomic_open(path) as stream, zipfile.ZipFile(stream, "w") as archive:
         for name, data in files:
-            info = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            info = zipfile.ZipInfo(name, date_time=_EPOCH)
             info.create_system = _UNIX
             info.external_attr = (stat.S_IFREG | 0o644) << 16
             try:
@@ -113,3 +119,22 @@ def write_zip(path: Path, files: Iterable[tuple[str, bytes]]) -> tuple[str, int]
                     f"the name {name!r} cannot be written into a zip; rename it"
                 ) from error
     return digest(path), path.stat().st_size
+
+
+def _stranger(path: Path) -> Path | None:
+    """A file that is not a zip as `write_zip` makes it of a submission."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except Exception:  # zipfile raises anything on damaged files.
+        return path
+    ours = bool(entries) and all(
+        entry.date_time == _EPOCH
+        and (entry.filename == TEAM_FILE or _MASK.fullmatch(entry.filename))
+        for entry in entries
+    )
+    return None if ours else path
+
+
+#: What `submit pack`, `submit repair` and `submit build` write.
+SUBMISSION_ZIP = OutputKind("a submission zip", "submit pack", _stranger)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +10,11 @@ from typing import Any, TypeVar
 import click
 
 __all__ = [
+    "OUTPUT",
+    "PATH",
+    "SOURCE",
     "device_option",
+    "force_option",
     "json_option",
     "name_option",
     "runs_dir_option",
@@ -23,8 +28,58 @@ __all__ = [
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-# Whether a split is there is for `read_split` to say: it knows the way out.
-_PATH = click.Path(path_type=Path)
+
+class _Path(click.Path):
+    """A path that is not empty, as that of an unset variable is."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Take a path as it is."""
+        if value == "":
+            self.fail("it is empty; expected a path", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Output(_Path):
+    """A path to write to, which `-` is not."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Take a path as it is."""
+        if value == "-":
+            self.fail("results cannot go to stdout; expected a path", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Source(click.ParamType[str]):
+    """A run, by its name or folder, or masks by their path."""
+
+    name = "text"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        """Take a text that is not empty."""
+        if not value:
+            self.fail("it is empty; expected a run or a path", param, ctx)
+        return str(value)
+
+
+#: What a command reads. Whether it is there is for those to say who read it: they know
+#: the way out.
+PATH = _Path(path_type=Path)
+#: What a command writes; `submit.system.outputs.claim` looks at it.
+OUTPUT = _Output(path_type=Path)
+#: A run, or masks in a folder or zip.
+SOURCE = _Source()
 
 
 def json_option(command: Command) -> Command:
@@ -40,14 +95,14 @@ def json_option(command: Command) -> Command:
 
 def split_argument(command: Command) -> Command:
     """Add the argument SPLIT; the command gets `split: Path`."""
-    return click.argument("split", type=_PATH)(command)
+    return click.argument("split", type=PATH)(command)
 
 
 def split_option(command: Command) -> Command:
     """Add `--split`, which must be given; the command gets `split: Path`."""
     return click.option(
         "--split",
-        type=_PATH,
+        type=PATH,
         required=True,
         metavar="DIR",
         help="The split: a folder with Annotations and JPEGImages.",
@@ -58,7 +113,7 @@ def runs_dir_option(command: Command) -> Command:
     """Add `--runs`; the command gets `runs: Path`."""
     return click.option(
         "--runs",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=PATH,
         default=Path("runs"),
         envvar="SUBMIT_RUNS",
         show_envvar=True,
@@ -119,6 +174,15 @@ def workers_option(command: Command) -> Command:
         show_envvar=True,
         metavar="N",
         help="How many processes work at once; by default what the machine bears.",
+    )(command)
+
+
+def force_option(command: Command) -> Command:
+    """Add `--force`; the command gets `force: bool`."""
+    return click.option(
+        "--force",
+        is_flag=True,
+        help="Replace what is in the output's place.",
     )(command)
 
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import OptionError
-from ._options import device_option, json_option, settings_option, workers_option
+from ._options import (
+    PATH,
+    device_option,
+    force_option,
+    json_option,
+    settings_option,
+    workers_option,
+)
 from ._output import (
     Cell,
     emit,
@@ -32,10 +39,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("recipe", type=PATH)
 @click.option(
     "--split",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Take this split instead of the recipe's.",
 )
@@ -45,6 +52,7 @@ if TYPE_CHECKING:
     help="Run this model in every predict step, with the -o given here.",
 )
 @settings_option
+@force_option
 @workers_option
 @device_option
 @json_option
@@ -53,6 +61,7 @@ def build(
     split: Path | None,
     predictor: str | None,
     settings: tuple[str, ...],
+    force: bool,
     workers: int | None,
     device: str,
     as_json: bool,
@@ -82,6 +91,7 @@ def build(
         executor=local_executor(workers),
         model_executor=lambda model: model_executor(model, workers, device),
         device=device,
+        force=force,
         monitor=progress,
     )
     emit(_view(result), result, as_json=as_json)

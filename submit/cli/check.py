@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._options import json_option, runs_dir_option, split_option, workers_option
+from ._options import (
+    PATH,
+    SOURCE,
+    json_option,
+    runs_dir_option,
+    split_option,
+    workers_option,
+)
 from ._output import emit
 from ._progress import progress
 from ._runs import masks_of
@@ -18,11 +25,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source", metavar="ZIP|DIR|RUN")
+@click.argument("source", metavar="ZIP|DIR|RUN", type=SOURCE)
 @split_option
 @click.option(
     "--sample",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="ZIP",
     help="The organisers' sample submission, which is believed where it differs.",
 )

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._options import json_option, runs_dir_option, split_option, workers_option
+from ._options import (
+    SOURCE,
+    json_option,
+    runs_dir_option,
+    split_option,
+    workers_option,
+)
 from ._output import emit, stack
 from ._progress import progress
 from ._runs import masks_of
@@ -18,8 +24,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("baseline", metavar="A")
-@click.argument("others", metavar="B...", nargs=-1, required=True)
+@click.argument("baseline", metavar="A", type=SOURCE)
+@click.argument("others", metavar="B...", nargs=-1, required=True, type=SOURCE)
 @split_option
 @click.option(
     "--resamples",

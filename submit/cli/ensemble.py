@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..ensemble import METHODS
-from ._options import json_option, runs_dir_option, workers_option
+from ._options import (
+    PATH,
+    SOURCE,
+    json_option,
+    runs_dir_option,
+    workers_option,
+)
 from ._output import NOTHING, emit, number, stack
 from ._output import table as table_of
 from ._progress import progress
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("members", nargs=-1, metavar="RUN...")
+@click.argument("members", nargs=-1, metavar="RUN...", type=SOURCE)
 @click.option(
     "--name", metavar="RUN", help="What to call the new run; the members joined by +."
 )
@@ -55,7 +61,7 @@ if TYPE_CHECKING:
 @click.option(
     "--settings",
     "file",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Take all of this from the table [ensemble] of a settings file.",
 )
@@ -67,7 +73,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--split",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Where the split is now; only a vote needs it, for the first masks.",
 )

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ._options import json_option, runs_dir_option, workers_option
+from ._options import (
+    OUTPUT,
+    PATH,
+    SOURCE,
+    json_option,
+    runs_dir_option,
+    workers_option,
+)
 from ._output import emit, facts, format_count
 from ._progress import progress
 from ._runs import local_executor, report, run_path
@@ -47,23 +54,23 @@ def _postprocess_options(command: Command) -> Command:
 
 
 @click.command()
-@click.argument("run", metavar="RUN")
+@click.argument("run", metavar="RUN", type=SOURCE)
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     metavar="DIR",
     help="Where to write; the run's own masks/ without it.",
 )
 @click.option(
     "--split",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="The split, if it is no longer where the run was made from.",
 )
 @click.option(
     "--settings",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE.toml",
     help="Do what the table [postprocess] of this file says, as submit tune writes it.",
 )
@@ -94,10 +101,12 @@ def export(
     """
     from ..pipeline import export_run, split_of
     from ..runs import Run
+    from ..system.outputs import OutputKind, claim
 
     wanted = _postprocess(settings, postprocess)
     opened = Run.open(run_path(runs, run))
     folder = output if output is not None else opened.masks_folder
+    claim(folder, OutputKind.of_folder("masks", "submit export"))
     outcome = export_run(
         opened,
         split_of(opened, split),

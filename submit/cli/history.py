@@ -21,7 +21,7 @@ from ._codabench import (
     server_options,
     token_store,
 )
-from ._options import json_option
+from ._options import PATH, json_option
 from ._output import Cell, emit, facts, number, stack, table, warn
 from ._views import comparison_view, local_score
 
@@ -62,7 +62,7 @@ _FIELDS = (
 )
 @click.option(
     "--local-scores",
-    type=(int, click.Path(exists=True, path_type=Path)),
+    type=(int, PATH),
     metavar="ID FILE",
     help="Remember the scores.json of a hold-out for a submission.",
 )

@@ -6,17 +6,24 @@ from pathlib import Path
 
 import click
 
-from ._options import json_option, seed_option, workers_option
+from ._options import (
+    OUTPUT,
+    PATH,
+    force_option,
+    json_option,
+    seed_option,
+    workers_option,
+)
 from ._output import Cell, emit, facts, number, stack, table, warn
 from ._progress import progress
 
 
 @click.command()
-@click.argument("train", type=click.Path(path_type=Path))
+@click.argument("train", type=PATH)
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     required=True,
     metavar="DIR",
     help="The split to make.",
@@ -31,11 +38,12 @@ from ._progress import progress
 @click.option(
     "--list",
     "list_path",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Take the videos of a list that a team shares, instead of choosing.",
 )
 @seed_option
+@force_option
 @workers_option
 @json_option
 def holdout(
@@ -44,6 +52,7 @@ def holdout(
     videos: int,
     list_path: Path | None,
     seed: int,
+    force: bool,
     workers: int | None,
     as_json: bool,
 ) -> None:
@@ -58,8 +67,10 @@ def holdout(
       submit holdout MOSEv2/train -o holdout --videos 100
     """
     from ..data import read_split
-    from ..scoring.holdout import make_holdout, read_list
+    from ..scoring.holdout import HOLDOUT_FOLDER, make_holdout, read_list
+    from ..system.outputs import claim
 
+    claim(output, HOLDOUT_FOLDER, inputs=(train, list_path))
     split = read_split(train)
     names = read_list(list_path) if list_path is not None else ()
     total = sum(video.length for video in split.select(names))
@@ -70,6 +81,7 @@ def holdout(
             videos=videos,
             seed=seed,
             names=names,
+            force=force,
             workers=workers,
             report=bar.advance,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ._options import (
+    PATH,
     json_option,
     name_option,
     runs_dir_option,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command("import")
-@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("source", type=PATH)
 @name_option
 @split_option
 @workers_option

@@ -10,7 +10,10 @@ import click
 
 from ..errors import EvaluationError
 from ._codabench import connect, url_option
-from ._options import json_option
+from ._options import (
+    OUTPUT,
+    json_option,
+)
 from ._output import emit, escape, note, stack
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ _NUMBER = click.IntRange(min=1)
 @click.option(
     "-o",
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=OUTPUT,
     metavar="DIR",
     help="Write the logs here, as they are, instead of printing them.",
 )
@@ -58,7 +61,11 @@ def logs(
       submit logs 734512 --lines 30
     """
     from ..system.files import write_bytes
+    from ..system.outputs import OutputKind, claim
 
+    if output is not None:
+        # Logs of one name follow each other while an evaluation goes on.
+        claim(output, OutputKind.of_folder("logs", "submit logs"))
     with connect(url) as client:
         there = client.details(submission).logs
         names = (

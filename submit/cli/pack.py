@@ -7,24 +7,31 @@ from pathlib import Path
 import click
 
 from ..errors import ArchiveError
-from ._options import json_option, runs_dir_option
+from ._options import (
+    OUTPUT,
+    PATH,
+    SOURCE,
+    force_option,
+    json_option,
+    runs_dir_option,
+)
 from ._output import emit, facts, format_bytes
 from ._runs import masks_of, missing_videos
 
 
 @click.command()
-@click.argument("source", metavar="RUN|DIR")
+@click.argument("source", metavar="RUN|DIR", type=SOURCE)
 @click.option(
     "-o",
     "--output",
-    type=click.Path(path_type=Path),
+    type=OUTPUT,
     required=True,
     metavar="FILE.zip",
     help="The zip to write.",
 )
 @click.option(
     "--team",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="A team.json to put at the root, which test phases demand.",
 )
@@ -35,10 +42,11 @@ from ._runs import masks_of, missing_videos
 )
 @click.option(
     "--split",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="The split, if it is no longer where the run was made from.",
 )
+@force_option
 @runs_dir_option
 @json_option
 def pack(
@@ -47,6 +55,7 @@ def pack(
     team: Path | None,
     partial: bool,
     split: Path | None,
+    force: bool,
     runs: Path,
     as_json: bool,
 ) -> None:
@@ -63,7 +72,11 @@ def pack(
     """
     from .. import archive
     from ..data import read_split
+    from ..system.outputs import claim
 
+    claim(output, archive.SUBMISSION_ZIP, force=force, inputs=(source, team))
+    if team is not None:
+        archive.read_team(team)
     if not partial and (missing := missing_videos(runs, source)) is not None:
         raise ArchiveError(
             f"{source}: {missing}, which would score 0; run the command that made it "

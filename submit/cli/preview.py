@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ._options import (
+    PATH,
+    SOURCE,
     json_option,
     runs_dir_option,
     seed_option,
@@ -26,12 +28,12 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="RUN...")
+@click.argument("names", nargs=-1, required=True, metavar="RUN...", type=SOURCE)
 @split_option
 @click.option(
     "--expected-score",
     "expected_path",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE.json",
     help="A model that submit tune has fitted: what each run will score.",
 )

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._options import json_option, split_option, workers_option
+from ._options import (
+    OUTPUT,
+    PATH,
+    SOURCE,
+    force_option,
+    json_option,
+    split_option,
+    workers_option,
+)
 from ._output import Cell, emit, facts, format_bytes, number, stack, table
 from ._progress import progress
 from ._views import report_view
@@ -19,25 +27,25 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("source", metavar="ZIP|DIR")
+@click.argument("source", metavar="ZIP|DIR", type=SOURCE)
 @split_option
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OUTPUT,
     required=True,
     metavar="FILE.zip",
     help="The zip to write.",
 )
 @click.option(
     "--sample",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="ZIP",
     help="The organisers' sample submission, which is believed where it differs.",
 )
 @click.option(
     "--team",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="A team.json to put at the root; one that is there is kept without it.",
 )
@@ -46,6 +54,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Put empty masks where masks are missing, also for whole videos.",
 )
+@force_option
 @workers_option
 @json_option
 def repair(
@@ -55,6 +64,7 @@ def repair(
     sample: Path | None,
     team: Path | None,
     fill_missing: bool,
+    force: bool,
     workers: int | None,
     as_json: bool,
 ) -> None:
@@ -69,10 +79,13 @@ def repair(
     Example:
       submit repair broken.zip --split MOSEv2/valid -o mended.zip
     """
+    from ..archive import SUBMISSION_ZIP
     from ..checks import check_masks, masks_to_check
     from ..checks import repair as mending
     from ..data import read_split
+    from ..system.outputs import claim
 
+    claim(output, SUBMISSION_ZIP, force=force, inputs=(source, sample, team))
     opened = read_split(split)
     done = mending.repair(
         Path(source),

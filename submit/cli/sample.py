@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ._options import json_option, seed_option
+from ._options import (
+    OUTPUT,
+    force_option,
+    json_option,
+    seed_option,
+)
 from ._output import emit
 from ._progress import progress
 
@@ -29,7 +35,7 @@ class _Size(click.ParamType[tuple[int, int]]):
 
 
 @click.command()
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("directory", type=OUTPUT)
 @click.option(
     "--videos",
     type=click.IntRange(min=1),
@@ -48,6 +54,7 @@ class _Size(click.ParamType[tuple[int, int]]):
     "--size", type=_Size(), default="480x270", help="Width and height in pixels."
 )
 @seed_option
+@force_option
 @json_option
 def sample(
     directory: Path,
@@ -55,6 +62,7 @@ def sample(
     frames: int,
     size: tuple[int, int],
     seed: int,
+    force: bool,
     as_json: bool,
 ) -> None:
     """Write a synthetic split with complete ground truth.
@@ -62,23 +70,25 @@ def sample(
     DIRECTORY is made. Its videos are rendered from photographs and show what MOSEv2
     is about: objects that disappear and return, occlusion by a similar object, objects
     below 1 % of the picture, low light, a cut, and crossings of three and more objects.
-    The same seed gives the same bytes.
+    The same seed gives the same bytes. A sample that is there already stays; another
+    one in its place is replaced with --force only, since runs depend on it.
 
     \b
     Example:
       submit sample work/sample
     """
-    from ..sample import write_sample
+    from ..sample import require_place, write_sample
 
+    wanted: dict[str, Any] = {
+        "videos": videos,
+        "frames": frames,
+        "size": size,
+        "seed": seed,
+        "force": force,
+    }
+    require_place(directory, **wanted)
     with progress("sample", total=videos * frames) as bar:
-        write_sample(
-            directory,
-            videos=videos,
-            frames=frames,
-            size=size,
-            seed=seed,
-            progress=lambda name, count: bar.advance(name, count),
-        )
+        write_sample(directory, **wanted, progress=bar.advance)
     emit(
         f"{directory}: {videos} videos of {frames} frames",
         {"split": directory, "videos": videos, "frames": frames},

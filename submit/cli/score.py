@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._options import json_option, runs_dir_option, split_option, workers_option
+from ._options import (
+    OUTPUT,
+    SOURCE,
+    force_option,
+    json_option,
+    runs_dir_option,
+    split_option,
+    workers_option,
+)
 from ._output import Cell, emit, note, number, stack, table, warn
 from ._progress import progress
 from ._runs import masks_of
@@ -34,14 +42,15 @@ DAVIS = {
 
 
 @click.command()
-@click.argument("source", metavar="RUN|DIR|ZIP")
+@click.argument("source", metavar="RUN|DIR|ZIP", type=SOURCE)
 @split_option
 @click.option(
     "-o",
     "--output",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=OUTPUT,
     metavar="DIR",
-    help="Write scores.json, the official metrics.json and scores.txt, and CSVs here.",
+    help="Write scores.json and CSVs here; for MOSEv2 also the official metrics.json "
+    "and scores.txt.",
 )
 @click.option(
     "--protocol",
@@ -55,6 +64,7 @@ DAVIS = {
     help="Give the server's number for defective masks, too.",
 )
 @click.option("--objects", is_flag=True, help="Show every object, not only the sums.")
+@force_option
 @workers_option
 @runs_dir_option
 @json_option
@@ -65,6 +75,7 @@ def score(
     protocol: str,
     as_server: bool,
     objects: bool,
+    force: bool,
     workers: int | None,
     runs: Path,
     as_json: bool,
@@ -81,38 +92,40 @@ def score(
     """
     from ..data import read_split
     from ..scoring import (
+        SCORES_FOLDER,
         frames_to_score,
         score_davis,
         score_split,
         scores_json,
         write_scores,
     )
+    from ..system.outputs import claim
 
     davis = protocol == "davis"
-    if davis and (as_server or output):
-        raise click.UsageError("--as-server and -o go with the protocol mosev2")
+    if davis and as_server:
+        raise click.UsageError("--as-server goes with the protocol mosev2")
+    if output is not None:
+        claim(output, SCORES_FOLDER, force=force, inputs=(source, split))
     opened = read_split(split)
     with (
         masks_of(runs, source, opened) as masks,
         progress("score", total=frames_to_score(opened)) as bar,
     ):
-        if davis:
-            classic = score_davis(opened, masks, workers=workers, report=bar.advance)
-        else:
-            scores = score_split(
+        scores = (
+            score_davis(opened, masks, workers=workers, report=bar.advance)
+            if davis
+            else score_split(
                 opened, masks, workers=workers, as_server=as_server, report=bar.advance
             )
-    if davis:
-        view = _view(source, classic, DAVIS, objects=objects)
-        emit(view, json.loads(scores_json(classic)), as_json=as_json)
-        return
+        )
     for text in scores.notes:
         warn(text)
+    view = _view(source, scores, DAVIS if davis else MOSEV2, objects=objects)
+    # First, since the disk may refuse what follows.
+    emit(view, json.loads(scores_json(scores)), as_json=as_json)
     if output is not None:
         write_scores(scores, output)
         note(f"written to {output}")
-    view = _view(source, scores, MOSEV2, objects=objects)
-    emit(view, json.loads(scores_json(scores)), as_json=as_json)
 
 
 def _view(

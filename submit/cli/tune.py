@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import StorageError
 from ..metrics.measures import MEASURES
 from ._options import (
+    OUTPUT,
+    SOURCE,
+    force_option,
     json_option,
     runs_dir_option,
     seed_option,
@@ -45,12 +50,12 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="RUN...")
+@click.argument("names", nargs=-1, required=True, metavar="RUN...", type=SOURCE)
 @split_option
 @click.option(
     "-o",
     "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OUTPUT,
     required=True,
     metavar="FILE.toml",
     help="The settings file to write.",
@@ -77,10 +82,11 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 @click.option(
     "--expected-score",
     "expected_path",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=OUTPUT,
     metavar="FILE.json",
     help="Fit a model of the score, too, for submit preview.",
 )
+@force_option
 @seed_option
 @workers_option
 @runs_dir_option
@@ -93,6 +99,7 @@ def tune(
     budget: str,
     every: int,
     expected_path: Path | None,
+    force: bool,
     seed: int,
     workers: int | None,
     runs: Path,
@@ -110,10 +117,23 @@ def tune(
     """
     from ..data import read_split
     from ..system.files import write_bytes
-    from ..tuning import Budget, Evaluator, fit_expected, settings_toml
+    from ..system.outputs import claim
+    from ..tuning import (
+        MODEL_FILE,
+        SETTINGS_FILE,
+        Budget,
+        Evaluator,
+        fit_expected,
+        settings_toml,
+    )
     from ..tuning import tune as search
 
     evaluations, seconds = _budget(budget)
+    claim(output, SETTINGS_FILE, force=force)
+    if expected_path is not None:
+        if os.path.realpath(expected_path) == os.path.realpath(output):
+            raise click.UsageError("-o and --expected-score name one file")
+        claim(expected_path, MODEL_FILE, force=force)
     allowed = Budget(evaluations, seconds)
     opened = read_split(split)
     frames = sum(video.length for video in opened.videos.values())
@@ -138,13 +158,20 @@ def tune(
         )
     if not tuned.is_complete:
         warn(f"the budget of {budget} was spent before everything was tried")
-    write_bytes(output, settings_toml(tuned, source=str(split)).encode())
     model = None
     if expected_path is not None:
         model = fit_expected(evaluator, tuned.candidate, seed=seed, workers=workers)
+    emit(_tuned_view(tuned, model), _tuned_data(tuned, model), as_json=as_json)
+    settings = settings_toml(tuned, source=str(split))
+    try:
+        write_bytes(output, settings.encode())
+    except StorageError:
+        # The search may have taken hours, and its result fits a terminal.
+        note(f"{output} would have held:\n{settings}")
+        raise
+    if model is not None and expected_path is not None:
         model.save(expected_path)
     note(f"written to {output}")
-    emit(_tuned_view(tuned, model), _tuned_data(tuned, model), as_json=as_json)
 
 
 def _budget(text: str) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from ._codabench import (
     server_options,
     state,
 )
-from ._options import json_option, runs_dir_option, workers_option
+from ._options import PATH, json_option, runs_dir_option, workers_option
 from ._output import emit, facts, format_bytes, note, show, stack, warn
 from ._progress import progress
 from ._runs import run_path
@@ -38,10 +38,10 @@ _LARGE = 500_000_000
 
 
 @click.command()
-@click.argument("zip_path", metavar="ZIP", type=click.Path(path_type=Path))
+@click.argument("zip_path", metavar="ZIP", type=PATH)
 @click.option(
     "--split",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="The split, for the precheck: a folder with Annotations and JPEGImages.",
 )
@@ -60,7 +60,7 @@ _LARGE = 500_000_000
 )
 @click.option(
     "--local-scores",
-    type=click.Path(exists=True, path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="The scores.json of submit score on a hold-out, to remember.",
 )

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..archive import pack
+from ..archive import SUBMISSION_ZIP, pack, read_team
 from ..checks import check_masks
 from ..data import Split, read_split
 from ..errors import ArchiveError
@@ -22,6 +22,7 @@ from ..runs.identity import fingerprint
 from ..sample import require_sample, write_sample
 from ..scoring import Totals, frames_to_score, score_split, write_scores
 from ..system.files import digest
+from ..system.outputs import claim
 from .ensemble import ensemble_runs
 from .export import export_run, exported_masks
 from .exported import ExportRecord
@@ -79,6 +80,7 @@ def build(
     executor: Executor,
     model_executor: Callable[[Predictor], Executor],
     device: str = "auto",
+    force: bool = False,
     monitor: Monitor = silent,
 ) -> BuildResult:
     """Make everything a recipe names; what is there and unchanged is kept.
@@ -93,13 +95,17 @@ def build(
         executor: Runs the steps without a model.
         model_executor: Chooses the executor for a model.
         device: Where models run.
+        force: Whether the zip may replace a file that is none.
         monitor: Opens a progress bar for each step.
 
     Raises:
         SubmitError: A step cannot be done, a video failed, or the precheck found
             something in the zip.
     """
-    settings = recipe.submission.settings
+    settings, team = recipe.submission.settings, recipe.submission.team
+    claim(recipe.zip_path, SUBMISSION_ZIP, force=force, inputs=(settings, team))
+    if team is not None:
+        read_team(team)
     postprocess = Postprocess() if settings is None else read_postprocess(settings)
     split = _open_split(recipe, monitor)
     builder = _Builder(

@@ -26,6 +26,7 @@ Paths are relative to the current folder, as they are on the command line.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -135,7 +136,7 @@ class Recipe:
         return (
             self.runs
             if self.runs is not None
-            else Path("runs") / self.split.resolve().name
+            else Path("runs") / os.path.basename(os.path.realpath(self.split))
         )
 
     @property
@@ -346,6 +347,10 @@ def _number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def _path(value: Any) -> bool:
+    return isinstance(value, str) and value != "" and "\0" not in value
+
+
 def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
@@ -370,7 +375,7 @@ _KINDS = {
     "str": _Kind("a text", lambda value: isinstance(value, str)),
     "int": _Kind("a whole number", lambda value: type(value) is int),
     "bool": _Kind("true or false", lambda value: isinstance(value, bool)),
-    "Path": _Kind("a path", lambda value: isinstance(value, str), Path),
+    "Path": _Kind("a path", _path, Path),
     "tuple[str, ...]": _Kind("a list of texts", _texts, tuple),
     "tuple[int, int]": _Kind("[width, height]", _size, tuple),
     "Mapping[str, Any]": _Kind("a table of texts, numbers and booleans", _options),

@@ -5,6 +5,6 @@ one difficulty of MOSEv2. `write` puts them on disk, `scenes` tells the stories,
 `sprites` and `materials` make what is seen, `stage` and `render` film it.
 """
 
-from .write import require_sample, write_sample
+from .write import require_place, require_sample, write_sample
 
-__all__ = ["require_sample", "write_sample"]
+__all__ = ["require_place", "require_sample", "write_sample"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from PIL import Image
 from ..errors import SplitError
 from ..png.palette import encode
 from ..system.files import atomic_folder, read_json
+from ..system.outputs import OutputKind, claim
 from .scenes import SCENARIOS
 from .stage import Stage
 
-__all__ = ["require_sample", "write_sample"]
+__all__ = ["require_place", "require_sample", "write_sample"]
 
 #: Raised whenever the same arguments begin to give other pictures.
 LOOK = 1
@@ -38,6 +40,7 @@ def write_sample(
     frames: int = 40,
     size: tuple[int, int] = (480, 270),
     seed: int = 0,
+    force: bool = False,
     progress: Callable[[str, int], None] | None = None,
 ) -> None:
     """Write a synthetic split with complete ground truth, in MOSEv2's layout.
@@ -49,7 +52,8 @@ def write_sample(
     same bytes.
 
     The split appears when it is complete. One that was written here with the same
-    arguments stays as it is; with other arguments it is replaced.
+    arguments stays as it is; one with other arguments is replaced with `force` only,
+    since runs depend on it.
 
     Args:
         directory: The split's folder; its parents are made.
@@ -57,26 +61,18 @@ def write_sample(
         frames: Frames of each video, 2 or more.
         size: Width and height in pixels, 48 to 4096 each.
         seed: Chooses positions, textures and noise; 0 or more.
+        force: Replace a sample that was written with other arguments, or that was
+            changed.
         progress: Called with a video's name and a number of frames just done.
 
     Raises:
         SplitError: An argument is out of range, or the folder holds other things.
         StorageError: The disk refused a write, or scikit-image lacks its pictures.
     """
-    width, height = size
-    for name, value, low, high in (
-        ("videos", videos, 1, 9999),
-        ("frames", frames, FEWEST_FRAMES, 100_000),
-        ("width", width, SMALLEST, LARGEST),
-        ("height", height, SMALLEST, LARGEST),
-        ("seed", seed, 0, 2**63 - 1),
-    ):
-        if not low <= value <= high:
-            raise SplitError(f"sample {name}: expected {low} to {high}, found {value}")
-    directory = Path(directory).resolve()
+    directory = _real(directory)
+    (width, height), names = size, _names(videos)
     recipe = _recipe(videos, frames, size, seed)
-    names = _names(videos)
-    if _claim(directory, recipe, names, frames):
+    if _is_there(directory, recipe, names, force=force):
         for name in names:
             if progress is not None:
                 progress(name, frames)
@@ -122,38 +118,62 @@ def require_sample(
     written = _written(directory)
     if written is None:
         return
-    wanted = _recipe(videos, frames, size, seed)
-    differing = [key for key in wanted if written.get(key) != wanted[key]]
-    if differing:
-        said = ", ".join(
-            f"{key} = {written.get(key)}, asked for {wanted[key]}" for key in differing
-        )
+    if said := _differences(written, _recipe(videos, frames, size, seed)):
         raise SplitError(
             f"{directory}: is a sample with {said}; delete the folder to write it "
             "again, or name another one"
         )
 
 
+def require_place(
+    directory: Path,
+    *,
+    videos: int,
+    frames: int,
+    size: tuple[int, int],
+    seed: int,
+    force: bool,
+) -> None:
+    """Make sure that `write_sample` can write a sample; see there.
+
+    Raises:
+        SplitError: It cannot.
+        StorageError: The disk refuses.
+    """
+    recipe = _recipe(videos, frames, size, seed)
+    _is_there(_real(directory), recipe, _names(videos), force=force)
+
+
+def _real(path: Path | str) -> Path:
+    """Where links lead; unlike Python's own, never an error."""
+    return Path(os.path.realpath(path))
+
+
 def _recipe(
     videos: int, frames: int, size: tuple[int, int], seed: int
 ) -> dict[str, Any]:
-    """What decides the bytes of a sample, as its meta file has it."""
+    """What makes a sample the same.
+
+    Raises:
+        SplitError: A value is out of range.
+    """
+    width, height = size
+    for name, value, low, high in (
+        ("videos", videos, 1, 9999),
+        ("frames", frames, FEWEST_FRAMES, 100_000),
+        ("width", width, SMALLEST, LARGEST),
+        ("height", height, SMALLEST, LARGEST),
+        ("seed", seed, 0, 2**63 - 1),
+    ):
+        if not low <= value <= high:
+            raise SplitError(f"sample {name}: expected {low} to {high}, found {value}")
     return {
         "look": LOOK,
         "videos": videos,
         "frames": frames,
-        "size": list(size),
+        "size": [width, height],
         "seed": seed,
     }
-
-
-def _written(directory: Path) -> dict[str, Any] | None:
-    """The recipe of the sample in a folder; None where there is none."""
-    try:
-        written = read_json(directory / _META)["sample"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return written if isinstance(written, dict) else None
 
 
 def _names(videos: int) -> list[str]:
@@ -166,32 +186,74 @@ def _names(videos: int) -> list[str]:
     return names
 
 
-def _claim(
-    directory: Path, recipe: dict[str, Any], names: list[str], frames: int
+def _is_there(
+    directory: Path, recipe: dict[str, Any], names: list[str], *, force: bool
 ) -> bool:
-    """Say whether the folder already holds what the recipe makes.
+    """Whether the folder already holds what the recipe makes.
 
     Raises:
         SplitError: It holds something else that must not be replaced.
+        StorageError: Nothing can be written there.
     """
-    if not directory.exists():
-        return False
-    if not directory.is_dir():
-        raise SplitError(f"{directory}: expected a folder for the split, found a file")
-    found = {child.name for child in directory.iterdir()}
-    if not found:
-        return False
     written = _written(directory)
-    if written is None or found - {*_FOLDERS, _META}:
-        raise SplitError(
-            f"{directory}: holds files that were not made by submit sample; choose "
-            "another folder, or empty this one"
-        )
-    return written == recipe and all(
-        len(list((directory / folder / name).glob("*.*"))) == frames
-        for folder in _FOLDERS
+    there = {str(path.relative_to(directory)) for path in _files(directory)}
+    wanted = {
+        f"{folder}/{name}/{number:05d}.{suffix}"
+        for folder, suffix in zip(_FOLDERS, ("jpg", "png"), strict=True)
         for name in names
+        for number in range(recipe["frames"])
+    } | {_META}
+    if written == recipe and wanted <= there:
+        return True
+    claim(directory, _SAMPLE)
+    added = sorted(there - wanted)
+    if written is None or force or (written == recipe and not added):
+        return False
+    if said := _differences(written, recipe):
+        what = f"is a sample with {said}, and runs may depend on it"
+    else:
+        what = f"has files that submit sample did not write, such as {added[0]}"
+    raise SplitError(
+        f"{directory}: {what}; choose another folder, or replace it with --force"
     )
+
+
+def _written(directory: Path) -> dict[str, Any] | None:
+    """What the sample in a folder was made with; None where there is no sample."""
+    try:
+        found = read_json(directory / _META)["sample"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _differences(written: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """What another sample was made with; empty where that is the same."""
+    return ", ".join(
+        f"{key} = {written.get(key)}, asked for {value}"
+        for key, value in wanted.items()
+        if written.get(key) != value
+    )
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """All files, but for those that systems put into every folder."""
+    for path in directory.rglob("*"):
+        if not path.is_dir() and not path.name.startswith("."):
+            yield path
+
+
+def _stranger(directory: Path) -> Path | None:
+    """What is in a folder that `submit sample` did not make."""
+    there = [child for child in directory.iterdir() if child.name[0] != "."]
+    known = {*_FOLDERS, _META} if _written(directory) is not None else set()
+    return next((c for c in sorted(there) if c.name not in known), None)
+
+
+#: A whole folder, which is replaced as such.
+_SAMPLE = OutputKind(
+    "a part of a sample", "submit sample", _stranger, is_folder=True, forcible=False
+)
 
 
 def _jpeg(rgb: NDArray[np.uint8]) -> bytes:

@@ -12,6 +12,7 @@ from .results import (
 from .run import frames_to_score, score_davis, score_split
 from .texts import (
     OFFICIAL_NAMES,
+    SCORES_FOLDER,
     frames_csv,
     metrics_json,
     objects_csv,
@@ -23,6 +24,7 @@ from .texts import (
 
 __all__ = [
     "OFFICIAL_NAMES",
+    "SCORES_FOLDER",
     "DavisSplitScore",
     "DavisTotals",
     "DavisVideoScore",

@@ -25,8 +25,10 @@ from ..metrics import FrameScorer
 from ..png.palette import decode_packed, read_file
 from ..system.files import atomic_folder, read_text, write_json
 from ..system.machine import cores, keep_freed_memory
+from ..system.outputs import OutputKind, claim
 
 __all__ = [
+    "HOLDOUT_FOLDER",
     "LIST_NAME",
     "Holdout",
     "Share",
@@ -109,6 +111,7 @@ def make_holdout(
     videos: int = 50,
     seed: int = 0,
     names: Sequence[str] = (),
+    force: bool = False,
     workers: int | None = None,
     report: Report = lambda video, frames: None,
 ) -> Holdout:
@@ -120,13 +123,17 @@ def make_holdout(
         videos: How many videos to choose.
         seed: Another seed chooses other videos.
         names: The videos, where they are chosen already; see `read_list`.
+        force: Replace a hold-out of other videos.
         workers: Threads; one for each core by default.
         report: Called with a video and its number of frames when it was looked at.
 
     Raises:
         SplitError: The split has too few videos with complete ground truth or lacks
             one of `names`, or the folder exists and is another hold-out.
+        OutputError: The folder holds something else.
+        StorageError: Nothing can be written there.
     """
+    claim(folder, HOLDOUT_FOLDER, inputs=(split.root,))
     if unknown := sorted(set(names) - split.videos.keys()):
         raise SplitError(
             f"{split.root}: lacks {len(unknown)} of {len(names)} videos of the list, "
@@ -144,10 +151,8 @@ def make_holdout(
             f"{len(traits)}{example} (the train set has them, valid has not)"
         )
     chosen = tuple(sorted(names or choose_videos(traits, videos, seed=seed)))
-    existed = folder.exists()
-    if existed:
-        _require_same(folder, chosen)
-    else:
+    existed = _is_same(folder, chosen, force=force)
+    if not existed:
         _write(
             split, {name: traits[name] for name in chosen}, folder, seed, len(traits)
         )
@@ -336,20 +341,42 @@ def _shares(
     )
 
 
-def _require_same(folder: Path, videos: Sequence[str]) -> None:
-    """Make sure that a folder is the hold-out that would be made.
+def _is_same(folder: Path, videos: Sequence[str], *, force: bool) -> bool:
+    """Whether a folder is the hold-out that would be made already.
 
     Raises:
-        SplitError: It is something else.
+        SplitError: It is another one, and must not be replaced.
     """
     path = folder / LIST_NAME
     if not path.is_file():
-        raise SplitError(f"{folder}: exists and is no hold-out; choose another folder")
-    if sorted(read_list(path)) != sorted(videos):
-        raise SplitError(
-            f"{folder}: is a hold-out of other videos; choose another folder, or "
-            "remove it and run the command again"
-        )
+        return False
+    if sorted(read_list(path)) == sorted(videos):
+        return True
+    if force:
+        return False
+    raise SplitError(
+        f"{folder}: is a hold-out of other videos, on which runs may depend; choose "
+        "another folder, or replace it with --force"
+    )
+
+
+def _stranger(folder: Path) -> Path | None:
+    """What is in a folder that is no part of a hold-out."""
+    there = sorted(child for child in folder.iterdir() if child.name[0] != ".")
+    known = {"JPEGImages", "Annotations", "meta.json", LIST_NAME}
+    if not (folder / LIST_NAME).is_file():
+        known = set()
+    return next((child for child in there if child.name not in known), None)
+
+
+#: A whole folder, which is replaced as such.
+HOLDOUT_FOLDER = OutputKind(
+    "a part of a hold-out",
+    "submit holdout",
+    _stranger,
+    is_folder=True,
+    forcible=False,
+)
 
 
 def _write(

@@ -13,10 +13,12 @@ import numpy as np
 
 from ..metrics import ObjectScore
 from ..system.files import write_bytes
-from .results import DavisSplitScore, SplitScore, Totals, VideoScore
+from ..system.outputs import OutputKind
+from .results import DavisSplitScore, SplitScore, VideoScore
 
 __all__ = [
     "OFFICIAL_NAMES",
+    "SCORES_FOLDER",
     "frames_csv",
     "metrics_json",
     "objects_csv",
@@ -93,8 +95,7 @@ def scores_txt(score: SplitScore) -> str:
 
 def scores_json(score: SplitScore | DavisSplitScore) -> str:
     """All totals, videos and objects as fractions at full precision."""
-    # An object's score has the attributes of the totals, in either protocol.
-    names = [field.name for field in dataclasses.fields(score.totals)]
+    names = _names(score)
     content = {
         "totals": dataclasses.asdict(score.totals),
         "videos": {
@@ -113,43 +114,41 @@ def scores_json(score: SplitScore | DavisSplitScore) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-_FIELDS = tuple(field.name for field in dataclasses.fields(Totals))
-
-
-def objects_csv(score: SplitScore) -> str:
+def objects_csv(score: SplitScore | DavisSplitScore) -> str:
     """One row per object: its seven numbers and in how many frames it is not there."""
+    names = _names(score)
     rows: list[Sequence[object]] = []
     for video in score.videos.values():
         scores = video.frames.scores
         for index, (key, numbers) in enumerate(video.objects.items()):
+            values = [getattr(numbers, name) for name in names]
             gone = "" if scores is None else int(scores.empty[:, index].sum())
-            rows.append(
-                (video.video, key, *_seven(numbers), len(video.frames.frames), gone)
-            )
-    return _csv(("video", "object", *_FIELDS, "frames", "empty_frames"), rows)
+            rows.append((video.video, key, *values, len(video.frames.frames), gone))
+    return _csv(("video", "object", *names, "frames", "empty_frames"), rows)
 
 
-def frames_csv(score: SplitScore) -> str:
+def frames_csv(score: SplitScore | DavisSplitScore) -> str:
     """One row per object and evaluated frame."""
+    # DAVIS has no boundary measure but the classic one.
+    names = ("j", "f_dot", "f") if isinstance(score, SplitScore) else ("j", "f")
     rows: list[Sequence[object]] = []
     for video in score.videos.values():
         scores = video.frames.scores
         if scores is None:
             continue
         for index, key in enumerate(video.frames.objects):
-            columns = zip(
-                video.frames.frames,
-                scores.j[:, index].tolist(),
-                scores.f_dot[:, index].tolist(),
-                scores.f[:, index].tolist(),
-                scores.empty[:, index].tolist(),
-                strict=True,
-            )
+            values = [getattr(scores, name)[:, index].tolist() for name in names]
+            empty = scores.empty[:, index].astype(int).tolist()
             rows.extend(
-                (video.video, key, frame, j, f_dot, f, int(empty))
-                for frame, j, f_dot, f, empty in columns
+                (video.video, key, *row)
+                for row in zip(video.frames.frames, *values, empty, strict=True)
             )
-    return _csv(("video", "object", "frame", "j", "f_dot", "f", "empty"), rows)
+    return _csv(("video", "object", "frame", *names, "empty"), rows)
+
+
+def _names(score: SplitScore | DavisSplitScore) -> list[str]:
+    """The numbers of a protocol; an object's score has the attributes of the totals."""
+    return [field.name for field in dataclasses.fields(score.totals)]
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -161,16 +160,45 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return stream.getvalue()
 
 
-def write_scores(score: SplitScore, folder: Path) -> dict[str, Path]:
-    """Write all forms of the scores into a folder; returns the files by name."""
+def write_scores(score: SplitScore | DavisSplitScore, folder: Path) -> dict[str, Path]:
+    """Write all forms of the scores into a folder; returns the files by name.
+
+    The official forms are those of MOSEv2. Where the folder has them from another
+    time and DAVIS has none, they are removed.
+    """
     texts = {
         "scores.json": scores_json(score),
-        "metrics.json": metrics_json(score),
-        "scores.txt": scores_txt(score),
         "objects.csv": objects_csv(score),
         "frames.csv": frames_csv(score),
     }
+    if isinstance(score, SplitScore):
+        texts |= {"metrics.json": metrics_json(score), "scores.txt": scores_txt(score)}
     paths = {name: folder / name for name in texts}
     for name, text in texts.items():
-        write_bytes(paths[name], text.encode())
+        # A name that is not Unicode becomes an escape, which JSON has too.
+        write_bytes(paths[name], text.encode(errors="backslashreplace"))
+    for name in _FILES:
+        if name not in texts:
+            (folder / name).unlink(missing_ok=True)
     return paths
+
+
+#: What `write_scores` writes.
+_FILES = ("scores.json", "metrics.json", "scores.txt", "objects.csv", "frames.csv")
+
+
+def _stranger(folder: Path) -> Path | None:
+    """A file that would be replaced, and was not written with the `scores.json`."""
+    there = [folder / name for name in _FILES if (folder / name).exists()]
+    scores = folder / "scores.json"
+    if scores.is_file():
+        with scores.open("rb") as stream:
+            if stream.read(len(_BEGINNING)) == _BEGINNING:
+                return None
+    return there[0] if there else None
+
+
+_BEGINNING = b'{\n  "totals": {'
+
+#: A folder of scores; other files may lie in it.
+SCORES_FOLDER = OutputKind("scores", "submit score", _stranger, is_folder=True)

@@ -100,9 +100,12 @@ def resolved(path: Path, *, folder: bool) -> Path:
 
 
 def _make_folder(folder: Path, *, parents: bool = True) -> None:
+    # A link stays, and what it leads to is made.
+    real = Path(os.path.realpath(folder))
     try:
-        folder.mkdir(parents=parents, exist_ok=True)
+        real.mkdir(parents=parents, exist_ok=True)
     except FileExistsError as error:
+        folder.stat()  # Of links that lead in a circle the system says so.
         raise refusal(errno.ENOTDIR, folder) from error
 
 
@@ -235,12 +238,13 @@ def require_writable(path: Path) -> None:
         for name in path.relative_to(folder).parts:
             if len(os.fsencode(name)) > os.pathconf(folder, "PC_NAME_MAX"):
                 raise refusal(errno.ENAMETOOLONG, path)
-        with tempfile.NamedTemporaryFile(
-            dir=folder, prefix=".", suffix=PARTIAL
-        ) as stream:
-            stream.write(b"0")
-            stream.flush()
-            os.fsync(stream.fileno())
+        file, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=PARTIAL)
+        try:
+            os.write(file, b"0")
+            os.fsync(file)
+        finally:
+            os.close(file)
+            os.unlink(name)
 
 
 def write_bytes(path: Path, data: bytes, *, private: bool = False) -> None:
@@ -404,10 +408,6 @@ def _opened_for_lock(path: Path) -> IO[str]:
     with refusals_of(path):
         for _ in range(_LOCK_TRIES):
             with contextlib.suppress(FileNotFoundError):
-                try:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                except FileExistsError as error:
-                    if path.parent.exists():
-                        raise refusal(errno.ENOTDIR, path.parent) from error
+                _make_folder(path.parent)
                 return path.open("a")
         return path.open("a")

@@ -13,13 +13,15 @@ preview     what to look at first
 
 from .candidate import Candidate
 from .evaluate import Budget, Evaluator
-from .expected import ExpectedScore
+from .expected import MODEL_FILE, ExpectedScore
 from .fit import fit_expected
 from .preview import Preview, frames_to_look_at, preview
 from .search import Gain, StageResult, Tuned, tune
-from .texts import settings_toml, steps_of
+from .texts import SETTINGS_FILE, settings_toml, steps_of
 
 __all__ = [
+    "MODEL_FILE",
+    "SETTINGS_FILE",
     "Budget",
     "Candidate",
     "Evaluator",

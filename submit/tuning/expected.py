@@ -21,14 +21,32 @@ from numpy.typing import NDArray
 from ..errors import SettingsError
 from ..metrics.bootstrap import expanded_interval
 from ..system.files import read_json, write_json
+from ..system.outputs import OutputKind
 from .agreement import ObjectLook
 
-__all__ = ["FEATURES", "Calibration", "Estimate", "ExpectedScore", "Row", "features_of"]
+__all__ = [
+    "FEATURES",
+    "MODEL_FILE",
+    "Calibration",
+    "Estimate",
+    "ExpectedScore",
+    "Row",
+    "features_of",
+]
 
 #: What the model sees of an object, in the order of the columns.
 FEATURES = ("agreement", "presence", "iou", "area", "absence")
 
 SCHEMA = 1
+
+#: What `ExpectedScore.save` writes.
+MODEL_FILE = OutputKind.of_file(
+    "a model of the score",
+    "submit tune",
+    recognises=lambda beginning: (
+        beginning.startswith(b'{\n  "schema":') and b'"penalty":' in beginning
+    ),
+)
 
 #: Penalties that are tried; features are standardised and scores lie in [0, 1].
 _PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)

@@ -6,9 +6,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..metrics.measures import MEASURES
+from ..system.outputs import OutputKind
 from .search import Gain, StageResult, Tuned
 
-__all__ = ["settings_toml", "steps_of"]
+__all__ = ["SETTINGS_FILE", "settings_toml", "steps_of"]
+
+#: How every settings file begins.
+_BEGINNING = "# Tuned by submit tune"
+
+#: What `settings_toml` makes.
+SETTINGS_FILE = OutputKind.of_file(
+    "a settings file",
+    "submit tune",
+    recognises=lambda beginning: beginning.startswith(_BEGINNING.encode()),
+)
 
 
 def settings_toml(tuned: Tuned, *, source: str = "") -> str:
@@ -19,6 +30,7 @@ def settings_toml(tuned: Tuned, *, source: str = "") -> str:
         source: The hold-out, as people know it.
     """
     lines = [f"# {line}".rstrip() for line in _remarks(tuned, source)]
+    assert lines[0].startswith(_BEGINNING)
     lines += ["", tuned.candidate.merge.to_toml().rstrip(), "", "[postprocess]"]
     lines += [f"{key} = {value}" for key, value in _post(tuned).items()]
     if not _post(tuned):

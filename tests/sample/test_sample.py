@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from submit.errors import SplitError, StorageError
+from submit.errors import OutputError, SplitError, StorageError
 from submit.png.palette import DAVIS_PALETTE
 from submit.sample import write_sample
 from submit.sample.materials import PICTURES, picture
@@ -276,8 +276,8 @@ def test_progress_counts_every_frame(tmp_path: Path) -> None:
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(SplitError, match="not made by submit sample"):
-        write_sample(tmp_path, videos=1, frames=3, size=(72, 48))
+    with pytest.raises(OutputError, match=r"notes\.txt: would be replaced"):
+        write_sample(tmp_path, videos=1, frames=3, size=(72, 48), force=True)
     assert [child.name for child in tmp_path.iterdir()] == ["notes.txt"]
 
 
@@ -285,8 +285,9 @@ def test_a_sample_with_something_added_is_left_alone(tmp_path: Path) -> None:
     folder = tmp_path / "s"
     write_sample(folder, videos=1, frames=3, size=(72, 48))
     (folder / "runs").mkdir()
-    with pytest.raises(SplitError, match="not made by submit sample"):
-        write_sample(folder, videos=1, frames=4, size=(72, 48))
+    write_sample(folder, videos=1, frames=3, size=(72, 48))
+    with pytest.raises(OutputError, match="runs: would be replaced"):
+        write_sample(folder, videos=1, frames=4, size=(72, 48), force=True)
     assert len(list((folder / "JPEGImages" / "vanish").iterdir())) == 3
 
 
@@ -294,13 +295,13 @@ def test_a_real_split_is_never_taken_for_a_sample(tmp_path: Path) -> None:
     (tmp_path / "JPEGImages").mkdir()
     (tmp_path / "Annotations").mkdir()
     (tmp_path / "meta_valid.json").write_text('{"videos": {}}')
-    with pytest.raises(SplitError, match="not made by submit sample"):
-        write_sample(tmp_path, videos=1, frames=3, size=(72, 48))
+    with pytest.raises(OutputError, match="Annotations: would be replaced"):
+        write_sample(tmp_path, videos=1, frames=3, size=(72, 48), force=True)
 
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
     (tmp_path / "s").write_text("")
-    with pytest.raises(SplitError, match="found a file"):
+    with pytest.raises(StorageError, match=r"s: cannot be written, .* not a folder"):
         write_sample(tmp_path / "s", videos=1, frames=3, size=(72, 48))
 
 
@@ -321,7 +322,12 @@ def test_an_own_sample_stays_or_is_replaced(tmp_path: Path) -> None:
     write_sample(folder, videos=1, frames=3, size=(72, 48))
     assert tree(folder) == written[1]
 
-    write_sample(folder, videos=1, frames=4, size=(72, 48))
+    with pytest.raises(
+        SplitError, match=r"frames = 3, asked for 4.* replace it with --force"
+    ):
+        write_sample(folder, videos=1, frames=4, size=(72, 48))
+    assert tree(folder) == written[1]
+    write_sample(folder, videos=1, frames=4, size=(72, 48), force=True)
     assert meta(folder)["vanish"]["length"] == 4
     assert [child.name for child in tmp_path.iterdir()] == ["s"]
 

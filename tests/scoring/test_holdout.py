@@ -11,7 +11,7 @@ from PIL import Image
 
 from submit.archive import open_masks
 from submit.data import Split, read_split
-from submit.errors import SplitError
+from submit.errors import OutputError, SplitError
 from submit.png.palette import write
 from submit.scoring import score_split
 from submit.scoring.holdout import (
@@ -123,9 +123,16 @@ def test_nothing_that_exists_is_overwritten(train: Split, tmp_path: Path) -> Non
     make_holdout(train, tmp_path / "a", videos=4)
     with pytest.raises(SplitError, match="is a hold-out of other videos"):
         make_holdout(train, tmp_path / "a", videos=5)
+    made = make_holdout(train, tmp_path / "a", videos=5, force=True)
+    assert len(made.videos) == 5
     (tmp_path / "mine").mkdir()
-    with pytest.raises(SplitError, match="exists and is no hold-out"):
-        make_holdout(train, tmp_path / "mine", videos=4)
+    (tmp_path / "mine" / "videos.txt").touch()
+    (tmp_path / "mine" / "thesis.tex").touch()
+    for folder, lost in ((tmp_path / "mine", "thesis.tex"), (train.root, "Annotation")):
+        with pytest.raises(OutputError, match=f"{lost}|is an input"):
+            make_holdout(train, folder, videos=4, force=True)
+    (tmp_path / "empty").mkdir()
+    assert not make_holdout(train, tmp_path / "empty", videos=4).existed
 
 
 def test_videos_that_cannot_be_scored_are_left_out_with_a_reason(

@@ -1,0 +1,118 @@
+"""Outputs are looked at before the work, and never replace what is something else.
+
+A command hands each of its outputs to `claim` first. An output is written where nothing
+is, or in place of what the same command wrote before, which is known by its content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import OutputError
+from .files import require_writable, resolved
+from .refusals import refusals_of
+
+__all__ = ["BEGINNING", "OutputKind", "claim"]
+
+#: Bytes of a file that are looked at to know what it is.
+BEGINNING = 1 << 16
+
+
+@dataclass(frozen=True)
+class OutputKind:
+    """One kind of output.
+
+    Attributes:
+        words: What it is, with its article, such as `a submission zip`.
+        writer: The command that writes it, such as `submit pack`.
+        stranger: Finds what would be replaced at a path, where there is a file that is
+            not empty or a folder, and was not written by the command; None where there
+            is no such file.
+        is_folder: Whether the output is a folder.
+        forcible: Whether `--force` may replace what was not written by the command. It
+            may where files are replaced, and not where a whole folder would be.
+    """
+
+    words: str
+    writer: str
+    stranger: Callable[[Path], Path | None]
+    is_folder: bool = False
+    forcible: bool = True
+
+    @classmethod
+    def of_file(
+        cls, words: str, writer: str, *, recognises: Callable[[bytes], bool]
+    ) -> OutputKind:
+        """Make the kind of a file that is known by how it begins.
+
+        Args:
+            words: See `OutputKind`.
+            writer: See `OutputKind`.
+            recognises: Whether a file that begins with these bytes, of which there are
+                `BEGINNING` at most, is one.
+        """
+
+        def stranger(path: Path) -> Path | None:
+            with path.open("rb") as stream:
+                beginning = stream.read(BEGINNING)
+            return None if recognises(beginning) else path
+
+        return cls(words, writer, stranger)
+
+    @classmethod
+    def of_folder(cls, words: str, writer: str) -> OutputKind:
+        """Make the kind of a folder whose content the command itself looks at."""
+        return cls(words, writer, lambda folder: None, is_folder=True)
+
+
+def claim(
+    path: Path,
+    kind: OutputKind,
+    *,
+    force: bool = False,
+    inputs: Iterable[Path | str | None] = (),
+) -> None:
+    """Make sure that an output can be written, before hours of work.
+
+    Nothing is changed on disk.
+
+    Args:
+        path: The output.
+        kind: What it will be.
+        force: Whether to replace files of another kind.
+        inputs: What the command reads; an output is none of it.
+
+    Raises:
+        OutputError: It would replace an input, or a file of another kind.
+        StorageError: It cannot be written there.
+    """
+    with refusals_of(path):
+        target = resolved(path, folder=kind.is_folder)
+        if target.exists():
+            _require_no_input(path, inputs)
+            lost = kind.is_folder or target.stat().st_size > 0
+            found = kind.stranger(target) if lost else None
+            if found is not None and not (force and kind.forcible):
+                raise OutputError(
+                    f"{path if found == target else found}: would be replaced, and is "
+                    f"not {kind.words} that {kind.writer} wrote; choose another place"
+                    + (", or replace it with --force" if kind.forcible else "")
+                )
+    inside = kind.is_folder and kind.forcible and target.exists()
+    require_writable(target / "new" if inside else target)
+
+
+def _require_no_input(path: Path, inputs: Iterable[Path | str | None]) -> None:
+    """Refuse to write over what is read, also under another name of it."""
+    for source in inputs:
+        # A name that is no file is one of a run.
+        with contextlib.suppress(OSError):
+            if source is not None and os.path.samefile(path, source):
+                raise OutputError(
+                    f"{path}: is an input, which is never written to; choose another "
+                    "place"
+                )
