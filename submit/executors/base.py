@@ -12,6 +12,7 @@ from ..system.machine import is_out_of_memory, release
 from ..system.refusals import explain, storage_failure
 
 __all__ = [
+    "Began",
     "Event",
     "Executor",
     "Finished",
@@ -36,6 +37,16 @@ class Job:
     name: str
     cost: float
     payload: Any
+
+
+@dataclass(frozen=True)
+class Began:
+    """A worker has taken a job; no event, but what executors know a death by.
+
+    A worker that dies before that died of something else, and the job is another's.
+    """
+
+    name: str
 
 
 @dataclass(frozen=True)

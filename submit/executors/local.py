@@ -7,15 +7,25 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import cast
 
 from ..errors import PredictorError, SubmitError
 from ..system.machine import cores, end_quickly
-from .base import Event, Finished, Job, Progressed, Worker, do_job, longest_first
+from .base import (
+    Began,
+    Event,
+    Finished,
+    Job,
+    Progressed,
+    Worker,
+    do_job,
+    longest_first,
+)
 
 __all__ = ["LocalExecutor"]
 
@@ -32,7 +42,8 @@ class LocalExecutor:
     """Runs jobs in processes of this machine.
 
     A worker that is killed, by the system when memory runs out for example, costs its
-    video and no other: it is reported as failed and a new worker takes its place.
+    video and no other: it is reported as failed and a new worker takes its place. One
+    that is killed between two videos costs none.
 
     Args:
         workers: Number of processes; with 1 the work is done in this process.
@@ -71,6 +82,7 @@ class _Pool:
         self._threads = max(1, cores() // count)
         self._waiting = [devices[index % len(devices)] for index in range(count)]
         self._members: dict[Connection, _Process] = {}
+        self._returned: set[str] = set()
 
     def run(self, queue: Sequence[Job], notify: Callable[[Event], None]) -> None:
         """Hand out the jobs in order until all have ended."""
@@ -98,12 +110,22 @@ class _Pool:
             message = process.connection.recv()
         except (EOFError, OSError):
             del self._members[process.connection]
-            notify(process.obituary())
+            end = process.unexpected_exit()
+            if process.began or end.name in self._returned:
+                notify(end)
+            else:
+                # It never saw its job. Should the next one not either, it is the job.
+                assert process.job is not None
+                self._returned.add(end.name)
+                jobs.append(process.job)
             if jobs:
                 self._waiting.append(process.device)
             return
         if isinstance(message, SubmitError):
             raise message
+        if isinstance(message, Began):
+            process.began = True
+            return
         if message is not None:
             notify(message)
         if not isinstance(message, Progressed):
@@ -121,6 +143,7 @@ class _Process:
     connection: Connection
     device: str
     job: Job | None = None
+    began: bool = False
 
     @classmethod
     def start(
@@ -135,7 +158,9 @@ class _Process:
         before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
         os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
         try:
-            process.start()
+            # While it imports what it needs, Ctrl-C is not its own to handle either.
+            with _no_interrupts():
+                process.start()
         finally:
             for name, value in before.items():
                 if value is None:
@@ -147,18 +172,18 @@ class _Process:
 
     def give(self, job: Job | None) -> None:
         """Hand over a job, or None to let the process end."""
-        self.job = job
+        self.job, self.began = job, False
         # One that died since its last message is heard of at the end of its pipe.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(job)
 
     def stop(self) -> None:
-        """Wait for a process that was let go."""
+        """Wait for a process that has no more work."""
         self.process.join()
         self.connection.close()
 
-    def obituary(self) -> Finished:
-        """Say how a process ended that was not let go.
+    def unexpected_exit(self) -> Finished:
+        """Say how a process ended that still had work to do.
 
         Raises:
             PredictorError: It had no job yet, so that the next one would die as well.
@@ -185,11 +210,23 @@ class _Process:
         self.connection.close()
 
 
+@contextlib.contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """Hold back Ctrl-C: what is started meanwhile never gets it, this process later."""
+    # The first start of a process starts this one before, which lets Ctrl-C through.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _serve(connection: Connection, build: Callable[[str], Worker], device: str) -> None:
     """Run in the worker process: build once, then take job after job.
 
-    Sends None when it is ready, then what happens, and a `SubmitError` when nothing
-    that follows could succeed either.
+    Sends None when it is ready, then what happens to each job, and a `SubmitError` when
+    nothing that follows could succeed either.
     """
     end_quickly()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle.
@@ -198,6 +235,7 @@ def _serve(connection: Connection, build: Callable[[str], Worker], device: str) 
         worker = build(device)
         connection.send(None)
         while (job := connection.recv()) is not None:
+            connection.send(Began(job.name))
             connection.send(do_job(worker, job, connection.send))
     except SubmitError as error:
         connection.send(error)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import PredictorError, SubmitError
-from .base import Event, Finished, Job, Worker, do_job, longest_first
+from .base import Began, Event, Finished, Job, Worker, do_job, longest_first
 
 __all__ = ["RayExecutor"]
 
@@ -22,7 +22,7 @@ _POLL = 0.5
 class RayExecutor:
     """Runs jobs in actors of a Ray cluster: that of RAY_ADDRESS, or a local one.
 
-    An actor that dies costs its video and no other.
+    An actor that dies costs its video and no other, and none between two videos.
 
     Args:
         workers: Number of actors; None for as many as the cluster has GPUs, or shares
@@ -68,6 +68,8 @@ class RayExecutor:
         actor = ray.remote(**needs)(_Actor)
         queue = list(reversed(longest_first(jobs)))
         running: dict[Any, tuple[Any, Job]] = {}
+        began: set[str] = set()
+        returned: set[str] = set()
 
         def give(worker: Any) -> None:
             job = queue.pop()
@@ -75,7 +77,10 @@ class RayExecutor:
 
         def hear() -> None:
             for event in reports.get_nowait_batch(reports.qsize()):
-                notify(event)
+                if isinstance(event, Began):
+                    began.add(event.name)
+                else:
+                    notify(event)
 
         try:
             for _ in range(count):
@@ -88,8 +93,14 @@ class RayExecutor:
                     try:
                         outcome = ray.get(reference)
                     except ray.exceptions.RayActorError as error:
-                        outcome = Finished(job.name, error=_obituary(error))
                         worker = actor.remote(build, device, reports)
+                        if job.name not in began | returned:
+                            # It died before it saw its job, which another one can do.
+                            returned.add(job.name)
+                            queue.append(job)
+                            give(worker)
+                            continue
+                        outcome = Finished(job.name, error=_unexpected_exit(error))
                     if isinstance(outcome, SubmitError):
                         raise outcome
                     notify(outcome)
@@ -114,6 +125,7 @@ class _Actor:
         try:
             if self._worker is None:
                 self._worker = self._build(self._device)
+            self._reports.put(Began(job.name))
             return do_job(self._worker, job, self._reports.put)
         except SubmitError as error:
             return error
@@ -143,7 +155,7 @@ def _connected() -> Any:
     return ray
 
 
-def _obituary(error: Exception) -> str:
+def _unexpected_exit(error: Exception) -> str:
     first = str(error).strip().splitlines()[0]
     return (
         f"its Ray actor died ({first}), probably because memory ran out; run the same "
