@@ -23,6 +23,8 @@ class Finding:
         consequence: What the server does about it, in one sentence.
         fix: What to do.
         count: How many files or objects it is about.
+        objects: Ids of the objects of a video that it is about; empty for all, or
+            where it is about files.
     """
 
     severity: Severity
@@ -32,6 +34,7 @@ class Finding:
     consequence: str
     fix: str
     count: int = 1
+    objects: tuple[int, ...] = ()
 
     @classmethod
     def of(
@@ -41,6 +44,7 @@ class Finding:
         what: str,
         *,
         count: int = 1,
+        objects: tuple[int, ...] = (),
         severity: Severity | None = None,
         consequence: str | None = None,
     ) -> Finding:
@@ -54,6 +58,7 @@ class Finding:
             consequence=rule.consequence if consequence is None else consequence,
             fix=rule.fix,
             count=count,
+            objects=objects,
         )
 
 

@@ -78,28 +78,39 @@ class Tracks:
             what = f"all {len(areas)} masks are the same"
             found.append(Finding.of("frozen", f"{video}/", what, count=len(areas)))
         for column, key in enumerate(self._objects.tolist()):
-            where = f"{video}/ object {key}"
-            found += self._about_presence(where, areas[:, column])
-            found += self._about_jumps(where, areas[:, column])
+            found += self._about_presence(video, key, areas[:, column])
+            found += self._about_jumps(video, key, areas[:, column])
         for (one, other), frames in self._swaps.items():
-            what = f"change places with object {other} at {frames[0]}.png"
-            where = f"{video}/ object {one}"
-            found.append(Finding.of("swap", where, what, count=len(frames)))
+            what = f"objects {one} and {other} change places at {frames[0]}.png"
+            found.append(
+                Finding.of(
+                    "swap",
+                    f"{video}/",
+                    what,
+                    count=len(frames),
+                    objects=(one, other),
+                )
+            )
         return found
 
-    def _about_presence(self, where: str, areas: NDArray[np.int64]) -> list[Finding]:
+    def _about_presence(
+        self, video: str, key: int, areas: NDArray[np.int64]
+    ) -> list[Finding]:
+        where = _where(video, key)
         later = areas[1:]
         if not later.any():
             what = f"is in none of the {len(later)} masks after the first"
-            return [Finding.of("never-predicted", where, what)]
+            return [Finding.of("never-predicted", where, what, objects=(key,))]
         gone = len(later) - 1 - int(np.flatnonzero(later)[-1])
         if gone >= max(_LOST_FRAMES, _LOST_SHARE * len(later)):
             frame = self._frames[len(areas) - gone]
             what = f"is in no mask from {frame}.png to the end, {gone} frames"
-            return [Finding.of("lost", where, what)]
+            return [Finding.of("lost", where, what, objects=(key,))]
         return []
 
-    def _about_jumps(self, where: str, areas: NDArray[np.int64]) -> list[Finding]:
+    def _about_jumps(
+        self, video: str, key: int, areas: NDArray[np.int64]
+    ) -> list[Finding]:
         small = np.minimum(areas[:-1], areas[1:])
         large = np.maximum(areas[:-1], areas[1:])
         enough = small >= max(_JUMP_SHARE * self._pixels, 1)
@@ -113,7 +124,11 @@ class Tracks:
         )
         if len(jumps) > 1:
             what += f" (and {len(jumps) - 1} more jumps)"
-        return [Finding.of("jump", where, what, count=len(jumps))]
+        return [
+            Finding.of(
+                "jump", _where(video, key), what, count=len(jumps), objects=(key,)
+            )
+        ]
 
     def _find_swaps(self, frame: str, counts: NDArray[np.int64]) -> None:
         """Find pairs of objects of which each one now is where the other one was.
@@ -131,6 +146,10 @@ class Tracks:
         for one, other in np.argwhere(np.triu(over & over.T, 1)).tolist():
             pair = int(objects[one]), int(objects[other])
             self._swaps.setdefault(pair, []).append(frame)
+
+
+def _where(video: str, key: int) -> str:
+    return f"{video}/ object {key}"
 
 
 def as_packed(labels: Labels) -> PackedLabels:

@@ -338,12 +338,11 @@ def _about_absence(looks: Mapping[str, ObjectLook]) -> list[str]:
 
 def _findings(look: VideoLook, key: int) -> tuple[list[str], int]:
     """What each run's masks look like, and how many kinds of findings that are."""
-    places = {f"{look.video}/", f"{look.video}/ object {key}"}
     ours = [
         (run, finding)
         for run, findings in look.findings.items()
         for finding in findings
-        if finding.where in places
+        if not finding.objects or key in finding.objects
     ]
     return (
         [f"{run}: {finding.what}" for run, finding in ours],

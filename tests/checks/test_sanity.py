@@ -73,7 +73,9 @@ def test_objects_that_change_places_are_noted() -> None:
         tracks.follow(f"{frame:05}", as_packed(labels))
     (finding,) = tracks.findings("v")
     assert finding.code == "swap"
-    assert finding.what == "change places with object 2 at 00002.png"
+    assert finding.what == "objects 1 and 2 change places at 00002.png"
+    assert finding.where == "v/"
+    assert finding.objects == (1, 2)
 
 
 def test_an_unreadable_mask_breaks_no_track() -> None:

@@ -122,6 +122,27 @@ def test_masks_that_look_odd_give_a_reason(
     )
 
 
+def test_a_swap_is_told_of_both_objects(split: Split, tmp_path: Path) -> None:
+    swapped = np.array([0, 2, 1], np.uint8)
+    for video in split.videos.values():
+        folder = tmp_path / "masks" / video.name
+        folder.mkdir(parents=True)
+        for index, (frame, path) in enumerate(video.masks.items()):
+            labels = read(path)
+            labels = swapped[labels] if index >= 3 else labels
+            (folder / f"{frame}.png").write_bytes(encode(labels))
+    done = command(
+        *(tmp_path, "import", tmp_path / "masks", "--name", "swapped"),
+        *("--split", split.root),
+    )
+    assert done.exit_code == 0, done.stderr
+    found = preview(split, {"swapped": Run.open(tmp_path / "runs" / "swapped")})
+    said = "swapped: objects 1 and 2 change places at 00003.png"
+    assert [(one.video, one.object) for one in found.suspects if said in one.reasons]
+    assert all(said in one.reasons for one in found.suspects if one.video == "v0")
+    assert {one.object for one in found.suspects} == {1, 2}
+
+
 def test_a_single_run_is_looked_at_alone(split: Split, runs: dict[str, Run]) -> None:
     found = preview(split, {"left": runs["left"]})
     assert found.pairs == ()
