@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..archive import Masks, MaskZip, open_masks
 from ..data import Split, SplitVideo
-from ..system.machine import cores, keep_freed_memory
-from .layout import Found, check_layout, listed
-from .pixels import VideoCheck, check_video
+from ..system.machine import keep_freed_memory
+from ..system.pool import run_in_threads
+from .layout import check_layout, listed
+from .pixels import check_video
 from .report import Finding, Report
 
 __all__ = ["check_masks", "expected_frames", "masks_to_check"]
@@ -59,7 +59,13 @@ def check_masks(
         report.add([*findings, *layout.findings])
         jobs = [(found, split.videos[found.name]) for found in layout.videos]
         seen: list[Finding] = []
-        for checked in _in_threads(masks, jobs, workers or cores(), progress):
+        # Long videos first, so that none is left alone at the end.
+        jobs.sort(key=lambda job: -len(job[0].frames))
+        for checked in run_in_threads(
+            lambda job: check_video(masks, *job, progress=progress),
+            jobs,
+            workers=workers,
+        ):
             report.frames += checked.frames
             seen += checked.findings
         if isinstance(masks, MaskZip):
@@ -126,26 +132,6 @@ def _frames(video: SplitVideo) -> tuple[str, ...]:
         return video.frames
     # All videos have frames of the same names.
     return tuple(sys.intern(f"{int(first) + i:0{len(first)}}") for i in range(length))
-
-
-def _in_threads(
-    masks: Masks,
-    jobs: Sequence[tuple[Found, SplitVideo]],
-    workers: int,
-    progress: Callable[[str, int], None],
-) -> Iterator[VideoCheck]:
-    """Check all videos, long ones first, so that none is left alone at the end."""
-    queue = sorted(jobs, key=lambda job: -len(job[0].frames))
-    with ThreadPoolExecutor(max(1, min(workers, len(queue)))) as pool:
-        futures = [
-            pool.submit(check_video, masks, found, video, progress=progress)
-            for found, video in queue
-        ]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _size(masks: Masks) -> int:

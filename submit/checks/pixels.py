@@ -14,6 +14,7 @@ from ..errors import ArchiveError, MaskError, SplitError
 from ..masks import Labels
 from ..png.palette import (
     GREY,
+    GREY_ALPHA,
     PALETTE,
     PackedLabels,
     PngHeader,
@@ -21,6 +22,7 @@ from ..png.palette import (
     read_header,
 )
 from ..png.pillow import decode_as_server, size_of_image
+from ..system.pool import checkpoint
 from .layout import Found
 from .report import Finding
 from .rules import Severity
@@ -61,6 +63,7 @@ def check_video(
     """
     checker = _Checker(found, video)
     for count, frame in enumerate(found.frames, 1):
+        checkpoint()
         checker.look(frame, masks, f"{found.folder}{frame}.png")
         if count % 64 == 0 or count == len(found.frames):
             progress(video.name, (count - 1) % 64 + 1)
@@ -137,12 +140,12 @@ class _Checker:
         """
         header, problem = None, ""
         try:
-            header = read_header(data)
+            header = read_header(data, name=name)
             if not self._has_size((header.height, header.width), name, scored):
                 return None
-            labels = decode_packed(data)
+            labels = decode_packed(data, name=name)
         except MaskError as error:
-            problem = str(error).removeprefix("mask: ")
+            problem = str(error).removeprefix(f"{name}: ")
             try:
                 if not self._has_size(size_of_image(data), name, scored):
                     return None
@@ -171,7 +174,8 @@ class _Checker:
         what = f"is a {header.kind} PNG"
         if header.colour_type != GREY:
             # Pillow keeps the values of grey with alpha.
-            code = "grey" if header.kind.startswith("8-bit grey") else "colour"
+            kept = (header.colour_type, header.bit_depth) == (GREY_ALPHA, 8)
+            code = "grey" if kept else "colour"
         elif header.bit_depth == 16:
             code = "grey-16"
         elif header.bit_depth < 8:

@@ -38,7 +38,8 @@ from ..png.palette import (
     read_header,
 )
 from ..png.pillow import decode_as_server, decode_pixels
-from ..system.machine import cores, keep_freed_memory
+from ..system.machine import keep_freed_memory
+from ..system.pool import checkpoint, thread_pool
 from .check import expected_frames
 
 __all__ = ["Mend", "Repaired", "repair"]
@@ -108,7 +109,7 @@ def repair(
                 f"{source}: holds no mask of {split.root}; expected files such as "
                 f"{next(iter(expected))}/00000.png, in any folder"
             )
-        with ThreadPoolExecutor(workers or cores()) as pool:
+        with thread_pool(workers) as pool:
             files = mender.files(pool, None if team is None else read_team(team))
             sha256, size = write_zip(path, files)
     packed = Packed(path, sha256, size, mender.videos, mender.frames)
@@ -271,6 +272,7 @@ class _Video:
 
     def mend(self, frame: str) -> _Mask:
         """Mend one mask."""
+        checkpoint()
         if self.first is not None and frame == self.first[0]:
             return self._first_mask(frame)
         if frame not in self.sources:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,8 +23,9 @@ from ..masks import object_ids
 from ..metrics import FrameScorer
 from ..png.palette import decode_packed, read_file
 from ..system.files import atomic_folder, read_text, write_json
-from ..system.machine import cores, keep_freed_memory
+from ..system.machine import keep_freed_memory
 from ..system.outputs import OutputKind, claim
+from ..system.pool import checkpoint, run_in_threads
 
 __all__ = [
     "HOLDOUT_FOLDER",
@@ -200,19 +200,16 @@ def describe_videos(
     chosen = {video.name: video for video in videos}
     traits: dict[str, VideoTraits] = {}
     skipped: dict[str, str] = {}
-    with ThreadPoolExecutor(workers or cores()) as pool:
-        longest_first = sorted(chosen.values(), key=lambda video: -video.length)
-        futures = {pool.submit(_describe, video): video for video in longest_first}
-        try:
-            for future in as_completed(futures):
-                video, found = futures[future], future.result()
-                if isinstance(found, str):
-                    skipped[video.name] = found
-                else:
-                    traits[video.name] = found
-                report(video.name, video.length)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+
+    def done(video: SplitVideo, found: VideoTraits | str) -> None:
+        if isinstance(found, str):
+            skipped[video.name] = found
+        else:
+            traits[video.name] = found
+        report(video.name, video.length)
+
+    longest_first = sorted(chosen.values(), key=lambda video: -video.length)
+    run_in_threads(_describe, longest_first, workers=workers, done=done)
     return {name: traits[name] for name in chosen if name in traits}, skipped
 
 
@@ -231,12 +228,11 @@ def _describe(video: SplitVideo) -> VideoTraits | str:
             return "its first mask is empty"
         height, width = first.shape
         scorer = FrameScorer(height, width, objects)
-        areas = np.array(
-            [
-                scorer.areas(decode_packed(read_file(video.masks[frame])))
-                for frame in video.frames
-            ]
-        )
+        rows = []
+        for frame in video.frames:
+            checkpoint()
+            rows.append(scorer.areas(decode_packed(read_file(video.masks[frame]))))
+        areas = np.array(rows)
     except (OSError, MaskError, ValueError) as error:
         return str(error)
     return VideoTraits(

@@ -8,8 +8,7 @@ starts in no time. Results do not depend on their number.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +20,8 @@ from ..masks import Labels
 from ..metrics import FrameScorer, FrameScores
 from ..png.palette import PackedLabels, decode_packed, read_file, read_header
 from ..png.pillow import decode_as_server, size_of_image
-from ..system.machine import cores, keep_freed_memory
+from ..system.machine import keep_freed_memory
+from ..system.pool import checkpoint, run_in_threads
 from .plan import Plan, plan_as_server, plan_davis, plan_split, require_truth
 from .results import DavisSplitScore, SplitScore, VideoFrames
 
@@ -132,15 +132,18 @@ def _score(
         began = time.thread_time()
         scorer = FrameScorer(*work.size, work.video.objects, davis=davis)
         for index, frame in enumerate(work.frames, work.start):
+            checkpoint()
             truth = _read_truth(work.video, frame, work.size)
             name = f"{plan.prefix}{work.video.name}/{frame}.png"
             labels = _decode(masks.read_entry(name), name, work.size, lenient=as_server)
             results[work.video.name][index] = scorer.score_packed(truth, labels)
         return time.thread_time() - began
 
-    for work, spent in _in_threads(run, list(_pieces(split, plan)), workers):
+    def done(work: _Work, spent: float) -> None:
         seconds[work.video.name] += spent
         report(work.video.name, len(work.frames))
+
+    run_in_threads(run, list(_pieces(split, plan)), workers=workers, done=done)
     return [
         VideoFrames(
             video=name,
@@ -151,23 +154,6 @@ def _score(
         )
         for name, video in split.videos.items()
     ]
-
-
-def _in_threads(
-    run: Callable[[_Work], float], pieces: Sequence[_Work], workers: int | None
-) -> Iterator[tuple[_Work, float]]:
-    """Do all pieces of work and yield each with its seconds when it is done.
-
-    After a failure no further piece is begun.
-    """
-    count = workers or cores()
-    with ThreadPoolExecutor(max(1, min(count, len(pieces)))) as pool:
-        futures = {pool.submit(run, piece): piece for piece in pieces}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _pieces(split: Split, plan: Plan) -> Iterator[_Work]:

@@ -17,6 +17,7 @@ from ..errors import RunError
 from ..metrics import FrameScorer, FrameScores, object_score
 from ..postprocess import Postprocess, labels_of
 from ..runs import VideoMasks
+from ..system.pool import checkpoint
 
 __all__ = ["ObjectLook", "VideoLook", "look_at"]
 
@@ -92,6 +93,7 @@ def look_at(
     first = video.first_mask()
     streams = [labels_of(*runs[name]) for name in names]
     for index, labels in enumerate(zip(*streams, strict=True)):
+        checkpoint()
         # The first mask is the annotation, whatever a run says.
         packed = {
             name: as_packed(first if index == 0 else one)

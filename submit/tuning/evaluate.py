@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +19,7 @@ from ..postprocess.presence import steady_frames
 from ..runs import Run, VideoMasks
 from ..scoring.plan import require_truth
 from ..system.machine import cores, keep_freed_memory
+from ..system.pool import checkpoint, run_in_threads
 from .candidate import Candidate
 from .holdout import HoldoutRuns
 
@@ -156,11 +156,14 @@ class Evaluator:
         new = [name for name in wanted if (key, name) not in self._known]
         if new:
             self.budget.take(sum(self._share[name] for name in new))
-            with ThreadPoolExecutor(min(self._workers, len(new))) as pool:
-                found = pool.map(lambda name: self._score(candidate, name), new)
-                for name, one in zip(new, found, strict=True):
-                    self._known[key, name] = one
-                    self._report(name, self.split.videos[name].length)
+            found = run_in_threads(
+                lambda name: self._score(candidate, name),
+                new,
+                workers=self._workers,
+                done=lambda name, _: self._report(name, self.split.videos[name].length),
+            )
+            for name, one in zip(new, found, strict=True):
+                self._known[key, name] = one
         return {name: self._known[key, name] for name in wanted}
 
     def sample(
@@ -219,11 +222,11 @@ class Evaluator:
         truth = self.runs.truth(name)
         scorer = FrameScorer(*video.size, video.objects)
         masks = self.runs.merged(candidate, name)
+        rows = []
         try:
-            rows = [
-                scorer.score_packed(truth[index], as_packed(labels))
-                for index, labels in _labels(masks, candidate, self.every)
-            ]
+            for index, labels in _labels(masks, candidate, self.every):
+                checkpoint()
+                rows.append(scorer.score_packed(truth[index], as_packed(labels)))
         finally:
             masks.close()
         if not rows:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 from ..ensemble import MergeSettings
-from ..system.machine import cores
+from ..system.pool import run_in_threads
 from .agreement import VideoLook, look_at
 from .candidate import Candidate
 from .evaluate import Evaluator
@@ -56,8 +55,7 @@ def fit_expected(
             return look_at(evaluator.split.videos[video], opened)
 
     videos = sorted(evaluator.videos)
-    with ThreadPoolExecutor(workers or cores()) as pool:
-        looks = list(pool.map(look, videos))
+    looks = run_in_threads(look, videos, workers=workers)
     rows = []
     for name, candidate in candidates.items():
         scores = evaluator.scores(candidate, videos)

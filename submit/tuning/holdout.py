@@ -14,6 +14,7 @@ from ..ensemble import VideoMerger
 from ..errors import RunError
 from ..png.palette import PackedLabels, decode_packed, read_file
 from ..runs import Run, VideoMasks
+from ..system.pool import checkpoint
 from .candidate import Candidate
 
 __all__ = ["HoldoutRuns"]
@@ -103,7 +104,10 @@ class HoldoutRuns:
         kept: list[PackedLabels] | None = self._kept.get(("", video))
         if kept is None:
             paths = self.split.videos[video].masks.values()
-            kept = [decode_packed(read_file(p), name=str(p)) for p in paths]
+            kept = []
+            for path in paths:
+                checkpoint()
+                kept.append(decode_packed(read_file(path), name=str(path)))
             if self._reserve(sum(labels.data.nbytes for labels in kept)):
                 self._kept["", video] = kept
         return kept
@@ -142,9 +146,12 @@ class _Decoded:
         self.size = masks.size
         self.presence = masks.presence
         self.iou = masks.iou
-        self._steps = [masks.steps(index) for index in range(len(masks.frames))]
-        for steps in self._steps:
+        self._steps = []
+        for index in range(len(masks.frames)):
+            checkpoint()
+            steps = masks.steps(index)
             steps.setflags(write=False)
+            self._steps.append(steps)
         self.nbytes = sum(steps.nbytes for steps in self._steps)
 
     def steps(self, index: int) -> NDArray[np.int8]:

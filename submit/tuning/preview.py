@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import combinations
@@ -14,7 +13,8 @@ from ..data import Split, SplitVideo
 from ..errors import RunError
 from ..postprocess import Postprocess
 from ..runs import Run
-from ..system.machine import cores, keep_freed_memory
+from ..system.machine import keep_freed_memory
+from ..system.pool import run_in_threads
 from .agreement import ObjectLook, VideoLook, look_at
 from .expected import Estimate, ExpectedScore, features_of
 
@@ -189,21 +189,18 @@ def _look_at_all(
                     opened[name] = masks, Postprocess()
             return look_at(video, opened)
 
-    found = {}
-    with ThreadPoolExecutor(workers or cores()) as pool:
-        longest_first = sorted(split.videos.values(), key=lambda video: -video.length)
-        futures = [
-            pool.submit(look, video)
-            for video in longest_first
-            if any(video.name in run.videos for run in runs.values())
-        ]
-        try:
-            for future in as_completed(futures):
-                one = future.result()
-                found[one.video] = one
-                report(one.video, one.frames)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    there = [
+        video
+        for video in sorted(split.videos.values(), key=lambda video: -video.length)
+        if any(video.name in run.videos for run in runs.values())
+    ]
+    looks = run_in_threads(
+        look,
+        there,
+        workers=workers,
+        done=lambda video, _: report(video.name, video.length),
+    )
+    found = {one.video: one for one in looks}
     return {name: found[name] for name in split.videos if name in found}
 
 
