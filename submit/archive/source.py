@@ -20,6 +20,7 @@ from zlib_ng import zlib_ng
 
 from ..errors import ArchiveError
 from ..system.files import open_regular
+from ..system.names import in_natural_order
 from .entry import LARGEST_FILE, Entry, shown, unpacked_name
 
 __all__ = ["MaskFolder", "MaskZip", "Masks", "open_masks"]
@@ -77,7 +78,7 @@ class Masks:
         return sorted(self._layout[1])
 
     def frames(self, video: str) -> list[str]:
-        """Stems of the masks of a video, in the order of their numbers.
+        """Stems of the masks of a video, in natural order.
 
         Raises:
             ArchiveError: There is no such video.
@@ -527,9 +528,7 @@ def _layout(entries: Iterable[Entry]) -> tuple[str, dict[str, list[str]]]:
             stem = sys.intern(parts[1][: -len(".png")])
             videos.setdefault(parts[0], []).append(stem)
     # A zip may have two files of one name.
-    found = {
-        name: sorted(set(stems), key=_frame_order) for name, stems in videos.items()
-    }
+    found = {name: in_natural_order(set(stems)) for name, stems in videos.items()}
     return wrapper if found else "", found
 
 
@@ -541,9 +540,3 @@ def _is_mask(parts: Sequence[str]) -> bool:
         and not parts[1].startswith(".")
         and not parts[0].startswith(".")
     )
-
-
-def _frame_order(stem: str) -> tuple[int, str]:
-    """Frames go by number; stems that are no numbers come first, by text."""
-    # Longer numbers are refused by int().
-    return (int(stem) if stem.isdecimal() and len(stem) < 1000 else -1, stem)

@@ -39,6 +39,7 @@ from ..png.palette import (
 )
 from ..png.pillow import decode_as_server, decode_pixels
 from ..system.machine import keep_freed_memory
+from ..system.names import frame_number
 from ..system.pool import checkpoint, thread_pool
 from .check import expected_frames
 
@@ -181,7 +182,7 @@ class _Mender:
         """Find the file of each frame: names of entries by video and stem."""
         spelled = {name.lower(): name for name in self.expected}
         numbers = {
-            name: {int(stem): stem for stem in stems if stem.isdecimal()}
+            name: {n: stem for stem in stems if (n := frame_number(stem)) is not None}
             for name, stems in self.expected.items()
         }
         sources: dict[str, dict[str, str]] = {}

@@ -6,13 +6,12 @@ from .audit import (
     audit_split,
     audit_video,
 )
-from .frames import FrameReader, read_frame
+from .frames import FrameReader
+from .images import image_size, read_frame
+from .meta import VOID, VideoMeta
 from .split import (
-    VOID,
     Split,
     SplitVideo,
-    VideoMeta,
-    image_size,
     read_split,
 )
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from ..errors import SubmitError
 from ..masks import object_ids
-from .frames import read_frame
-from .split import Split, SplitVideo, image_size
+from ..system.files import open_regular
+from ..system.names import frame_number
+from .images import ImageHeader, read_frame, read_image_header
+from .split import Split, SplitVideo
 
 __all__ = ["Problem", "VideoAudit", "audit_split", "audit_video"]
 
-#: What a complete file ends with, by suffix; some writers pad it.
-_ENDS = {".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9", ".png": b"IEND"}
+#: What a complete file ends with, by format; some writers pad it. Of other formats only
+#: decoding tells.
+_ENDS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
 _TAIL = 1024
 
 
@@ -84,15 +88,19 @@ def audit_video(
         meta_expected: Whether the split has a meta file, which then must know it.
         decode: Whether to decode every frame.
     """
-    problems: list[Problem] = []
+    problems = [
+        Problem(doubt.kind, video.name, doubt.what)
+        for doubt in (*video.image_doubts, *video.mask_doubts)
+    ]
     size: tuple[int, int] | None = None
     objects: tuple[int, ...] = ()
-    try:
-        size = video.size
-    except SubmitError as error:
-        problems.append(Problem("unreadable", video.name, str(error)))
+    if not problems:
+        try:
+            size = video.size
+        except SubmitError as error:
+            problems.append(Problem("unreadable", video.name, str(error)))
     if size is not None:
-        problems += _frame_problems(video, decode=decode)
+        problems += _frame_problems(video, size, decode=decode)
         objects, found = _mask_problems(video)
         problems += found
         problems += _meta_problems(video, objects, meta_expected=meta_expected)
@@ -106,66 +114,147 @@ def audit_video(
     )
 
 
-def _frame_problems(video: SplitVideo, *, decode: bool) -> Iterator[Problem]:
-    """Missing, surplus, unreadable and odd-sized frames."""
+def _frame_problems(
+    video: SplitVideo, size: tuple[int, int], *, decode: bool
+) -> Iterator[Problem]:
+    """Missing, surplus, unreadable, turned and odd-sized frames."""
     if not video.images:
-        yield Problem("no-frames", video.name, "has masks but no folder in JPEGImages")
+        yield Problem("no-frames", video.name, "has masks, and the split no frames")
         return
     if video.length == 1:
         yield Problem("one-frame", video.name, "has one frame, nothing to track")
-    numbers = [int(frame) for frame in video.frames if frame.isdecimal()]
-    if len(numbers) < video.length:
-        odd = next(frame for frame in video.frames if not frame.isdecimal())
+    if frame_number(video.frames[0]) is None:
         yield Problem(
-            "odd-name", str(video.images[odd]), "frame names are numbers, such as 00000"
+            "odd-name",
+            video.name,
+            f"frame names are no numbers; they are read in the order "
+            f"{_listed(video.frames)} (the MOSEv2 server takes numbers only)",
+            serious=False,
         )
+    for what in _gaps(video.frames):
+        yield Problem("missing-frame", video.name, what)
+    headers: dict[str, ImageHeader] = {}
+    for frame, path in video.images.items():
+        try:
+            header = read_image_header(path)
+            if decode or not _ends_well(path, header):
+                read_frame(path)
+        except (OSError, SubmitError) as error:
+            yield Problem("unreadable", str(path), str(error))
+            continue
+        headers[frame] = header
+        if header.size != size:
+            yield Problem(
+                "size",
+                str(path),
+                f"expected {size[1]}×{size[0]} as in the first frame, found "
+                f"{header.size[1]}×{header.size[0]}",
+            )
+    yield from _about_pixels(video, headers)
+
+
+def _about_pixels(
+    video: SplitVideo, headers: Mapping[str, ImageHeader]
+) -> Iterator[Problem]:
+    """What is special about the frames, and how they are read all the same."""
+    turned: dict[str, list[str]] = {}
+    colours: dict[str, list[str]] = {}
+    for frame, header in headers.items():
+        if header.orientation != 1:
+            turned.setdefault(_TURNS[header.orientation], []).append(frame)
+        if header.colours is not None:
+            colours.setdefault(header.colours, []).append(frame)
+    for turn, frames in turned.items():
+        yield Problem(
+            "turned",
+            str(video.images[frames[0]]),
+            f"{_count(frames, video)} {turn} in viewers, as EXIF wants it, and not "
+            "here, as in the official loaders: masks must lie on the stored pixels",
+            serious=False,
+        )
+    for colour, frames in colours.items():
+        yield Problem(
+            "colours",
+            str(video.images[frames[0]]),
+            f"{_count(frames, video)} {colour}",
+            serious=False,
+        )
+
+
+#: What viewers do to an image, by its EXIF orientation.
+_TURNS = {
+    2: "are mirrored",
+    3: "are turned by 180°",
+    4: "are turned upside down and mirrored",
+    5: "are turned by 90° and mirrored",
+    6: "are turned by 90° clockwise",
+    7: "are turned by 90° and mirrored",
+    8: "are turned by 90° anticlockwise",
+}
+
+
+def _count(frames: Sequence[str], video: SplitVideo) -> str:
+    return f"{len(frames)} of {video.length} frames"
+
+
+def _listed(frames: Sequence[str]) -> str:
+    if len(frames) < 4:
+        return ", ".join(frames)
+    return f"{frames[0]}, {frames[1]} … {frames[-1]}"
+
+
+def _gaps(frames: Sequence[str]) -> Iterator[str]:
+    """Say which frames are missing, where names are numbered."""
+    numbers = _numbers(frames)
     steps = {later - earlier for earlier, later in pairwise(numbers)}
-    if 0 in steps:
-        yield Problem("odd-name", video.name, "two frames have the same number")
     step = min(steps - {0}, default=0)
-    width = len(video.frames[0])
-    for earlier, later in pairwise(numbers):
+    for place, (earlier, later) in enumerate(pairwise(numbers)):
         if later - earlier > step:
             first, last = (
-                f"{number:0{width}d}" for number in (earlier + step, later - step)
+                _renumbered(frames[place], numbers[place], number)
+                for number in (earlier + step, later - step)
             )
-            yield Problem(
-                "missing-frame",
-                video.name,
-                f"frame {first} is missing"
-                if first == last
-                else f"frames {first} … {last} are missing",
-            )
-    for path in video.images.values():
-        if problem := _image_problem(path, video.size, decode=decode):
-            yield problem
+            if first == last:
+                yield f"frame {first} is missing"
+            else:
+                yield f"frames {first} … {last} are missing"
 
 
-def _image_problem(
-    path: Path, size: tuple[int, int], *, decode: bool
-) -> Problem | None:
-    """What is wrong with one frame's file."""
-    try:
-        found = image_size(path)
-        if decode or not _ends_well(path):
-            read_frame(path)
-    except (OSError, SubmitError) as error:
-        return Problem("unreadable", str(path), str(error))
-    if found != size:
-        return Problem(
-            "size",
-            str(path),
-            f"expected {size[1]}×{size[0]} as in the first frame, found "
-            f"{found[1]}×{found[0]}",
-        )
-    return None
+def _numbers(frames: Sequence[str]) -> list[int]:
+    """The number in each name; empty where names differ in more than one number."""
+    plain = [frame_number(frame) for frame in frames]
+    if all(number is not None for number in plain):
+        return [number for number in plain if number is not None]
+    parts = [_DIGITS.split(frame) for frame in frames]
+    if len({tuple(each[::2]) for each in parts}) > 1:
+        return []
+    columns = list(zip(*parts, strict=True))
+    varying = [column for column in columns[1::2] if len(set(map(int, column))) > 1]
+    return [int(number) for number in varying[0]] if len(varying) == 1 else []
 
 
-def _ends_well(path: Path) -> bool:
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+def _renumbered(frame: str, old: int, new: int) -> str:
+    """The name of a frame with another number, of as many digits."""
+    if frame_number(frame) is not None:
+        return f"{new:0{len(frame)}d}"
+    return _DIGITS.sub(
+        lambda found: f"{new:0{len(found[0])}d}" if int(found[0]) == old else found[0],
+        frame,
+    )
+
+
+def _ends_well(path: Path, header: ImageHeader) -> bool:
     """Whether a file has the end of its format; decoding decides otherwise."""
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - _TAIL))
-        return _ENDS[path.suffix.lower()] in stream.read()
+    end = _ENDS.get(header.format)
+    if end is None:
+        return False
+    with open_regular(path) as stream:
+        size = stream.seek(0, 2)
+        stream.seek(max(0, size - _TAIL))
+        return end in stream.read()
 
 
 def _mask_problems(
@@ -176,23 +265,21 @@ def _mask_problems(
     frames = set(video.frames)
     surplus = [frame for frame in video.masks if frame not in frames]
     if surplus:
+        masks = (
+            "1 mask belongs" if len(surplus) == 1 else f"{len(surplus)} masks belong"
+        )
         problems.append(
             Problem(
-                "surplus-mask",
-                str(video.masks[surplus[0]]),
-                f"{len(surplus)} masks belong to no frame",
+                "surplus-mask", str(video.masks[surplus[0]]), f"{masks} to no frame"
             )
         )
     first: tuple[int, ...] = ()
+    readable = True
     try:
         first = object_ids(video.first_mask())
     except SubmitError as error:
+        readable = False
         problems.append(Problem("first-mask", video.name, str(error)))
-    else:
-        if not first:
-            problems.append(
-                Problem("first-mask", video.name, "the first mask holds no object")
-            )
     later: dict[int, str] = {}
     for frame in video.frames[1:]:
         if frame not in video.masks:
@@ -203,6 +290,8 @@ def _mask_problems(
                     later.setdefault(key, frame)
         except SubmitError as error:
             problems.append(Problem("mask", video.name, str(error)))
+    if readable and not first:
+        problems.append(_no_first_object(video, later))
     for key, frame in sorted(later.items()):
         problems.append(
             Problem(
@@ -214,6 +303,19 @@ def _mask_problems(
             )
         )
     return tuple(sorted({*first, *later})), problems
+
+
+def _no_first_object(video: SplitVideo, later: Mapping[int, str]) -> Problem:
+    """A video whose first mask holds no object."""
+    if not later:
+        return Problem("first-mask", video.name, "no mask holds an object")
+    return Problem(
+        "late-start",
+        video.name,
+        "no object is in the first frame; only submit predict --late-objects can "
+        "predict the video",
+        serious=False,
+    )
 
 
 def _meta_problems(

@@ -10,50 +10,23 @@ from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from ..errors import SplitError
+from .images import read_frame
 
-__all__ = ["FrameReader", "read_frame"]
+__all__ = ["FrameReader"]
 
 #: Frames decoded and not yet used: enough to hide the decoder behind the model, and
-#: 50 MB at 1920×1080.
+#: 50 MB at 1920×1080 …
 AHEAD = 8
-
-
-def read_frame(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """Decode an image.
-
-    Args:
-        path: A JPEG or PNG file.
-        size: Height and width that it must have.
-
-    Returns:
-        H×W×3 uint8 RGB.
-
-    Raises:
-        SplitError: It is unreadable, truncated or of another size.
-    """
-    try:
-        with Image.open(path) as image:
-            frame = np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise SplitError(
-            f"{path}: cannot be decoded ({error}); extract the split again"
-        ) from error
-    if size is not None and frame.shape[:2] != size:
-        raise SplitError(
-            f"{path}: expected {size[1]}×{size[0]} pixels as in the first frame, found "
-            f"{frame.shape[1]}×{frame.shape[0]}"
-        )
-    return frame
+#: … but no more of huge ones than take so many bytes.
+_MEMORY = 1 << 28
 
 
 class FrameReader:
     """Iterates over the decoded frames of a video, in order.
 
-    At most `ahead` frames wait decoded. An error in the thread reaches the consumer at
-    the frame it belongs to; leaving the block ends the thread.
+    At most `ahead` frames wait decoded, fewer of huge ones. An error in the thread
+    reaches the consumer at the frame it belongs to; leaving the block ends the thread.
 
     with FrameReader(video.images, size=video.size) as frames:
         for stem, frame in frames:
@@ -67,6 +40,8 @@ class FrameReader:
         size: tuple[int, int] | None = None,
         ahead: int = AHEAD,
     ) -> None:
+        if size is not None:
+            ahead = max(1, min(ahead, _MEMORY // (3 * size[0] * size[1])))
         self._images = images
         self._size = size
         self._queue: queue.SimpleQueue[

@@ -12,38 +12,32 @@ only folders; sizes and objects of a video are read when they are asked for.
 from __future__ import annotations
 
 import hashlib
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from ..errors import MaskError, SplitError
 from ..masks import Labels, object_ids
-from ..png.palette import read as read_labels
-from ..system.files import read_json
+from ..png.palette import PackedLabels, decode_packed, read_file, read_header
+from ..system.files import read_regular
+from ..system.words import counted
+from .images import image_size
+from .listing import (
+    FRAMES,
+    MASKS,
+    Doubt,
+    FrameFiles,
+    is_no_video,
+    list_frames,
+    list_videos,
+)
+from .meta import VOID, MetaFile, VideoMeta, find_meta, read_meta
 
-__all__ = ["VOID", "Split", "SplitVideo", "VideoMeta", "image_size", "read_split"]
-
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-_RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
-#: 255 marks void pixels in DAVIS-like data; as an object id it is always a mistake.
-VOID = 255
-
-
-@dataclass(frozen=True)
-class VideoMeta:
-    """What the meta file says of one video; None where it is silent."""
-
-    length: int | None = None
-    height: int | None = None
-    width: int | None = None
-    objects: tuple[int, ...] | None = None
+__all__ = ["Split", "SplitVideo", "read_split"]
 
 
 @dataclass(frozen=True)
@@ -52,11 +46,14 @@ class SplitVideo:
 
     Attributes:
         name: Folder name.
-        frames: Stems of all frames in order; of the annotated ones where the split has
-            no images.
+        frames: Stems of all frames in natural order; of the annotated ones where the
+            split has no images.
         images: File of each frame, by stem; empty where the split has no images.
         masks: File of each annotated frame, by stem, in order.
         meta: What the meta file says, None where it does not know the video.
+        image_doubts: Why the frames must not be read: files of which it is not certain
+            whether and where they belong, or none at all.
+        mask_doubts: The same about the annotations.
     """
 
     name: str
@@ -64,6 +61,8 @@ class SplitVideo:
     images: Mapping[str, Path] = field(repr=False)
     masks: Mapping[str, Path] = field(repr=False)
     meta: VideoMeta | None = None
+    image_doubts: tuple[Doubt, ...] = ()
+    mask_doubts: tuple[Doubt, ...] = ()
 
     @property
     def length(self) -> int:
@@ -75,12 +74,15 @@ class SplitVideo:
         """Height and width in pixels, of the first frame or else the first mask.
 
         Raises:
-            SplitError: Neither can be opened.
+            SplitError: Neither can be opened, or which one is the first is not certain.
         """
-        paths = (*self.images.values(), *self.masks.values())
-        if not paths:
-            raise SplitError(f"video {self.name}: has neither frames nor masks")
-        return image_size(paths[0])
+        if self.images:
+            self.require_images()
+            return image_size(next(iter(self.images.values())))
+        if self.masks:
+            self.require_masks()
+            return image_size(next(iter(self.masks.values())))
+        raise SplitError(f"video {self.name}: has neither frames nor masks")
 
     @property
     def height(self) -> int:
@@ -93,47 +95,125 @@ class SplitVideo:
         return self.size[1]
 
     @cached_property
+    def mask_size(self) -> tuple[int, int]:
+        """Height and width of the masks: those of the meta file, else of the first one.
+
+        Raises:
+            SplitError: Which mask is the first is not certain.
+            MaskError: There is none, or it cannot be read.
+        """
+        meta = self.meta
+        if meta is not None and meta.height is not None and meta.width is not None:
+            return meta.height, meta.width
+        frame = next(iter(self.masks), self.frames[0] if self.frames else "00000")
+        header = read_header(self._mask_data(frame), name=str(self.masks[frame]))
+        return header.height, header.width
+
+    @cached_property
     def objects(self) -> tuple[int, ...]:
-        """Object ids, ascending: those of the meta file, else of the first mask."""
+        """Object ids, ascending: those of the meta file, else of all annotations.
+
+        Raises:
+            MaskError: See `read_mask`.
+        """
         if self.meta is not None and self.meta.objects is not None:
             return self.meta.objects
-        return object_ids(self.first_mask())
+        found = set(object_ids(self.first_mask()))
+        frames = set(self.frames[1:])
+        for frame in self.masks:
+            if frame in frames:
+                found.update(object_ids(self.packed_mask(frame).unpack()))
+        return tuple(sorted(found - {VOID}))
+
+    @property
+    def first_annotated(self) -> str | None:
+        """Stem of the first frame that has an annotation, None where none has."""
+        return next((frame for frame in self.frames if frame in self.masks), None)
+
+    def require_images(self) -> None:
+        """Make sure that it is certain which files are the frames.
+
+        Raises:
+            SplitError: It is not, or there are none.
+        """
+        if self.image_doubts:
+            raise SplitError(f"video {self.name}: {self.image_doubts[0].what}")
+        if not self.images:
+            raise SplitError(
+                f"video {self.name}: has no frames; expected "
+                f"{FRAMES}/{self.name}/<frame>.jpg"
+            )
+
+    def require_masks(self) -> None:
+        """Make sure that it is certain which files are the annotations.
+
+        Raises:
+            SplitError: It is not.
+        """
+        if self.mask_doubts:
+            raise SplitError(f"video {self.name}: {self.mask_doubts[0].what}")
+
+    def packed_mask(
+        self, frame: str, *, size: tuple[int, int] | None = None
+    ) -> PackedLabels:
+        """Read the annotation of a frame as its file stores it, void pixels included.
+
+        Args:
+            frame: Stem of the frame.
+            size: Height and width that it must have, which is known from its header
+                before anything is decoded.
+
+        Raises:
+            SplitError: Which file is the annotation is not certain.
+            MaskError: It is missing, unreadable, of another size, or not a palette or
+                grey image of ids.
+        """
+        data = self._mask_data(frame)
+        name = str(self.masks[frame])
+        if size is not None:
+            header = read_header(data, name=name)
+            found = header.height, header.width
+            if found != size:
+                raise MaskError(
+                    f"{name}: expected the size of the video's frames, {_text(size)}, "
+                    f"found {_text(found)}{self._turned(found)}"
+                )
+        return decode_packed(data, name=name)
 
     def read_mask(self, frame: str) -> Labels:
         """Read the annotation of a frame as an H×W map of object ids.
 
         Raises:
+            SplitError: Which file is the annotation is not certain.
             MaskError: It is missing, unreadable, of another size than the video, or
                 not a palette or grey image of ids.
         """
-        path = self.masks.get(frame)
-        if path is None:
-            raise MaskError(
-                f"video {self.name}: frame {frame} has no annotation; expected "
-                f"Annotations/{self.name}/{frame}.png"
-            )
-        labels = read_labels(path)
-        if labels.shape != self.size:
-            raise MaskError(
-                f"{path}: expected the size of the video's frames, "
-                f"{_text(self.size)}, found {_text(labels.shape)}"
-            )
+        labels = self.packed_mask(frame, size=self.size).unpack()
         if np.any(labels == VOID):
             raise MaskError(
-                f"{path}: holds the id {VOID}, which marks void pixels; object ids go "
-                f"from 1 to {VOID - 1}"
+                f"{self.masks[frame]}: holds the id {VOID}, which marks void pixels; "
+                f"object ids go from 1 to {VOID - 1}"
             )
         return labels
 
     def first_mask(self) -> Labels:
-        """Read the annotation of the first frame: what a predictor is given.
+        """Read the annotation of the first frame as an H×W map of object ids.
+
+        Where only later frames are annotated, no object is visible yet and the map is
+        empty.
 
         Raises:
-            MaskError: See `read_mask`.
+            SplitError: There are no frames, or which file is the annotation is not
+                certain.
+            MaskError: There is no annotation at all, or see `read_mask`.
         """
         if not self.frames:
             raise SplitError(f"video {self.name}: has no frames")
-        return self.read_mask(self.frames[0])
+        first = self.frames[0]
+        if first not in self.masks and self.first_annotated is not None:
+            self.require_masks()
+            return np.zeros(self.size, np.uint8)
+        return self.read_mask(first)
 
     @property
     def fully_annotated(self) -> bool:
@@ -142,207 +222,286 @@ class SplitVideo:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of what defines the task: frame names and the first mask's bytes."""
+        """Digest of what defines the task: frame names and the first mask's bytes.
+
+        A mask that cannot be read does not count; predicting the video says why.
+        """
         sha = hashlib.sha256("\n".join((self.name, *self.frames)).encode())
-        if self.frames and (path := self.masks.get(self.frames[0])):
-            sha.update(path.read_bytes())
+        if (first := self.first_annotated) is not None:
+            try:
+                sha.update(read_regular(self.masks[first]))
+            except OSError:
+                sha.update(b"\0")
         return sha.hexdigest()
+
+    def _mask_data(self, frame: str) -> bytes:
+        self.require_masks()
+        path = self.masks.get(frame)
+        if path is None:
+            raise MaskError(self._no_annotation(frame))
+        return read_file(path)
+
+    def _no_annotation(self, frame: str) -> str:
+        """That a frame has no annotation, and what may be the matter."""
+        text = (
+            f"video {self.name}: frame {frame} has no annotation; expected "
+            f"{MASKS}/{self.name}/{frame}.png"
+        )
+        later = self.first_annotated
+        if later is None or frame != self.frames[0]:
+            return text
+        return (
+            f"{text}. Its first annotation is that of frame {later}: where objects may "
+            "appear late (YouTube-VOS, LVOS), predict with --late-objects"
+        )
+
+    def _turned(self, found: tuple[int, int]) -> str:
+        """Say so where a mask fits a frame that was turned by a quarter."""
+        if found != self.size[::-1] or not self.images:
+            return ""
+        return (
+            "; frames are read as they are stored, not as EXIF turns them for viewers: "
+            "store them turned (jpegtran, exiftran) or turn the masks back"
+        )
 
 
 @dataclass(frozen=True)
 class Split:
-    """A split on disk.
+    """A split on disk, or some of its videos.
 
     Attributes:
         root: The folder that was given.
         videos: The videos by name, sorted.
         meta_path: The meta file, None where there is none.
         absent: Videos that the meta file knows and that have no folder.
+        others: Names of the videos that were not asked for.
+        notes: What is worth knowing of the folder, each a sentence: folders that are no
+            videos, meta files that are not read.
     """
 
     root: Path
     videos: Mapping[str, SplitVideo]
     meta_path: Path | None = None
     absent: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def whole(self) -> Split:
+        """The same split with all of its videos."""
+        return self if not self.others else read_split(self.root, meta=self.meta_path)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest over all videos, recorded in the manifest of every run."""
+        """Digest over all videos of the folder, also those that were not asked for.
+
+        It is recorded in the manifest of every run.
+        """
         sha = hashlib.sha256()
-        for video in self.videos.values():
+        for video in self.whole.videos.values():
             sha.update(video.fingerprint.encode())
         return sha.hexdigest()
+
+    @property
+    def subset_note(self) -> str | None:
+        """Say that these are some of the videos only; None where they are all."""
+        if not self.others:
+            return None
+        total = len(self.videos) + len(self.others)
+        videos = counted(total, "video")
+        return f"{len(self.videos):,} of {videos} of {self.root} only (--videos)"
 
     def select(self, patterns: Sequence[str] = ()) -> tuple[SplitVideo, ...]:
         """The videos whose names match any of the shell patterns; all without one.
 
         Raises:
-            SplitError: Nothing matches.
+            SplitError: A pattern matches nothing.
         """
-        chosen = tuple(
-            video
-            for video in self.videos.values()
-            if not patterns or any(fnmatchcase(video.name, p) for p in patterns)
-        )
-        if not chosen:
-            raise SplitError(
-                f"{self.root}: no video matches {' or '.join(patterns)}; it has "
-                f"{len(self.videos)}, such as {next(iter(self.videos))}"
-            )
-        return chosen
+        names = _matching(self.root, self.videos, patterns)
+        return tuple(self.videos[name] for name in names)
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """Height and width that the header of an image file says.
-
-    Raises:
-        SplitError: It cannot be opened as an image.
-    """
-    try:
-        with warnings.catch_warnings():
-            # A damaged header may claim an absurd size, which is for the caller to see.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                return image.height, image.width
-    except (OSError, Image.DecompressionBombError) as error:
-        raise SplitError(
-            f"{path}: cannot be opened as an image ({error}); extract the split again"
-        ) from error
-
-
-def read_split(root: Path | str, *, meta: Path | str | None = None) -> Split:
+def read_split(
+    root: Path | str, *, meta: Path | str | None = None, videos: Sequence[str] = ()
+) -> Split:
     """List a split.
 
     Args:
         root: Folder with JPEGImages and Annotations, in any of the known layouts.
-        meta: The meta file, where it is not one of `meta*.json` in the folder or
-            `meta_<folder>.json` beside it.
+        meta: The meta file; None to choose as `find_meta` does.
+        videos: Shell patterns of the videos to list; all without one. The folders of
+            others are not looked into.
 
     Raises:
-        SplitError: There is no split at `root`, or its meta file is malformed.
+        SplitError: There is no split at `root`, its meta file is malformed, or a
+            pattern matches no video.
     """
     root = Path(root)
     if not root.is_dir():
         raise SplitError(
-            f"{root}: no such folder; expected a split with JPEGImages/ and "
-            "Annotations/ (to try the toolkit without data: submit sample DIR)"
+            f"{root}: no such folder; expected a split with {FRAMES}/ and {MASKS}/ (to "
+            "try the toolkit without data: submit sample DIR)"
         )
-    images = _video_folders(root / "JPEGImages")
-    masks = _video_folders(root / "Annotations")
-    names = sorted(images.keys() | masks.keys())
+    frames, masks = list_videos(root)
+    names = sorted(frames.keys() | masks.keys())
     if not names:
-        nested = [
-            child.name for child in root.iterdir() if (child / "JPEGImages").is_dir()
-        ]
-        hint = f"; did you mean {root / min(nested)}?" if nested else ""
-        raise SplitError(
-            f"{root}: holds no videos; expected JPEGImages/<video>/<frame>.jpg and "
-            f"Annotations/<video>/<frame>.png{hint}"
-        )
-    meta_path = Path(meta) if meta is not None else _find_meta(root, names)
-    metas = _read_meta(meta_path) if meta_path else {}
-    videos = {
-        name: _read_video(name, images.get(name), masks.get(name), metas.get(name))
-        for name in names
-    }
+        raise _no_videos(root)
+    known = [name for name in names if not is_no_video(name)]
+    meta_file = find_meta(root, known) if meta is None else _named_meta(meta, known)
+    entries = {} if meta_file is None else meta_file.videos
+    # A folder by a name that only machines give is a video if the meta file says so.
+    there = [name for name in names if name in entries or not is_no_video(name)]
+    chosen = _matching(root, there, videos)
+    empty: list[str] = [name for name in names if name not in there]
+    listed: dict[str, SplitVideo] = {}
+    for name in chosen:
+        images = list_frames(frames.get(name))
+        annotations = list_frames(masks.get(name), masks=True)
+        video = _video(name, images, annotations, entries.get(name), bool(frames))
+        expected = name in entries or (images.exists and annotations.exists)
+        if video.images or video.masks or expected or _is_broken(images, annotations):
+            listed[name] = video
+        else:
+            empty.append(name)
+    if not listed:
+        raise _no_videos(root)
+    notes = () if meta_file is None else meta_file.notes
+    if empty:
+        notes = (*notes, _about_empty(root, sorted(empty)))
+    own = {} if meta_file is None or meta_file.is_shared else entries
     return Split(
         root=root,
-        videos=videos,
-        meta_path=meta_path,
-        absent=tuple(sorted(metas.keys() - videos.keys())),
+        videos=listed,
+        meta_path=None if meta_file is None else meta_file.path,
+        absent=_absent(own, there, videos),
+        others=tuple(name for name in there if name not in set(chosen)),
+        notes=notes,
     )
 
 
-def _read_video(
-    name: str, images: Path | None, masks: Path | None, meta: VideoMeta | None
+def _named_meta(path: Path | str, names: Sequence[str]) -> MetaFile:
+    meta = read_meta(Path(path))
+    if not meta.videos.keys() & set(names):
+        raise SplitError(
+            f"{path}: lists no video of the split, which has {names[0]}; is it the "
+            "meta file of another one?"
+        )
+    return meta
+
+
+def _matching(
+    root: Path, names: Iterable[str], patterns: Sequence[str]
+) -> tuple[str, ...]:
+    """Choose names by shell patterns; a name itself is one that matches it.
+
+    Raises:
+        SplitError: A pattern matches nothing.
+    """
+    names = tuple(names)
+    if not patterns:
+        return names
+    for pattern in patterns:
+        if pattern not in names and not any(fnmatchcase(n, pattern) for n in names):
+            raise SplitError(
+                f"{root}: no video matches {pattern!r}; it has "
+                f"{counted(len(names), 'video')}, such as "
+                f"{names[0]}"
+            )
+    return tuple(
+        name
+        for name in names
+        if name in patterns or any(fnmatchcase(name, p) for p in patterns)
+    )
+
+
+def _video(
+    name: str,
+    images: FrameFiles,
+    annotations: FrameFiles,
+    meta: VideoMeta | None,
+    has_frames: bool,
 ) -> SplitVideo:
-    image_files = _numbered(images, _IMAGE_SUFFIXES)
-    mask_files = _numbered(masks, (".png",))
+    """Put together what the two folders hold.
+
+    Args:
+        name: The video.
+        images: Its frames.
+        annotations: Its masks.
+        meta: What the meta file says.
+        has_frames: Whether the split has frames at all.
+    """
+    image_doubts = (*images.doubts, *images.strays)
+    if has_frames and not images.files and not image_doubts:
+        image_doubts = (Doubt("no-frames", _why_no_frames(name, images)),)
+    mask_doubts = annotations.doubts
+    if not images.files:
+        mask_doubts += annotations.strays
+    if not annotations.files and annotations.others and not mask_doubts:
+        mask_doubts = (Doubt("first-mask", _why_no_masks(name, annotations)),)
     return SplitVideo(
         name=name,
-        frames=tuple(image_files or mask_files),
-        images=image_files,
-        masks=mask_files,
+        frames=tuple(images.files or annotations.files),
+        images=images.files,
+        masks=annotations.files,
         meta=meta,
+        image_doubts=image_doubts,
+        mask_doubts=mask_doubts,
     )
 
 
-def _video_folders(folder: Path) -> dict[str, Path]:
-    """Find the video folders in a data folder, below a resolution or not."""
-    children = _folders(folder)
-    for resolution in _RESOLUTIONS:
-        if resolution in children:
-            return _folders(children[resolution])
-    return children
+def _why_no_frames(name: str, images: FrameFiles) -> str:
+    """Say why a video of a split with frames has none."""
+    if not images.exists:
+        return f"has no folder {FRAMES}/{name}; extract the split again"
+    if not images.others:
+        return f"{FRAMES}/{name} is empty; extract the split again"
+    count = counted(len(images.others), "file")
+    return (
+        f"{FRAMES}/{name} holds {count} and no frame, such as {images.others[0]}; "
+        "frames are .jpg, .png, .bmp, .webp or .tif files"
+    )
 
 
-def _folders(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        return {}
-    return {
-        child.name: child
-        for child in sorted(folder.iterdir())
-        if child.is_dir() and not child.name.startswith(".")
-    }
+def _why_no_masks(name: str, annotations: FrameFiles) -> str:
+    """Say why a folder with files has no masks."""
+    return (
+        f"{MASKS}/{name} holds no PNG, but {annotations.others[0]}; masks are palette "
+        "PNGs, so convert it without a loss"
+    )
 
 
-def _numbered(folder: Path | None, suffixes: tuple[str, ...]) -> dict[str, Path]:
-    """List the files of a video by stem, in the order of their numbers."""
-    if folder is None:
-        return {}
-    paths = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in suffixes and not path.name.startswith(".")
-    ]
-    paths.sort(key=lambda path: (_number(path.stem), path.stem))
-    return {path.stem: path for path in paths}
+def _is_broken(*trees: FrameFiles) -> bool:
+    """Whether a folder could not be listed, so that anything may be in it."""
+    return any(tree.doubts for tree in trees)
 
 
-def _number(stem: str) -> int:
-    """The frame number of a stem; names that are no numbers sort by their text."""
-    return int(stem) if stem.isdecimal() else -1
-
-
-def _find_meta(root: Path, names: list[str]) -> Path | None:
-    """Choose the meta file of a split: the only one, or the only one that fits."""
-    found = sorted(root.glob("meta*.json"))
-    if beside := [p for p in (root.parent / f"meta_{root.name}.json",) if p.is_file()]:
-        found = found or beside
-    if len(found) < 2:
-        return found[0] if found else None
-    fitting = [path for path in found if _read_meta(path).keys() >= set(names)]
-    if len(fitting) != 1:
-        raise SplitError(
-            f"{root}: {len(found)} meta files and {len(fitting)} of them list all "
-            f"videos ({', '.join(path.name for path in found)}); name one with --meta"
+def _absent(
+    entries: Iterable[str], there: Sequence[str], patterns: Sequence[str]
+) -> tuple[str, ...]:
+    """Videos that the meta file lists, that are asked for, and that have no folder."""
+    return tuple(
+        sorted(
+            name
+            for name in set(entries) - set(there)
+            if not patterns or any(fnmatchcase(name, p) for p in patterns)
         )
-    return fitting[0]
+    )
 
 
-def _read_meta(path: Path) -> dict[str, VideoMeta]:
-    try:
-        videos = read_json(path)["videos"]
-        return {str(name): _video_meta(entry) for name, entry in videos.items()}
-    except OSError as error:
-        raise SplitError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise SplitError(
-            f'{path}: is not a meta file; expected {{"videos": {{<video>: '
-            f'{{"length", "height", "width", "objects"}}}}}} ({error})'
-        ) from error
+def _about_empty(root: Path, names: Sequence[str]) -> str:
+    folders = counted(len(names), "folder is no video", "folders are no videos")
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{root}: {folders} and not counted: {', '.join(names[:3])}{more}"
 
 
-def _video_meta(entry: Mapping[str, Any]) -> VideoMeta:
-    """Read one entry; `objects` is a list of ids or a dict whose keys are ids."""
-    objects = entry.get("objects")
-    numbers = {
-        key: None if entry.get(key) is None else int(entry[key])
-        for key in ("length", "height", "width")
-    }
-    return VideoMeta(
-        **numbers,
-        objects=None if objects is None else tuple(sorted(int(o) for o in objects)),
+def _no_videos(root: Path) -> SplitError:
+    nested = [child.name for child in root.iterdir() if (child / FRAMES).is_dir()]
+    hint = f"; did you mean {root / min(nested)}?" if nested else ""
+    if root.name in (FRAMES, MASKS):
+        hint = f"; did you mean {root.parent}?"
+    return SplitError(
+        f"{root}: holds no videos; expected {FRAMES}/<video>/<frame>.jpg and "
+        f"{MASKS}/<video>/<frame>.png{hint}"
     )
 
 

@@ -213,18 +213,16 @@ def predict_split(
     plan: PredictPlan,
     *,
     executor: Executor | Callable[[Predictor], Executor],
-    videos: Sequence[str] = (),
     device: str = "auto",
     monitor: Monitor = silent,
 ) -> Outcome:
     """Run a model over a split; continues where an earlier call stopped.
 
     Args:
-        split: The split.
+        split: The split, or those of its videos that are to be predicted.
         path: The run's folder.
         plan: Which model, and how.
         executor: Runs the videos; or a function that chooses one for the model.
-        videos: Shell patterns of the videos to predict; all without one.
         device: Where to describe the model.
         monitor: Opens the progress bar.
 
@@ -237,7 +235,7 @@ def predict_split(
     settings, recorded = plan.settings(predictor)
     if not hasattr(executor, "map"):
         executor = executor(predictor)
-    chosen = {video.name: video for video in split.select(videos)}
+    chosen = split.videos
     sources = {
         name: _source(video, late=plan.late_objects) for name, video in chosen.items()
     }
@@ -329,22 +327,29 @@ def _source(video: SplitVideo, *, late: bool) -> str:
     """Digest of what decides the masks of a video.
 
     Of frames the size of the file stands for the content, since some splits have many
-    gigabytes of them.
-
-    Raises:
-        SplitError: A file of the video is gone.
+    gigabytes of them. What cannot be read does not count: predicting the video says
+    why.
     """
-    later = list(video.masks.values())[1:] if late else []
+    masks = list(video.masks.values()) if late else []
+    return fingerprint(
+        [
+            video.fingerprint,
+            [_read(path, _size_of) for path in video.images.values()],
+            [_read(path, digest) for path in masks],
+        ]
+    )
+
+
+def _size_of(path: Path) -> int:
+    return path.stat().st_size
+
+
+def _read(path: Path, look: Callable[[Path], int | str]) -> int | str | None:
+    """Look at a file; None where that fails."""
     try:
-        return fingerprint(
-            [
-                video.fingerprint,
-                [path.stat().st_size for path in video.images.values()],
-                [digest(path) for path in later],
-            ]
-        )
-    except OSError as error:
-        raise SplitError(f"video {video.name}: cannot be read ({error})") from error
+        return look(path)
+    except OSError:
+        return None
 
 
 def _require_frames(run: Run, changed: Sequence[str]) -> None:
@@ -392,11 +397,7 @@ class _VideoPredictor:
 
     def __call__(self, task: _Task, report: Callable[[int], None]) -> VideoRecord:
         video, began = task.video, time.perf_counter()
-        if not video.images:
-            raise SplitError(
-                f"video {video.name}: has no frames; expected "
-                f"JPEGImages/{video.name}/<frame>.jpg"
-            )
+        video.require_images()
         if video.length < 2:
             raise SplitError(
                 f"video {video.name}: has one frame, so there is nothing to track; "
@@ -434,17 +435,41 @@ class _VideoPredictor:
 def _prompts(
     video: SplitVideo, *, late: bool
 ) -> dict[str, dict[int, NDArray[np.bool_]]]:
-    """The masks that the model is given, by frame: each object's first one."""
-    first = video.first_mask()
-    prompts = {video.frames[0]: binary_masks(first, object_ids(first))}
-    if late:
-        known = set(prompts[video.frames[0]])
-        for frame in video.masks:
-            labels = video.read_mask(frame)
-            if new := [key for key in object_ids(labels) if key not in known]:
-                prompts[frame] = binary_masks(labels, new)
-                known.update(new)
+    """The masks that the model is given, by frame: each object's first one.
+
+    Raises:
+        SplitError: There is no object to track, or a late one has no frame.
+        MaskError: An annotation is missing or cannot be read.
+    """
+    given = list(video.masks) if late else [video.frames[0]]
+    prompts: dict[str, dict[int, NDArray[np.bool_]]] = {}
+    known: set[int] = set()
+    for frame in given or [video.frames[0]]:
+        labels = video.read_mask(frame)
+        if new := [key for key in object_ids(labels) if key not in known]:
+            if frame not in video.images:
+                raise SplitError(
+                    f"{video.masks[frame]}: shows the object {new[0]} for the first "
+                    f"time, and the video has no frame {frame}; extract the split again"
+                )
+            prompts[frame] = binary_masks(labels, new)
+            known.update(new)
+    if not prompts:
+        raise SplitError(_no_object(video, late=late))
     return prompts
+
+
+def _no_object(video: SplitVideo, *, late: bool) -> str:
+    """Say that there is nothing to track, and where there may be something."""
+    if late:
+        return f"video {video.name}: no annotation holds an object, nothing to track"
+    text = f"video {video.name}: the first mask holds no object, nothing to track"
+    if len(video.masks) < 2:
+        return text
+    return (
+        f"{text}; where objects may appear late (YouTube-VOS, LVOS), predict with "
+        "--late-objects"
+    )
 
 
 def _advance(

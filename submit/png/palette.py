@@ -25,6 +25,7 @@ from .pillow import decode_as_server
 
 __all__ = [
     "DAVIS_PALETTE",
+    "MOST_PIXELS",
     "PackedLabels",
     "PngHeader",
     "decode",
@@ -61,7 +62,7 @@ _LEGAL_DEPTHS = {
 #: The stub calls this class an instance.
 _InflateError = cast("type[Exception]", zlib_ng.error)
 #: Pillow, and so the official scorer, refuses images with more pixels.
-_MOST_PIXELS = 178_956_970
+MOST_PIXELS = 178_956_970
 #: Bytes that deflate can make of one: 258 of each two bits.
 _MOST_INFLATION = 1032
 #: Memory that a malformed file may take before it is found out.
@@ -277,7 +278,7 @@ def decode_packed(
             f"{header.kind} PNG; write it with mode P (submit import and submit repair "
             "do)"
         )
-    if header.width * header.height > _MOST_PIXELS:
+    if header.width * header.height > MOST_PIXELS:
         raise MaskError(
             f"{name}: says that it has {header.width}×{header.height} pixels; no "
             "reader opens so many"

@@ -18,7 +18,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -115,7 +115,7 @@ class Identity:
             kind,
             settings,
             {"path": str(split.root.resolve()), "fingerprint": split.fingerprint},
-            tuple(split.videos),
+            tuple(split.whole.videos),
         )
 
     def differences(self, wanted: Identity) -> list[str]:
@@ -197,6 +197,11 @@ class Stock:
     def wanted(self) -> frozenset[str]:
         """Those that are to be made."""
         return frozenset(self.outdated + self.damaged + self.absent)
+
+    def only(self, names: Collection[str]) -> Stock:
+        """The same of some of the videos."""
+        parts = (self.current, self.outdated, self.damaged, self.absent)
+        return Stock(*(tuple(name for name in part if name in names) for part in parts))
 
     def remarks(self, because: str, gone: Sequence[str]) -> list[str]:
         """Say which videos are made again, and which were taken out.

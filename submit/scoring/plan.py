@@ -47,7 +47,9 @@ class Plan:
 
 
 def require_truth(split: Split) -> None:
-    """Make sure that every frame of every video can be compared with something.
+    """Make sure that every frame that is scored can be compared with something.
+
+    The first and the last frame of a video never are.
 
     Raises:
         ScoringError: A video lacks truth.
@@ -69,11 +71,11 @@ def require_truth(split: Split) -> None:
     lacking = [
         video
         for video in videos
-        if any(frame not in video.masks for frame in video.frames)
+        if any(frame not in video.masks for frame in video.frames[1:-1])
     ]
     if lacking:
         video = lacking[0]
-        missing = [frame for frame in video.frames if frame not in video.masks]
+        missing = [frame for frame in video.frames[1:-1] if frame not in video.masks]
         raise ScoringError(
             f"{split.root}: {len(lacking)} of {len(split.videos)} videos lack ground "
             f"truth, such as {video.name} in {len(missing)} of {video.length} frames "
@@ -92,7 +94,7 @@ def plan_split(split: Split, masks: Masks) -> Plan:
     Raises:
         ScoringError: It would not.
     """
-    view = server_view(masks.entries)
+    view = _view(split, masks)
     if not view.videos.keys() & split.videos.keys():
         return _plan_unseen(split, masks, view)
     plans = _frame_plans(split, view)
@@ -104,6 +106,19 @@ def plan_split(split: Split, masks: Masks) -> Plan:
     return Plan(view.prefix, frames, _notes_on_missing(split, view))
 
 
+def _view(split: Split, masks: Masks) -> ServerView:
+    """Where masks are looked for: as the server does, or of some videos where they are.
+
+    A single one of them may lie in the only folder, which the server takes for a
+    wrapper.
+    """
+    if not split.others:
+        return server_view(masks.entries)
+    names = masks.videos()
+    videos = {name: list(masks.frames(name)) for name in names}
+    return ServerView(masks.wrapper, tuple(names), videos)
+
+
 def _plan_unseen(split: Split, masks: Masks, view: ServerView) -> Plan:
     """Plan to score masks among which the server finds no video of the split.
 
@@ -113,6 +128,11 @@ def _plan_unseen(split: Split, masks: Masks, view: ServerView) -> Plan:
     Raises:
         ScoringError: There is more than one video, or none at all.
     """
+    if split.others:
+        raise ScoringError(
+            f"{masks.path}: holds none of the videos that were asked for, such as "
+            f"{next(iter(split.videos))}"
+        )
     zero = "the server would score 0.0 for everything"
     there = [name for name in split.videos if name in masks.videos()]
     if not there:
@@ -146,7 +166,7 @@ def plan_as_server(split: Split, masks: Masks) -> Plan:
     Raises:
         ScoringError: It would fail.
     """
-    view = server_view(masks.entries)
+    view = _view(split, masks)
     plans = _frame_plans(split, view)
     wrong = {name: plan for name, plan in plans.items() if plan.problem}
     if fatal := [

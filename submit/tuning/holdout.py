@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks.sanity import as_packed
 from ..data import Split
 from ..ensemble import VideoMerger
 from ..errors import RunError
-from ..png.palette import PackedLabels, decode_packed, read_file
+from ..png.palette import PackedLabels
 from ..runs import Run, VideoMasks
 from ..system.pool import checkpoint
 from .candidate import Candidate
@@ -56,7 +57,7 @@ class HoldoutRuns:
         if kept is not None:
             return kept
         masks = self.runs[run].read(video)
-        frames, height, width = len(masks.frames), *masks.steps(0).shape[1:]
+        frames, (height, width) = len(masks.frames), _plane(masks)
         if not self._reserve(frames * len(masks.objects) * height * width):
             return masks
         decoded = _Decoded(masks)
@@ -76,7 +77,7 @@ class HoldoutRuns:
         masks = _Merged(members, candidate, video)
         if key != self._pinned:
             return masks
-        planes = [member.steps(0).shape[1:] for member in members.values()]
+        planes = [_plane(member) for member in members.values()]
         largest = max(height * width for height, width in planes)
         guess = len(masks.frames) * len(masks.objects) * largest
         if not self._reserve(guess):
@@ -103,11 +104,15 @@ class HoldoutRuns:
         """The annotation of each frame of a video."""
         kept: list[PackedLabels] | None = self._kept.get(("", video))
         if kept is None:
-            paths = self.split.videos[video].masks.values()
-            kept = []
-            for path in paths:
+            ours, kept = self.split.videos[video], []
+            for frame in ours.frames:
                 checkpoint()
-                kept.append(decode_packed(read_file(path), name=str(path)))
+                # The first and the last frame are never scored, and may have no mask.
+                kept.append(
+                    ours.packed_mask(frame, size=ours.size)
+                    if frame in ours.masks
+                    else as_packed(np.zeros(ours.size, np.uint8))
+                )
             if self._reserve(sum(labels.data.nbytes for labels in kept)):
                 self._kept["", video] = kept
         return kept
@@ -135,6 +140,12 @@ class HoldoutRuns:
                     f"{video.length} of {video.size[1]}×{video.size[0]}; is this the "
                     "split that the run was made from?"
                 )
+
+
+def _plane(masks: VideoMasks) -> tuple[int, int]:
+    """Height and width of the logits; before the first object they may be smaller."""
+    _, height, width = masks.steps(len(masks.frames) - 1).shape
+    return height, width
 
 
 class _Decoded:

@@ -190,7 +190,7 @@ def test_frames_go_by_their_numbers(tmp_path: Path) -> None:
         for name in names:
             archive.writestr(f"v/{name}.png", b"")
     frames = open_masks(tmp_path / "a.zip").frames("v")
-    assert frames == ["1" * 2000, "x", "2", "\u0664", "9", "10"]
+    assert frames == ["2", "9", "10", "1" * 2000, "x", "\u0664"]
 
 
 def test_a_view_can_be_sent_to_another_process(archive: Path) -> None:

@@ -92,14 +92,18 @@ def test_two_gaps_are_two_problems(write_split: WriteSplit) -> None:
 
 def test_two_frames_of_one_number_are_found(write_split: WriteSplit) -> None:
     root = write_split(("a",), frames=("00000", "00001", "1", "00002"))
-    assert only(root) == Problem("odd-name", "a", "two frames have the same number")
+    problem = only(root)
+    assert (problem.kind, problem.serious) == ("two-files", True)
+    assert "a: 00001.jpg and 1.jpg are files of one frame; keep" in problem.what
 
 
 def test_names_that_are_no_numbers_are_found(root: Path) -> None:
     image(root, "00003").rename(image(root, "last"))
-    kinds = [problem.kind for problem in problems(root)]
-    assert "odd-name" in kinds
-    assert str(image(root, "last")) in [problem.where for problem in problems(root)]
+    problem = only(root)
+    assert (problem.kind, problem.serious) == ("odd-name", True)
+    assert "not named by a number as the others are, such as last.jpg beside" in (
+        problem.what
+    )
 
 
 def test_surplus_masks_are_found(root: Path) -> None:
@@ -265,8 +269,8 @@ def test_a_video_without_frames_is_found(root: Path) -> None:
 def test_an_empty_folder_is_found(write_split: WriteSplit) -> None:
     problem = only(write_split(("a",), frames=()))
     assert (problem.kind, problem.what) == (
-        "unreadable",
-        "video a: has neither frames nor masks",
+        "no-frames",
+        "JPEGImages/a is empty; extract the split again",
     )
 
 
@@ -274,7 +278,7 @@ def test_an_empty_folder_is_found(write_split: WriteSplit) -> None:
     ("content", "said"),
     [
         (None, "frame 00000 has no annotation"),
-        (encode(np.zeros((24, 32), np.uint8)), "the first mask holds no object"),
+        (encode(np.zeros((24, 32), np.uint8)), "no mask holds an object"),
         (b"no mask", "is not a PNG"),
     ],
     ids=["missing", "empty", "unreadable"],

@@ -102,6 +102,13 @@ def test_no_more_frames_are_decoded_than_asked_for(decoded: list[str]) -> None:
     assert decoded == [str(n) for n in range(20)]
 
 
+def test_fewer_huge_frames_wait_decoded(decoded: list[str]) -> None:
+    with FrameReader(paths(*range(9)), size=(4320, 7680)) as reader:
+        for used, _ in enumerate(reader, start=1):
+            wait_for(lambda used=used: len(decoded) == min(9, 2 + used))  # type: ignore[misc]
+            assert len(decoded) <= 2 + used
+
+
 def test_an_error_comes_at_its_frame_and_not_before(decoded: list[str]) -> None:
     with FrameReader(paths(0, 1, "bad", 3)) as reader:
         frames = iter(reader)

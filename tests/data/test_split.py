@@ -163,45 +163,7 @@ def test_of_several_meta_files_the_one_that_knows_all_videos_is_taken(
     write_meta(root / "meta_train.json", {"x": {}, "a": {}})
     fitting = write_meta(root / "meta_valid.json", {"a": {}, "b": {}, "c": {}})
     assert read_split(root).meta_path == fitting
-    write_meta(root / "meta_all.json", {"a": {}, "b": {}})
-    with pytest.raises(SplitError, match="3 meta files and 2 of them list all videos"):
-        read_split(root)
     assert read_split(root, meta=fitting).meta_path == fitting
-
-
-def test_a_meta_file_beside_the_split_is_found(write_split: WriteSplit) -> None:
-    root = write_split(("a",), root="MOSEv2/valid")
-    write_meta(root.parent / "meta_train.json", {"a": {"length": 99}})
-    beside = write_meta(root.parent / "meta_valid.json", {"a": {"length": 3}})
-    assert read_split(root).meta_path == beside
-    inside = write_meta(root / "meta.json", {"a": {}})
-    assert read_split(root).meta_path == inside
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "{",
-        "[]",
-        '{"a": {}}',
-        '{"videos": ["a"]}',
-        '{"videos": {"a": 3}}',
-        '{"videos": {"a": {"objects": ["cat"]}}}',
-        '{"videos": {"a": {"objects": 3}}}',
-        '{"videos": {"a": {"length": "long"}}}',
-    ],
-)
-def test_a_malformed_meta_file_is_said(write_split: WriteSplit, content: str) -> None:
-    root = write_split(("a",))
-    (root / "meta.json").write_text(content)
-    with pytest.raises(SplitError, match=r"meta\.json: is not a meta file; expected"):
-        read_split(root)
-
-
-def test_a_meta_file_that_is_not_there_is_said(write_split: WriteSplit) -> None:
-    root = write_split(("a",))
-    with pytest.raises(SplitError, match=r"no\.json: cannot be read \(No such file"):
-        read_split(root, meta=root / "no.json")
 
 
 def test_the_first_mask_is_the_map_of_ids(write_split: WriteSplit) -> None:
@@ -301,10 +263,11 @@ def test_videos_are_selected_by_patterns(write_split: WriteSplit) -> None:
     assert select("dog") == ["dog"]
     assert select("dog", "cat?") == ["cat1", "cat2", "dog"]
     assert select("*[!1]") == ["cat2", "dog"]
-    with pytest.raises(
-        SplitError, match=r"no video matches DOG or x\*; it has 3, such"
-    ):
-        select("DOG", "x*")
+    for pattern in ("DOG", "x*", ""):
+        with pytest.raises(
+            SplitError, match=r"no video matches .*; it has 3 videos, such"
+        ):
+            select("dog", pattern)
 
 
 def test_a_video_travels_to_a_worker(write_split: WriteSplit) -> None:

@@ -1,0 +1,219 @@
+"""Image files of frames: what their headers say, and their pixels as RGB.
+
+Only regular files are opened, only in the formats that frames come in, and nothing is
+decoded before its size is known to be right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from ..errors import SplitError
+from ..system.files import open_regular
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MOST_PIXELS",
+    "ImageHeader",
+    "image_size",
+    "read_frame",
+    "read_image_header",
+]
+
+#: Suffixes of frames, in small letters.
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+#: What Pillow may take a file for, whatever its suffix is. Photos with a second
+#: picture inside (MPO) are opened as JPEG.
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+
+#: Pixels from which Pillow warns of a decompression bomb. Frames of 8K have 33 million.
+MOST_PIXELS = 89_478_485
+
+#: Modes of Pillow whose pixels become RGB as in the official loaders.
+_CONVERTED = frozenset(
+    {"1", "L", "P", "RGB", "RGBA", "RGBX", "RGBa", "LA", "La", "PA", "CMYK", "YCbCr"}
+)
+_ALPHA = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
+
+#: Filters of warnings belong to the whole process, so that one thread at a time may
+#: change them.
+_FILTERS = threading.Lock()
+
+
+@dataclass(frozen=True)
+class ImageHeader:
+    """What an image file says of itself.
+
+    Attributes:
+        size: Height and width of the pixels as they are stored.
+        mode: Pillow's name of the kind of pixels, such as `RGB`.
+        format: `JPEG`, `MPO`, `PNG`, `BMP`, `WEBP` or `TIFF`.
+        orientation: How EXIF wants the pixels to be turned, 1 to 8; 1 is not at all.
+        pictures: How many pictures the file holds.
+    """
+
+    size: tuple[int, int]
+    mode: str
+    format: str
+    orientation: int = 1
+    pictures: int = 1
+
+    @property
+    def is_16_bit(self) -> bool:
+        """Whether it has one channel of 16 bits."""
+        return self.mode.startswith("I;16") or (self.mode, self.format) == ("I", "PNG")
+
+    @property
+    def colours(self) -> str | None:
+        """What is special about the pixels, in words; None of plain RGB."""
+        if self.is_16_bit:
+            return "are grey with 16 bits, of which the high 8 are read"
+        if self.mode in _ALPHA:
+            return "have an alpha channel, which is not read"
+        return {
+            "1": "are black and white",
+            "L": "are grey",
+            "P": "have a palette, whose colours are read",
+            "CMYK": "are CMYK, which becomes RGB without a colour profile",
+        }.get(self.mode)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the pixels cannot be read as a frame; None where they can."""
+        height, width = self.size
+        if height * width > MOST_PIXELS:
+            return (
+                f"it says that it has {width}×{height} pixels; frames have at most "
+                f"{MOST_PIXELS:,}"
+            )
+        if self.pictures > 1 and self.format != "MPO":
+            return f"it holds {self.pictures} pictures; a frame is one"
+        if self.mode not in _CONVERTED and not self.is_16_bit:
+            return (
+                f"its pixels are of the kind {self.mode}; frames have 8 bits in each "
+                "channel"
+            )
+        return None
+
+
+def read_image_header(path: Path) -> ImageHeader:
+    """Read the header of a frame or a mask.
+
+    Raises:
+        SplitError: It is no image that can be read as a frame.
+    """
+    with _opened(path, "cannot be opened as an image") as (_, header):
+        return header
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width that the header of an image file says.
+
+    Raises:
+        SplitError: It is no image that can be read as a frame.
+    """
+    return read_image_header(path).size
+
+
+def read_frame(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Decode an image as the official loaders do.
+
+    The orientation in EXIF, colour profiles and alpha channels do not count. Of 16 bits
+    the high 8 do.
+
+    Args:
+        path: An image file; see `IMAGE_SUFFIXES`.
+        size: Height and width that it must have.
+
+    Returns:
+        H×W×3 uint8 RGB.
+
+    Raises:
+        SplitError: It is unreadable, truncated, of another size, or no regular file.
+    """
+    with _opened(path, "cannot be decoded") as (image, header):
+        if size is not None and header.size != size:
+            raise SplitError(
+                f"{path}: expected {size[1]}×{size[0]} pixels as in the first frame, "
+                f"found {header.size[1]}×{header.size[0]}"
+            )
+        return _rgb(image, header)
+
+
+def _rgb(image: Image.Image, header: ImageHeader) -> NDArray[np.uint8]:
+    """Decode the pixels as H×W×3 uint8."""
+    if header.is_16_bit:
+        # As Pillow does with 16 bits in three channels; its own way from one channel
+        # makes everything above 255 white.
+        grey = (np.asarray(image) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    # Of no consequence for the colours; Pillow would warn of it.
+    image.info.pop("transparency", None)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+@contextlib.contextmanager
+def _opened(path: Path, failure: str) -> Iterator[tuple[Image.Image, ImageHeader]]:
+    """Open an image and read its header; whatever goes wrong is a `SplitError`."""
+    try:
+        with open_regular(path) as stream:
+            image, header = _identify(stream)
+            if header.refusal is not None:
+                raise ValueError(header.refusal)
+            with image:
+                yield image, header
+    except SplitError:
+        raise
+    except Exception as error:  # Pillow raises nearly anything on damaged files.
+        raise SplitError(
+            f"{path}: {failure} ({_reason(error)}); extract the split again"
+        ) from error
+
+
+def _identify(stream: IO[bytes]) -> tuple[Image.Image, ImageHeader]:
+    with _FILTERS, warnings.catch_warnings():
+        # Of damaged tags, and of absurd sizes, which are looked at by the caller.
+        warnings.simplefilter("ignore")
+        image = Image.open(stream, formats=_FORMATS)
+        header = ImageHeader(
+            size=(image.height, image.width),
+            mode=image.mode,
+            format=image.format or "",
+            orientation=_orientation(image),
+            pictures=getattr(image, "n_frames", 1),
+        )
+    return image, header
+
+
+def _orientation(image: Image.Image) -> int:
+    """How EXIF wants an image to be turned; 1 where it says nothing legal."""
+    if image.format == "TIFF":
+        return 1  # Pillow turns it by itself, and swaps its size.
+    if image.format == "PNG" and "exif" not in image.info:
+        return 1  # Pillow would decode all of it to look behind the pixels.
+    try:
+        found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # Of damaged EXIF, anything.
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def _reason(error: Exception) -> str:
+    """Say what Pillow means."""
+    if isinstance(error, UnidentifiedImageError):
+        return "it is no JPEG, PNG, BMP, WebP or TIFF image"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"it says that it has more than the {MOST_PIXELS:,} pixels of any frame"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__

@@ -1,0 +1,216 @@
+"""What the folders of a split hold: videos, and the files of their frames.
+
+The answer is the same on every disk, whatever the order of its folders: frames go in
+natural order, and where two files could be the same frame neither is chosen.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..system.names import NaturalKey, frame_number, in_natural_order, natural_key
+from ..system.words import counted
+from .images import IMAGE_SUFFIXES
+
+__all__ = [
+    "FRAMES",
+    "MASKS",
+    "Doubt",
+    "FrameFiles",
+    "is_no_video",
+    "list_frames",
+    "list_videos",
+]
+
+#: The two folders of a split.
+FRAMES = "JPEGImages"
+MASKS = "Annotations"
+
+#: What DAVIS puts between them and the videos.
+_RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
+
+#: Folders that file systems, servers and archivers make by themselves.
+_NO_VIDEOS = frozenset(
+    {
+        "@eadir",
+        "@recycle",
+        "#recycle",
+        "$recycle.bin",
+        "__macosx",
+        "lost+found",
+        "system volume information",
+    }
+)
+
+#: Images that are not read as frames; beside a mask, they may be the mask as well.
+_OTHER_IMAGES = (".gif", ".jfif", ".jpe", ".jp2", ".ppm", ".heic", ".avif", ".tga")
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """Why the files of a video must not be read before somebody has looked at them.
+
+    Attributes:
+        kind: A short name, such as `two-files`.
+        what: A sentence that names the folder and says what to do.
+    """
+
+    kind: str
+    what: str
+
+
+@dataclass(frozen=True)
+class FrameFiles:
+    """The files of one video in one of the two folders.
+
+    Attributes:
+        files: File of each frame by stem, in natural order.
+        doubts: Why it is not certain which files are the frames.
+        strays: The same about names that do not fit the others.
+        others: Names of files that are no frames, sorted.
+        exists: Whether there is a folder.
+    """
+
+    files: Mapping[str, Path] = field(default_factory=dict)
+    doubts: tuple[Doubt, ...] = ()
+    strays: tuple[Doubt, ...] = ()
+    others: tuple[str, ...] = ()
+    exists: bool = True
+
+
+def list_videos(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Find the folders of videos below JPEGImages and below Annotations, by name.
+
+    Where DAVIS has resolutions between, both are of the same one if they can be.
+    """
+    frames, masks = _folders(root / FRAMES), _folders(root / MASKS)
+    for both in (True, False):
+        for resolution in _RESOLUTIONS:
+            there = [resolution in tree for tree in (frames, masks) if tree]
+            if there and (all(there) if both else any(there)):
+                return tuple(  # type: ignore[return-value]
+                    _folders(tree[resolution]) if resolution in tree else tree
+                    for tree in (frames, masks)
+                )
+    return frames, masks
+
+
+def is_no_video(name: str) -> bool:
+    """Whether a folder of this name is made by a machine and holds no video."""
+    return name.casefold() in _NO_VIDEOS
+
+
+def _folders(folder: Path) -> dict[str, Path]:
+    """The folders in a folder by name, sorted; links that lead nowhere, too."""
+    if not folder.is_dir():
+        return {}
+    with os.scandir(folder) as children:
+        names = sorted(
+            child.name
+            for child in children
+            if not child.name.startswith(".")
+            and (child.is_dir() or (child.is_symlink() and not Path(child).exists()))
+        )
+    return {name: folder / name for name in names}
+
+
+def list_frames(folder: Path | None, *, masks: bool = False) -> FrameFiles:
+    """List the files of a video's frames, or of its masks.
+
+    Args:
+        folder: The video's folder; None where there is none.
+        masks: Whether to list masks, which are PNGs.
+    """
+    if folder is None:
+        return FrameFiles(exists=False)
+    try:
+        names = [name for name in os.listdir(folder) if not name.startswith(".")]
+    except OSError as error:
+        reason = f"{folder}: cannot be listed ({error.strerror})"
+        if folder.is_symlink() and not folder.exists():
+            reason = f"{folder}: is a link to {folder.readlink()}, which is not there"
+        return FrameFiles(doubts=(Doubt("unreadable", reason),))
+    suffixes = (".png",) if masks else IMAGE_SUFFIXES
+    stems: dict[str, list[str]] = defaultdict(list)
+    others: list[str] = []
+    for name in names:
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() in suffixes:
+            stems[stem].append(name)
+        else:
+            others.append(name)
+    rivals = [n for n in others if masks and _is_image(n)]
+    kept, doubts = _one_for_each(folder, stems, rivals)
+    return FrameFiles(
+        files={stem: folder / name for stem, name in kept.items()},
+        doubts=doubts,
+        strays=_strays(folder, kept),
+        others=tuple(sorted(others)),
+    )
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in (*IMAGE_SUFFIXES, *_OTHER_IMAGES)
+
+
+def _one_for_each(
+    folder: Path, stems: Mapping[str, Sequence[str]], rivals: Sequence[str]
+) -> tuple[dict[str, str], tuple[Doubt, ...]]:
+    """Keep one file for each frame, in natural order, and say where there are more.
+
+    Args:
+        folder: The video's folder.
+        stems: Names of files by stem.
+        rivals: Names of files that count only beside another of the same stem.
+    """
+    if not rivals and _are_plain(stems):
+        return {stem: stems[stem][0] for stem in sorted(stems)}, ()
+    frames: dict[NaturalKey, list[str]] = defaultdict(list)
+    order: dict[NaturalKey, str] = {}
+    for stem in in_natural_order(stems):
+        key = natural_key(stem)
+        order.setdefault(key, stem)
+        frames[key] += sorted(stems[stem])
+    kept = {stem: sorted(stems[stem])[0] for stem in order.values()}
+    for name in sorted(rivals):
+        key = natural_key(os.path.splitext(name)[0])
+        if key in frames:
+            frames[key].append(name)
+    several = [found for found in frames.values() if len(found) > 1]
+    if not several:
+        return kept, ()
+    more = counted(len(several) - 1, "more frame")
+    also = f" ({more} with several files)" if len(several) > 1 else ""
+    what = (
+        f"{folder}: {' and '.join(several[0])} are files of one frame{also}; keep one "
+        "file for each frame and move the others out of the split"
+    )
+    return kept, (Doubt("two-files", what),)
+
+
+def _are_plain(stems: Mapping[str, Sequence[str]]) -> bool:
+    """Whether all names are numbers of one length, each there once: the usual case."""
+    return (
+        len(set(map(len, stems))) == 1
+        and all(stem.isdecimal() and stem.isascii() for stem in stems)
+        and all(len(names) == 1 for names in stems.values())
+    )
+
+
+def _strays(folder: Path, kept: Mapping[str, str]) -> tuple[Doubt, ...]:
+    """Say which files do not belong where all others are numbered."""
+    named = [stem for stem in kept if frame_number(stem) is None]
+    if not named or len(named) == len(kept):
+        return ()
+    example = next(stem for stem in kept if stem not in named)
+    files = counted(len(named), "file is", "files are")
+    what = (
+        f"{folder}: {files} not named by a number as the others are, such "
+        f"as {kept[named[0]]} beside {kept[example]}; rename it, or move it out of the "
+        "split"
+    )
+    return (Doubt("odd-name", what),)
