@@ -6,20 +6,24 @@ from pathlib import Path
 
 import click
 
+from ..system.words import counted
 from ._options import (
     OUTPUT,
     PATH,
     force_option,
     json_option,
+    meta_option,
     seed_option,
     workers_option,
 )
-from ._output import Cell, emit, facts, number, stack, table, warn
+from ._output import Cell, emit, facts, format_bytes, note, number, stack, table, warn
 from ._progress import progress
+from ._splits import open_split
 
 
 @click.command()
 @click.argument("train", type=PATH)
+@meta_option
 @click.option(
     "-o",
     "--output",
@@ -60,20 +64,22 @@ def holdout(
 
     TRAIN is a fully annotated split. The choice mirrors its lengths, object sizes,
     numbers of objects and disappearances; the same seed chooses the same videos. Files
-    are linked, not copied, and videos.txt lists them for the rest of the team (--list).
+    are links where the disk allows it, else copies, and videos.txt lists the videos for
+    the rest of the team (--list).
 
     \b
     Example:
       submit holdout MOSEv2/train -o holdout --videos 100
     """
-    from ..data import read_split
     from ..scoring.holdout import HOLDOUT_FOLDER, make_holdout, read_list
+    from ..system.links import Linking
     from ..system.outputs import claim
 
     claim(output, HOLDOUT_FOLDER, inputs=(train, list_path))
-    split = read_split(train)
+    split = open_split(train)
     names = read_list(list_path) if list_path is not None else ()
-    total = sum(video.length for video in split.select(names))
+    wanted = split.videos.keys() & set(names) if names else split.videos
+    total = sum(split.videos[name].length for name in wanted)
     with progress("holdout", total=total) as bar:
         made = make_holdout(
             split,
@@ -87,7 +93,11 @@ def holdout(
         )
     if made.skipped:
         name, reason = next(iter(sorted(made.skipped.items())))
-        warn(f"{len(made.skipped)} videos cannot be held out; {name}: {reason}")
+        videos_are = counted(len(made.skipped), "video")
+        warn(f"{videos_are} cannot be held out; {name}: {reason}")
+    if made.linking not in (None, Linking.SYMBOLIC):
+        size = f" ({format_bytes(made.copied)})" if made.copied else ""
+        note(f"{output}: knows no symbolic links; files are {made.linking.value}{size}")
     summary = facts(
         {"split": str(made.path), "videos": len(made.videos), "frames": made.frames}
     )

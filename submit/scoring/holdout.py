@@ -2,8 +2,8 @@
 
 The videos are chosen so that the shares of short and long videos, of small and large
 objects, of single and many objects, and of objects that stay, leave and return are
-those of the whole set. Folders are linked, not copied, and the list of videos is a
-small text file by which anybody can make the same hold-out.
+those of the whole set. Folders are linked where the disk allows it, and the list of
+videos is a small text file by which anybody can make the same hold-out.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from ..data import VOID, Split, SplitVideo
 from ..errors import MaskError, SplitError
 from ..masks import object_ids
 from ..metrics import FrameScorer
-from ..png.palette import decode_packed, read_file
 from ..system.files import atomic_folder, read_text, write_json
+from ..system.links import Linker, Linking
 from ..system.machine import keep_freed_memory
 from ..system.outputs import OutputKind, claim
 from ..system.pool import checkpoint, run_in_threads
@@ -94,6 +94,8 @@ class Holdout:
             given.
         skipped: Reason by name for videos that cannot be in a hold-out.
         existed: Whether it was there already.
+        linking: How its files are those of the train set; None where it was there.
+        copied: Bytes that had to be copied, since the disk knows no links.
     """
 
     path: Path
@@ -102,6 +104,8 @@ class Holdout:
     shares: tuple[Share, ...]
     skipped: Mapping[str, str]
     existed: bool = False
+    linking: Linking | None = None
+    copied: int = 0
 
 
 def make_holdout(
@@ -152,10 +156,10 @@ def make_holdout(
         )
     chosen = tuple(sorted(names or choose_videos(traits, videos, seed=seed)))
     existed = _is_same(folder, chosen, force=force)
+    linker = Linker()
     if not existed:
-        _write(
-            split, {name: traits[name] for name in chosen}, folder, seed, len(traits)
-        )
+        held = {name: traits[name] for name in chosen}
+        _write(split, held, folder, linker, seed=seed, candidates=len(traits))
     return Holdout(
         path=folder,
         videos=chosen,
@@ -163,6 +167,8 @@ def make_holdout(
         shares=() if names else _shares(traits, chosen),
         skipped=skipped,
         existed=existed,
+        linking=None if existed else linker.linking,
+        copied=linker.copied,
     )
 
 
@@ -220,8 +226,10 @@ def _describe(video: SplitVideo) -> VideoTraits | str:
         return f"{missing} of {video.length} frames have no mask"
     if video.length < 3:
         return f"has {video.length} frames, and the first and the last never count"
+    if video.image_doubts:
+        return video.image_doubts[0].what
     try:
-        first = decode_packed(read_file(video.masks[video.frames[0]]))
+        first = video.packed_mask(video.frames[0])
         ids = object_ids(first.unpack())
         objects = tuple(key for key in ids if key != VOID)
         if not objects:
@@ -231,9 +239,9 @@ def _describe(video: SplitVideo) -> VideoTraits | str:
         rows = []
         for frame in video.frames:
             checkpoint()
-            rows.append(scorer.areas(decode_packed(read_file(video.masks[frame]))))
+            rows.append(scorer.areas(video.packed_mask(frame, size=first.shape)))
         areas = np.array(rows)
-    except (OSError, MaskError, ValueError) as error:
+    except (SplitError, MaskError, ValueError) as error:
         return str(error)
     return VideoTraits(
         frames=video.length,
@@ -379,6 +387,8 @@ def _write(
     split: Split,
     traits: Mapping[str, VideoTraits],
     folder: Path,
+    linker: Linker,
+    *,
     seed: int,
     candidates: int,
 ) -> None:
@@ -390,11 +400,9 @@ def _write(
                 ("JPEGImages", video.images),
                 ("Annotations", video.masks),
             ):
-                if not files:
-                    continue
-                (partial / kind).mkdir(exist_ok=True)
-                source = files[video.frames[0]].parent.resolve()
-                (partial / kind / name).symlink_to(source, target_is_directory=True)
+                if files:
+                    (partial / kind).mkdir(exist_ok=True)
+                    linker.show(files.values(), partial / kind / name)
         entries = {
             name: {
                 "length": each.frames,

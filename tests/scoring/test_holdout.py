@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import random
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from submit.archive import open_masks
+from submit.cli import cli
 from submit.data import Split, read_split
 from submit.errors import OutputError, SplitError
 from submit.png.palette import write
@@ -22,6 +26,7 @@ from submit.scoring.holdout import (
     make_holdout,
     read_list,
 )
+from submit.system.links import Linking
 
 SIZE = (20, 30)
 
@@ -149,7 +154,10 @@ def test_videos_that_cannot_be_scored_are_left_out_with_a_reason(
     assert result.skipped["v1"] == "1 of 5 frames have no mask"
     assert "is not a PNG" in result.skipped["v2"]
     assert result.skipped["v3"] == "its first mask is empty"
-    assert "expected label maps of (20, 30)" in result.skipped["v4"]
+    assert (
+        "expected the size of the video's frames, 30×20, found 3×3"
+        in result.skipped["v4"]
+    )
     assert "has 2 frames" in result.skipped["w"]
     with pytest.raises(SplitError, match=r"expected 5 videos .* found 4; v1: 1 of 5"):
         make_holdout(split, tmp_path / "more", videos=5)
@@ -255,3 +263,32 @@ def test_shares_are_reported(train: Split, tmp_path: Path) -> None:
     returns = shares["absence", "returns"]
     assert (returns.whole, returns.holdout) == (0.5, 0.5)
     assert sum(s.holdout for s in result.shares if s.trait == "length") == 1
+
+
+@pytest.mark.parametrize("also_hard", [False, True], ids=["hard links", "copies"])
+def test_a_holdout_without_links_is_the_same_split(
+    train: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, also_hard: bool
+) -> None:
+    linked = make_holdout(train, tmp_path / "linked", videos=3)
+
+    def refuse(*args: object, **options: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "symlink", refuse)
+    if also_hard:
+        monkeypatch.setattr(os, "link", refuse)
+    made = make_holdout(train, tmp_path / "made", videos=3)
+    assert made.linking is (Linking.COPIES if also_hard else Linking.HARD)
+    assert bool(made.copied) == also_hard
+    assert made.videos == linked.videos
+    split = read_split(made.path)
+    assert split.fingerprint == read_split(linked.path).fingerprint
+    assert all(video.fully_annotated for video in split.videos.values())
+    assert not any(path.is_symlink() for path in made.path.rglob("*"))
+    result = CliRunner().invoke(
+        cli, ["holdout", str(train.root), "-o", str(tmp_path / "cli"), "--videos", "3"]
+    )
+    assert result.exit_code == 0, result.output
+    how = "copies (" if also_hard else "hard links"
+    line = f"{tmp_path / 'cli'}: knows no symbolic links; files are {how}"
+    assert result.stderr.count(line) == 1
