@@ -10,13 +10,16 @@ from typing import Any, TypeVar
 import click
 
 __all__ = [
+    "META",
     "OUTPUT",
     "PATH",
     "SOURCE",
     "device_option",
     "force_option",
     "json_option",
+    "meta_option",
     "name_option",
+    "optional_split",
     "runs_dir_option",
     "seed_option",
     "settings_option",
@@ -29,8 +32,16 @@ __all__ = [
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+#: Where the context of a command keeps the meta file that `--meta` names.
+META = "submit.meta"
+
+
 class _Path(click.Path):
-    """A path that is not empty, as that of an unset variable is."""
+    """A path that is not empty, as that of an unset variable is.
+
+    `~` is the home folder, also where no shell reads it: in `--split=~/data` and in
+    variables such as SUBMIT_RUNS.
+    """
 
     def convert(
         self,
@@ -38,10 +49,10 @@ class _Path(click.Path):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> Any:
-        """Take a path as it is."""
+        """Take a path, with the home folder written out."""
         if value == "":
             self.fail("it is empty; expected a path", param, ctx)
-        return super().convert(value, param, ctx)
+        return super().convert(os.path.expanduser(value), param, ctx)
 
 
 class _Output(_Path):
@@ -67,10 +78,10 @@ class _Source(click.ParamType[str]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> str:
-        """Take a text that is not empty."""
+        """Take a text that is not empty, with the home folder written out."""
         if not value:
             self.fail("it is empty; expected a run or a path", param, ctx)
-        return str(value)
+        return os.path.expanduser(str(value))
 
 
 #: What a command reads. Whether it is there is for those to say who read it: they know
@@ -94,18 +105,52 @@ def json_option(command: Command) -> Command:
 
 
 def split_argument(command: Command) -> Command:
-    """Add the argument SPLIT; the command gets `split: Path`."""
-    return click.argument("split", type=PATH)(command)
+    """Add the argument SPLIT and `--meta`; the command gets `split: Path`."""
+    return click.argument("split", type=PATH)(meta_option(command))
 
 
 def split_option(command: Command) -> Command:
-    """Add `--split`, which must be given; the command gets `split: Path`."""
+    """Add `--split`, which must be given, and `--meta`; it gets `split: Path`."""
     return click.option(
         "--split",
         type=PATH,
         required=True,
         metavar="DIR",
         help="The split: a folder with Annotations and JPEGImages.",
+    )(meta_option(command))
+
+
+def optional_split(words: str, *, meta: bool = False) -> Callable[[Command], Command]:
+    """Add `--split`, which may be left out; the command gets `split: Path | None`.
+
+    Args:
+        words: Its help.
+        meta: Whether `--meta` goes with it.
+    """
+
+    def add(command: Command) -> Command:
+        option = click.option("--split", type=PATH, metavar="DIR", help=words)
+        return option(meta_option(command) if meta else command)
+
+    return add
+
+
+def meta_option(command: Command) -> Command:
+    """Add `--meta`, which `open_split` reads."""
+
+    def keep(ctx: click.Context, param: click.Parameter, value: Path | None) -> None:
+        del param
+        ctx.meta[META] = value
+
+    return click.option(
+        "--meta",
+        type=PATH,
+        expose_value=False,
+        callback=keep,
+        envvar="SUBMIT_META",
+        show_envvar=True,
+        metavar="FILE",
+        help="The split's meta file, where it has several.",
     )(command)
 
 

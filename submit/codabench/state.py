@@ -18,7 +18,7 @@ def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """
     if named := environment.get("SUBMIT_STATE"):
         return Path(named).expanduser()
-    base = environment.get("XDG_STATE_HOME", "")
+    base = os.path.expanduser(environment.get("XDG_STATE_HOME", ""))
     # The XDG specification wants relative paths ignored.
     root = Path(base) if os.path.isabs(base) else Path("~/.local/state").expanduser()
     return root / "mose-submit"

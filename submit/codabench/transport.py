@@ -416,7 +416,7 @@ class Transport:
     def _certificates() -> bool | str:
         for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
             if path := os.environ.get(name):
-                return path
+                return os.path.expanduser(path)
         return True
 
 

@@ -93,7 +93,7 @@ class OptionInfo:
             if self.type is bool:
                 value: Any = _BOOLEANS[text.lower()]
             else:
-                value = self.type(text)
+                value = self.type(os.path.expanduser(text) if self.file else text)
         except (ValueError, KeyError):
             raise OptionError(
                 f"option {self.name}={text}: expected {expected}, found {text!r}"

@@ -37,6 +37,7 @@ __all__ = [
     "require_writable",
     "resolved",
     "stream_digest",
+    "user_path",
     "write_bytes",
     "write_json",
 ]
@@ -199,6 +200,11 @@ def atomic_folder(path: Path, *, parents: bool = True) -> Iterator[Path]:
             raise
 
 
+def user_path(text: str) -> Path:
+    """A path as people write it: `~` is the home folder."""
+    return Path(os.path.expanduser(text))
+
+
 def open_regular(path: Path | str) -> IO[bytes]:
     """Open a file for reading; a pipe or a device is an error and never waits.
 
@@ -305,7 +311,7 @@ def digest(path: Path) -> str:
                 if not child.name.startswith(".")
             }
         )
-    with path.open("rb") as stream:
+    with open_regular(path) as stream:
         return stream_digest(stream)
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -8,8 +8,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from submit.cli import _options
+from submit.cli import _options, cli
 from submit.cli._options import (
+    PATH,
+    SOURCE,
     device_option,
     json_option,
     name_option,
@@ -114,7 +116,48 @@ def test_each_shared_option_has_help() -> None:
     for name in _options.__all__:
         if name.endswith("_option"):
             command = click.command()(getattr(_options, name)(lambda **_: None))
-            (option,) = command.params
-            assert isinstance(option, click.Option)
-            assert option.help
-            assert option.help.endswith(".")
+            assert command.params
+            for option in command.params:
+                assert isinstance(option, click.Option)
+                assert option.help
+                assert option.help.endswith(".")
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command, by name."""
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        command = cli.get_command(context, name)
+        assert command is not None
+        yield name, command
+
+
+def test_every_path_may_begin_with_the_home_folder() -> None:
+    for name, command in commands():
+        for one in command.params:
+            if isinstance(one.type, click.Path):
+                assert isinstance(one.type, type(PATH)), f"{name}: {one.name}"
+            if isinstance(one, click.Argument) and one.type is click.STRING:
+                assert name == "predictors", f"{name}: {one.name} may be a path"
+
+
+def test_a_tilde_is_the_home_folder_in_options_and_in_the_environment(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert given(runner, split_option, "--split=~/valid") == tmp_path / "valid"
+    assert given(runner, split_option, "--split=a/~b") == Path("a/~b")
+    source = click.argument("source", type=SOURCE)
+    assert given(runner, source, "~/m.zip") == f"{tmp_path}/m.zip"
+    assert given(runner, source, "a~") == "a~"
+    monkeypatch.setenv("SUBMIT_RUNS", "~/runs")
+    assert given(runner, runs_dir_option) == tmp_path / "runs"
+
+
+def test_every_command_that_takes_a_split_takes_its_meta_file() -> None:
+    options = {name: {one.name for one in c.params} for name, c in commands()}
+    takes_split = {name for name in options if options[name] & {"split", "train"}}
+    assert {"videos", "predict", "holdout", "score", "upload"} <= takes_split
+    # These need frames and first masks only.
+    without = {name for name in takes_split if "meta" not in options[name]}
+    assert without == {"ensemble", "export", "pack"}

@@ -127,6 +127,7 @@ def test_the_state_folder_follows_the_environment() -> None:
     assert state_folder({}) == home
     assert state_folder({"XDG_STATE_HOME": "relative"}) == home
     assert state_folder({"XDG_STATE_HOME": "/x"}) == Path("/x/mose-submit")
+    assert state_folder({"XDG_STATE_HOME": "~/x"}) == Path.home() / "x/mose-submit"
     assert state_folder({"SUBMIT_STATE": "~/s"}) == Path("~/s").expanduser()
 
 
