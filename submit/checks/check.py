@@ -9,6 +9,7 @@ from pathlib import Path
 from ..archive import Masks, MaskZip, open_masks
 from ..data import Split, SplitVideo
 from ..system.machine import keep_freed_memory
+from ..system.names import frame_number
 from ..system.pool import run_in_threads
 from .layout import check_layout, listed
 from .pixels import check_video
@@ -48,12 +49,13 @@ def check_masks(
     opened = source if isinstance(source, Masks) else open_masks(source)
     with opened as masks:
         expected, findings = expected_frames(split, sample)
-        layout = check_layout(masks, expected, team=team)
+        layout = check_layout(masks, expected, others=split.others, team=team)
         report = Report(
             path=str(masks.path),
             split=str(split.root),
             videos=len(layout.videos),
             expected_videos=len(expected),
+            subset=split.subset_note,
             size=_size(masks),
         )
         report.add([*findings, *layout.findings])
@@ -70,12 +72,24 @@ def check_masks(
             seen += checked.findings
         if isinstance(masks, MaskZip):
             known = {f"{f.folder}{stem}.png" for f, _ in jobs for stem in f.frames}
+            known |= _of_videos(masks, set(split.others))
             seen += [
                 Finding.of("damaged", name, problem)
                 for name, problem in masks.damaged(known)
             ]
         report.add(seen)
     return report
+
+
+def _of_videos(masks: Masks, videos: set[str]) -> set[str]:
+    """The files in the folders of some videos."""
+    if not videos:
+        return set()
+    return {
+        entry.name
+        for entry in masks.entries
+        if not entry.is_folder and videos & set(entry.name.split("/")[:-1])
+    }
 
 
 def masks_to_check(split: Split) -> int:
@@ -100,6 +114,8 @@ def expected_frames(
         return frames, []
     with open_masks(sample) as masks:
         wanted = {name: tuple(masks.frames(name)) for name in masks.videos()}
+        for name in wanted.keys() & set(split.others):
+            del wanted[name]
     return {
         name: stems for name, stems in wanted.items() if name in frames
     }, _disagreements(frames, wanted, str(sample))
@@ -128,10 +144,11 @@ def _frames(video: SplitVideo) -> tuple[str, ...]:
     if video.images or length is None or length <= video.length:
         return video.frames
     first = video.frames[0] if video.frames else "00000"
-    if not first.isdecimal():
+    number = frame_number(first)
+    if number is None or number < 0:
         return video.frames
     # All videos have frames of the same names.
-    return tuple(sys.intern(f"{int(first) + i:0{len(first)}}") for i in range(length))
+    return tuple(sys.intern(f"{number + i:0{len(first)}}") for i in range(length))
 
 
 def _size(masks: Masks) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..archive import (
@@ -71,19 +71,24 @@ class Layout:
 
 
 def check_layout(
-    masks: Masks, expected: Mapping[str, Sequence[str]], *, team: bool = False
+    masks: Masks,
+    expected: Mapping[str, Sequence[str]],
+    *,
+    others: Collection[str] = (),
+    team: bool = False,
 ) -> Layout:
     """Check everything that needs no mask to be opened.
 
     Args:
         masks: The submission.
-        expected: Stems of the frames of each video of the split, in order.
+        expected: Stems of the frames of each video that is looked at, in order.
+        others: Other videos of the split, which may be there or not.
         team: Whether a `team.json` must be there, as in test phases.
     """
     layout = Layout()
     entries = list(masks.entries)
     if isinstance(masks, MaskZip):
-        layout.findings += _check_zip(entries, expected)
+        layout.findings += _check_zip(entries, expected, others)
         layout.findings += _check_unpacking(entries)
         size = masks.path.stat().st_size
     else:
@@ -95,7 +100,7 @@ def check_layout(
     layout.findings += _check_budget(masks, size)
     layout.findings += _check_names(entries, expected)
     layout.findings += _check_team(masks, entries, required=team)
-    prefix, findings = _find_root(entries, expected)
+    prefix, findings = _find_root(entries, expected, others)
     layout.findings += findings
     layout.findings += _check_junk(entries, prefix)
     folders = _folders(entries, prefix)
@@ -105,12 +110,14 @@ def check_layout(
             layout.findings += findings
             if found.frames:
                 layout.videos.append(found)
-    layout.findings += _check_absent(expected, folders, prefix)
+    layout.findings += _check_absent(expected, others, folders, prefix)
     return layout
 
 
 def _check_zip(
-    entries: Sequence[Entry], expected: Mapping[str, Sequence[str]]
+    entries: Sequence[Entry],
+    expected: Mapping[str, Sequence[str]],
+    others: Collection[str],
 ) -> Iterator[Finding]:
     """Find what only a zip can have."""
     yield from _about(
@@ -126,7 +133,7 @@ def _check_zip(
         "link", (e.written for e in entries if e.is_link), "is a symbolic link"
     )
     needed = sum(map(len, expected.values())) >= 0xFFFF
-    if not needed:
+    if not needed and not others:
         yield from _about(
             "zip64", (e.written for e in entries if e.zip64), "needs zip64"
         )
@@ -229,7 +236,9 @@ def _check_team(
 
 
 def _find_root(
-    entries: Sequence[Entry], expected: Mapping[str, Sequence[str]]
+    entries: Sequence[Entry],
+    expected: Mapping[str, Sequence[str]],
+    others: Collection[str],
 ) -> tuple[str, list[Finding]]:
     """Find the folder in which the videos lie, and what the server makes of that.
 
@@ -238,19 +247,23 @@ def _find_root(
         videos are, also where the server would not look.
     """
     view = server_view(entries)
-    if any(name in expected for name in view.videos):
+    known = {*expected, *others}
+    if any(name in known for name in view.videos):
         if view.prefix:
             return view.prefix, [
                 Finding.of("wrapper", view.prefix, "is around all videos")
             ]
         return "", []
-    if view.prefix and view.prefix[:-1] in expected:
+    if view.prefix and view.prefix[:-1] in known:
+        # Of some videos one may be there alone.
+        if others:
+            return "", []
         return "", [Finding.of("single-video", view.prefix, "is alone at the root")]
     inside: Counter[str] = Counter()
     for entry in entries:
         parts = entry.name.split("/")
         for depth in (1, 2):
-            if len(parts) > depth + 1 and parts[depth] in expected:
+            if len(parts) > depth + 1 and parts[depth] in known:
                 inside["/".join(parts[:depth]) + "/"] += 1
     if not inside:
         some = ", ".join(sorted(expected)[:2])
@@ -390,10 +403,14 @@ def _about_missing(
 
 
 def _check_absent(
-    expected: Mapping[str, Sequence[str]], folders: Mapping[str, _Folder], prefix: str
+    expected: Mapping[str, Sequence[str]],
+    others: Collection[str],
+    folders: Mapping[str, _Folder],
+    prefix: str,
 ) -> Iterator[Finding]:
     """Find videos of the split that are not there, and folders that are no videos."""
-    unknown = {name.lower(): name for name in folders if name not in expected}
+    known = {*expected, *others}
+    unknown = {name.lower(): name for name in folders if name not in known}
     mistaken = set()
     for name, frames in expected.items():
         if name in folders:

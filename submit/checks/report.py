@@ -87,6 +87,7 @@ class Report:
         split: Folder of the split.
         videos: Videos of the split that were found in it.
         expected_videos: Videos of the split.
+        subset: What is looked at where it is not all videos of the split; else None.
         frames: Masks that were read.
         size: Bytes of the zip, or of all files in the folder.
         findings: What was found, worst first.
@@ -96,6 +97,7 @@ class Report:
     split: str
     videos: int = 0
     expected_videos: int = 0
+    subset: str | None = None
     frames: int = 0
     size: int = 0
     findings: list[Finding] = field(default_factory=list)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import RunError
+from ..system.files import user_path
 from ._output import note
 from ._progress import progress
 
@@ -32,7 +33,7 @@ __all__ = [
 
 def run_path(runs: Path, name: str) -> Path:
     """The folder of a run that is named, or whose folder is given."""
-    given = Path(name)
+    given = user_path(name)
     if (given / "manifest.json").is_file() or given.is_absolute():
         return given
     return runs / name
@@ -108,7 +109,8 @@ def masks_of(runs: Path, source: str, split: Split | None = None) -> Masks:
     Args:
         runs: Where runs are kept.
         source: A zip, a folder of videos, or a run's name or folder.
-        split: The split, where the run's own may have moved.
+        split: The split, where the run's own may have moved; or those of its videos
+            that are needed.
 
     Raises:
         RunError: There is neither such a file or folder nor such a run, or a mask of
@@ -123,14 +125,16 @@ def masks_of(runs: Path, source: str, split: Split | None = None) -> Masks:
         folder = Path(source)
         record = ExportRecord.open(folder)
         return record.all_masks() if record.exists else open_masks(folder)
-    if not is_exported(run):
+    videos = None if split is None or not split.others else split.videos.keys()
+    if not is_exported(run, videos):
         export_run(
             run,
             split if split is not None else split_of(run),
             executor=local_executor(None),
+            videos=videos,
             monitor=progress,
         ).require_complete(str(run.path))
-    return exported_masks(run)
+    return exported_masks(run, videos)
 
 
 def missing_videos(runs: Path, source: str) -> str | None:

@@ -82,6 +82,7 @@ def report_view(found: Report) -> RenderableType:
         facts(
             {
                 "checked": found.path,
+                **({} if found.subset is None else {"looked at": found.subset}),
                 "videos": f"{format_count(found.videos)} of "
                 f"{format_count(found.expected_videos)}",
                 "masks": found.frames,

@@ -14,6 +14,7 @@ from ._options import (
     device_option,
     force_option,
     json_option,
+    optional_split,
     settings_option,
     workers_option,
 )
@@ -23,12 +24,14 @@ from ._output import (
     facts,
     format_bytes,
     format_seconds,
+    note,
     number,
     stack,
     table,
 )
 from ._progress import progress
 from ._runs import local_executor, model_executor
+from ._splits import meta_file
 from ._views import score_cells, score_columns
 
 if TYPE_CHECKING:
@@ -40,12 +43,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("recipe", type=PATH)
-@click.option(
-    "--split",
-    type=PATH,
-    metavar="DIR",
-    help="Take this split instead of the recipe's.",
-)
+@optional_split("Take this split instead of the recipe's.", meta=True)
 @click.option(
     "--predictor",
     metavar="NAME",
@@ -81,7 +79,9 @@ def build(
 
     chain = read_recipe(recipe)
     if split is not None:
-        chain = dataclasses.replace(chain, split=split, sample=None)
+        chain = dataclasses.replace(chain, split=split, meta=None, sample=None)
+    if (meta := meta_file()) is not None:
+        chain = dataclasses.replace(chain, meta=meta)
     if predictor is not None:
         chain = chain.with_predictor(predictor, _pairs(settings))
     elif settings:
@@ -93,6 +93,7 @@ def build(
         device=device,
         force=force,
         monitor=progress,
+        note=note,
     )
     emit(_view(result), result, as_json=as_json)
 

@@ -13,11 +13,13 @@ from ._options import (
     json_option,
     runs_dir_option,
     split_option,
+    videos_option,
     workers_option,
 )
 from ._output import emit
 from ._progress import progress
 from ._runs import masks_of
+from ._splits import open_split
 from ._views import report_view
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("source", metavar="ZIP|DIR|RUN", type=SOURCE)
 @split_option
+@videos_option
 @click.option(
     "--sample",
     type=PATH,
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 def check(
     source: str,
     split: Path,
+    videos: tuple[str, ...],
     sample: Path | None,
     team: bool,
     workers: int | None,
@@ -57,9 +61,8 @@ def check(
       submit check both.zip --split MOSEv2/valid
     """
     from ..checks import check_masks, masks_to_check
-    from ..data import read_split
 
-    opened = read_split(split)
+    opened = open_split(split, videos, say_subset=False)
     with progress("check", total=masks_to_check(opened), unit="masks") as bar:
         found = check_masks(
             masks_of(runs, source, opened),

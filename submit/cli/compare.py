@@ -12,21 +12,25 @@ from ._options import (
     json_option,
     runs_dir_option,
     split_option,
+    videos_option,
     workers_option,
 )
 from ._output import emit, stack
 from ._progress import progress
 from ._runs import masks_of
+from ._splits import open_split
 from ._views import comparison_view
 
 if TYPE_CHECKING:
-    from ..scoring import SplitScore
+    from ..data import Split
+    from ..scoring.compare import ScoredEntry
 
 
 @click.command()
 @click.argument("baseline", metavar="A", type=SOURCE)
 @click.argument("others", metavar="B...", nargs=-1, required=True, type=SOURCE)
 @split_option
+@videos_option
 @click.option(
     "--resamples",
     type=click.IntRange(min=100),
@@ -41,6 +45,7 @@ def compare(
     baseline: str,
     others: tuple[str, ...],
     split: Path,
+    videos: tuple[str, ...],
     resamples: int,
     workers: int | None,
     runs: Path,
@@ -56,27 +61,33 @@ def compare(
     Example:
       submit compare plain both --split work/sample
     """
-    from ..scoring.compare import compare_entries, entry_of, read_metrics
+    from ..scoring.compare import compare_entries
 
-    entries = [
-        read_metrics(Path(source))
-        if source.endswith(".json")
-        else entry_of(source, _score(source, split, runs, workers))
-        for source in (baseline, *others)
-    ]
+    sources = (baseline, *others)
+    # Entries from files need no split, unless it says which videos are meant.
+    from_files = all(source.endswith(".json") for source in sources)
+    opened = None if from_files and not videos else open_split(split, videos)
+    entries = [_entry(source, opened, runs, workers) for source in sources]
     found = [
         compare_entries(entries[0], other, resamples=resamples) for other in entries[1:]
     ]
     emit(stack(*(comparison_view(one) for one in found)), found, as_json=as_json)
 
 
-def _score(source: str, split: Path, runs: Path, workers: int | None) -> SplitScore:
-    from ..data import read_split
+def _entry(
+    source: str, split: Split | None, runs: Path, workers: int | None
+) -> ScoredEntry:
+    """Read the scores of an entry, or score it."""
     from ..scoring import frames_to_score, score_split
+    from ..scoring.compare import entry_of, read_metrics
 
-    opened = read_split(split)
+    if source.endswith(".json"):
+        entry = read_metrics(Path(source))
+        return entry if split is None or not split.others else entry.only(split.videos)
+    assert split is not None
     with (
-        masks_of(runs, source, opened) as masks,
-        progress(f"score {source}", total=frames_to_score(opened)) as bar,
+        masks_of(runs, source, split) as masks,
+        progress(f"score {source}", total=frames_to_score(split)) as bar,
     ):
-        return score_split(opened, masks, workers=workers, report=bar.advance)
+        scores = score_split(split, masks, workers=workers, report=bar.advance)
+    return entry_of(source, scores)

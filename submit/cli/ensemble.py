@@ -13,6 +13,7 @@ from ._options import (
     PATH,
     SOURCE,
     json_option,
+    optional_split,
     runs_dir_option,
     workers_option,
 )
@@ -20,6 +21,7 @@ from ._output import NOTHING, emit, number, stack
 from ._output import table as table_of
 from ._progress import progress
 from ._runs import local_executor, new_run_path, report, run_path
+from ._splits import open_split
 from ._views import outcome_view
 
 if TYPE_CHECKING:
@@ -71,12 +73,7 @@ if TYPE_CHECKING:
     default="fail",
     help="What to do where a run lacks a video or an object.",
 )
-@click.option(
-    "--split",
-    type=PATH,
-    metavar="DIR",
-    help="Where the split is now; only a vote needs it, for the first masks.",
-)
+@optional_split("Where the split is now; only a vote needs it, for the first masks.")
 @workers_option
 @runs_dir_option
 @json_option
@@ -106,7 +103,6 @@ def ensemble(
     Example:
       submit ensemble plain flipped --name both --weights 2,1
     """
-    from ..data import read_split
     from ..ensemble import MergeSettings, read_ensemble_table
     from ..pipeline import ensemble_runs
 
@@ -132,7 +128,7 @@ def ensemble(
             table, where="ensemble" if file is None else str(file)
         ),
         reweight=missing == "reweight",
-        split=None if split is None else read_split(split),
+        split=None if split is None else open_split(split),
         monitor=progress,
     )
     report(outcome, path / "failed.json")
@@ -143,8 +139,9 @@ def _weights(text: str) -> Any:
     """Numbers in the order of the runs, or the content of a weights file."""
     if not all(character in "0123456789.,+-eE " for character in text):
         from ..ensemble import read_weights
+        from ..system.files import user_path
 
-        return read_weights(Path(text))
+        return read_weights(user_path(text))
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:

@@ -9,20 +9,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..errors import RunError
+from ..system.words import counted
 from ._options import (
     OUTPUT,
     PATH,
     SOURCE,
     json_option,
+    optional_split,
     runs_dir_option,
+    videos_option,
     workers_option,
 )
-from ._output import emit, facts, format_count
+from ._output import emit, facts, format_count, note
 from ._progress import progress
 from ._runs import local_executor, report, run_path
 
 if TYPE_CHECKING:
+    from ..data import Split
     from ..postprocess import Postprocess
+    from ..runs import Run
 
 
 #: Post-processing as options: the type of the value and its help. The dataclass that
@@ -62,12 +68,8 @@ def _postprocess_options(command: Command) -> Command:
     metavar="DIR",
     help="Where to write; the run's own masks/ without it.",
 )
-@click.option(
-    "--split",
-    type=PATH,
-    metavar="DIR",
-    help="The split, if it is no longer where the run was made from.",
-)
+@optional_split("The split, if it is no longer where the run was made from.")
+@videos_option
 @click.option(
     "--settings",
     type=PATH,
@@ -82,6 +84,7 @@ def export(
     run: str,
     output: Path | None,
     split: Path | None,
+    videos: tuple[str, ...],
     settings: Path | None,
     workers: int | None,
     runs: Path,
@@ -107,12 +110,14 @@ def export(
     opened = Run.open(run_path(runs, run))
     folder = output if output is not None else opened.masks_folder
     claim(folder, OutputKind.of_folder("masks", "submit export"))
+    source = split_of(opened, split)
     outcome = export_run(
         opened,
-        split_of(opened, split),
+        source,
         executor=local_executor(workers),
         folder=output,
         postprocess=wanted,
+        videos=_chosen(opened, source, videos),
         monitor=progress,
     )
     report(outcome, folder)
@@ -130,6 +135,26 @@ def export(
         {"masks": folder, "postprocess": table, **vars(outcome)},
         as_json=as_json,
     )
+
+
+def _chosen(run: Run, split: Split, patterns: tuple[str, ...]) -> list[str] | None:
+    """The videos of a run that patterns name; None for all.
+
+    Raises:
+        SplitError: A pattern matches no video of the split.
+        RunError: The run has none of them.
+    """
+    if not patterns:
+        return None
+    chosen = [video.name for video in split.select(patterns)]
+    found = [name for name in chosen if name in run.videos]
+    if not found:
+        raise RunError(
+            f"run {run.name}: has no video {chosen[0]} yet; predict it first"
+        )
+    videos = counted(len(run.videos), "video")
+    note(f"{len(found):,} of {videos} of run {run.name} only (--videos)")
+    return found
 
 
 def _postprocess(

@@ -13,11 +13,13 @@ from ._options import (
     name_option,
     runs_dir_option,
     split_option,
+    videos_option,
     workers_option,
 )
 from ._output import emit, warn
 from ._progress import progress
 from ._runs import local_executor, new_run_path, report
+from ._splits import open_split
 from ._views import outcome_view
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 @click.argument("source", type=PATH)
 @name_option
 @split_option
+@videos_option
 @workers_option
 @runs_dir_option
 @json_option
@@ -35,6 +38,7 @@ def import_(
     source: Path,
     name: str,
     split: Path,
+    videos: tuple[str, ...],
     workers: int | None,
     runs: Path,
     as_json: bool,
@@ -48,14 +52,13 @@ def import_(
     Example:
       submit import cutie.zip --name cutie --split MOSEv2/valid
     """
-    from ..data import read_split
     from ..pipeline import import_masks
 
     path = new_run_path(runs, name)
     outcome = import_masks(
         source,
         path,
-        read_split(split),
+        open_split(split, videos),
         executor=local_executor(workers),
         monitor=progress,
     )

@@ -13,10 +13,12 @@ from ._options import (
     SOURCE,
     force_option,
     json_option,
+    optional_split,
     runs_dir_option,
 )
 from ._output import emit, facts, format_bytes
 from ._runs import masks_of, missing_videos
+from ._splits import open_split
 
 
 @click.command()
@@ -40,12 +42,7 @@ from ._runs import masks_of, missing_videos
     is_flag=True,
     help="Pack although videos of the split are missing; they will score 0.",
 )
-@click.option(
-    "--split",
-    type=PATH,
-    metavar="DIR",
-    help="The split, if it is no longer where the run was made from.",
-)
+@optional_split("The split, if it is no longer where the run was made from.")
 @force_option
 @runs_dir_option
 @json_option
@@ -71,7 +68,6 @@ def pack(
       submit pack both -o both.zip
     """
     from .. import archive
-    from ..data import read_split
     from ..system.outputs import claim
 
     claim(output, archive.SUBMISSION_ZIP, force=force, inputs=(source, team))
@@ -82,7 +78,7 @@ def pack(
             f"{source}: {missing}, which would score 0; run the command that made it "
             "again, or pack with --partial"
         )
-    opened = None if split is None else read_split(split)
+    opened = None if split is None else open_split(split)
     with masks_of(runs, source, opened) as masks:
         packed = archive.pack(masks, output, team=team)
     emit(

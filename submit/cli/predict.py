@@ -19,6 +19,7 @@ from ._options import (
 from ._output import emit, facts, format_count
 from ._progress import progress
 from ._runs import model_executor, new_run_path, report
+from ._splits import open_split
 
 
 @click.command()
@@ -87,13 +88,12 @@ def predict(
     Example:
       submit predict work/sample --predictor classical --name plain
     """
-    from ..data import read_split
     from ..pipeline import PredictPlan, predict_split
 
     path = new_run_path(runs, name)
     outcome = predict_split(
         # Absolute, since workers of a cluster have a current folder of their own.
-        read_split(split.absolute()),
+        open_split(split.absolute(), videos),
         path.absolute(),
         PredictPlan(
             predictor=predictor,
@@ -104,7 +104,6 @@ def predict(
             late_objects=late_objects,
         ),
         executor=lambda model: model_executor(model, workers, device, kind=executor),
-        videos=videos,
         device=device,
         monitor=progress,
     )

@@ -14,11 +14,13 @@ from ._options import (
     runs_dir_option,
     seed_option,
     split_option,
+    videos_option,
     workers_option,
 )
 from ._output import Cell, emit, escape, facts, format_score, number, stack, table, warn
 from ._progress import progress
 from ._runs import open_runs
+from ._splits import open_split
 from ._views import format_calibration
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="RUN...", type=SOURCE)
 @split_option
+@videos_option
 @click.option(
     "--expected-score",
     "expected_path",
@@ -51,6 +54,7 @@ if TYPE_CHECKING:
 def preview(
     names: tuple[str, ...],
     split: Path,
+    videos: tuple[str, ...],
     expected_path: Path | None,
     limit: int,
     seed: int,
@@ -68,11 +72,10 @@ def preview(
     Example:
       submit preview plain flipped --split work/sample
     """
-    from ..data import read_split
     from ..tuning import ExpectedScore, frames_to_look_at
     from ..tuning import preview as look
 
-    opened = read_split(split)
+    opened = open_split(split, videos)
     model = None if expected_path is None else ExpectedScore.load(expected_path)
     with progress("preview", total=frames_to_look_at(opened)) as bar:
         found = look(

@@ -18,6 +18,7 @@ from ._options import (
 )
 from ._output import Cell, emit, facts, format_bytes, number, stack, table
 from ._progress import progress
+from ._splits import open_split
 from ._views import report_view
 
 if TYPE_CHECKING:
@@ -82,11 +83,10 @@ def repair(
     from ..archive import SUBMISSION_ZIP
     from ..checks import check_masks, masks_to_check
     from ..checks import repair as mending
-    from ..data import read_split
     from ..system.outputs import claim
 
     claim(output, SUBMISSION_ZIP, force=force, inputs=(source, sample, team))
-    opened = read_split(split)
+    opened = open_split(split)
     done = mending.repair(
         Path(source),
         output,

@@ -16,11 +16,13 @@ from ._options import (
     json_option,
     runs_dir_option,
     split_option,
+    videos_option,
     workers_option,
 )
 from ._output import Cell, emit, note, number, stack, table, warn
 from ._progress import progress
 from ._runs import masks_of
+from ._splits import open_split
 from ._views import MOSEV2, score_cells, score_columns
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ DAVIS = {
 @click.command()
 @click.argument("source", metavar="RUN|DIR|ZIP", type=SOURCE)
 @split_option
+@videos_option
 @click.option(
     "-o",
     "--output",
@@ -71,6 +74,7 @@ DAVIS = {
 def score(
     source: str,
     split: Path,
+    videos: tuple[str, ...],
     output: Path | None,
     protocol: str,
     as_server: bool,
@@ -90,7 +94,6 @@ def score(
     Example:
       submit score both --split work/sample -o work/scores
     """
-    from ..data import read_split
     from ..scoring import (
         SCORES_FOLDER,
         frames_to_score,
@@ -106,7 +109,7 @@ def score(
         raise click.UsageError("--as-server goes with the protocol mosev2")
     if output is not None:
         claim(output, SCORES_FOLDER, force=force, inputs=(source, split))
-    opened = read_split(split)
+    opened = open_split(split, videos, say_subset=False)
     with (
         masks_of(runs, source, opened) as masks,
         progress("score", total=frames_to_score(opened)) as bar,

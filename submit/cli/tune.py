@@ -20,6 +20,7 @@ from ._options import (
     runs_dir_option,
     seed_option,
     split_option,
+    videos_option,
     workers_option,
 )
 from ._output import (
@@ -36,6 +37,7 @@ from ._output import (
 )
 from ._progress import progress
 from ._runs import open_runs
+from ._splits import open_split
 from ._views import format_calibration
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="RUN...", type=SOURCE)
 @split_option
+@videos_option
 @click.option(
     "-o",
     "--output",
@@ -94,6 +97,7 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 def tune(
     names: tuple[str, ...],
     split: Path,
+    videos: tuple[str, ...],
     output: Path,
     metric: str,
     budget: str,
@@ -115,7 +119,6 @@ def tune(
     Example:
       submit tune plain flipped --split work/sample -o tuned.toml
     """
-    from ..data import read_split
     from ..system.files import write_bytes
     from ..system.outputs import claim
     from ..tuning import (
@@ -135,7 +138,7 @@ def tune(
             raise click.UsageError("-o and --expected-score name one file")
         claim(expected_path, MODEL_FILE, force=force)
     allowed = Budget(evaluations, seconds)
-    opened = read_split(split)
+    opened = open_split(split, videos)
     frames = sum(video.length for video in opened.videos.values())
     total = None if math.isinf(allowed.evaluations) else allowed.evaluations * frames
     with progress("tune", total=None if total is None else int(total)) as bar:
@@ -162,7 +165,7 @@ def tune(
     if expected_path is not None:
         model = fit_expected(evaluator, tuned.candidate, seed=seed, workers=workers)
     emit(_tuned_view(tuned, model), _tuned_data(tuned, model), as_json=as_json)
-    settings = settings_toml(tuned, source=str(split))
+    settings = settings_toml(tuned, source=opened.subset_note or str(split))
     try:
         write_bytes(output, settings.encode())
     except StorageError:

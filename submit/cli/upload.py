@@ -19,10 +19,11 @@ from ._codabench import (
     server_options,
     state,
 )
-from ._options import PATH, json_option, runs_dir_option, workers_option
+from ._options import PATH, json_option, optional_split, runs_dir_option, workers_option
 from ._output import emit, facts, format_bytes, note, show, stack, warn
 from ._progress import progress
 from ._runs import run_path
+from ._splits import open_split
 from ._transfer import Transfer
 from ._views import local_score, report_view
 from ._watching import Report, require_success, show_failure, watch_to_end
@@ -39,11 +40,8 @@ _LARGE = 500_000_000
 
 @click.command()
 @click.argument("zip_path", metavar="ZIP", type=PATH)
-@click.option(
-    "--split",
-    type=PATH,
-    metavar="DIR",
-    help="The split, for the precheck: a folder with Annotations and JPEGImages.",
+@optional_split(
+    "The split, for the precheck: a folder with Annotations and JPEGImages.", meta=True
 )
 @click.option("--skip-check", is_flag=True, help="Upload without the precheck.")
 @click.option("--team", is_flag=True, help="Require a team.json, as test phases do.")
@@ -244,9 +242,8 @@ def _precheck(
     if split is None:
         return Check("precheck", "skipped", Level.WARNING)
     from ..checks import check_masks, masks_to_check
-    from ..data import read_split
 
-    opened = read_split(split)
+    opened = open_split(split)
     with progress("check", total=masks_to_check(opened), unit="masks") as bar:
         found = check_masks(
             path, opened, team=team, workers=workers, progress=bar.advance

@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 
 from ..errors import SplitError
+from ..system.words import counted
 from ._options import json_option, split_argument, videos_option
-from ._output import emit, format_count, note, number, stack, table
+from ._output import emit, note, number, stack, table
 from ._progress import progress
+from ._splits import open_split
 
 
 @click.command()
@@ -21,24 +23,23 @@ def videos(split: Path, videos: tuple[str, ...], decode: bool, as_json: bool) ->
     """List the videos of a split, and what is wrong with them.
 
     SPLIT is a folder with JPEGImages and Annotations. Missing and surplus frames,
-    unreadable or truncated files, sizes that differ, objects that appear late, and a
-    meta file that disagrees are all named. The exit status is 1 when something would
-    make a prediction fail.
+    two files for one frame, unreadable or truncated files, sizes that differ, objects
+    that appear late, frames that are turned or not in RGB, and a meta file that
+    disagrees are all named. The exit status is 1 when something would make a prediction
+    fail; docs/data.md says what is read and how.
 
     \b
     Example:
       submit videos work/sample
     """
-    from ..data import audit_split, read_split
+    from ..data import audit_split
 
-    opened = read_split(split)
-    chosen = {video.name for video in opened.select(videos)}
-    with progress("videos", total=len(chosen), unit="videos") as bar:
+    opened = open_split(split, videos)
+    with progress("videos", total=len(opened.videos), unit="videos") as bar:
         audits = []
         for audit in audit_split(opened, decode=decode):
-            if audit.name in chosen or not videos:
-                audits.append(audit)
-                bar.advance(audit.name)
+            audits.append(audit)
+            bar.advance(audit.name)
     problems = [(audit.name, p) for audit in audits for p in audit.problems]
     rows = [
         [
@@ -72,15 +73,21 @@ def videos(split: Path, videos: tuple[str, ...], decode: bool, as_json: bool) ->
         )
     emit(
         stack(*views),
-        {"split": split, "meta": opened.meta_path, "videos": audits},
+        {
+            "split": split,
+            "meta": opened.meta_path,
+            "notes": opened.notes,
+            "videos": audits,
+        },
         as_json=as_json,
     )
     frames = sum(audit.frames for audit in audits)
-    note(f"{len(audits)} videos, {format_count(frames)} frames")
+    note(f"{counted(len(audits), 'video')}, {counted(frames, 'frame')}")
     serious = [(name, p) for name, p in problems if p.serious]
     if serious:
         name, first = serious[0]
         raise SplitError(
-            f"{split}: {len(serious)} problems in {len({n for n, _ in serious})} "
-            f"videos, the first in {name}: {first.kind}, {first.what}"
+            f"{split}: {counted(len(serious), 'problem')} in "
+            f"{counted(len({n for n, _ in serious}), 'video')}, the first in {name}: "
+            f"{first.kind}, {first.what}"
         )

@@ -82,6 +82,7 @@ def build(
     device: str = "auto",
     force: bool = False,
     monitor: Monitor = silent,
+    note: Callable[[str], None] = lambda text: None,
 ) -> BuildResult:
     """Make everything a recipe names; what is there and unchanged is kept.
 
@@ -97,6 +98,7 @@ def build(
         device: Where models run.
         force: Whether the zip may replace a file that is none.
         monitor: Opens a progress bar for each step.
+        note: Called with what is worth knowing of the split, once for each.
 
     Raises:
         SubmitError: A step cannot be done, a video failed, or the precheck found
@@ -108,6 +110,8 @@ def build(
         read_team(team)
     postprocess = Postprocess() if settings is None else read_postprocess(settings)
     split = _open_split(recipe, monitor)
+    for text in split.notes:
+        note(text)
     builder = _Builder(
         recipe, split, postprocess, executor, model_executor, device, monitor
     )
@@ -128,7 +132,7 @@ def _open_split(recipe: Recipe, monitor: Monitor) -> Split:
     elif sample is not None:
         with monitor("sample", total=sample.videos * sample.frames) as bar:
             write_sample(recipe.split, **asdict(sample), progress=bar.advance)
-    return read_split(recipe.split)
+    return read_split(recipe.split, meta=recipe.meta)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ def export_run(
     folder: Path | None = None,
     postprocess: Postprocess | None = None,
     renew: bool = False,
+    videos: Collection[str] | None = None,
     monitor: Monitor = silent,
 ) -> Outcome:
     """Write a run's masks as palette PNGs; continues where an earlier call stopped.
@@ -41,6 +42,7 @@ def export_run(
             there, or else nothing.
         renew: Whether masks with other post-processing, or of another run, are
             replaced.
+        videos: Names of the videos to export; None for all.
         monitor: Opens the progress bar.
 
     Raises:
@@ -59,12 +61,13 @@ def export_run(
                 f"run {run.name}: has masks and no logits, and its own masks stay as "
                 "they are; export them to another folder with -o DIR"
             )
-        return _own_masks(run)
+        return _own_masks(run, videos)
     ExportRecord.open(target).require_room()
     own = target == run.masks_folder
     with run.writing() if own else locked(target / ".lock") as lock:
         record = ExportRecord.open(target)
-        with record.writing(run, postprocess, lock, renew=renew) as stock:
+        with record.writing(run, postprocess, lock, renew=renew) as there:
+            stock = there if videos is None else there.only(videos)
             jobs = [
                 Job(
                     name,
@@ -93,31 +96,33 @@ def export_run(
             )
 
 
-def _own_masks(run: Run) -> Outcome:
+def _own_masks(run: Run, videos: Collection[str] | None) -> Outcome:
     """Look at the masks of a run that has nothing else.
 
     Raises:
         RunError: Some are not as they were written.
     """
-    masks = exported_masks(run)
+    masks = exported_masks(run, videos)
     for name in masks.videos():
         for frame in masks.frames(name):
             masks.read(name, frame)
-    return Outcome(run.name, skipped=list(run.videos))
+    return Outcome(run.name, skipped=masks.videos())
 
 
-def is_exported(run: Run) -> bool:
-    """Whether the masks of all videos of a run were exported since they were made."""
+def is_exported(run: Run, videos: Collection[str] | None = None) -> bool:
+    """Whether videos of a run, or all, were exported since they were made."""
     if not run.is_soft:
         return True
     record = ExportRecord.open(run.masks_folder)
     return bool(run.videos) and all(
-        record.has(name, source=entry.digest) for name, entry in run.videos.items()
+        record.has(name, source=entry.digest)
+        for name, entry in run.videos.items()
+        if videos is None or name in videos
     )
 
 
-def exported_masks(run: Run) -> KnownMasks:
-    """A run's palette masks, once they are all there and current.
+def exported_masks(run: Run, videos: Collection[str] | None = None) -> KnownMasks:
+    """The palette masks of a run's videos, or of some, once they are all exported.
 
     They may have been exported with any post-processing. Each is compared with its
     digest when it is read.
@@ -126,14 +131,15 @@ def exported_masks(run: Run) -> KnownMasks:
         RunError: They were not exported, the run has changed since, or a mask is
             missing.
     """
-    if not is_exported(run):
+    names = [name for name in run.videos if videos is None or name in videos]
+    if not is_exported(run, names):
         raise RunError(
             f"run {run.name}: its masks are not exported; do: submit export {run.path}"
         )
     if not run.is_soft:
         return KnownMasks(
             run.masks_folder,
-            {name: run.stored(name).digests() for name in run.videos},
+            {name: run.stored(name).digests() for name in names},
             remedy=f"run the command that made the run {run.name} again",
         )
     record = ExportRecord.open(run.masks_folder)
@@ -142,7 +148,7 @@ def exported_masks(run: Run) -> KnownMasks:
         for name, value in record.postprocess.to_table().items()
     )
     return record.masks(
-        run.videos,
+        names,
         remedy=f"to write it again, do: submit export {run.path}{done} (to hand in "
         "masks that you have changed, copy them to another folder and pack that)",
     )

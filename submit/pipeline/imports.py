@@ -39,7 +39,7 @@ def import_masks(
     Args:
         source: The folder or zip; never written to.
         path: The run's folder.
-        split: The split the masks are of.
+        split: The split the masks are of, or those of its videos that are imported.
         executor: Runs the videos.
         renew: Whether masks from another place may replace those that are there.
         monitor: Opens the progress bar.
@@ -70,7 +70,8 @@ def import_masks(
         stock = take_stock(
             (video.name for video in chosen), partial(_standing, run, masks)
         )
-        gone = sorted(run.videos.keys() - {video.name for video in chosen})
+        asked = run.videos.keys() - set(split.others)
+        gone = sorted(asked - {video.name for video in chosen})
         if not renew:
             _require_same_masks(run, source, [*stock.outdated, *gone])
         for name in gone:

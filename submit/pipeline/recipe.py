@@ -20,7 +20,8 @@
     [submission]
     run = "both"
 
-Paths are relative to the current folder, as they are on the command line.
+Paths are relative to the current folder, as they are on the command line, and may begin
+with `~`, the home folder.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from ..augment import parse_variant
 from ..ensemble import MergeSettings, read_ensemble_table
 from ..errors import OptionError, RecipeError, RunError, SettingsError
 from ..runs import require_run_name
+from ..system.files import user_path
 from ..system.tables import read_toml
 
 __all__ = [
@@ -116,6 +118,7 @@ class Recipe:
         split: Folder of the split.
         submission: What is handed in.
         runs: Where runs are kept; None for `runs/<name of the split>`.
+        meta: The split's meta file; None to choose as `submit.data.read_split` does.
         sample: Write the split first, if it is not there.
         predict: Models to run, in order.
         imports: Masks to take in.
@@ -125,6 +128,7 @@ class Recipe:
     split: Path
     submission: SubmissionStep
     runs: Path | None = None
+    meta: Path | None = None
     sample: SampleStep | None = None
     predict: tuple[PredictStep, ...] = ()
     imports: tuple[ImportStep, ...] = ()
@@ -179,13 +183,12 @@ def read_recipe(path: Path) -> Recipe:
     content = read_toml(path, RecipeError)
     reader = _Reader(path)
     recipe = Recipe(
-        split=Path(reader.take(content, "split", str)),
+        split=user_path(reader.take(content, "split", str)),
         submission=reader.step(
             SubmissionStep, reader.take(content, "submission", dict), "submission"
         ),
-        runs=None
-        if (runs := reader.take(content, "runs", str, required=False)) is None
-        else Path(runs),
+        runs=reader.path(content, "runs"),
+        meta=reader.path(content, "meta"),
         sample=None
         if (sample := reader.take(content, "sample", dict, required=False)) is None
         else reader.step(SampleStep, sample, "sample"),
@@ -195,8 +198,8 @@ def read_recipe(path: Path) -> Recipe:
     )
     if content:
         reader.fail(
-            f"unknown key {min(content)!r}; expected split, runs, sample, predict, "
-            "import, ensemble or submission"
+            f"unknown key {min(content)!r}; expected split, runs, meta, sample, "
+            "predict, import, ensemble or submission"
         )
     reader.check(recipe)
     return recipe
@@ -223,6 +226,11 @@ class _Reader:
         if not isinstance(value, kind):
             self.fail(f"{key}: expected {_WORDS[kind]}, found {value!r}")
         return value
+
+    def path(self, table: dict[str, Any], key: str) -> Path | None:
+        """Take a path out of a table, if it is there."""
+        value = self.take(table, key, str, required=False)
+        return None if value is None else user_path(value)
 
     def steps(
         self, kind: type[Step], content: dict[str, Any], key: str
@@ -271,7 +279,7 @@ class _Reader:
                 missing = self.take(table, "missing", str, required=False) or "fail"
                 file = self.take(table, "settings", str, required=False)
                 if file is not None:
-                    table = {**read_ensemble_table(Path(file)), **table}
+                    table = {**read_ensemble_table(user_path(file)), **table}
                 settings = MergeSettings.from_table(table, where=f"ensemble {name}")
             except SettingsError as error:
                 self.fail(str(error))
@@ -375,7 +383,7 @@ _KINDS = {
     "str": _Kind("a text", lambda value: isinstance(value, str)),
     "int": _Kind("a whole number", lambda value: type(value) is int),
     "bool": _Kind("true or false", lambda value: isinstance(value, bool)),
-    "Path": _Kind("a path", _path, Path),
+    "Path": _Kind("a path", _path, user_path),
     "tuple[str, ...]": _Kind("a list of texts", _texts, tuple),
     "tuple[int, int]": _Kind("[width, height]", _size, tuple),
     "Mapping[str, Any]": _Kind("a table of texts, numbers and booleans", _options),

@@ -8,7 +8,7 @@ mean over their objects is taken again and again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,20 @@ class ScoredEntry:
 
     name: str
     objects: Mapping[tuple[str, int], Sequence[float | None]]
+
+    def only(self, videos: Collection[str]) -> ScoredEntry:
+        """The same entry with the objects of some videos.
+
+        Raises:
+            ScoringError: It has none of them.
+        """
+        kept = {key: found for key, found in self.objects.items() if key[0] in videos}
+        if not kept:
+            raise ScoringError(
+                f"{self.name}: holds no object of the videos that were asked for, such "
+                f"as {next(iter(videos))}"
+            )
+        return ScoredEntry(self.name, kept)
 
 
 @dataclass(frozen=True)

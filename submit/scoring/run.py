@@ -18,7 +18,7 @@ from ..data import Split, SplitVideo
 from ..errors import MaskError, ScoringError
 from ..masks import Labels
 from ..metrics import FrameScorer, FrameScores
-from ..png.palette import PackedLabels, decode_packed, read_file, read_header
+from ..png.palette import PackedLabels, decode_packed, read_header
 from ..png.pillow import decode_as_server, size_of_image
 from ..system.machine import keep_freed_memory
 from ..system.pool import checkpoint, run_in_threads
@@ -67,7 +67,7 @@ def score_split(
     require_truth(split)
     plan = plan_as_server(split, masks) if as_server else plan_split(split, masks)
     videos = _score(split, masks, plan, workers, report, as_server=as_server)
-    return SplitScore.of(videos, plan.notes)
+    return SplitScore.of(videos, (*_subset_notes(split), *plan.notes))
 
 
 def score_davis(
@@ -90,7 +90,13 @@ def score_davis(
     require_truth(split)
     plan = plan_davis(split, masks)
     videos = _score(split, masks, plan, workers, report, davis=True)
-    return DavisSplitScore.of(videos, plan.notes)
+    return DavisSplitScore.of(videos, (*_subset_notes(split), *plan.notes))
+
+
+def _subset_notes(split: Split) -> tuple[str, ...]:
+    """Say that some of the videos are scored, where they are not all."""
+    note = split.subset_note
+    return () if note is None else (f"{note}; the server scores all of them",)
 
 
 @dataclass(frozen=True)
@@ -133,7 +139,7 @@ def _score(
         scorer = FrameScorer(*work.size, work.video.objects, davis=davis)
         for index, frame in enumerate(work.frames, work.start):
             checkpoint()
-            truth = _read_truth(work.video, frame, work.size)
+            truth = work.video.packed_mask(frame, size=work.size)
             name = f"{plan.prefix}{work.video.name}/{frame}.png"
             labels = _decode(masks.read_entry(name), name, work.size, lenient=as_server)
             results[work.video.name][index] = scorer.score_packed(truth, labels)
@@ -163,29 +169,9 @@ def _pieces(split: Split, plan: Plan) -> Iterator[_Work]:
         if not frames:
             continue
         video = split.videos[name]
-        size = _mask_size(video)
+        size = video.mask_size
         for start in range(0, len(frames), _RANGE):
             yield _Work(video, size, frames[start : start + _RANGE], start)
-
-
-def _mask_size(video: SplitVideo) -> tuple[int, int]:
-    """Height and width of a video's masks: the meta file's, else the first mask's."""
-    meta = video.meta
-    if meta is not None and meta.height is not None and meta.width is not None:
-        return meta.height, meta.width
-    path = next(iter(video.masks.values()))
-    header = read_header(read_file(path), name=str(path))
-    return header.height, header.width
-
-
-def _read_truth(video: SplitVideo, frame: str, size: tuple[int, int]) -> PackedLabels:
-    """Read a mask of the split.
-
-    Raises:
-        MaskError: It cannot be read, or has another size than the video.
-    """
-    path = video.masks[frame]
-    return decode_packed(read_file(path), name=str(path), size=size)
 
 
 def _decode(

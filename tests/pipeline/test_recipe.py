@@ -19,6 +19,7 @@ from submit.pipeline.recipe import (
 FULL = """
 split = "data/valid"
 runs = "out"
+meta = "meta.json"
 
 [sample]
 videos = 2
@@ -67,6 +68,7 @@ def test_a_full_recipe_is_read(path: Path) -> None:
     assert read(path, FULL) == Recipe(
         split=Path("data/valid"),
         runs=Path("out"),
+        meta=Path("meta.json"),
         sample=SampleStep(videos=2, size=(64, 48)),
         predict=(
             PredictStep(
@@ -108,6 +110,25 @@ def test_what_stands_in_a_recipe_wins_over_a_settings_file(
     assert read(path, text).ensemble[0].settings == MergeSettings(
         method="vote", members=("plain", "cutie"), weights={"plain": 3, "cutie": 1}
     )
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(path: Path) -> None:
+    text = FULL
+    for name in (
+        "data/valid",
+        "out",
+        "meta.json",
+        "cutie.zip",
+        "entry.zip",
+        "team.json",
+    ):
+        text = text.replace(f'"{name}"', f'"~/{name}"')
+    recipe, home = read(path, text), Path.home()
+    assert (recipe.split, recipe.runs) == (home / "data/valid", home / "out")
+    assert recipe.meta == home / "meta.json"
+    assert recipe.imports[0].path == home / "cutie.zip"
+    assert recipe.submission.zip == home / "entry.zip"
+    assert recipe.submission.team == home / "team.json"
 
 
 def test_names_and_paths_follow_from_the_recipe(path: Path) -> None:
@@ -174,7 +195,7 @@ def changed(old: str, new: str) -> str:
         (changed('"data/valid"', "3"), "split: expected a text, found 3"),
         (
             changed('runs = "out"', 'run = "out"'),
-            "unknown key 'run'; expected split, runs, sample, predict, import, ",
+            "unknown key 'run'; expected split, runs, meta, sample, predict, ",
         ),
         (changed('runs = "out"', "runs = 7"), "runs: expected a text, found 7"),
         (changed("[submission]", "[other]"), "expected the key 'submission'"),

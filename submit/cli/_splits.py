@@ -1,0 +1,48 @@
+"""How commands open a split: which of its videos, by which meta file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ._options import META
+from ._output import note
+
+if TYPE_CHECKING:
+    from ..data import Split
+
+__all__ = ["meta_file", "open_split"]
+
+
+def meta_file() -> Path | None:
+    """The meta file that `--meta` names; None without it."""
+    found: Path | None = click.get_current_context().meta.get(META)
+    return found
+
+
+def open_split(
+    path: Path, videos: Sequence[str] = (), *, say_subset: bool = True
+) -> Split:
+    """Open a split, or some of its videos, and say what is worth knowing of it.
+
+    The meta file is that of `--meta`, where the command has got it.
+
+    Args:
+        path: The split's folder.
+        videos: Shell patterns of the videos, as `--videos` gives them; all without one.
+        say_subset: Whether to say that these are some of the videos only.
+
+    Raises:
+        SplitError: It cannot be read, or a pattern matches nothing.
+    """
+    from ..data import read_split
+
+    split = read_split(path, meta=meta_file(), videos=videos)
+    for text in split.notes:
+        note(text)
+    if say_subset and split.subset_note is not None:
+        note(split.subset_note)
+    return split
