@@ -122,7 +122,7 @@ class SplitVideo:
         frames = set(self.frames[1:])
         for frame in self.masks:
             if frame in frames:
-                found.update(object_ids(self.packed_mask(frame).unpack()))
+                found.update(self.packed_mask(frame).object_ids())
         return tuple(sorted(found - {VOID}))
 
     @property

@@ -135,6 +135,23 @@ class PackedLabels:
     depth: int
     step: int = 1
 
+    def object_ids(self) -> tuple[int, ...]:
+        """The ids that occur, ascending, without background; pixels stay packed."""
+        if self.shape[1] * self.depth % 8:
+            # What fills up the last byte of each row may be anything.
+            values = np.flatnonzero(_present(self.unpack().reshape(-1))).tolist()
+        else:
+            mask, shifts = (1 << self.depth) - 1, range(0, 8, self.depth)
+            stored = np.flatnonzero(_present(self.data)).tolist()
+            values = sorted(
+                {
+                    (byte >> shift & mask) * self.step
+                    for byte in stored
+                    for shift in shifts
+                }
+            )
+        return tuple(value for value in values if value)
+
     def unpack(self) -> NDArray[np.uint8]:
         """The label map: H×W uint8, a new array."""
         height, width = self.shape
@@ -143,6 +160,19 @@ class PackedLabels:
         if self.step > 1:
             labels *= np.uint8(self.step)
         return labels
+
+
+def _present(data: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Say which of the 256 values occur in flat bytes."""
+    whole = len(data) // 8 * 8
+    words = data[:whole].view(np.uint64)
+    # Masks are mostly flat: eight bytes that are like those before them tell nothing.
+    changes = np.flatnonzero(words[1:] != words[:-1]) + 1
+    found = np.zeros(256, np.bool_)
+    found[words[changes].view(np.uint8)] = True
+    found[data[:8]] = True
+    found[data[whole:]] = True
+    return found
 
 
 def encode(labels: NDArray[np.uint8]) -> bytes:

@@ -23,8 +23,10 @@ from submit.errors import MaskError
 from submit.png.deflate import deflate
 from submit.png.palette import (
     DAVIS_PALETTE,
+    PackedLabels,
     PngHeader,
     decode,
+    decode_packed,
     encode,
     read,
     read_header,
@@ -439,3 +441,31 @@ GOLDEN = {
     15: "94d65445e654b0a2",
     255: "d41702c3bbfdf4e6",
 }
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 30, 33])
+@pytest.mark.parametrize(
+    "ids", [(0,), (0, 1), (1,), (0, 2, 3), (0, 9, 15), (0, 254, 255)]
+)
+def test_ids_are_found_without_unpacking(width: int, ids: tuple[int, ...]) -> None:
+    random = np.random.default_rng(width)
+    labels = np.asarray(ids, np.uint8)[random.integers(0, len(ids), (40, width))]
+    labels.flat[: len(ids)] = ids
+    packed = decode_packed(encode(labels))
+    assert packed.object_ids() == tuple(key for key in ids if key)
+
+
+def test_bits_that_fill_up_a_row_are_no_ids() -> None:
+    packed = PackedLabels(
+        np.array([0, 0b10100111], np.uint8), (1, 3), stride=2, lead=1, depth=1
+    )
+    assert packed.object_ids() == (1,)
+    packed = PackedLabels(np.array([0, 0x0F], np.uint8), (1, 1), 2, lead=1, depth=4)
+    assert packed.object_ids() == ()
+
+
+def test_ids_of_stretched_grey_are_those_that_the_server_sees() -> None:
+    packed = PackedLabels(
+        np.array([0x1F], np.uint8), (1, 2), 1, lead=0, depth=4, step=17
+    )
+    assert packed.object_ids() == (17, 255)
