@@ -12,7 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..system.names import NaturalKey, frame_number, in_natural_order, natural_key
+from ..errors import SplitError
+from ..system.names import (
+    NaturalKey,
+    frame_number,
+    in_natural_order,
+    is_text,
+    natural_key,
+)
 from ..system.words import counted
 from .images import IMAGE_SUFFIXES
 
@@ -86,6 +93,9 @@ def list_videos(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     """Find the folders of videos below JPEGImages and below Annotations, by name.
 
     Where DAVIS has resolutions between, both are of the same one if they can be.
+
+    Raises:
+        SplitError: A name is no text, so that no later file could hold it.
     """
     frames, masks = _folders(root / FRAMES), _folders(root / MASKS)
     for both in (True, False):
@@ -115,7 +125,18 @@ def _folders(folder: Path) -> dict[str, Path]:
             if not child.name.startswith(".")
             and (child.is_dir() or (child.is_symlink() and not Path(child).exists()))
         )
+    if broken := [name for name in names if not is_text(name)]:
+        raise SplitError(f"{folder}: {_not_text(broken)}")
     return {name: folder / name for name in names}
+
+
+def _not_text(names: Sequence[str]) -> str:
+    """Say that names cannot be written into a manifest or a zip."""
+    files = counted(len(names), "name is no", "names are no")
+    return (
+        f"{files} UTF-8 text, such as {ascii(os.fsencode(names[0]))[1:]}; rename it "
+        "(convmv does), or extract again with the right encoding"
+    )
 
 
 def list_frames(folder: Path | None, *, masks: bool = False) -> FrameFiles:
@@ -143,6 +164,9 @@ def list_frames(folder: Path | None, *, masks: bool = False) -> FrameFiles:
             stems[stem].append(name)
         else:
             others.append(name)
+    if broken := [name for name in names if not is_text(name)]:
+        what = f"{folder}: {_not_text(broken)}"
+        return FrameFiles(doubts=(Doubt("odd-name", what),))
     rivals = [n for n in others if masks and _is_image(n)]
     kept, doubts = _one_for_each(folder, stems, rivals)
     return FrameFiles(

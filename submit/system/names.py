@@ -7,7 +7,13 @@ import unicodedata
 from collections.abc import Iterable
 from typing import TypeAlias
 
-__all__ = ["NaturalKey", "frame_number", "in_natural_order", "natural_key"]
+__all__ = [
+    "NaturalKey",
+    "frame_number",
+    "in_natural_order",
+    "is_text",
+    "natural_key",
+]
 
 NaturalKey: TypeAlias = tuple[str | tuple[int, str], ...]
 
@@ -41,6 +47,15 @@ def natural_key(name: str) -> NaturalKey:
         digits = str(parts[place]).lstrip("0")
         parts[place] = len(digits), digits
     return tuple(parts)
+
+
+def is_text(name: str) -> bool:
+    """Whether a name can be written as UTF-8; on Linux any bytes make a name."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def in_natural_order(names: Iterable[str]) -> list[str]:

@@ -267,6 +267,18 @@ def test_a_folder_that_cannot_be_listed_costs_no_other_video(
     assert doubts(split, "b") == []
 
 
+def test_names_that_are_no_text_are_refused(write_split: WriteSplit) -> None:
+    root = write_split(("a", "b"))
+    folder = os.fsencode(root / "JPEGImages")
+    os.rename(folder + b"/a/00001.jpg", folder + b"/a/\xff.jpg")
+    (doubt,) = doubts(read_split(root))
+    assert r"1 name is no UTF-8 text, such as '\xff.jpg'; rename it" in doubt
+    assert doubts(read_split(root), "b") == []
+    os.rename(folder + b"/a", folder + b"/\xfe")
+    with pytest.raises(SplitError, match=r"no UTF-8 text, such as '\\xfe'; rename it"):
+        read_split(root)
+
+
 def test_both_folders_are_read_at_one_resolution(write_split: WriteSplit) -> None:
     root = write_split(("a",), between="Full-Resolution", size=(48, 64))
     small = write_split(("a", "b"), between="480p", root="small")
