@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..system.words import counted
 from ._options import META
 from ._output import note
 
@@ -24,7 +25,11 @@ def meta_file() -> Path | None:
 
 
 def open_split(
-    path: Path, videos: Sequence[str] = (), *, say_subset: bool = True
+    path: Path,
+    videos: Sequence[str] = (),
+    *,
+    say_subset: bool = True,
+    say_absent: bool = True,
 ) -> Split:
     """Open a split, or some of its videos, and say what is worth knowing of it.
 
@@ -34,6 +39,7 @@ def open_split(
         path: The split's folder.
         videos: Shell patterns of the videos, as `--videos` gives them; all without one.
         say_subset: Whether to say that these are some of the videos only.
+        say_absent: Whether to say that the meta file lists videos without a folder.
 
     Raises:
         SplitError: It cannot be read, or a pattern matches nothing.
@@ -43,6 +49,10 @@ def open_split(
     split = read_split(path, meta=meta_file(), videos=videos)
     for text in split.notes:
         note(text)
+    if say_absent and split.absent:
+        listed = counted(len(split.absent), "video that has", "videos that have")
+        first = split.absent[0]
+        note(f"{split.meta_path}: lists {listed} no folder, such as {first}")
     if say_subset and split.subset_note is not None:
         note(split.subset_note)
     return split

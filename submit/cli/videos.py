@@ -34,7 +34,7 @@ def videos(split: Path, videos: tuple[str, ...], decode: bool, as_json: bool) ->
     """
     from ..data import audit_split
 
-    opened = open_split(split, videos)
+    opened = open_split(split, videos, say_absent=False)
     with progress("videos", total=len(opened.videos), unit="videos") as bar:
         audits = []
         for audit in audit_split(opened, decode=decode):

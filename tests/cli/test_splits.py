@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -243,6 +244,48 @@ def test_a_build_says_which_meta_file_it_reads_and_takes_another(
     )
     recipe.write_text(text)
     run("build", recipe)
+
+
+def test_videos_of_the_meta_file_without_a_folder_are_said_by_what_leaves_them_out(
+    run: Run, write_split: WriteSplit
+) -> None:
+    meta: dict[str, Any] = {"a": {}, "y": {}, "z": {}}
+    root = write_split(("a",), meta=meta)
+    line = "meta.json: lists 2 videos that have no folder, such as y"
+    assert predict(run, root).stderr.count(line) == 1
+    assert line not in predict(run, root, "other", "--videos", "a").stderr
+    said = run("videos", root, fails=True)
+    assert line not in said.stderr
+    assert said.stdout.count("is in the meta file and has no folder") == 2
+
+
+def test_damage_costs_its_video_and_no_other_and_nothing_waits(
+    run: Run, write_split: WriteSplit
+) -> None:
+    videos = ("device", "good", "long", "other", "pipe", "size")
+    root = write_split(videos, frames=FRAMES)
+
+    def frame(video: str) -> Path:
+        return root / "JPEGImages" / video / "00002.jpg"
+
+    for video in ("pipe", "device"):
+        frame(video).unlink()
+    os.mkfifo(frame("pipe"))
+    frame("device").symlink_to("/dev/zero")
+    frame("long").write_bytes(b"P6 " + b"1" * 33 + b" 1 255\n")
+    Image.new("RGB", (99, 99)).save(frame("size"))
+    path = root / "Annotations" / "other" / "00000.png"
+    path.unlink()
+    os.mkfifo(path)
+    failed = run("predict", root, "--predictor", "static", "--name", "r", fails=True)
+    assert "5 of 6 videos failed: device: " in failed.stderr
+    found = table(run("videos", root, "--json", fails=True))
+    bad = [audit["name"] for audit in found["videos"] if audit["problems"]]
+    assert bad == ["device", "long", "other", "pipe", "size"]
+    run("export", "r")
+    # What can be known of the others is known.
+    said = run("check", "r", "--split", root, fails=True).stdout
+    assert "absent-video, 25" in said
 
 
 @pytest.fixture
