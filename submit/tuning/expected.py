@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ..errors import SettingsError
 from ..metrics.bootstrap import expanded_interval
+from ..runs.identity import fingerprint
 from ..system.files import read_json, write_json
 from ..system.outputs import OutputKind
 from .agreement import ObjectLook
@@ -27,17 +28,22 @@ from .agreement import ObjectLook
 __all__ = [
     "FEATURES",
     "MODEL_FILE",
+    "TUNED",
     "Calibration",
     "Estimate",
     "ExpectedScore",
     "Row",
     "features_of",
+    "maker_of",
 ]
 
 #: What the model sees of an object, in the order of the columns.
 FEATURES = ("agreement", "presence", "iou", "area", "absence")
 
-SCHEMA = 1
+SCHEMA = 2
+
+#: What the tuned masks are called among the runs that a model was fitted on.
+TUNED = "tuned"
 
 #: What `ExpectedScore.save` writes.
 MODEL_FILE = OutputKind.of_file(
@@ -117,6 +123,16 @@ class Estimate:
     objects: tuple[float, ...]
 
 
+def maker_of(kind: str, settings: Mapping[str, Any]) -> str:
+    """A digest of how a run was made: equal over a hold-out and over another split.
+
+    Args:
+        kind: The step that made it.
+        settings: What decides its masks.
+    """
+    return fingerprint([kind, settings])
+
+
 def features_of(look: ObjectLook, runs: Sequence[str]) -> tuple[float | None, ...]:
     """What the model sees of an object.
 
@@ -141,6 +157,8 @@ class ExpectedScore:
     Attributes:
         metric: What it predicts, an attribute of `ObjectScore`.
         runs: The runs whose agreement counts.
+        makers: How each run was made that it was fitted on, by name; see `maker_of`.
+            `TUNED` is what tuning made of the others, if that is no run by itself.
         penalty: Of the ridge regression.
         rows: What it was fitted on; intervals are drawn from them.
         calibration: How it did on videos left out.
@@ -148,13 +166,20 @@ class ExpectedScore:
 
     metric: str
     runs: tuple[str, ...]
+    makers: Mapping[str, str]
     penalty: float
     rows: tuple[Row, ...]
     calibration: Calibration
 
     @classmethod
     def fit(
-        cls, metric: str, runs: Sequence[str], rows: Sequence[Row], *, seed: int = 0
+        cls,
+        metric: str,
+        runs: Sequence[str],
+        rows: Sequence[Row],
+        *,
+        makers: Mapping[str, str] | None = None,
+        seed: int = 0,
     ) -> ExpectedScore:
         """Fit on the objects of a hold-out of at least three videos.
 
@@ -177,7 +202,23 @@ class ExpectedScore:
             else None,
             coverage=_coverage(data, penalty, seed),
         )
-        return cls(metric, tuple(runs), penalty, tuple(rows), calibration)
+        known = {**(makers or {})}
+        return cls(metric, tuple(runs), known, penalty, tuple(rows), calibration)
+
+    def why_not(self, name: str, maker: str) -> str | None:
+        """Say why the score of a run cannot be expected; None if it can.
+
+        Other methods make other mistakes, of which the fit knows nothing.
+
+        Args:
+            name: The run.
+            maker: How it was made; see `maker_of`.
+        """
+        if maker in (self.makers.get(name), self.makers.get(TUNED)):
+            return None
+        if name in self.makers:
+            return "the model was fitted on a run of this name with other settings"
+        return f"the model was fitted on {', '.join(self.makers)} and not on it"
 
     def estimate(
         self,
@@ -223,6 +264,7 @@ class ExpectedScore:
             return cls(
                 metric=content["metric"],
                 runs=tuple(content["runs"]),
+                makers={k: str(v) for k, v in content["makers"].items()},
                 penalty=float(content["penalty"]),
                 rows=rows,
                 calibration=Calibration(**content["calibration"]),

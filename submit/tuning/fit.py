@@ -10,12 +10,9 @@ from ..system.pool import run_in_threads
 from .agreement import VideoLook, look_at
 from .candidate import Candidate
 from .evaluate import Evaluator
-from .expected import ExpectedScore, Row, features_of
+from .expected import TUNED, ExpectedScore, Row, features_of, maker_of
 
-__all__ = ["TUNED", "fit_expected"]
-
-#: What the tuned masks are called among the runs.
-TUNED = "tuned"
+__all__ = ["fit_expected"]
 
 #: What the model predicts, and agreement is measured in.
 _METRIC = "jf_dot"
@@ -42,8 +39,14 @@ def fit_expected(
     )
     runs = tuple(sorted(evaluator.runs.runs))
     candidates = {name: Candidate(MergeSettings(members=(name,))) for name in runs}
+    makers = {
+        name: maker_of(run.kind, run.settings)
+        for name, run in sorted(evaluator.runs.runs.items())
+    }
     if tuned not in candidates.values():
         candidates[TUNED] = tuned
+        merge = tuned.merge.for_members(tuned.members)
+        makers[TUNED] = maker_of("ensemble", merge.to_table())
 
     def look(video: str) -> VideoLook:
         with ExitStack() as stack:
@@ -69,4 +72,4 @@ def fit_expected(
             for one in looks
             for key, score in scores[one.video].items()
         ]
-    return ExpectedScore.fit(_METRIC, runs, rows, seed=seed)
+    return ExpectedScore.fit(_METRIC, runs, rows, makers=makers, seed=seed)

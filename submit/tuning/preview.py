@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import combinations
@@ -16,7 +16,7 @@ from ..runs import Run
 from ..system.machine import keep_freed_memory
 from ..system.pool import run_in_threads
 from .agreement import ObjectLook, VideoLook, look_at
-from .expected import Estimate, ExpectedScore, features_of
+from .expected import Estimate, ExpectedScore, features_of, maker_of
 
 __all__ = [
     "Pair",
@@ -57,7 +57,7 @@ class RunPreview:
         objects: Their objects.
         agreement: Mean over objects of the agreement with the other runs; None alone.
         expected: What it is expected to score, missing videos left aside; None without
-            a model.
+            a model that was fitted on it.
     """
 
     run: str
@@ -157,8 +157,11 @@ def preview(
         if len(absent) == len(split.videos):
             raise RunError(f"run {name}: has no video of {split.root}")
     looks = _look_at_all(split, runs, workers, report)
+    unknown = {} if model is None else _unknown(model, runs)
     expected = {
-        name: None if model is None else _expect(model, name, looks, seed)
+        name: None
+        if model is None or name in unknown
+        else _expect(model, name, looks, runs.keys() - unknown.keys(), seed)
         for name in runs
     }
     suspects = sorted(
@@ -170,7 +173,7 @@ def preview(
         pairs=tuple(_pairs(tuple(runs), looks)),
         videos=tuple(_of_video(look, suspects) for look in looks.values()),
         suspects=tuple(suspects),
-        notes=tuple(_notes(split, lacking, model)),
+        notes=tuple(_notes(split, lacking, model, unknown)),
     )
 
 
@@ -215,14 +218,31 @@ def _walk(
     ]
 
 
+def _unknown(model: ExpectedScore, runs: Mapping[str, Run]) -> dict[str, str]:
+    """The runs that the model was not fitted on, and why it is of no use for each."""
+    found = {
+        name: model.why_not(name, maker_of(run.kind, run.settings))
+        for name, run in runs.items()
+    }
+    return {name: reason for name, reason in found.items() if reason is not None}
+
+
 def _expect(
-    model: ExpectedScore, run: str, looks: Mapping[str, VideoLook], seed: int
+    model: ExpectedScore,
+    run: str,
+    looks: Mapping[str, VideoLook],
+    known: Set[str],
+    seed: int,
 ) -> tuple[Estimate, dict[tuple[str, int], float]]:
-    """What a run and each of its objects is expected to score."""
+    """What a run and each of its objects is expected to score.
+
+    Only agreement with `known` runs says what it said in the fit.
+    """
     walked = _walk(run, looks)
+    others = [name for name in model.runs if name in known]
     estimate = model.estimate(
         [video for video, _, _ in walked],
-        [features_of(one, model.runs) for _, _, one in walked],
+        [features_of(one, others) for _, _, one in walked],
         seed=seed,
     )
     places = [(video, key) for video, key, _ in walked]
@@ -348,7 +368,10 @@ def _findings(look: VideoLook, key: int) -> tuple[list[str], int]:
 
 
 def _notes(
-    split: Split, lacking: Mapping[str, Sequence[str]], model: ExpectedScore | None
+    split: Split,
+    lacking: Mapping[str, Sequence[str]],
+    model: ExpectedScore | None,
+    unknown: Mapping[str, str],
 ) -> list[str]:
     notes = [
         f"run {name} lacks {len(absent)} of {len(split.videos)} videos, such as "
@@ -356,7 +379,13 @@ def _notes(
         for name, absent in lacking.items()
         if absent
     ]
-    if model is not None and (absent := sorted(set(model.runs) - lacking.keys())):
+    notes += [
+        f"run {name}: no score is expected, since {reason}; fit the model again with "
+        "it (submit tune --expected-score)"
+        for name, reason in unknown.items()
+    ]
+    known = lacking.keys() - unknown.keys()
+    if model is not None and known and (absent := sorted(set(model.runs) - known)):
         notes.append(
             f"the model was fitted with the runs {', '.join(model.runs)}; without "
             f"{', '.join(absent)} the agreement, and so the expected score, means less"

@@ -11,7 +11,7 @@ from submit.ensemble import MergeSettings
 from submit.errors import SettingsError
 from submit.tuning import Candidate, Evaluator, ExpectedScore, fit_expected
 from submit.tuning.agreement import ObjectLook
-from submit.tuning.expected import FEATURES, Row, features_of
+from submit.tuning.expected import FEATURES, Row, features_of, maker_of
 
 
 def rows_of(
@@ -130,6 +130,7 @@ def test_a_model_is_what_was_saved(tmp_path: Path) -> None:
         {"rows": [{"run": "a", "video": "v", "features": [1.0], "score": 0.5}]},
         {"calibration": {"videos": 3}},
         {"runs": None},
+        {"makers": None},
     ],
     ids=str,
 )
@@ -153,6 +154,18 @@ def test_files_that_are_not_there_or_no_json_are_refused(tmp_path: Path) -> None
         ExpectedScore.load(tmp_path / "text.json")
 
 
+def test_a_run_that_the_model_has_not_seen_is_told_from_one_that_it_has() -> None:
+    makers = {"a": maker_of("predict", {"x": 1}), "tuned": maker_of("ensemble", {})}
+    model = ExpectedScore.fit("jf_dot", ("a", "b"), rows_of(5), makers=makers)
+    assert model.why_not("a", maker_of("predict", {"x": 1})) is None
+    # What tuning made of the runs may have any name.
+    assert model.why_not("both", maker_of("ensemble", {})) is None
+    other = model.why_not("c", maker_of("predict", {"x": 1}))
+    assert other == "the model was fitted on a, tuned and not on it"
+    changed = model.why_not("a", maker_of("predict", {"x": 2}))
+    assert changed == "the model was fitted on a run of this name with other settings"
+
+
 def test_only_runs_of_the_model_count_for_the_agreement() -> None:
     look = ObjectLook({"a": 0.5, "b": 0.7, "other": 0.0}, None, None, 0.01, 0.25)
     features = dict(zip(FEATURES, features_of(look, ("a", "b")), strict=True))
@@ -173,6 +186,7 @@ def test_the_model_is_fitted_on_all_runs_and_on_the_tuned_one(
     both = Candidate(MergeSettings(members=("bad", "good")))
     model = fit_expected(evaluator, both)
     assert model.runs == ("bad", "good")
+    assert list(model.makers) == ["bad", "good", "tuned"]
     assert len(model.rows) == 3 * 4 * 2
     scores = evaluator.scores(both)
     tuned = [row.score for row in model.rows if row.run == "tuned"]

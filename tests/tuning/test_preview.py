@@ -209,6 +209,18 @@ def test_a_model_from_the_hold_out_tells_what_to_expect_elsewhere(
     done = command(tmp_path, *arguments[:2], *arguments[4:])
     assert "fitted with the runs fair, good, poor; without fair, poor" in done.stderr
 
+    # The model has not seen this one, which looks better than all others.
+    make_run("stranger", valid, noise=0.1)
+    done = command(tmp_path, "preview", "stranger", *arguments[1:], "--json")
+    found = {one["run"]: one["expected"] for one in json.loads(done.stdout)["runs"]}
+    assert found.pop("stranger") is None
+    assert {name: one["score"] for name, one in found.items()} == expected
+    why = "the model was fitted on fair, good, poor and not on it"
+    assert f"Warning: run stranger: no score is expected, since {why}; " in done.stderr
+    done = command(tmp_path, "preview", "stranger", *arguments[1:])
+    row = next(x for x in done.stdout.splitlines() if x.startswith("stranger"))
+    assert row.split()[-2:] == ["–", "–"]
+
 
 def test_a_missing_model_is_named(
     split: Split, runs: dict[str, Run], tmp_path: Path
