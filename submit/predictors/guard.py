@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
@@ -26,16 +27,34 @@ from .protocol import (
     Video,
 )
 
-__all__ = ["GuardedPredictor", "blamed"]
+__all__ = ["GuardedPredictor", "Package", "blamed"]
 
 Kind = TypeVar("Kind")
 
-#: The package whose models are the toolkit's own.
-_OURS = "mose-submit"
+
+@dataclass(frozen=True)
+class Package:
+    """The package that provides a model.
+
+    Attributes:
+        name: Its name, or where the model was found if that is not known.
+        version: Its version.
+    """
+
+    name: str
+    version: str = ""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether its models are the toolkit's own."""
+        return self.name == "mose-submit"
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}".rstrip()
 
 
 @contextlib.contextmanager
-def blamed(model: str, package: str) -> Iterator[None]:
+def blamed(model: str, package: Package) -> Iterator[None]:
     """Turn what a model raises into an error that names it.
 
     Errors that say what to do go through: `SubmitError`, a disk that refuses, and
@@ -43,7 +62,7 @@ def blamed(model: str, package: str) -> Iterator[None]:
 
     Args:
         model: The model's name.
-        package: Name and version of the package that provides it.
+        package: The package that provides it.
 
     Raises:
         PredictorError: The model raised anything else; the traceback follows on lines
@@ -59,10 +78,10 @@ def blamed(model: str, package: str) -> Iterator[None]:
         raise PredictorError(_described(model, package, error)) from error
 
 
-def _described(model: str, package: str, error: BaseException) -> str:
+def _described(model: str, package: Package, error: BaseException) -> str:
     """One line that names who failed, then the traceback from the model on."""
     what = f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")
-    if package.split()[0] == _OURS:
+    if package.is_ours:
         todo = f"a bug of {package}; please report it with the lines below"
     else:
         todo = f"please report it to the authors of {package}, with the lines below"
@@ -85,13 +104,15 @@ class GuardedPredictor:
 
     Args:
         model: The model's name.
-        package: Name and version of the package that provides it.
+        package: The package that provides it.
         make: Makes the model.
     """
 
     Options: ClassVar[type[Any]] = object
 
-    def __init__(self, model: str, package: str, make: Callable[[], Predictor]) -> None:
+    def __init__(
+        self, model: str, package: Package, make: Callable[[], Predictor]
+    ) -> None:
         self._model, self._package = model, package
         with self._blamed():
             self._inner = make()

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import PredictorError
-from .guard import GuardedPredictor
+from .guard import GuardedPredictor, Package
 from .options import parse_options
 from .protocol import Predictor
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["GROUP", "build", "installed", "load", "package_of"]
+__all__ = ["GROUP", "build", "installed", "load"]
 
 GROUP = "submit.predictors"
 
@@ -38,7 +38,7 @@ def load(name: str) -> type[Predictor]:
     except (Exception, SystemExit) as error:
         raise PredictorError(
             f"predictor {name} ({point.value}) cannot be imported: "
-            f"{type(error).__name__}: {error}; reinstall {package_of(point)}"
+            f"{type(error).__name__}: {error}; reinstall {_package_of(point)}"
         ) from error
     return loaded
 
@@ -60,14 +60,14 @@ def build(name: str, settings: Iterable[str], *, device: str = "auto") -> Predic
     def make() -> Predictor:
         return kind(parse_options(name, kind.Options, settings), device=device)
 
-    return GuardedPredictor(name, package_of(_find(name)), make)
+    return GuardedPredictor(name, _package_of(_find(name)), make)
 
 
-def package_of(point: EntryPoint) -> str:
-    """Name and version of the package that provides a model."""
+def _package_of(point: EntryPoint) -> Package:
+    """The package that provides a model."""
     if point.dist is None:
-        return f"the package of {point.module}"
-    return f"{point.dist.name} {point.dist.version}"
+        return Package(f"the package of {point.module}")
+    return Package(point.dist.name, point.dist.version)
 
 
 def _find(name: str) -> EntryPoint:
