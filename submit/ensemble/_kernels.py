@@ -11,8 +11,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ..system.compiled import compiled
 
 __all__ = [
     "FINISH_GEOMETRIC",
@@ -33,7 +34,7 @@ FINISH_PROBABILITY = 0
 FINISH_GEOMETRIC = 1
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def mean(stack: NDArray[np.int8], weights: NDArray[np.float64]) -> NDArray[np.int8]:
     """Weighted mean of M×h×w steps; the weights sum to 1."""
     members, height, width = stack.shape
@@ -51,7 +52,7 @@ def mean(stack: NDArray[np.int8], weights: NDArray[np.float64]) -> NDArray[np.in
     return result
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def weighted_sum(
     stack: NDArray[np.int8], weights: NDArray[np.float64]
 ) -> NDArray[np.float32]:
@@ -69,7 +70,7 @@ def weighted_sum(
     return result
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def round_steps(logits: NDArray[np.float32]) -> NDArray[np.int8]:
     """Round h×w logits to steps, clipped; NaN may not occur."""
     height, width = logits.shape
@@ -82,7 +83,7 @@ def round_steps(logits: NDArray[np.float32]) -> NDArray[np.int8]:
     return result
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def mean_of_table(
     stack: Any, weights: NDArray[np.float64], table: NDArray[np.float64], finish: int
 ) -> NDArray[np.int8]:
@@ -122,7 +123,7 @@ def mean_of_table(
 _BLOCK = 64
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def round_with_votes(
     logits: NDArray[np.float32],
     labels: NDArray[np.uint8],
@@ -158,7 +159,7 @@ def round_with_votes(
     return result
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def look_up(
     labels: NDArray[np.uint8], objects: NDArray[np.uint8], table: NDArray[np.int8]
 ) -> NDArray[np.int8]:
@@ -200,7 +201,7 @@ def look_up(
     return result
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def count_pairs(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Count the pairs of labels in two H×W maps; returns 256×256."""
     height, width = one.shape
@@ -216,7 +217,7 @@ def count_pairs(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.
     return counts
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def occurring(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Which of the 256 values occur in an H×W label map."""
     height, width = labels.shape
@@ -236,7 +237,7 @@ def occurring(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return result
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def tally(
     labels: NDArray[np.uint8],
     objects: NDArray[np.uint8],

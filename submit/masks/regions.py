@@ -7,13 +7,14 @@ compiler.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ..system.compiled import compiled
 
 __all__ = ["boxes"]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def boxes(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Find area and box of each id in one pass.
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ..system.compiled import compiled
 
 __all__ = ["bilinear", "winners"]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _taps(source: int, target: int) -> Any:
     """For each target pixel the two source pixels it lies between, and the weight.
 
@@ -32,7 +33,7 @@ def _taps(source: int, target: int) -> Any:
     return low, high, weight
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def bilinear(
     logits: NDArray[np.float32], height: int, width: int
 ) -> NDArray[np.float32]:
@@ -53,7 +54,7 @@ def bilinear(
     return result
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def winners(
     logits: Any, objects: NDArray[np.uint8], height: int, width: int
 ) -> NDArray[np.uint8]:

@@ -13,8 +13,9 @@ import math
 from typing import Any, TypeAlias
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ..system.compiled import compiled
 
 __all__ = ["BOX", "room", "score_frame"]
 
@@ -47,7 +48,7 @@ def room(height: int, width: int, largest: int) -> int:
     return (height + 2 * largest) * (-(-width // 64) + 2 * (largest // 64 + 1))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@compiled(error_model="numpy", inline="always")
 def _popcount(word: Any) -> Any:
     """Count the set bits of a 64-bit word; LLVM makes one instruction of this."""
     word = word - ((word >> np.uint64(1)) & np.uint64(0x5555555555555555))
@@ -58,7 +59,7 @@ def _popcount(word: Any) -> Any:
     return np.int64((word * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@compiled(error_model="numpy", inline="always")
 def _first_pixel(difference: Any, depth: int) -> Any:
     """The first pixel of a word, in the order of the file, that has a bit set.
 
@@ -72,7 +73,7 @@ def _first_pixel(difference: Any, depth: int) -> Any:
     return (bit >> 3) * (8 // depth) + pixel
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _scan(
     data: Labels,
     stride: int,
@@ -175,7 +176,7 @@ def _scan(
         start = stop
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _trace(
     bits: Words, width: int, top: int, low: int, margin: int, guard: int, edges: Words
 ) -> int:
@@ -222,7 +223,7 @@ def _trace(
     return count
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _match(
     edges: Words,
     others: Words,
@@ -285,7 +286,7 @@ def _match(
     counts[1] = matched + coarse_only
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _f_measure(
     matched_prediction: int, matched_truth: int, n_prediction: int, n_truth: int
 ) -> float:
@@ -301,7 +302,7 @@ def _f_measure(
     return 2 * precision * recall / (precision + recall)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def score_frame(
     truth: Labels,
     prediction: Labels,

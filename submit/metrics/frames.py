@@ -21,7 +21,6 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from .cached import load_cached
 from .disks import disks_for
 
 __all__ = [
@@ -258,8 +257,6 @@ class FrameScorer:
             self._edges,
             scores,
         )
-        if not self._kernel.overloads:
-            load_cached(self._kernel, *arguments)
         self._kernel(*arguments)
         return scores
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ..system.compiled import compiled
 
 __all__ = ["deflate"]
 
@@ -73,7 +74,7 @@ def deflate(rows: NDArray[np.uint8]) -> bytes:
     return bytes(stream.tobytes())
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _deflate(
     data: Any, stride: int, run_breaks: Any, row_breaks: Any, costs: Any
 ) -> Any:
@@ -117,7 +118,7 @@ def _deflate(
     return out[: (place + 7) // 8]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _parse(data: Any, stride: int, run_breaks: Any, row_breaks: Any, costs: Any) -> Any:
     """Cut the data into literals and matches, at the least cost in bits.
 
@@ -207,7 +208,7 @@ def _parse(data: Any, stride: int, run_breaks: Any, row_breaks: Any, costs: Any)
     return lengths, distances
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _distance_code(distance: int) -> Any:
     """The symbol of a distance, its number of extra bits, and their value."""
     rest = distance - 1
@@ -220,7 +221,7 @@ def _distance_code(distance: int) -> Any:
     return 2 * bits + high, bits, rest - (high << bits)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _code_lengths(frequencies: Any, limit: int) -> Any:
     """Lengths of a Huffman code in which none is longer than `limit`."""
     sizes = np.zeros(len(frequencies), np.int64)
@@ -244,7 +245,7 @@ def _code_lengths(frequencies: Any, limit: int) -> Any:
             weights[i] = (weights[i] + 1) // 2
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _huffman(weights: Any, leaves: Any, sizes: Any) -> int:
     """Write the depth of each leaf of a Huffman tree into `sizes`; the greatest one.
 
@@ -282,7 +283,7 @@ def _huffman(weights: Any, leaves: Any, sizes: Any) -> int:
     return longest
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _codes(sizes: Any) -> Any:
     """The canonical Huffman codes of these lengths, first bit lowest."""
     codes = np.zeros(len(sizes), np.int64)
@@ -297,7 +298,7 @@ def _codes(sizes: Any) -> Any:
     return codes
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _write_header(out: Any, sizes: Any, distance_sizes: Any) -> int:
     """Write the start of the one block: both codes, run-length and Huffman coded."""
     literals = len(sizes)
@@ -362,7 +363,7 @@ def _write_header(out: Any, sizes: Any, distance_sizes: Any) -> int:
     return place
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _write(out: Any, place: int, value: int, bits: int) -> int:
     """Write some bits, lowest first, at a bit's place; returns the place behind."""
     value <<= place & 7

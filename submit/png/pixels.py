@@ -6,13 +6,14 @@ Kept apart from `palette` so that importing that module does not import the comp
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ..system.compiled import compiled
 
 __all__ = ["pack", "transitions", "unfilter", "unpack"]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def pack(labels: NDArray[np.uint8], depth: int) -> NDArray[np.uint8]:
     """Put 8/depth pixels into each byte, the left one highest.
 
@@ -56,7 +57,7 @@ def pack(labels: NDArray[np.uint8], depth: int) -> NDArray[np.uint8]:
     return rows
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def unpack(packed: NDArray[np.uint8], depth: int, width: int) -> NDArray[np.uint8]:
     """Undo `pack` for 2 or 4 bits, from H×B bytes without the filters."""
     height = len(packed)
@@ -79,7 +80,7 @@ def unpack(packed: NDArray[np.uint8], depth: int, width: int) -> NDArray[np.uint
     return labels
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def unfilter(
     filters: NDArray[np.uint8], packed: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
@@ -120,7 +121,7 @@ def unfilter(
     return result
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def transitions(
     before: NDArray[np.uint8], after: NDArray[np.uint8], depth: int
 ) -> NDArray[np.int64]:
@@ -170,7 +171,7 @@ def transitions(
     return counts
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _paeth(left: int, up: int, corner: int) -> int:
     """The neighbour that is nearest to left + up − corner; left, then up, on ties."""
     guess = left + up - corner
