@@ -141,6 +141,12 @@ def _errors_become_messages() -> Iterator[None]:
         raise _Bug(error) from error
 
 
+def _warn(text: str) -> None:
+    from ._output import warn
+
+    warn(text)
+
+
 class LazyGroup(click.Group):
     """A group that imports a command when it is invoked, not before."""
 
@@ -179,9 +185,10 @@ class LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what the user can act on becomes one `Error:` line."""
         from ..system.machine import end_quickly
+        from ..system.warned import warnings_to
 
         end_quickly()
-        with _errors_become_messages():
+        with _errors_become_messages(), warnings_to(_warn):
             return super().invoke(ctx)
 
 

@@ -4,7 +4,7 @@ An executor runs one task per video in workers. A worker builds what it needs on
 predictor, say) and then takes video after video.
 """
 
-from .base import Event, Executor, Finished, Job, Progressed, Worker
+from .base import Event, Executor, Finished, Job, Progressed, Warned, Worker
 from .local import LocalExecutor
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "Job",
     "LocalExecutor",
     "Progressed",
+    "Warned",
     "Worker",
 ]

@@ -18,6 +18,7 @@ __all__ = [
     "Finished",
     "Job",
     "Progressed",
+    "Warned",
     "Worker",
     "do_job",
     "longest_first",
@@ -72,7 +73,20 @@ class Finished:
     error: str | None = None
 
 
-Event: TypeAlias = Progressed | Finished
+@dataclass(frozen=True)
+class Warned:
+    """Code of a worker has warned of something, while it did a job or before.
+
+    Attributes:
+        name: The video's name; empty before the first one.
+        text: What it said.
+    """
+
+    name: str
+    text: str
+
+
+Event: TypeAlias = Progressed | Finished | Warned
 
 #: Does one job: called with its payload and a function that reports finished frames.
 Worker: TypeAlias = Callable[[Any, Callable[[int], None]], Any]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -12,16 +13,18 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import cast
+from typing import Any, cast
 
 from ..errors import PredictorError, SubmitError
 from ..system.machine import cores, end_quickly
+from ..system.warned import warnings_to
 from .base import (
     Began,
     Event,
     Finished,
     Job,
     Progressed,
+    Warned,
     Worker,
     do_job,
     longest_first,
@@ -128,7 +131,7 @@ class _Pool:
             return
         if message is not None:
             notify(message)
-        if not isinstance(message, Progressed):
+        if not isinstance(message, (Progressed, Warned)):
             process.give(jobs.pop() if jobs else None)
             if process.job is None:
                 del self._members[process.connection]
@@ -153,7 +156,7 @@ class _Process:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(
-            target=_serve, args=(theirs, build, device), daemon=True
+            target=_serve, args=(theirs, pickle.dumps(build), device), daemon=True
         )
         before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
         os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
@@ -222,23 +225,34 @@ def _no_interrupts() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(connection: Connection, build: Callable[[str], Worker], device: str) -> None:
+def _serve(connection: Connection, pickled: bytes, device: str) -> None:
     """Run in the worker process: build once, then take job after job.
 
     Sends None when it is ready, then what happens to each job, and a `SubmitError` when
     nothing that follows could succeed either.
     """
     end_quickly()
+    sending = threading.Lock()
+    name = ""
+
+    def send(message: Any) -> None:
+        # Threads that write or decode may warn while another message is on its way.
+        with sending:
+            connection.send(message)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle.
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
-        worker = build(device)
-        connection.send(None)
-        while (job := connection.recv()) is not None:
-            connection.send(Began(job.name))
-            connection.send(do_job(worker, job, connection.send))
+        with warnings_to(lambda text: send(Warned(name, text))):
+            # What this imports may warn, too.
+            worker = pickle.loads(pickled)(device)
+            send(None)
+            while (job := connection.recv()) is not None:
+                name = job.name
+                send(Began(name))
+                send(do_job(worker, job, send))
     except SubmitError as error:
-        connection.send(error)
+        send(error)
 
 
 def _die_with_parent() -> None:

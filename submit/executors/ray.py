@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import PredictorError, SubmitError
-from .base import Began, Event, Finished, Job, Worker, do_job, longest_first
+from ..system.warned import warnings_to
+from .base import Began, Event, Finished, Job, Warned, Worker, do_job, longest_first
 
 __all__ = ["RayExecutor"]
 
@@ -126,7 +127,8 @@ class _Actor:
             if self._worker is None:
                 self._worker = self._build(self._device)
             self._reports.put(Began(job.name))
-            return do_job(self._worker, job, self._reports.put)
+            with warnings_to(lambda text: self._reports.put(Warned(job.name, text))):
+                return do_job(self._worker, job, self._reports.put)
         except SubmitError as error:
             return error
 

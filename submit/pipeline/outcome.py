@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..errors import RunError
-from ..executors import Event, Executor, Job, Progressed, Worker
+from ..executors import Event, Executor, Job, Progressed, Warned, Worker
 from ..runs import Stock
 
 __all__ = ["Bar", "Monitor", "Outcome", "run_jobs", "silent"]
@@ -144,6 +144,12 @@ def run_jobs(
             bar.note(f"{title}: {remark}")
 
         def hear(event: Event) -> None:
+            if isinstance(event, Warned):
+                # Each worker, and each video, may warn of the same.
+                if event.text not in shown:
+                    shown.add(event.text)
+                    bar.note(f"Warning: {event.text}")
+                return
             if event.name not in begun:
                 begun.add(event.name)
                 bar.add(event.name, frames[event.name])

@@ -6,6 +6,7 @@ import inspect
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 
 import click
@@ -178,6 +179,22 @@ def test_a_bug_keeps_its_traceback_and_says_whose_it_is(fail: Fail) -> None:
         f"Error: ZeroDivisionError: by\\x1bzero: a bug of mose-submit {version}; "
         "please report it with the lines above"
     )
+
+
+def test_a_warning_is_one_line_that_names_its_place(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @click.command()
+    def warns() -> None:
+        warnings.simplefilter("default")
+        warnings.warn("old\x1b API", DeprecationWarning, stacklevel=1)
+
+    monkeypatch.setattr(LazyGroup, "get_command", lambda *args: warns)
+    result = runner.invoke(cli, ["warns"])
+    assert result.exit_code == 0
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Warning: DeprecationWarning in cli/test_cli.py, line ")
+    assert line.endswith(": old\\x1b API")
 
 
 def test_debugging_shows_the_traceback_of_expected_failures(

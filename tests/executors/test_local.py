@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,15 @@ from typing import Any
 import pytest
 
 from submit.errors import MaskError, PredictorError, StorageError
-from submit.executors import Event, Finished, Job, LocalExecutor, Progressed, Worker
+from submit.executors import (
+    Event,
+    Finished,
+    Job,
+    LocalExecutor,
+    Progressed,
+    Warned,
+    Worker,
+)
 from submit.system.machine import cores
 
 linux_only = pytest.mark.skipif(
@@ -53,6 +62,8 @@ def work(device: str, payload: tuple[str, Any], report: Callable[[int], None]) -
         return work(device, ("where", None), report)
     if what == "die later":
         threading.Thread(target=die_when_told, args=(value,), daemon=True).start()
+    if what == "warn":
+        warnings.warn(value, FutureWarning, stacklevel=1)
     if what == "exit":
         sys.exit(value)
     return None
@@ -254,6 +265,18 @@ def test_a_worker_that_dies_between_two_jobs_costs_none(
     ends = finished(events)
     assert len(ends) == len(jobs)
     assert [end.error for end in ends.values()] == [None] * len(jobs)
+
+
+def test_what_code_in_a_worker_warns_of_is_told_with_its_place() -> None:
+    jobs = [Job(f"v{n}", 1, ("warn", f"number {n}")) for n in range(3)]
+    events = run(jobs, workers=2)
+    warned = {event.name: event.text for event in events if isinstance(event, Warned)}
+    assert sorted(warned) == ["v0", "v1", "v2"]
+    for n in range(3):
+        text = warned[f"v{n}"]
+        assert text.startswith("FutureWarning in executors/test_local.py, line ")
+        assert text.endswith(f": number {n}")
+    assert not any(end.error for end in finished(events).values())
 
 
 def test_an_error_of_the_listener_ends_the_workers() -> None:

@@ -1,0 +1,37 @@
+"""Warnings of Python code as remarks to the user, each once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+__all__ = ["warnings_to"]
+
+
+@contextmanager
+def warnings_to(show: Callable[[str], Any]) -> Iterator[None]:
+    """Hand the warnings of the block to a function; which ones is Python's choice.
+
+    Of what the toolkit says itself the text suffices; for others it names the place.
+    """
+
+    def showwarning(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: Any = None,
+        line: str | None = None,
+    ) -> None:
+        text = str(message)
+        if not category.__module__.startswith("submit."):
+            place = "/".join(Path(filename).parts[-2:])
+            text = f"{category.__name__} in {place}, line {lineno}: {text}"
+        show(text)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = showwarning
+        yield

@@ -1,0 +1,86 @@
+"""What every step over videos says on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from submit.executors import Event, Finished, Job, Warned, Worker
+from submit.pipeline.outcome import Outcome, run_jobs
+from submit.runs.identity import Stock
+
+
+class Played:
+    """An executor in which happens what a test says."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self._events = events
+
+    def map(
+        self,
+        build: Callable[[str], Worker],
+        jobs: Sequence[Job],
+        notify: Callable[[Event], None],
+    ) -> None:
+        for event in self._events:
+            notify(event)
+
+
+class Noted:
+    """A bar that keeps its remarks."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def add(self, name: str, total: int) -> None: ...
+
+    def advance(self, name: str, count: int = 1) -> None: ...
+
+    def finish(self, name: str) -> None: ...
+
+    def note(self, message: str) -> None:
+        self.lines.append(message)
+
+
+def remarks(*events: Event) -> list[str]:
+    bar = Noted()
+
+    @contextmanager
+    def monitor(title: str, *, total: int) -> Iterator[Noted]:
+        yield bar
+
+    run_jobs(
+        "predict r",
+        Outcome("r"),
+        executor=Played(events),
+        build=lambda device: lambda payload, report: None,
+        jobs=[Job(name, 1, None) for name in "abc"],
+        stock=Stock((), (), (), tuple("abc")),
+        on_done=lambda video, result: None,
+        monitor=monitor,
+    )
+    return bar.lines
+
+
+def test_many_videos_that_fail_in_one_way_show_one_traceback() -> None:
+    assert remarks(
+        Finished("a", error="bug 1\nTraceback:\n  here"),
+        Finished("b", error="bug 1\nTraceback:\n  here"),
+        Finished("c", error="bug 2\nTraceback:\n  there"),
+    ) == [
+        "a failed: bug 1\nTraceback:\n  here",
+        "b failed: bug 1",
+        "c failed: bug 2\nTraceback:\n  there",
+    ]
+
+
+def test_a_warning_of_many_workers_is_told_once() -> None:
+    assert remarks(
+        Warned("", "no cache"),
+        Warned("", "no cache"),
+        Warned("a", "old API"),
+        Finished("a"),
+        Warned("b", "old API"),
+        Finished("b"),
+        Finished("c"),
+    ) == ["Warning: no cache", "Warning: old API"]
