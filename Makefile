@@ -49,7 +49,7 @@ test: $(STAMP) ## Run the tests, but for the slow ones
 
 .PHONY: test-slow
 test-slow: $(STAMP) ## Run the slow tests only
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest -m slow --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 .PHONY: coverage
 coverage: $(STAMP) ## Run the tests and demand their coverage

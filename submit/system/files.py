@@ -10,8 +10,9 @@ import json
 import os
 import shutil
 import stat
+import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -58,11 +59,74 @@ _LONGEST_NAME = 255
 
 def _partial(path: Path) -> Path:
     """The name while it is being written; no two processes share one."""
-    end = f".{os.getpid()}{PARTIAL}"
+    return path.with_name(f"{_partial_start(path)}{os.getpid()}{PARTIAL}")
+
+
+def _partial_start(path: Path) -> str:
+    """How the names begin under which processes write this file or folder."""
     name = os.fsencode(path.name)
-    if len(name) + len(end) < _LONGEST_NAME:
-        return path.with_name(f".{path.name}{end}")
-    return path.with_name(f".{hashlib.sha256(name).hexdigest()}{end}")
+    if len(name) + len(f"..{sys.maxsize}{PARTIAL}") < _LONGEST_NAME:
+        return f".{path.name}."
+    return f".{hashlib.sha256(name).hexdigest()}."
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what killed writers of `path` left, and nothing that is being written.
+
+    A writer holds a lock on what it writes, which ends with the writer.
+    """
+    start = _partial_start(path)
+    with contextlib.suppress(OSError):
+        for name in os.listdir(path.parent):
+            if not (name.startswith(start) and name.endswith(PARTIAL)):
+                continue
+            if not name[len(start) : -len(PARTIAL)].isdecimal():
+                continue  # It belongs to another file, whose name begins the same.
+            _remove_unlocked(path.with_name(name))
+
+
+def _remove_unlocked(partial: Path) -> None:
+    # Where locks are unknown, nothing says that the writer has ended: it stays.
+    with contextlib.suppress(OSError), _hold(partial):
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink()
+
+
+@contextlib.contextmanager
+def _hold(partial: Path) -> Iterator[None]:
+    """Hold the lock on a file or folder that is there.
+
+    Raises:
+        OSError: Another process holds it, or the disk knows no locks.
+    """
+    file = os.open(partial, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(file)
+
+
+@contextlib.contextmanager
+def _being_written(path: Path, make: Callable[[Path], object]) -> Iterator[Path]:
+    """Make the file or folder under whose name `path` is written, and hold its lock.
+
+    What killed writers of `path` left is removed first.
+    """
+    partial = _partial(path)
+    _remove_leftovers(path)
+    while True:
+        make(partial)
+        with contextlib.ExitStack() as stack:
+            # Where locks are unknown, it is written without.
+            with contextlib.suppress(OSError):
+                stack.enter_context(_hold(partial))
+            # Another process may have taken it for a leftover before it was locked.
+            if partial.exists():
+                yield partial
+                return
 
 
 def _target(path: Path, *, folder: bool, parents: bool) -> Path:
@@ -155,20 +219,23 @@ def atomic_open(
     """
     with refusals_of(path), _staying(path.parent):
         path = _target(path, folder=False, parents=parents)
-        partial = _partial(path)
-        try:
-            if private:
-                partial.unlink(missing_ok=True)
-                partial.touch(0o600)
-            with partial.open("wb") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(partial, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise
+        mode = 0o600 if private else 0o666
+
+        def make(partial: Path) -> None:
+            partial.unlink(missing_ok=True)
+            partial.touch(mode)
+
+        with _being_written(path, make) as partial:
+            try:
+                with partial.open("wb") as stream:
+                    yield stream
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                os.replace(partial, path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    partial.unlink(missing_ok=True)
+                raise
 
 
 @contextlib.contextmanager
@@ -185,19 +252,22 @@ def atomic_folder(path: Path, *, parents: bool = True) -> Iterator[Path]:
     """
     with refusals_of(path), _staying(path.parent):
         path = _target(path, folder=True, parents=parents)
-        partial = _partial(path)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        try:
-            yield partial
-            if path.exists():
-                # A folder cannot be replaced in one step. Being killed between these
-                # two lines leaves no folder, which the next run makes again.
-                shutil.rmtree(path)
-            os.replace(partial, path)
-        except BaseException:
+
+        def make(partial: Path) -> None:
             shutil.rmtree(partial, ignore_errors=True)
-            raise
+            partial.mkdir()
+
+        with _being_written(path, make) as partial:
+            try:
+                yield partial
+                if path.exists():
+                    # A folder cannot be replaced in one step. Being killed between
+                    # these two lines leaves no folder, which the next run makes again.
+                    shutil.rmtree(path)
+                os.replace(partial, path)
+            except BaseException:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
 
 
 def user_path(text: str) -> Path:
@@ -246,11 +316,11 @@ def require_writable(path: Path) -> None:
                 raise refusal(errno.ENAMETOOLONG, path)
         file, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=PARTIAL)
         try:
+            os.unlink(name)
             os.write(file, b"0")
             os.fsync(file)
         finally:
             os.close(file)
-            os.unlink(name)
 
 
 def write_bytes(path: Path, data: bytes, *, private: bool = False) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,75 @@ def test_a_killed_writer_leaves_the_old_file_and_one_partial(tmp_path: Path) -> 
     assert len(everything(tmp_path)) == 2
     remove_partial(tmp_path)
     assert everything(tmp_path) == ["a.bin"]
+
+
+# How to open each kind for writing, and what to do in the block.
+WRITERS: dict[str, tuple[Callable[[Path], AbstractContextManager[Any]], str]] = {
+    "atomic_open": (atomic_open, "stream.write(b'new'); stream.flush()"),
+    "atomic_folder": (atomic_folder, "(stream / 'a').write_bytes(b'new')"),
+}
+
+
+@contextlib.contextmanager
+def begun(path: Path, kind: str) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has begun to write, and waits."""
+    script = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        f"from submit.system.files import {kind}\n"
+        f"with {kind}(Path(sys.argv[1])) as stream:\n"
+        f"    {WRITERS[kind][1]}\n"
+        "    print(flush=True)\n"
+        "    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "\n"
+        yield process
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("name", ["a", "x" * 250])
+def test_the_next_writer_removes_what_a_killed_one_left(
+    tmp_path: Path, kind: str, name: str
+) -> None:
+    path, other = tmp_path / name, tmp_path / f"{name[:-1]}y"
+    for written in (path, other):
+        with begun(written, kind) as process:
+            process.kill()
+    assert len(everything(tmp_path)) >= 2
+    with WRITERS[kind][0](path):
+        pass
+    left = {child.name for child in tmp_path.iterdir()}
+    assert path.name in left
+    # What another file's writer left is the business of the next writer of that one.
+    assert len(left) == 2
+    with WRITERS[kind][0](other):
+        pass
+    assert {child.name for child in tmp_path.iterdir()} == {path.name, other.name}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_writer_leaves_alone_what_another_one_is_writing(
+    tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "a"
+    with begun(path, kind) as process:
+        (partial,) = tmp_path.iterdir()
+        with WRITERS[kind][0](path):
+            pass
+        assert {child.name for child in tmp_path.iterdir()} == {"a", partial.name}
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait() == 0
+    new = path if kind == "atomic_open" else path / "a"
+    assert new.read_bytes() == b"new"
+    assert [child.name for child in tmp_path.iterdir()] == ["a"]
 
 
 def test_a_full_disk_is_said_and_leaves_the_old_file(small_disk: Path) -> None:
