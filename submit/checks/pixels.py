@@ -21,8 +21,10 @@ from ..png.palette import (
     decode_packed,
     read_header,
 )
+from ..png.pictures import Kind, Picture, decode_picture, read_palette
 from ..png.pillow import decode_as_server, size_of_image
 from ..system.pool import checkpoint
+from .colours import Colours
 from .layout import Found
 from .report import Finding
 from .rules import Severity
@@ -61,7 +63,7 @@ def check_video(
         video: The video in the split.
         progress: Called with the video's name and a number of masks that are done.
     """
-    checker = _Checker(found, video)
+    checker = _Checker(found, video, masks)
     for count, frame in enumerate(found.frames, 1):
         checkpoint()
         checker.look(frame, masks, f"{found.folder}{frame}.png")
@@ -82,11 +84,12 @@ class _Case:
 class _Checker:
     """Goes through the masks of a video in order."""
 
-    def __init__(self, found: Found, video: SplitVideo) -> None:
+    def __init__(self, found: Found, video: SplitVideo, masks: Masks) -> None:
         self._name = found.name
         self._scored = frozenset(found.scored)
         self._cases: dict[tuple[str, Severity | None, str | None], _Case] = {}
         self._first: Labels | None = None
+        self._truth: Labels | None = None
         first = video.frames[0] if video.frames else ""
         self._first_frame = first
         try:
@@ -99,6 +102,10 @@ class _Checker:
             self._size = None if self._first is None else _shape(self._first)
             self._objects = None
         self._tracks = Tracks(self._objects or ())
+        self._colours = Colours.of(video, self._objects or ())
+        self._evidence = video.first_annotated
+        if self._evidence in found.frames and self._objects is not None:
+            self._learn(masks, video, f"{found.folder}{self._evidence}.png")
 
     def look(self, frame: str, masks: Masks, name: str) -> None:
         """Check one mask."""
@@ -113,8 +120,11 @@ class _Checker:
         if labels is None:
             self._tracks.skip()
             return
+        labels = self._by_colours(data, labels, name, scored)
         counts = self._tracks.follow(frame, labels)
-        if frame == self._first_frame and self._first is not None:
+        if frame == self._evidence and self._colours.renamed:
+            self._add_renamed(name, labels)
+        elif frame == self._first_frame and self._first is not None:
             self._compare_first(self._first, labels, name)
         self._check_ids(counts, name, scored)
 
@@ -132,6 +142,42 @@ class _Checker:
             for (code, severity, consequence), case in self._cases.items()
         ]
         return found + self._tracks.findings(self._name)
+
+    def _learn(self, masks: Masks, video: SplitVideo, name: str) -> None:
+        """Compare the mask of the first annotated frame with the annotation."""
+        assert self._evidence is not None
+        try:
+            truth = video.read_mask(self._evidence)
+            size = truth.shape[0], truth.shape[1]
+            self._truth = truth
+            picture = decode_picture(masks.read_entry(name), name=name, size=size)
+        except (ArchiveError, MaskError, SplitError):
+            return  # What is wrong with it is found when it is its turn.
+        self._colours.learn(picture, truth)
+
+    def _by_colours(
+        self, data: bytes, labels: PackedLabels, name: str, scored: bool
+    ) -> PackedLabels:
+        """Find values that have the colours of other ids, and put them right.
+
+        What follows is then about the masks as they were meant.
+        """
+        palette = read_palette(data)
+        if not palette or self._objects is None or self._colours.is_plain(palette):
+            return labels
+        picture = Picture(Kind.PALETTE, labels.unpack(), palette)
+        meaning = self._colours.of_picture(picture)
+        if meaning.doubt is not None:
+            self._add("unclear-ids", name, meaning.doubt, scored)
+        if meaning.table is None or not meaning.by_colour:
+            return labels
+        pairs = ", ".join(
+            f"value {value} has the colour of id {meaning.table[value]}"
+            for value in picture.used
+            if meaning.table[value] != value
+        )
+        self._add("relabelled", name, pairs, scored)
+        return as_packed(meaning.labels(picture.values))
 
     def _labels(self, data: bytes, name: str, scored: bool) -> PackedLabels | None:
         """Decode a mask as the server does; None where the server cannot.
@@ -227,11 +273,19 @@ class _Checker:
         pixels = int(counts.sum() - np.trace(counts))
         if not pixels:
             return
-        if renamed := _renaming(counts):
-            pairs = ", ".join(f"{a} is called {b}" for a, b in renamed[:4])
-            self._add("renumbered", name, f"is the annotation, but {pairs}")
-            return
         self._add("first-mask", name, f"differs from the annotation in {pixels} pixels")
+
+    def _add_renamed(self, name: str, labels: PackedLabels) -> None:
+        """Say that the first mask has other names for the objects."""
+        renamed = self._colours.renamed
+        restored = labels.unpack()
+        table = np.arange(256, dtype=np.uint8)
+        for key, value in renamed:
+            table[value] = key
+        exact = self._truth is not None and np.array_equal(table[restored], self._truth)
+        pairs = ", ".join(f"{key} is called {value}" for key, value in renamed[:4])
+        what = f"{'is' if exact else 'fits'} the annotation, but {pairs}"
+        self._add("renumbered", name, what)
 
     def _add(
         self,
@@ -248,19 +302,6 @@ class _Checker:
             severity, consequence = Severity.NOTE, _UNSCORED
         key = code, severity, consequence
         self._cases.setdefault(key, _Case(where, what)).count += 1
-
-
-def _renaming(counts: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """How ids were exchanged, if that is all that differs; otherwise empty.
-
-    Args:
-        counts: N×N pixels by id in the annotation and id in the mask.
-    """
-    pairs = [(int(a), int(b)) for a, b in np.argwhere(counts)]
-    one_to_one = len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
-    if not one_to_one or any((a == 0) != (b == 0) for a, b in pairs):
-        return []
-    return [(a, b) for a, b in pairs if a != b]
 
 
 def _size(video: SplitVideo, first: Labels | None) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ colours. What does not follow from that stays as it is, and `submit check` names
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..archive import (
     TEAM_FILE,
@@ -28,20 +28,14 @@ from ..archive import (
 )
 from ..data import Split, SplitVideo
 from ..errors import ArchiveError, MaskError
-from ..masks import Labels, object_ids
-from ..png.palette import (
-    DAVIS_PALETTE,
-    GREY,
-    PALETTE,
-    decode,
-    encode,
-    read_header,
-)
-from ..png.pillow import decode_as_server, decode_pixels
+from ..masks import Labels
+from ..png.palette import encode, read_header
+from ..png.pictures import Kind, NoIdsError, decode_picture
 from ..system.machine import keep_freed_memory
-from ..system.names import frame_number
 from ..system.pool import checkpoint, thread_pool
 from .check import expected_frames
+from .colours import Colours, is_annotation
+from .numbering import number_frames, number_in
 
 __all__ = ["Mend", "Repaired", "repair"]
 
@@ -96,8 +90,9 @@ def repair(
         workers: Threads; one for each core by default.
 
     Raises:
-        ArchiveError: The source cannot be read, holds no mask of the split, or two
-            different files are the mask of one frame.
+        ArchiveError: The source cannot be read, holds no mask of the split, two
+            different files are the mask of one frame, or it is not certain which
+            frames or objects masks belong to.
         StorageError: The zip cannot be written.
     """
     keep_freed_memory()
@@ -136,6 +131,9 @@ class _Mender:
     videos: int = 0
     frames: int = 0
     sources: dict[str, dict[str, str]] = field(init=False)
+    _frames_by_number: dict[str, dict[int | None, str]] = field(
+        init=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         self._done: Counter[str] = Counter()
@@ -164,7 +162,7 @@ class _Mender:
                 continue
             self.videos += 1
             video = _Video.of(self.masks, self.split.videos[name], frames, sources)
-            if video.renaming is not None:
+            if video.colours.renamed:
                 self._note("ids changed to those of the annotation", f"{name}/")
             for frame, mask in zip(frames, pool.map(video.mend, frames), strict=True):
                 target = f"{name}/{frame}.png"
@@ -181,12 +179,8 @@ class _Mender:
     def _match(self) -> dict[str, dict[str, str]]:
         """Find the file of each frame: names of entries by video and stem."""
         spelled = {name.lower(): name for name in self.expected}
-        numbers = {
-            name: {n: stem for stem in stems if (n := frame_number(stem)) is not None}
-            for name, stems in self.expected.items()
-        }
-        sources: dict[str, dict[str, str]] = {}
-        roots = set()
+        found: dict[str, dict[str, str]] = {}
+        roots: dict[str, set[str]] = {}
         files = [e for e in self.masks.entries if not e.is_folder]
         last = {entry.name: entry for entry in files}
         for entry in files:
@@ -198,22 +192,76 @@ class _Mender:
                 continue
             parts = [p for p in re.split(r"[/\\]", entry.name) if p not in ("", ".")]
             video = _video_of(parts, spelled)
-            frame = None if video is None else _frame_of(parts[-1], numbers[video])
-            if video is None or frame is None:
+            stem, dot, suffix = parts[-1].rpartition(".") if parts else ("", "", "")
+            if video is None or not dot or suffix.lower() != "png":
                 self._note("left out, being no mask of a frame", entry.written)
                 continue
-            other = sources.setdefault(video, {}).setdefault(frame, entry.name)
+            stem = self._key(video, stem)
+            other = found.setdefault(video, {}).setdefault(stem, entry.name)
             if other != entry.name:
-                self._require_equal(video, frame, other, entry.name)
-            roots.add("/".join(parts[:-2]))
+                self._require_equal(video, stem, other, entry.name)
+            roots.setdefault("/".join(parts[:-2]), set()).add(entry.name)
             if entry.written != entry.name:
                 self._note("name written as the server unpacks it", entry.written)
+        sources = {
+            video: matched
+            for video, stems in found.items()
+            if (matched := self._number(video, stems))
+        }
+        kept = {name for names in sources.values() for name in names.values()}
+        for root in sorted(roots.keys() - {""}):
+            if roots[root] & kept:
+                self._note("videos moved to the root", f"{root}/")
+        return sources
+
+    def _key(self, video: str, stem: str) -> str:
+        """What two files have in common that could be the mask of one frame."""
+        frames = self._frames_by_number.setdefault(
+            video, {number_in(frame): frame for frame in self.expected[video]}
+        )
+        number = number_in(stem)
+        if stem in self.expected[video] or number is None:
+            return stem
+        return frames.get(number, stem)
+
+    def _number(self, video: str, found: Mapping[str, str]) -> dict[str, str]:
+        """Find the frame of each file of a video.
+
+        Args:
+            video: The video.
+            found: Names of entries by stem, or by the frame that has its number.
+
+        Returns:
+            Names of entries by frame.
+
+        Raises:
+            ArchiveError: It is not certain.
+        """
+        split = self.split.videos[video]
+
+        def is_first(stem: str) -> bool:
+            try:
+                return is_annotation(self.masks.read_entry(found[stem]), split)
+            except ArchiveError:
+                return False
+
+        numbering = number_frames(
+            self.expected[video],
+            list(found),
+            video=f"{self.masks.path}: {video}",
+            is_first=is_first,
+        )
+        for stem in numbering.surplus:
+            self._note("left out, being no mask of a frame", found[stem])
+        sources = {frame: found[stem] for frame, stem in numbering.stems.items()}
+        for frame, name in sources.items():
+            parts = re.split(r"[/\\]", name)
             if parts[-2] != video:
-                self._note("folder changed to the name of the video", entry.name)
-            if parts[-1] != f"{frame}.png":
-                self._note("name changed to that of the frame", entry.name)
-        for root in sorted(roots - {""}):
-            self._note("videos moved to the root", f"{root}/")
+                self._note("folder changed to the name of the video", name)
+            if numbering.shifted:
+                self._note("number changed to that of the frame, by the order", name)
+            elif parts[-1] != f"{frame}.png":
+                self._note("name changed to that of the frame", name)
         return sources
 
     def _require_equal(self, video: str, frame: str, one: str, other: str) -> None:
@@ -237,19 +285,16 @@ class _Video:
     Attributes:
         masks: The submission.
         sources: Name of the entry of each frame, by stem.
-        objects: Ids of the video's objects; empty where the split does not say.
         first: Stem and labels of the annotation of the first frame, if there is one.
         size: Height and width of an empty mask.
-        renaming: 256 ids: what each id of the submission is called in the annotation;
-            None where they agree.
+        colours: What values and colours stand for.
     """
 
     masks: Masks
     sources: Mapping[str, str]
-    objects: tuple[int, ...]
     first: tuple[str, Labels] | None
     size: tuple[int, int]
-    renaming: NDArray[np.uint8] | None
+    colours: Colours
 
     @classmethod
     def of(
@@ -259,17 +304,20 @@ class _Video:
         frames: Sequence[str],
         sources: Mapping[str, str],
     ) -> _Video:
-        """Look at the split, and at the first mask."""
+        """Look at the split, and at the mask of the first annotated frame."""
         first = None
         if frames and frames[0] in video.masks:
             first = frames[0], video.read_mask(frames[0])
         size = video.size if first is None else first[1].shape
-        plain = cls(masks, sources, video.objects, first, (size[0], size[1]), None)
-        if first is None or first[0] not in sources:
-            return plain
-        labels = plain.labels(first[0])[0]
-        renaming = None if labels is None else _renaming(labels, first[1])
-        return cls(masks, sources, video.objects, first, plain.size, renaming)
+        found = cls(masks, sources, first, (size[0], size[1]), Colours.of(video))
+        evidence = video.first_annotated
+        if evidence in sources and evidence is not None:
+            with contextlib.suppress(ArchiveError, MaskError):
+                picture = decode_picture(
+                    masks.read_entry(sources[evidence]), size=found.size
+                )
+                found.colours.learn(picture, video.read_mask(evidence))
+        return found
 
     def mend(self, frame: str) -> _Mask:
         """Mend one mask."""
@@ -278,33 +326,74 @@ class _Video:
             return self._first_mask(frame)
         if frame not in self.sources:
             return _Mask(None)
-        labels, mends = self.labels(frame)
-        if labels is None:
-            return _Mask(None, tuple(mends))
-        if labels.shape != self.size:
-            return _Mask(self.masks.read_entry(self.sources[frame]))
-        if self.renaming is not None:
-            labels = self.renaming[labels]
-        return _Mask(encode(labels), tuple(mends))
-
-    def labels(self, frame: str) -> tuple[Labels | None, list[str]]:
-        """Read a mask as ids, and say how; None where there is no way."""
         try:
             data = self.masks.read_entry(self.sources[frame])
         except ArchiveError:
-            return None, ["left out, being unreadable"]
-        return _to_labels(data, self.objects)
+            return _Mask(None, ("left out, being unreadable",))
+        if _has_other_size(data, self.size):
+            return _Mask(data)
+        labels, mends = self._labels(frame, data)
+        return _Mask(None if labels is None else encode(labels), mends)
+
+    def _labels(self, frame: str, data: bytes) -> tuple[Labels | None, tuple[str, ...]]:
+        """Read a mask as ids, and say how; None where there is no way.
+
+        Raises:
+            ArchiveError: Values and colours disagree, and it is not certain which of
+                them are right. To write either would hide that.
+        """
+        try:
+            picture = decode_picture(data, size=self.size)
+        except NoIdsError:
+            return None, ("left out, having values or colours that no id has",)
+        except MaskError:
+            return None, ("left out, being unreadable",)
+        mends: tuple[str, ...] = ()
+        if picture.damaged:
+            mends = ("damaged PNG written again",)
+        if picture.kind is Kind.GREY:
+            mends = (*mends, "grey PNG written with a palette")
+        try:
+            meaning = self.colours.of_picture(picture)
+        except NoIdsError:
+            if picture.kind is Kind.COLOUR:
+                return None, ("left out, having values or colours that no id has",)
+            return picture.values, mends
+        if meaning.doubt is not None:
+            raise ArchiveError(
+                f"{self.masks.path}: {self.sources[frame]}: {meaning.doubt}; put the "
+                "annotation, as the same program writes it, in the place of the "
+                "video's first mask, or write object ids as values"
+            )
+        if picture.kind is Kind.COLOUR:
+            mends = ("colours turned into ids",)
+        elif meaning.by_colour:
+            mends = (*mends, "ids put right by the colours of the palette")
+        return meaning.labels(picture.values), mends
 
     def _first_mask(self, frame: str) -> _Mask:
         assert self.first is not None
-        mends: tuple[str, ...] = ()
+        truth = self.first[1]
         if frame not in self.sources:
-            mends = ("annotation put in as the first mask",)
-        elif self.renaming is None:
-            labels, _ = self.labels(frame)
-            if labels is None or not np.array_equal(labels, self.first[1]):
-                mends = ("first mask replaced by the annotation",)
-        return _Mask(encode(self.first[1]), mends)
+            return _Mask(encode(truth), ("annotation put in as the first mask",))
+        labels: Labels | None = None
+        mends: tuple[str, ...] = ()
+        with contextlib.suppress(ArchiveError):
+            data = self.masks.read_entry(self.sources[frame])
+            if not _has_other_size(data, self.size):
+                labels, mends = self._labels(frame, data)
+        if labels is None or not np.array_equal(labels, truth):
+            mends = ("first mask replaced by the annotation",)
+        return _Mask(encode(truth), mends)
+
+
+def _has_other_size(data: bytes, size: tuple[int, int]) -> bool:
+    """Whether a PNG says that it has another size; broken ones say nothing."""
+    try:
+        header = read_header(data)
+    except MaskError:
+        return False
+    return (header.height, header.width) != size
 
 
 def _video_of(parts: Sequence[str], spelled: Mapping[str, str]) -> str | None:
@@ -314,88 +403,3 @@ def _video_of(parts: Sequence[str], spelled: Mapping[str, str]) -> str | None:
     if "__MACOSX" in parts or any(part.startswith(".") for part in parts):
         return None
     return spelled.get(parts[-2].lower())
-
-
-def _frame_of(name: str, numbers: Mapping[int, str]) -> str | None:
-    """The frame that a file name means: the one with the only number in it."""
-    stem, dot, suffix = name.rpartition(".")
-    found = re.findall(r"[0-9]+", stem)
-    if not dot or suffix.lower() != "png" or len(found) != 1 or len(found[0]) > 99:
-        return None
-    return numbers.get(int(found[0]))
-
-
-def _to_labels(data: bytes, objects: Sequence[int]) -> tuple[Labels | None, list[str]]:
-    """Read any PNG as ids.
-
-    Args:
-        data: The file.
-        objects: The ids that there can be.
-
-    Returns:
-        Labels, or None, and what was done to get there.
-    """
-    try:
-        header = read_header(data)
-        if header.colour_type == PALETTE:
-            return decode(data), []
-    except MaskError:
-        try:
-            return decode_as_server(data), ["damaged PNG written anew"]
-        except MaskError:
-            return None, ["left out, being unreadable"]
-    try:
-        image = decode_pixels(data)
-    except MaskError:
-        return None, ["left out, being unreadable"]
-    if image.ndim == 3 and image.shape[2] >= 3:
-        labels = _from_colours(image[:, :, :3])
-        if labels is None:
-            return None, ["left out, having colours that no id has"]
-        return labels, ["colours turned into ids"]
-    grey = image[:, :, 0] if image.ndim == 3 else image
-    if header.colour_type == GREY and header.bit_depth < 8:
-        grey = grey.astype(np.uint8)
-        if header.bit_depth > 1:  # Pillow has stretched the values to 0 … 255.
-            grey = grey // (255 // ((1 << header.bit_depth) - 1))
-    values = set(np.unique(grey).tolist())
-    if len(objects) == 1 and values <= {0, 255} and 255 not in objects:
-        return (grey > 0).astype(np.uint8) * objects[0], ["white turned into the id"]
-    if max(values) > 255:
-        return None, ["left out, having values above 255"]
-    return grey.astype(np.uint8), ["grey PNG written with a palette"]
-
-
-def _from_colours(image: NDArray[np.uint8]) -> Labels | None:
-    """Look up H×W×3 colours in the DAVIS palette; None where one is not in it."""
-    codes, palette = _codes(image), _codes(DAVIS_PALETTE)
-    order = np.argsort(palette)
-    places = np.searchsorted(palette[order], codes).clip(max=255)
-    labels: Labels = order[places].astype(np.uint8)
-    if not np.array_equal(palette[labels], codes):
-        return None
-    return labels
-
-
-def _codes(colours: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """One number for each colour in the last axis."""
-    codes: NDArray[np.int64] = colours.astype(np.int64) @ np.array([1 << 16, 1 << 8, 1])
-    return codes
-
-
-def _renaming(labels: Labels, truth: Labels) -> NDArray[np.uint8] | None:
-    """How ids must be renamed so that a mask becomes the annotation.
-
-    Returns:
-        256 ids, or None where nothing must or renaming is not enough.
-    """
-    if labels.shape != truth.shape or np.array_equal(labels, truth):
-        return None
-    table = np.arange(256, dtype=np.uint8)
-    ids = object_ids(labels)
-    for key in ids:
-        table[key] = truth[labels == key][0]
-    targets = table[list(ids)].tolist()
-    if 0 in targets or len(set(targets)) < len(ids):
-        return None
-    return table if np.array_equal(table[labels], truth) else None

@@ -135,7 +135,7 @@ RULES: dict[str, Rule] = {
     "frames": Rule(
         _FATAL,
         "The server fails the whole submission.",
-        _PREDICT,
+        f"{_PREDICT}; where only the numbers are shifted, {_REPAIR}",
     ),
     "absent-video": Rule(
         _COSTLY,
@@ -181,7 +181,20 @@ RULES: dict[str, Rule] = {
     "renumbered": Rule(
         _COSTLY,
         "Every object is compared with the mask of another one.",
-        "keep the ids of the annotation; submit import takes masks as they are",
+        "keep the ids of the annotation; submit repair and submit import put them back",
+    ),
+    "relabelled": Rule(
+        _COSTLY,
+        "The server reads values and no colours, so objects and background change "
+        "places. Programs that make PNGs smaller write such files.",
+        "submit repair and submit import put the ids right by the colours",
+    ),
+    "unclear-ids": Rule(
+        _COSTLY,
+        "The server reads values and no colours. If the colours are right, objects "
+        "are compared with the masks of others.",
+        "put the annotation, as the same program writes it, in the place of the first "
+        "mask, or write object ids as values with the palette of the annotations",
     ),
     "unknown-ids": Rule(
         _COSTLY,
