@@ -103,3 +103,14 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     heavy = {"click", "cv2", "numba", "numpy", "PIL", "ray", "requests", "rich"}
     heavy |= {"scipy", "skimage", "torch"}
     assert sorted(heavy & set(loaded)) == []
+
+
+def test_no_two_public_classes_share_a_name() -> None:
+    places: dict[str, list[str]] = {}
+    for folder in ("submit", "models"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.parse(path.read_text("utf-8")).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    place = path.relative_to(ROOT).as_posix()
+                    places.setdefault(node.name, []).append(place)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .features import Floats, blur
 
-__all__ = ["Box", "Similarity", "fit_similarity", "motion_evidence"]
+__all__ = ["PixelBox", "Similarity", "fit_similarity", "motion_evidence"]
 
 Doubles = NDArray[np.float64]
 
@@ -19,7 +19,7 @@ _NOISE = 10.0
 
 
 @dataclass(frozen=True)
-class Box:
+class PixelBox:
     """A rectangle of pixels; `bottom` and `right` are excluded."""
 
     top: int
@@ -81,7 +81,7 @@ def motion_evidence(
     *,
     background: Similarity,
     candidate: Similarity,
-    box: Box,
+    box: PixelBox,
 ) -> Floats:
     """Say which pixels in `box` the candidate motion explains better.
 

@@ -32,8 +32,8 @@ from submit.predictors import (
 
 from .features import Floats
 from .options import ClassicalOptions
-from .scene import Scene, SceneReader, single_thread
-from .track import Track
+from .scene import SceneReader, WorkingFrame, single_thread
+from .track import ObjectTrack
 
 __all__ = ["ClassicalPredictor", "ClassicalSession"]
 
@@ -87,7 +87,7 @@ class ClassicalSession:
         self._height = max(_SHORTEST, round(video.height * shrink))
         self._width = max(_SHORTEST, round(video.width * shrink))
         self._reader: SceneReader | None = None
-        self._tracks: dict[int, Track] = {}
+        self._tracks: dict[int, ObjectTrack] = {}
 
     def start(self, frame: Frame, masks: Masks) -> Prediction:
         """Take frame 0 with the masks of its objects; returns them as a prediction."""
@@ -110,7 +110,7 @@ class ClassicalSession:
         with single_thread():
             scene = self._advance(frame)
             for key, mask in masks.items():
-                self._tracks[key] = Track(scene, mask, self._options)
+                self._tracks[key] = ObjectTrack(scene, mask, self._options)
             for key in masks:
                 self._tracks[key].learn(scene, self._rivals(key))
         return self._prediction()
@@ -130,7 +130,7 @@ class ClassicalSession:
         self._reader = None
         self._tracks.clear()
 
-    def _advance(self, frame: Frame) -> Scene:
+    def _advance(self, frame: Frame) -> WorkingFrame:
         """Read a frame and bring every object up to it."""
         expected = (self._video.height, self._video.width, 3)
         if frame.shape != expected:

@@ -17,7 +17,7 @@ from .motion import Similarity, fit_similarity
 
 Pixel = TypeVar("Pixel", np.uint8, np.float32)
 
-__all__ = ["Change", "Scene", "SceneReader", "resize", "single_thread"]
+__all__ = ["Change", "SceneReader", "WorkingFrame", "resize", "single_thread"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Change:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class WorkingFrame:
     """The present frame at the working resolution.
 
     Attributes:
@@ -68,7 +68,7 @@ class SceneReader:
         self._estimator = FlowEstimator()
         self._previous: NDArray[np.uint8] | None = None
 
-    def read(self, frame: NDArray[np.uint8], objects: Sequence[Floats]) -> Scene:
+    def read(self, frame: NDArray[np.uint8], objects: Sequence[Floats]) -> WorkingFrame:
         """Look at the next frame.
 
         Args:
@@ -84,7 +84,7 @@ class SceneReader:
             flow = self._estimator.estimate(previous, grey)
             camera = _camera(flow, objects)
             change = Change(previous.astype(np.float32), flow, camera)
-        return Scene(grey.astype(np.float32), compute_features(small), change)
+        return WorkingFrame(grey.astype(np.float32), compute_features(small), change)
 
 
 def _camera(flow: Flow, objects: Sequence[Floats]) -> Similarity:

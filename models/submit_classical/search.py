@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from .appearance import Appearance, describe
 from .features import CHANNELS, Floats
 from .presence import Presence
-from .scene import Scene
-from .template import Pose, Template
+from .scene import WorkingFrame
+from .template import ObjectPose, Template
 
 __all__ = ["locate", "match_poses"]
 
@@ -31,7 +31,7 @@ _CANDIDATES = 40
 
 
 def match_poses(
-    scene: Scene,
+    scene: WorkingFrame,
     appearance: Appearance,
     template: Template,
     centres: Doubles,
@@ -63,15 +63,15 @@ def match_poses(
 
 
 def locate(
-    scene: Scene,
+    scene: WorkingFrame,
     appearance: Appearance,
     template: Template,
-    pose: Pose,
+    pose: ObjectPose,
     presence: Presence,
     *,
     reference: float,
     everywhere: bool,
-) -> tuple[Pose, float]:
+) -> tuple[ObjectPose, float]:
     """Look for the object around its expected pose, or farther when it is lost.
 
     Args:
@@ -108,10 +108,10 @@ def locate(
         return pose, float(matches[stay])
     share = 1.0 if doubtful else _CORRECTION
     centre = pose.centre + share * (centres[best] - pose.centre)
-    return Pose(centre, pose.size), float(matches[best])
+    return ObjectPose(centre, pose.size), float(matches[best])
 
 
-def _candidates(scene: Scene, appearance: Appearance, size: float) -> Doubles:
+def _candidates(scene: WorkingFrame, appearance: Appearance, size: float) -> Doubles:
     """Places in the whole frame that look like the object, P×2, best first."""
     step = int(min(max(2, size / 5), 6))
     start = step // 2

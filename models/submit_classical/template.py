@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .features import Floats, blur
 
-__all__ = ["Pose", "Template"]
+__all__ = ["ObjectPose", "Template"]
 
 #: Cells along each side of the template.
 _CELLS = 96
@@ -22,7 +22,7 @@ _RATE = 0.1
 
 
 @dataclass(frozen=True, eq=False)
-class Pose:
+class ObjectPose:
     """Place and size of an object, its hidden parts included.
 
     Attributes:
@@ -34,7 +34,7 @@ class Pose:
     size: float
 
     @classmethod
-    def of(cls, mask: Floats) -> Pose:
+    def of(cls, mask: Floats) -> ObjectPose:
         """Measure an H×W soft mask; the size is at least 2 pixels."""
         area = max(float(mask.sum()), 1e-6)
         x = float((mask.sum(0) * np.arange(mask.shape[1])).sum())
@@ -50,14 +50,14 @@ class Pose:
 class Template:
     """The average shape of an object in its own coordinates."""
 
-    def __init__(self, mask: Floats, pose: Pose) -> None:
+    def __init__(self, mask: Floats, pose: ObjectPose) -> None:
         self._shape = _align(mask, pose)
 
-    def update(self, mask: Floats, pose: Pose) -> None:
+    def update(self, mask: Floats, pose: ObjectPose) -> None:
         """Let the shape drift towards that of an H×W soft mask."""
         self._shape += _RATE * (_align(mask, pose) - self._shape)
 
-    def draw(self, pose: Pose, height: int, width: int) -> Floats:
+    def draw(self, pose: ObjectPose, height: int, width: int) -> Floats:
         """Draw the shape as an H×W soft mask."""
         drawn = cv2.warpAffine(
             self._shape, _matrix(pose), (width, height), flags=cv2.INTER_LINEAR
@@ -90,14 +90,14 @@ class Template:
         )
 
 
-def _matrix(pose: Pose) -> Floats:
+def _matrix(pose: ObjectPose) -> Floats:
     """The affine map from template cells to frame pixels."""
     step = pose.size * _CELL
     corner = pose.centre - step * (_CELLS - 1) / 2
     return np.array([[step, 0, corner[0]], [0, step, corner[1]]], np.float32)
 
 
-def _align(mask: Floats, pose: Pose) -> Floats:
+def _align(mask: Floats, pose: ObjectPose) -> Floats:
     step = pose.size * _CELL
     if step > 1.5:  # One cell covers several pixels: average before sampling.
         mask = blur(mask, 0.4 * step)

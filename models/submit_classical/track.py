@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from .appearance import Appearance, describe
 from .features import CHANNELS, Floats
 from .flow import Flow, pixel_grid, warp
-from .motion import Box, Similarity, fit_similarity, motion_evidence
+from .motion import PixelBox, Similarity, fit_similarity, motion_evidence
 from .options import ClassicalOptions
 from .presence import Presence
 from .refine import drop_strays, smooth
-from .scene import Change, Scene, resize
+from .scene import Change, WorkingFrame, resize
 from .search import locate, match_poses
-from .template import Pose, Template
+from .template import ObjectPose, Template
 
-__all__ = ["Track"]
+__all__ = ["ObjectTrack"]
 
 #: Logit far from the object, and beyond which the prior cannot argue.
 _FAR = -10.0
@@ -33,7 +33,7 @@ _LEAST_REFERENCE = 0.3
 _COAST = 0.97
 
 
-class Track:
+class ObjectTrack:
     """An object; all its arrays are H×W at the working resolution.
 
     Attributes:
@@ -43,7 +43,7 @@ class Track:
     """
 
     def __init__(
-        self, scene: Scene, mask: NDArray[np.bool_], options: ClassicalOptions
+        self, scene: WorkingFrame, mask: NDArray[np.bool_], options: ClassicalOptions
     ) -> None:
         self._options = options
         soft = resize(mask.astype(np.float32), scene.height, scene.width)
@@ -54,19 +54,19 @@ class Track:
         self.logits: Floats = np.log(self.probability / (1 - self.probability))
         self._state: Floats = self.logits
         self.presence = Presence()
-        self._pose = Pose.of(soft.astype(np.float32))
+        self._pose = ObjectPose.of(soft.astype(np.float32))
         self._template = Template(soft.astype(np.float32), self._pose)
         self._appearance = Appearance(options.waves, options.adapt)
         self._velocity: NDArray[np.float64] | None = None
         self._motion: Similarity | None = None
         self._reference = 1.0
-        self._box = Box(0, scene.height, 0, scene.width)
+        self._box = PixelBox(0, scene.height, 0, scene.width)
         self._scores: Floats = np.ones_like(self.logits)
         self._plausible = np.ones(self.logits.shape, np.bool_)
         if not mask.any():
             self._hide()
 
-    def predict(self, scene: Scene, change: Change) -> None:
+    def predict(self, scene: WorkingFrame, change: Change) -> None:
         """Predict the mask in a new frame, before the objects compete."""
         if not self._appearance.trained:
             return
@@ -91,7 +91,7 @@ class Track:
         self._scores = np.full((height, width), -1.0, np.float32)
         self.logits = np.full((height, width), _FAR, np.float32)
         if not core.any():
-            self._box = Box(0, 0, 0, 0)
+            self._box = PixelBox(0, 0, 0, 0)
             return
         reach = max(4, int(0.35 * self._pose.size))
         self._box = box = _around(core, 2 * reach)
@@ -127,7 +127,7 @@ class Track:
         if self.presence.typical:
             self._template.update(self.probability, self._pose)
 
-    def learn(self, scene: Scene, rivals: Floats | None) -> None:
+    def learn(self, scene: WorkingFrame, rivals: Floats | None) -> None:
         """Learn the appearance from the settled mask, if it can be relied on.
 
         Args:
@@ -207,9 +207,9 @@ class Track:
         else:
             self._velocity = _COAST * velocity
         margin, frame = 0.5 * size, np.array([width, height])
-        self._pose = Pose(np.clip(centre, -margin, frame + margin), size)
+        self._pose = ObjectPose(np.clip(centre, -margin, frame + margin), size)
 
-    def _score(self, scene: Scene, box: Box) -> tuple[Floats, Floats]:
+    def _score(self, scene: WorkingFrame, box: PixelBox) -> tuple[Floats, Floats]:
         """Score the pixels in `box` by the present and the first frame's model."""
         step = 2 if box.area > _DENSE else 1
         y, x = np.mgrid[box.top : box.bottom : step, box.left : box.right : step]
@@ -222,14 +222,14 @@ class Track:
         present, first = (warp(score.reshape(x.shape), fine) for score in scores)
         return present, first
 
-    def _prior(self, flow: Flow, box: Box) -> Floats:
+    def _prior(self, flow: Flow, box: PixelBox) -> Floats:
         """The previous mask's logits, carried here and weighted by the flow."""
         carried = warp(self._state, flow.source[box.slices])
         weight = self._options.prior * flow.confidence[box.slices]
         return weight * np.clip(carried, -_PRIOR_CLIP, _PRIOR_CLIP)
 
     def _moving(
-        self, scene: Scene, change: Change, carried: Floats, expected: Floats
+        self, scene: WorkingFrame, change: Change, carried: Floats, expected: Floats
     ) -> Floats:
         """Evidence from motion over the box, as far as it tells inside from outside."""
         if self._motion is None or not self._options.motion:
@@ -273,7 +273,7 @@ class Track:
             size *= min(max(presence.share, 0.7), 1.4) ** 0.15
         elif presence.share > 0.3:  # What stays hidden for long is a change of shape.
             size *= presence.share**0.015
-        self._pose = Pose(centre, size)
+        self._pose = ObjectPose(centre, size)
 
     def _hide(self) -> None:
         self.presence.visible = False
@@ -283,7 +283,7 @@ class Track:
         self.probability = _sigmoid(self.logits)
 
     def _samples(
-        self, scene: Scene, x: NDArray[np.intp], y: NDArray[np.intp]
+        self, scene: WorkingFrame, x: NDArray[np.intp], y: NDArray[np.intp]
     ) -> Floats:
         features = scene.features[y, x].reshape(-1, CHANNELS)
         return describe(features, self._pose.relative(x, y))
@@ -301,11 +301,11 @@ def _spread(region: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
     return index[np.linspace(0, len(index) - 1, most).astype(np.intp)]
 
 
-def _around(mask: NDArray[np.bool_], margin: int) -> Box:
+def _around(mask: NDArray[np.bool_], margin: int) -> PixelBox:
     """The box of a mask that is not empty, widened by a margin within the frame."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     height, width = mask.shape
-    return Box(
+    return PixelBox(
         max(int(rows[0]) - margin, 0),
         min(int(rows[-1]) + margin + 1, height),
         max(int(columns[0]) - margin, 0),

@@ -1,7 +1,7 @@
 """Submissions as files: packing a zip, and reading a zip or a folder of masks alike."""
 
 from .entry import Entry, shown
-from .packing import SUBMISSION_ZIP, Packed, pack, write_zip
+from .packing import SUBMISSION_ZIP, PackedZip, pack, write_zip
 from .server import (
     FATAL,
     FramePlan,
@@ -22,7 +22,7 @@ __all__ = [
     "MaskFolder",
     "MaskZip",
     "Masks",
-    "Packed",
+    "PackedZip",
     "ServerView",
     "open_masks",
     "pack",

@@ -17,7 +17,7 @@ from .entry import Entry, shown
 from .source import Masks, open_masks
 from .team import TEAM_FILE, read_team
 
-__all__ = ["SUBMISSION_ZIP", "Packed", "pack", "write_zip"]
+__all__ = ["SUBMISSION_ZIP", "PackedZip", "pack", "write_zip"]
 
 #: The time of every file in a zip: the earliest that a zip can say.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -28,7 +28,7 @@ _UNIX = 3
 
 
 @dataclass(frozen=True)
-class Packed:
+class PackedZip:
     """A zip that was written.
 
     Attributes:
@@ -48,7 +48,7 @@ class Packed:
 
 def pack(
     source: Path | str | Masks, path: Path | str, *, team: Path | str | None = None
-) -> Packed:
+) -> PackedZip:
     """Write a submission zip: video folders at the root, nothing else.
 
     The masks are stored as they are, since PNGs do not shrink further; names are
@@ -90,7 +90,7 @@ def pack(
     if extra is not None:
         files = chain([(TEAM_FILE, extra)], files)
     sha256, size = write_zip(path, files)
-    return Packed(path, sha256, size, len(videos), frames)
+    return PackedZip(path, sha256, size, len(videos), frames)
 
 
 def write_zip(path: Path, files: Iterable[tuple[str, bytes]]) -> tuple[str, int]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..masks import Logits
 from ..predictors import Frame
 
-__all__ = ["Box", "Window", "box_of", "window_for"]
+__all__ = ["FrameBox", "Window", "box_of", "window_for"]
 
 #: An object's box takes about this share of the window's sides at first …
 _FILL = 1 / 3
@@ -25,7 +25,7 @@ _FEATHER = 1 / 16
 
 
 @dataclass(frozen=True)
-class Box:
+class FrameBox:
     """A rectangle in pixels of the frame: pixels top … bottom − 1, left … right − 1."""
 
     top: float
@@ -57,14 +57,14 @@ class Window:
     width: int
     frame: tuple[int, int]
 
-    def fits(self, box: Box) -> bool:
+    def fits(self, box: FrameBox) -> bool:
         """Whether an object of this size can be tracked in the window."""
         return (
             box.bottom - box.top <= _FULL * self.height
             and box.right - box.left <= _FULL * self.width
         )
 
-    def following(self, box: Box) -> Window:
+    def following(self, box: FrameBox) -> Window:
         """The window moved as little as brings the box's centre near its own."""
         places = []
         for centre, start, side, whole in zip(
@@ -121,10 +121,10 @@ class Window:
         part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         logits[part] += share * (values - logits[part])
 
-    def box_in_frame(self, box: Box) -> Box:
+    def box_in_frame(self, box: FrameBox) -> FrameBox:
         """A box in the enlarged window, as one in the frame."""
         y, x = self.height / self.frame[0], self.width / self.frame[1]
-        return Box(
+        return FrameBox(
             self.top + box.top * y,
             self.left + box.left * x,
             self.top + box.bottom * y,
@@ -157,7 +157,7 @@ def window_for(mask: NDArray[np.bool_]) -> Window | None:
     return Window(top, left, start.height, start.width, start.frame)
 
 
-def box_of(logits: Logits, frame: tuple[int, ...]) -> Box | None:
+def box_of(logits: Logits, frame: tuple[int, ...]) -> FrameBox | None:
     """The box of the positive logits, in pixels of the frame; None without any.
 
     Args:
@@ -170,7 +170,7 @@ def box_of(logits: Logits, frame: tuple[int, ...]) -> Box | None:
         return None
     columns = np.flatnonzero(inside.any(0))
     y, x = frame[0] / logits.shape[0], frame[1] / logits.shape[1]
-    return Box(
+    return FrameBox(
         float(rows[0] * y),
         float(columns[0] * x),
         float((rows[-1] + 1) * y),

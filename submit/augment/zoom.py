@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 
 from ..masks import LOGIT_LIMIT, Logits, resize_logits
 from ..predictors import Frame, Masks, Prediction, Session, Video
-from .window import Box, Window, box_of, window_for
+from .window import FrameBox, Window, box_of, window_for
 
 __all__ = ["ZoomedSession"]
 
@@ -140,14 +140,14 @@ class _Zoom:
         self.session = session
         self.trusted = True
         self._key = key
-        self._box: Box | None = None
+        self._box: FrameBox | None = None
 
     def start(self, frame: Frame, mask: NDArray[np.bool_]) -> Prediction:
         """Show the first frame."""
         masks = {self._key: self.window.cut_mask(mask)}
         return self._look(self.session.start(self.window.cut(frame), masks))
 
-    def step(self, frame: Frame, elsewhere: Box | None) -> Prediction:
+    def step(self, frame: Frame, elsewhere: FrameBox | None) -> Prediction:
         """Show the next frame.
 
         Args:

@@ -1,14 +1,14 @@
 """The precheck: everything that the server would reject, or silently punish."""
 
 from .check import check_masks, expected_frames, masks_to_check
-from .report import Finding, Group, Report
+from .report import CheckReport, Finding, Group
 from .rules import RULES, Rule, Severity
 
 __all__ = [
     "RULES",
+    "CheckReport",
     "Finding",
     "Group",
-    "Report",
     "Rule",
     "Severity",
     "check_masks",

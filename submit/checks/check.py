@@ -13,7 +13,7 @@ from ..system.names import frame_number
 from ..system.pool import run_in_threads
 from .layout import check_layout, listed
 from .pixels import check_video
-from .report import Finding, Report
+from .report import CheckReport, Finding
 
 __all__ = ["check_masks", "expected_frames", "masks_to_check"]
 
@@ -26,7 +26,7 @@ def check_masks(
     team: bool = False,
     workers: int | None = None,
     progress: Callable[[str, int], None] = lambda video, frames: None,
-) -> Report:
+) -> CheckReport:
     """Find everything that the server would reject, or silently punish.
 
     The zip is read in place. Videos are checked by threads: reading, inflating and
@@ -50,7 +50,7 @@ def check_masks(
     with opened as masks:
         expected, findings = expected_frames(split, sample)
         layout = check_layout(masks, expected, others=split.others, team=team)
-        report = Report(
+        report = CheckReport(
             path=str(masks.path),
             split=str(split.root),
             videos=len(layout.videos),

@@ -20,7 +20,7 @@ import numpy as np
 from ..archive import (
     TEAM_FILE,
     Masks,
-    Packed,
+    PackedZip,
     open_masks,
     read_team,
     shown,
@@ -64,7 +64,7 @@ class Repaired:
         mends: What was done, in the order in which it was first needed.
     """
 
-    packed: Packed
+    packed: PackedZip
     mends: tuple[Mend, ...]
 
 
@@ -108,7 +108,7 @@ def repair(
         with thread_pool(workers) as pool:
             files = mender.files(pool, None if team is None else read_team(team))
             sha256, size = write_zip(path, files)
-    packed = Packed(path, sha256, size, mender.videos, mender.frames)
+    packed = PackedZip(path, sha256, size, mender.videos, mender.frames)
     return Repaired(packed, tuple(mender.mends))
 
 

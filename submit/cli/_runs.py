@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..archive import Masks
     from ..data import Split
     from ..executors import Executor, LocalExecutor
-    from ..pipeline import Outcome
+    from ..pipeline import StepOutcome
     from ..predictors import Predictor
     from ..runs import Run
 
@@ -178,7 +178,7 @@ def _run_of(runs: Path, source: str) -> Run | None:
     return Run.open(run_path(runs, source))
 
 
-def report(outcome: Outcome, where: Path) -> None:
+def report(outcome: StepOutcome, where: Path) -> None:
     """Say what became of a step; a video that is not there is an error.
 
     Raises:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Column
 
-    from ..checks import Report
-    from ..pipeline import Outcome
+    from ..checks import CheckReport
+    from ..pipeline import StepOutcome
     from ..scoring.compare import Comparison
     from ..tuning import ExpectedScore
 
@@ -52,7 +52,7 @@ _VIDEOS = 8
 MOSEV2 = {name: attribute for attribute, name in MEASURES.items()}
 
 
-def report_view(found: Report) -> RenderableType:
+def report_view(found: CheckReport) -> RenderableType:
     """One block for each kind of finding, then the counts."""
     from rich.text import Text
 
@@ -179,7 +179,7 @@ def local_score(path: Path) -> float:
     return total
 
 
-def outcome_view(path: Path, outcome: Outcome, verb: str) -> RenderableType:
+def outcome_view(path: Path, outcome: StepOutcome, verb: str) -> RenderableType:
     """The counts of a step over the videos of a run."""
     return facts(
         {

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
         Column,
         Competition,
         Context,
-        Outcome,
-        Standing,
+        LeaderboardRow,
         Submission,
+        WatchOutcome,
     )
 
 __all__ = [
-    "Report",
+    "SubmissionView",
     "read_beside",
     "require_success",
     "show_failure",
@@ -50,7 +50,7 @@ def watch_to_end(
     *,
     expected: int,
     minutes: float | None,
-) -> tuple[Outcome, Aside[Context] | None]:
+) -> tuple[WatchOutcome, Aside[Context] | None]:
     """Follow a submission, saying what happens.
 
     Args:
@@ -121,7 +121,7 @@ def read_beside(client: Client, seen: Submission, expected: int) -> Aside[Contex
 
 
 @dataclass
-class Report:
+class SubmissionView:
     """Shows a submission: its scores at once, everything else when it is there.
 
     Attributes:
@@ -142,7 +142,7 @@ class Report:
     as_json: bool
     columns: Sequence[Column] = ()
     best: Submission | None = None
-    standing: Standing | None = None
+    standing: LeaderboardRow | None = None
     metrics: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
 
@@ -154,7 +154,7 @@ class Report:
         context: Context | Aside[Context],
         *,
         as_json: bool,
-    ) -> Report:
+    ) -> SubmissionView:
         """Make one; what is not there in a moment is done without."""
         from ..codabench import Aside, Context, board_columns, previous_best
 
@@ -334,7 +334,7 @@ class Report:
         }
 
 
-def show_failure(report: Report, failed: Sequence[Submission]) -> None:
+def show_failure(report: SubmissionView, failed: Sequence[Submission]) -> None:
     """Print the end of the log that tells why an evaluation failed."""
     from ..codabench import tail_of_log
 
@@ -345,7 +345,7 @@ def show_failure(report: Report, failed: Sequence[Submission]) -> None:
             note(f"  {line}")
 
 
-def require_success(outcome: Outcome) -> None:
+def require_success(outcome: WatchOutcome) -> None:
     """Tell scripts by the exit status how it came out.
 
     Raises:

@@ -89,5 +89,5 @@ def _entry(
         masks_of(runs, source, split) as masks,
         progress(f"score {source}", total=frames_to_score(split)) as bar,
     ):
-        scores = score_split(split, masks, workers=workers, report=bar.advance)
+        scores = score_split(split, masks, workers=workers, progress=bar.advance)
     return entry_of(source, scores)

@@ -26,7 +26,7 @@ from ._views import outcome_view
 
 if TYPE_CHECKING:
     from ..ensemble import MemberReport
-    from ..pipeline import Outcome
+    from ..pipeline import StepOutcome
 
 
 @click.command()
@@ -163,7 +163,7 @@ def _gate(who: str, returning: str | None, threshold: float | None) -> dict[str,
     return gate
 
 
-def _emit_ensemble(path: Path, outcome: Outcome, *, as_json: bool) -> None:
+def _emit_ensemble(path: Path, outcome: StepOutcome, *, as_json: bool) -> None:
     """What was merged, and what each member did to the result."""
     reports: Sequence[MemberReport] = outcome.details["members"]
     emit(

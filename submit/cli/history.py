@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Column as Head
 
-    from ..codabench import Client, Column, Competition, Record, Standing
+    from ..codabench import Client, Column, Competition, LeaderboardRow, Record
 
 #: Seconds that the list waits for the leaderboards.
 BOARDS = 10.0
@@ -186,7 +186,9 @@ def _merge(url: str, competition: int) -> tuple[str | None, Sequence[Column]]:
     return owner, board_columns(columns, mine)
 
 
-def _boards(client: Client, competition: Competition) -> dict[int, list[Standing]]:
+def _boards(
+    client: Client, competition: Competition
+) -> dict[int, list[LeaderboardRow]]:
     """The leaderboards of the phases that have begun, as far as they can be read."""
     from ..codabench import Aside
 

@@ -89,7 +89,7 @@ def holdout(
             names=names,
             force=force,
             workers=workers,
-            report=bar.advance,
+            progress=bar.advance,
         )
     if made.skipped:
         name, reason = next(iter(sorted(made.skipped.items())))

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
         Client,
         Column,
         Competition,
+        LeaderboardRow,
         Phase,
-        Standing,
     )
 
 #: Seconds that the leaderboard waits for which submissions are one's own.
@@ -103,7 +103,7 @@ def _ids(own: Aside[set[int]] | None) -> set[int]:
 def _view(
     competition: Competition,
     phase: Phase,
-    board: Sequence[Standing],
+    board: Sequence[LeaderboardRow],
     mine: set[int],
     top: int,
 ) -> RenderableType:
@@ -133,7 +133,7 @@ def _view(
     return table([number("rank"), "who", *heads], rows)
 
 
-def _keys(board: Sequence[Standing]) -> list[Column]:
+def _keys(board: Sequence[LeaderboardRow]) -> list[Column]:
     """Columns by their keys, where the competition shows no leaderboard."""
     from ..codabench import Column
 

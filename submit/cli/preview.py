@@ -84,7 +84,7 @@ def preview(
             model=model,
             workers=workers,
             seed=seed,
-            report=bar.advance,
+            progress=bar.advance,
         )
     for text in found.notes:
         warn(text)

@@ -115,10 +115,14 @@ def score(
         progress("score", total=frames_to_score(opened)) as bar,
     ):
         scores = (
-            score_davis(opened, masks, workers=workers, report=bar.advance)
+            score_davis(opened, masks, workers=workers, progress=bar.advance)
             if davis
             else score_split(
-                opened, masks, workers=workers, as_server=as_server, report=bar.advance
+                opened,
+                masks,
+                workers=workers,
+                as_server=as_server,
+                progress=bar.advance,
             )
         )
     for text in scores.notes:

@@ -10,12 +10,12 @@ from ..errors import CodabenchError
 from ._codabench import account, connect, keeping, ledger, server_options, state, when
 from ._options import json_option
 from ._output import Cell, emit, facts, note, number, stack, table
-from ._watching import Report, read_beside
+from ._watching import SubmissionView, read_beside
 
 if TYPE_CHECKING:
     from rich.table import Column as Head
 
-    from ..codabench import Client, Competition, Entry, Phase
+    from ..codabench import Client, Competition, JournalEntry, Phase
 
 
 #: Submissions that `submit status` lists.
@@ -59,7 +59,7 @@ def status(
 def _show(client: Client, number: int, expected: int, as_json: bool) -> None:
     """Everything about one submission, whichever competition it belongs to."""
     seen = client.whole_submission(number)
-    report = Report.of(
+    report = SubmissionView.of(
         client, seen, read_beside(client, seen, expected), as_json=as_json
     )
     head: dict[str, Cell] = {
@@ -81,7 +81,7 @@ def _show(client: Client, number: int, expected: int, as_json: bool) -> None:
     report.finish()
 
 
-def _remembered(report: Report) -> dict[str, Cell]:
+def _remembered(report: SubmissionView) -> dict[str, Cell]:
     """What only this machine knows of a submission."""
     client, seen = report.client, report.submission
     record = ledger().find(client.url, seen.account, seen.id)
@@ -163,7 +163,9 @@ def _pending(client: Client, competition: Competition) -> list[dict[str, str]]:
     """Interrupted uploads; a slow server keeps none of them from being named."""
     from ..codabench import Aside, command_of, pending, unfinished
 
-    entries: list[Entry] = unfinished(state(), url=client.url, username=client.account)
+    entries: list[JournalEntry] = unfinished(
+        state(), url=client.url, username=client.account
+    )
     if entries:
         other = client.fork()
         reading = Aside(

@@ -149,7 +149,7 @@ def tune(
             every=every,
             budget=allowed,
             workers=workers,
-            report=bar.advance,
+            progress=bar.advance,
         )
         tuned = search(
             evaluator, seed=seed, report=lambda one: bar.note(f"tune: {_line(one)}")

@@ -26,12 +26,12 @@ from ._runs import run_path
 from ._splits import open_split
 from ._transfer import Transfer
 from ._views import local_score, report_view
-from ._watching import Report, require_success, show_failure, watch_to_end
+from ._watching import SubmissionView, require_success, show_failure, watch_to_end
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ..codabench import Check, Client, Package, Plan, Submission
+    from ..codabench import Check, Client, Package, Submission, UploadPlan
     from ..runs import Run
 
 #: Bytes of a zip that takes seconds to read.
@@ -260,7 +260,7 @@ def _precheck(
     return Check("precheck", f"no findings against {split}")
 
 
-def _plan_view(plan: Plan, checks: Sequence[Check]) -> RenderableType:
+def _plan_view(plan: UploadPlan, checks: Sequence[Check]) -> RenderableType:
     package = plan.package
     return stack(
         facts(
@@ -276,7 +276,7 @@ def _plan_view(plan: Plan, checks: Sequence[Check]) -> RenderableType:
     )
 
 
-def _plan_data(plan: Plan, checks: Sequence[Check]) -> dict[str, Any]:
+def _plan_data(plan: UploadPlan, checks: Sequence[Check]) -> dict[str, Any]:
     return {
         **_identity(plan),
         "checks": [
@@ -286,7 +286,7 @@ def _plan_data(plan: Plan, checks: Sequence[Check]) -> dict[str, Any]:
     }
 
 
-def _identity(plan: Plan) -> dict[str, Any]:
+def _identity(plan: UploadPlan) -> dict[str, Any]:
     return {
         "zip": plan.package.path,
         "size": plan.package.size,
@@ -297,7 +297,7 @@ def _identity(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _question(plan: Plan) -> str:
+def _question(plan: UploadPlan) -> str:
     used = "" if plan.phase.left_today is None else ", which uses one attempt"
     return f"Upload and submit to {plan.competition.title}, {plan.phase.name}{used}?"
 
@@ -335,7 +335,7 @@ def _manifests(
     ]
 
 
-def _remember(client: Client, plan: Plan, submission: Submission) -> None:
+def _remember(client: Client, plan: UploadPlan, submission: Submission) -> None:
     from ..codabench import Record
     from ..system.machine import git_commit
 
@@ -354,7 +354,7 @@ def _remember(client: Client, plan: Plan, submission: Submission) -> None:
 
 def _watch(
     client: Client,
-    plan: Plan,
+    plan: UploadPlan,
     number: int,
     minutes: float | None,
     *,
@@ -370,7 +370,7 @@ def _watch(
         minutes=minutes,
     )
     context = Context(plan.username, plan.competition, plan.submissions)
-    report = Report.of(client, outcome.submission, context, as_json=as_json)
+    report = SubmissionView.of(client, outcome.submission, context, as_json=as_json)
     report.show()
     try:
         mark_watched(state(), plan, number)

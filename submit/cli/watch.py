@@ -7,7 +7,7 @@ import click
 from ..errors import CodabenchError
 from ._codabench import account, connect, server_options
 from ._options import json_option
-from ._watching import Report, require_success, show_failure, watch_to_end
+from ._watching import SubmissionView, require_success, show_failure, watch_to_end
 
 _NUMBER = click.IntRange(min=1)
 
@@ -59,7 +59,7 @@ def watch(
             client, submission, known, expected=competition, minutes=timeout
         )
         context = beside or Context(client.account, known, tuple(mine))
-        report = Report.of(client, outcome.submission, context, as_json=as_json)
+        report = SubmissionView.of(client, outcome.submission, context, as_json=as_json)
         report.show()
         show_failure(report, outcome.failed)
         report.finish(wait=outcome.grace)

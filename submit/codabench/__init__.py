@@ -9,11 +9,11 @@ from .clock import Clock, SystemClock
 from .competition import Board, Column, Competition, Phase, Question, Quota
 from .context import Context, find_competition, read_context
 from .doctor import examine
-from .journal import Entry, Journal, unfinished
+from .journal import Journal, JournalEntry, unfinished
 from .ledger import Ledger, Record
 from .package import Package
 from .pending import command_of, pending
-from .plan import Check, Level, Plan, attempts_text, make_plan
+from .plan import Check, Level, UploadPlan, attempts_text, make_plan
 from .results import (
     Correlation,
     NotYetError,
@@ -30,10 +30,10 @@ from .results import (
 )
 from .sending import Listener
 from .state import state_folder
-from .submission import Details, Score, Standing, Submission, Task
+from .submission import Details, LeaderboardRow, Score, Submission, Task
 from .tokens import Keyring, Token, TokenStore, installed_keyring
 from .upload import Upload, mark_watched
-from .watch import Outcome, Watch, Watched, tail_of_log
+from .watch import Watch, Watched, WatchOutcome, tail_of_log
 
 __all__ = [
     "DEFAULT_URL",
@@ -48,23 +48,21 @@ __all__ = [
     "Context",
     "Correlation",
     "Details",
-    "Entry",
     "Journal",
+    "JournalEntry",
     "Keyring",
+    "LeaderboardRow",
     "Ledger",
     "Level",
     "Listener",
     "NotYetError",
-    "Outcome",
     "Package",
     "Phase",
-    "Plan",
     "Question",
     "Quota",
     "Record",
     "Score",
     "ScoreLine",
-    "Standing",
     "Submission",
     "SystemClock",
     "Task",
@@ -72,7 +70,9 @@ __all__ = [
     "Token",
     "TokenStore",
     "Upload",
+    "UploadPlan",
     "Watch",
+    "WatchOutcome",
     "Watched",
     "attempts_text",
     "board_columns",

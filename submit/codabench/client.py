@@ -16,7 +16,7 @@ from .answers import Reply
 from .clock import Clock, utc
 from .competition import Competition, Quota
 from .redaction import clean
-from .submission import Details, Standing, Submission
+from .submission import Details, LeaderboardRow, Submission
 from .tokens import Token
 from .transport import STALL, Observer, Transport
 
@@ -409,13 +409,15 @@ class Client:
         path = f"submissions/{number}/cancel_submission/"
         return bool(self._get(path, f"cancel submission {number}").get("canceled"))
 
-    def leaderboard(self, phase: int) -> list[Standing]:
+    def leaderboard(self, phase: int) -> list[LeaderboardRow]:
         """The public leaderboard of a phase, best first."""
         path = f"phases/{phase}/get_leaderboard/"
         rows = self._pages(
             path, "read the leaderboard", {"page_size": 500}, key="submissions"
         )
-        return [Standing.parse(rank, row) for rank, row in enumerate(rows, start=1)]
+        return [
+            LeaderboardRow.parse(rank, row) for rank, row in enumerate(rows, start=1)
+        ]
 
     def _get(self, path: str, doing: str, **params: Any) -> Any:
         reply = self.transport.call("GET", path, doing, params=params)

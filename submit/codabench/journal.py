@@ -20,7 +20,7 @@ from ..errors import StorageError
 from ..system.files import locked, read_json, write_json
 from .state import private_folder
 
-__all__ = ["Entry", "Journal", "unfinished"]
+__all__ = ["Journal", "JournalEntry", "unfinished"]
 
 #: Version of the files; those of version 1 lack `facts`, `runs`, `local`, `command`.
 SCHEMA = 2
@@ -30,7 +30,7 @@ _DESCRIPTION = ("zip", "label", "facts", "runs", "local", "command")
 
 
 @dataclass
-class Entry:
+class JournalEntry:
     """The state of an upload; each later step implies the earlier ones.
 
     Attributes:
@@ -108,7 +108,7 @@ class Journal:
         entry: What it holds.
     """
 
-    def __init__(self, folder: Path, entry: Entry) -> None:
+    def __init__(self, folder: Path, entry: JournalEntry) -> None:
         account = f"{entry.url}\0{entry.username}"
         mark = hashlib.sha256(account.encode()).hexdigest()[:8]
         name = f"{entry.sha256[:16]}-phase{entry.phase}-{mark}"
@@ -125,7 +125,7 @@ class Journal:
             )
 
     @contextlib.contextmanager
-    def writing(self) -> Iterator[Entry]:
+    def writing(self) -> Iterator[JournalEntry]:
         """Hold the journal; what another command has written meanwhile is read again.
 
         Raises:
@@ -159,7 +159,7 @@ class Journal:
         )
 
 
-def unfinished(folder: Path, *, url: str, username: str) -> list[Entry]:
+def unfinished(folder: Path, *, url: str, username: str) -> list[JournalEntry]:
     """Uploads of one account that became no submission, sorted by zip.
 
     Args:
@@ -181,11 +181,11 @@ def unfinished(folder: Path, *, url: str, username: str) -> list[Entry]:
     return sorted(found, key=lambda entry: (entry.zip, entry.phase))
 
 
-def _identity(entry: Entry) -> tuple[object, ...]:
+def _identity(entry: JournalEntry) -> tuple[object, ...]:
     return entry.sha256, entry.phase, entry.url, entry.username
 
 
-def _read(path: Path) -> Entry | None:
+def _read(path: Path) -> JournalEntry | None:
     try:
         content: dict[str, Any] = read_json(path)
     except FileNotFoundError:
@@ -198,7 +198,7 @@ def _read(path: Path) -> Entry | None:
     try:
         schema = content.pop("schema")
         if schema in range(1, SCHEMA + 1):
-            return Entry(**content)
+            return JournalEntry(**content)
     except (AttributeError, KeyError, TypeError):
         schema = "none"
     raise StorageError(

@@ -23,7 +23,7 @@ from ..errors import CodabenchError, StorageError
 from ..system.files import write_bytes
 from .clock import format_time
 from .competition import Column, Competition
-from .journal import Entry
+from .journal import JournalEntry
 from .state import private_folder
 from .submission import Submission
 from .tokens import Token
@@ -147,7 +147,9 @@ class Record:
         )
 
     @classmethod
-    def uploaded(cls, entry: Entry, submission: Submission, **known: Any) -> Record:
+    def uploaded(
+        cls, entry: JournalEntry, submission: Submission, **known: Any
+    ) -> Record:
         """What is known of a submission that has just been made."""
         return cls.of(
             entry.url,

@@ -11,7 +11,7 @@ from ..system.files import digest
 from .addresses import DEFAULT_URL
 from .client import Client
 from .competition import Competition
-from .journal import Entry, unfinished
+from .journal import JournalEntry, unfinished
 from .package import Package
 from .plan import matching
 
@@ -23,7 +23,7 @@ _LARGE = 500_000_000
 
 def pending(
     client: Client, folder: Path, competition: Competition | None = None
-) -> list[Entry]:
+) -> list[JournalEntry]:
     """The account's interrupted uploads that can still become a submission.
 
     One is over when its zip is gone or has changed, when its phase has ended, when the
@@ -49,7 +49,7 @@ def pending(
     ]
 
 
-def command_of(entry: Entry) -> str:
+def command_of(entry: JournalEntry) -> str:
     """The command that continues an upload, as it can be pasted into a shell."""
     # Journals of an earlier version do not have it.
     words = ["submit", "upload", _shown(entry.zip)]
@@ -69,7 +69,7 @@ def _shown(path: str) -> str:
     return path if relative.startswith(os.pardir) else relative
 
 
-def _has_zip(entry: Entry) -> bool:
+def _has_zip(entry: JournalEntry) -> bool:
     """Whether the zip is still there, and still the same."""
     path = Path(entry.zip)
     try:
@@ -83,7 +83,9 @@ def _has_zip(entry: Entry) -> bool:
         return False
 
 
-def _has_ended(client: Client, entry: Entry, competition: Competition | None) -> bool:
+def _has_ended(
+    client: Client, entry: JournalEntry, competition: Competition | None
+) -> bool:
     if competition is None or competition.id != entry.competition:
         return False
     phase = competition.phase(entry.phase)
@@ -92,7 +94,7 @@ def _has_ended(client: Client, entry: Entry, competition: Competition | None) ->
     return phase.end <= client.server_now
 
 
-def _was_submitted(client: Client, entry: Entry) -> bool:
+def _was_submitted(client: Client, entry: JournalEntry) -> bool:
     """Whether there is a submission that the upload did not know of."""
     mark = Package.mark_of(entry.sha256)
     try:

@@ -26,14 +26,14 @@ from .answers import reason_error
 from .client import Client
 from .clock import format_time, next_midnight
 from .competition import Competition, Phase, Quota, participation_problem
-from .journal import Entry, Journal
+from .journal import Journal, JournalEntry
 from .package import Package
 from .submission import Submission
 
 __all__ = [
     "Check",
     "Level",
-    "Plan",
+    "UploadPlan",
     "attempts_text",
     "duration",
     "make_plan",
@@ -79,7 +79,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Plan:
+class UploadPlan:
     """What an upload would do.
 
     Attributes:
@@ -133,9 +133,9 @@ class Plan:
             if check.error is not None:
                 raise check.error
 
-    def entry(self) -> Entry:
+    def entry(self) -> JournalEntry:
         """The journal's first state."""
-        return Entry(
+        return JournalEntry(
             zip=os.path.abspath(self.package.path),
             sha256=self.package.sha256,
             size=self.package.size,
@@ -165,7 +165,7 @@ def make_plan(
     local: float | None = None,
     command: Sequence[str] = (),
     force: bool = False,
-) -> Plan:
+) -> UploadPlan:
     """Look at everything that decides whether an upload makes sense.
 
     What an earlier command was given for the same zip and phase holds unless it is
@@ -191,7 +191,7 @@ def make_plan(
     found = client.competition(competition)
     now = client.server_now
     chosen = found.require_phase(phase, now)
-    plan = Plan(
+    plan = UploadPlan(
         package=package,
         url=client.url,
         username=client.account,
@@ -250,7 +250,7 @@ def make_plan(
     )
 
 
-def _described(plan: Plan, before: Entry, label: str | None) -> Plan:
+def _described(plan: UploadPlan, before: JournalEntry, label: str | None) -> UploadPlan:
     """The plan with what an earlier command was given, where this one was not."""
     return dataclasses.replace(
         plan,
@@ -422,7 +422,7 @@ def _answers(
 
 
 def _duplicates(
-    earlier: Sequence[Submission], journal: Entry, *, force: bool
+    earlier: Sequence[Submission], journal: JournalEntry, *, force: bool
 ) -> tuple[Check, Submission | None]:
     """Whether this very zip was submitted before, and whether that goes on."""
     name = "submitted before"

@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import CodabenchError, ServerError
 from .client import Client
 from .competition import Column, Competition
-from .submission import Standing, Submission, Task
+from .submission import LeaderboardRow, Submission, Task
 
 __all__ = [
     "Correlation",
@@ -164,7 +164,9 @@ def previous_best(
     return best
 
 
-def rank_of(board: Sequence[Standing], submission: Submission) -> Standing | None:
+def rank_of(
+    board: Sequence[LeaderboardRow], submission: Submission
+) -> LeaderboardRow | None:
     """Where a submission stands; None when it is not on the leaderboard.
 
     Names cannot tell: the board shows names that users choose.
@@ -174,7 +176,7 @@ def rank_of(board: Sequence[Standing], submission: Submission) -> Standing | Non
 
 def why_unranked(
     competition: Competition,
-    board: Sequence[Standing],
+    board: Sequence[LeaderboardRow],
     submissions: Iterable[Submission],
     submission: Submission,
 ) -> str:

@@ -18,7 +18,7 @@ from ..errors import (
 )
 from .answers import Reply, refusal, sentence
 from .client import Client, NewRecord
-from .journal import Entry, Journal
+from .journal import Journal, JournalEntry
 from .package import Package, ZipBody
 
 __all__ = ["Listener", "Sender", "Silent"]
@@ -99,7 +99,7 @@ class Sender:
         self._listener = listener
 
     @property
-    def _entry(self) -> Entry:
+    def _entry(self) -> JournalEntry:
         return self._journal.entry
 
     def run(self) -> None:

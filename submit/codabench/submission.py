@@ -12,7 +12,7 @@ from ..errors import ServerError
 from .clock import parse_time
 from .redaction import clean
 
-__all__ = ["Details", "Score", "Standing", "Submission", "Task"]
+__all__ = ["Details", "LeaderboardRow", "Score", "Submission", "Task"]
 
 FINAL = frozenset({"Finished", "Failed", "Cancelled"})
 
@@ -258,7 +258,7 @@ class Details:
 
 
 @dataclass(frozen=True)
-class Standing:
+class LeaderboardRow:
     """One row of the leaderboard.
 
     Attributes:
@@ -277,7 +277,7 @@ class Standing:
     created: datetime | None
 
     @classmethod
-    def parse(cls, rank: int, value: Any) -> Standing:
+    def parse(cls, rank: int, value: Any) -> LeaderboardRow:
         """Read one entry of the server's list."""
         try:
             return cls(

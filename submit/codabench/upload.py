@@ -28,9 +28,9 @@ from ..errors import (
 from .client import Client
 from .clock import format_time
 from .competition import Phase
-from .journal import Entry, Journal
+from .journal import Journal, JournalEntry
 from .package import is_marked
-from .plan import Plan, matching, no_attempt_error, phase_problem
+from .plan import UploadPlan, matching, no_attempt_error, phase_problem
 from .sending import Listener, Sender, Silent
 from .submission import Submission
 
@@ -57,7 +57,7 @@ class Upload:
     def __init__(
         self,
         client: Client,
-        plan: Plan,
+        plan: UploadPlan,
         folder: Path,
         *,
         listener: Listener | None = None,
@@ -92,7 +92,7 @@ class Upload:
             return self._create()
 
     @property
-    def _entry(self) -> Entry:
+    def _entry(self) -> JournalEntry:
         return self._journal.entry
 
     def _there(self) -> Submission | None:
@@ -271,7 +271,7 @@ class Upload:
         self._journal.save()
 
 
-def mark_watched(folder: Path, plan: Plan, submission: int) -> None:
+def mark_watched(folder: Path, plan: UploadPlan, submission: int) -> None:
     """Note that the result of a submission was seen: its watch is over."""
     journal = Journal(folder, plan.entry())
     with journal.writing() as entry:

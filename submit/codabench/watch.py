@@ -22,7 +22,7 @@ from .client import Client
 from .competition import Competition
 from .submission import Submission
 
-__all__ = ["Outcome", "Watch", "Watched", "tail_of_log"]
+__all__ = ["Watch", "WatchOutcome", "Watched", "tail_of_log"]
 
 #: Until which second of the watch there is a look every so many seconds. A day comes to
 #: about 300 looks, well below any limit that servers have had.
@@ -41,7 +41,7 @@ LOGS = ("scoring_stderr", "scoring_stdout", "prediction_stderr", "prediction_std
 
 
 @dataclass(frozen=True)
-class Outcome:
+class WatchOutcome:
     """How a submission came out.
 
     Attributes:
@@ -73,7 +73,7 @@ class Watched:
     changed: bool
     seconds: float
     hint: str | None = None
-    outcome: Outcome | None = None
+    outcome: WatchOutcome | None = None
 
 
 @dataclass
@@ -170,10 +170,10 @@ class Watch:
 
     def _outcome(
         self, seen: Submission, now: float, grace: float | None, scores_since: float
-    ) -> Outcome | None:
+    ) -> WatchOutcome | None:
         """Tell whether it is over."""
         if seen.has_failed:
-            return Outcome(seen, bool(seen.scores), seen.failed_parts or (seen,))
+            return WatchOutcome(seen, bool(seen.scores), seen.failed_parts or (seen,))
         if seen.status != "Finished" or grace is None:
             return None
         columns = () if self.competition is None else self.competition.columns
@@ -184,7 +184,7 @@ class Watch:
         settled = bool(seen.scores) and now - scores_since >= 2 * GRACE_STEP
         if complete or settled or not tasks or now - grace >= GRACE:
             left = max(0.0, GRACE - (now - grace))
-            return Outcome(seen, bool(seen.scores), seen.failed_parts, left)
+            return WatchOutcome(seen, bool(seen.scores), seen.failed_parts, left)
         return None
 
     def _stuck(self, seen: Submission, seconds: float) -> str | None:

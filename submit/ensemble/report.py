@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from ..masks import Labels
 
 __all__ = [
-    "Difference",
+    "Disagreement",
     "FrameInfluence",
     "Influence",
     "MemberReport",
@@ -45,7 +45,7 @@ def overlap_counts(one: Labels, other: Labels) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True)
-class Difference:
+class Disagreement:
     """What two sets of masks do not have in common, as counts that can be added up.
 
     Attributes:
@@ -60,12 +60,14 @@ class Difference:
     objects: int = 0
     other_objects: int = 0
 
-    def __add__(self, other: Difference) -> Difference:
+    def __add__(self, other: Disagreement) -> Disagreement:
         pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
-        return Difference(*(a + b for a, b in pairs))
+        return Disagreement(*(a + b for a, b in pairs))
 
     @classmethod
-    def between(cls, one: Labels, other: Labels, objects: Sequence[int]) -> Difference:
+    def between(
+        cls, one: Labels, other: Labels, objects: Sequence[int]
+    ) -> Disagreement:
         """Count in two label maps of one size."""
         counts = overlap_counts(one, other)
         same = np.diag(counts)
@@ -90,8 +92,8 @@ class FrameInfluence:
             member.
     """
 
-    differs: Difference
-    changes: Difference | None
+    differs: Disagreement
+    changes: Disagreement | None
 
 
 def compare_labels(
@@ -99,8 +101,8 @@ def compare_labels(
 ) -> FrameInfluence:
     """Compare a member's labels, and those merged without it, with the merged ones."""
     return FrameInfluence(
-        Difference.between(merged, member, objects),
-        None if without is None else Difference.between(merged, without, objects),
+        Disagreement.between(merged, member, objects),
+        None if without is None else Disagreement.between(merged, without, objects),
     )
 
 
@@ -123,10 +125,10 @@ class Influence:
     def add(self, frame: Mapping[str, FrameInfluence]) -> None:
         """Add a frame."""
         for name, one in frame.items():
-            sums = self._sums.get(name, FrameInfluence(Difference(), None))
+            sums = self._sums.get(name, FrameInfluence(Disagreement(), None))
             changes = sums.changes
             if one.changes is not None:
-                changes = (changes or Difference()) + one.changes
+                changes = (changes or Disagreement()) + one.changes
             self._sums[name] = FrameInfluence(sums.differs + one.differs, changes)
 
     def to_table(self) -> dict[str, Any]:
@@ -170,10 +172,10 @@ def summarise(
     reports = []
     for name, weight in weights.items():
         mine = [table[name] for table in tables if name in table]
-        differs = sum((Difference(**one["differs"]) for one in mine), Difference())
+        differs = sum((Disagreement(**one["differs"]) for one in mine), Disagreement())
         changes = sum(
-            (Difference(**one["changes"]) for one in mine if one["changes"]),
-            Difference(),
+            (Disagreement(**one["changes"]) for one in mine if one["changes"]),
+            Disagreement(),
         )
         reports.append(
             MemberReport(

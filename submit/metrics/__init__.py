@@ -5,7 +5,7 @@ from .frames import (
     FrameScorer,
     FrameScores,
     ObjectScore,
-    Packed,
+    StoredLabels,
     davis_score,
     object_score,
 )
@@ -15,7 +15,7 @@ __all__ = [
     "FrameScorer",
     "FrameScores",
     "ObjectScore",
-    "Packed",
+    "StoredLabels",
     "davis_score",
     "object_score",
 ]

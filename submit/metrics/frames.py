@@ -28,7 +28,7 @@ __all__ = [
     "FrameScorer",
     "FrameScores",
     "ObjectScore",
-    "Packed",
+    "StoredLabels",
     "davis_score",
     "object_score",
 ]
@@ -142,7 +142,7 @@ class DavisScore:
         return (self.j + self.f) / 2
 
 
-class Packed(Protocol):
+class StoredLabels(Protocol):
     """A label map whose pixels share bytes, as a file stores them."""
 
     @property
@@ -232,7 +232,7 @@ class FrameScorer:
         """
         return self.score_packed(_Plain(truth), _Plain(prediction))
 
-    def score_packed(self, truth: Packed, prediction: Packed) -> Floats:
+    def score_packed(self, truth: StoredLabels, prediction: StoredLabels) -> Floats:
         """Score one frame without unpacking its masks; see `score`."""
         maps = truth, prediction
         if not truth.shape == prediction.shape == self._shape:
@@ -260,13 +260,13 @@ class FrameScorer:
         self._kernel(*arguments)
         return scores
 
-    def areas(self, labels: Packed) -> NDArray[np.int64]:
+    def areas(self, labels: StoredLabels) -> NDArray[np.int64]:
         """Count the pixels of each object in one label map."""
         self.score_packed(labels, labels)
         return self._boxes[:, 0, 0].copy()
 
     def _slots_of(self, *steps: int) -> NDArray[np.int64]:
-        """The object's index for each stored value of both maps; see `Packed.step`."""
+        """Index of the object for each stored value; see `StoredLabels.step`."""
         if steps not in self._slots_by_steps:
             slots = np.full((len(steps), 256), -1, np.int64)
             for row, step in zip(slots, steps, strict=True):

@@ -1,18 +1,18 @@
 """The steps of the chain over whole runs: what each command does.
 
 Every step takes an executor, resumes what an earlier call left unfinished, records
-videos that fail and goes on with the rest, and returns an `Outcome`.
+videos that fail and goes on with the rest, and returns a `StepOutcome`.
 """
 
 from .ensemble import ensemble_runs
 from .export import export_run, exported_masks, is_exported
 from .imports import import_masks
-from .outcome import Outcome
+from .outcome import StepOutcome
 from .predict import PredictPlan, predict_split, split_of
 
 __all__ = [
-    "Outcome",
     "PredictPlan",
+    "StepOutcome",
     "ensemble_runs",
     "export_run",
     "exported_masks",

@@ -27,7 +27,7 @@ from .ensemble import ensemble_runs
 from .export import export_run, exported_masks
 from .exported import ExportRecord
 from .imports import import_masks
-from .outcome import Monitor, Outcome, silent
+from .outcome import Monitor, StepOutcome, silent
 from .predict import PredictPlan, predict_split
 from .recipe import EnsembleStep, ImportStep, PredictStep, Recipe
 
@@ -207,7 +207,7 @@ class _Builder:
             stamps.set("checked", checked, "no findings")
         return str(packed)
 
-    def _predict(self, step: PredictStep, path: Path) -> Outcome:
+    def _predict(self, step: PredictStep, path: Path) -> StepOutcome:
         return predict_split(
             self.split,
             path,
@@ -284,7 +284,7 @@ class _Builder:
             return Totals(**known)
         title = f"score {run.name}"
         with self.monitor(title, total=frames_to_score(self.split)) as bar:
-            scores = score_split(self.split, masks, report=bar.advance)
+            scores = score_split(self.split, masks, progress=bar.advance)
         write_scores(scores, run.path / "scores")
         stamps.set("scored", source, asdict(scores.totals))
         return scores.totals

@@ -23,7 +23,7 @@ from ..executors import Executor, Job, Worker
 from ..runs import Identity, MaskWriter, Run, SoftWriter, StoredVideo, VideoRecord
 from ..runs.identity import fingerprint, take_stock
 from ..system.files import atomic_folder, digest, write_json
-from .outcome import Monitor, Outcome, run_jobs, silent
+from .outcome import Monitor, StepOutcome, run_jobs, silent
 from .predict import split_of
 
 __all__ = ["ensemble_runs", "member_reports"]
@@ -42,7 +42,7 @@ def ensemble_runs(
     split: Split | None = None,
     renew: bool = False,
     monitor: Monitor = silent,
-) -> Outcome:
+) -> StepOutcome:
     """Merge runs; continues where an earlier call stopped.
 
     Videos whose members have changed are merged again. The outcome's details have the
@@ -123,7 +123,7 @@ def ensemble_runs(
         ]
         outcome = run_jobs(
             f"ensemble {ensemble.name}",
-            Outcome(ensemble.name),
+            StepOutcome(ensemble.name),
             executor=executor,
             build=_build,
             jobs=jobs,

@@ -15,7 +15,7 @@ from ..postprocess import Postprocess, labels_of
 from ..runs import KnownMasks, MaskWriter, Run, StoredVideo, VideoMasks
 from ..system.files import atomic_folder, locked
 from .exported import Exported, ExportRecord
-from .outcome import Monitor, Outcome, run_jobs, silent
+from .outcome import Monitor, StepOutcome, run_jobs, silent
 
 __all__ = ["export_run", "export_video", "exported_masks", "is_exported"]
 
@@ -30,7 +30,7 @@ def export_run(
     renew: bool = False,
     videos: Collection[str] | None = None,
     monitor: Monitor = silent,
-) -> Outcome:
+) -> StepOutcome:
     """Write a run's masks as palette PNGs; continues where an earlier call stopped.
 
     Args:
@@ -84,7 +84,7 @@ def export_run(
             ]
             return run_jobs(
                 f"export {run.name}",
-                Outcome(run.name),
+                StepOutcome(run.name),
                 executor=executor,
                 build=_build,
                 jobs=jobs,
@@ -96,7 +96,7 @@ def export_run(
             )
 
 
-def _own_masks(run: Run, videos: Collection[str] | None) -> Outcome:
+def _own_masks(run: Run, videos: Collection[str] | None) -> StepOutcome:
     """Look at the masks of a run that has nothing else.
 
     Raises:
@@ -106,7 +106,7 @@ def _own_masks(run: Run, videos: Collection[str] | None) -> Outcome:
     for name in masks.videos():
         for frame in masks.frames(name):
             masks.read(name, frame)
-    return Outcome(run.name, skipped=masks.videos())
+    return StepOutcome(run.name, skipped=masks.videos())
 
 
 def is_exported(run: Run, videos: Collection[str] | None = None) -> bool:

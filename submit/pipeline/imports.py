@@ -17,7 +17,7 @@ from ..png.palette import decode
 from ..runs import Identity, MaskWriter, Run, Standing, VideoRecord
 from ..runs.identity import take_stock
 from ..system.files import atomic_folder
-from .outcome import Monitor, Outcome, run_jobs, silent
+from .outcome import Monitor, StepOutcome, run_jobs, silent
 
 __all__ = ["import_masks"]
 
@@ -30,7 +30,7 @@ def import_masks(
     executor: Executor,
     renew: bool = False,
     monitor: Monitor = silent,
-) -> Outcome:
+) -> StepOutcome:
     """Turn a folder or zip of `<video>/<frame>.png` into a run of hard masks.
 
     The run is known by the content of what is imported. Where that has changed since,
@@ -88,7 +88,7 @@ def import_masks(
         details = {"absent": sorted(split.videos.keys() - there)}
         return run_jobs(
             f"import {run.name}",
-            Outcome(run.name, details=details),
+            StepOutcome(run.name, details=details),
             executor=executor,
             build=_Maker(source),
             jobs=jobs,

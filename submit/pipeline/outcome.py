@@ -11,7 +11,7 @@ from ..errors import RunError
 from ..executors import Event, Executor, Job, Progressed, Warned, Worker
 from ..runs import Stock
 
-__all__ = ["Bar", "Monitor", "Outcome", "run_jobs", "silent"]
+__all__ = ["Bar", "Monitor", "StepOutcome", "run_jobs", "silent"]
 
 
 class Bar(Protocol):
@@ -65,7 +65,7 @@ def silent(title: str, *, total: int) -> AbstractContextManager[Bar]:
 
 
 @dataclass
-class Outcome:
+class StepOutcome:
     """What a step has done.
 
     Attributes:
@@ -105,7 +105,7 @@ class Outcome:
 
 def run_jobs(
     title: str,
-    outcome: Outcome,
+    outcome: StepOutcome,
     *,
     executor: Executor,
     build: Callable[[str], Worker],
@@ -116,7 +116,7 @@ def run_jobs(
     changed: str = "what they are made from has changed",
     gone: Sequence[str] = (),
     monitor: Monitor = silent,
-) -> Outcome:
+) -> StepOutcome:
     """Run the jobs of a step and keep its outcome, manifest and bar up to date.
 
     Args:

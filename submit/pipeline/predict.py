@@ -41,7 +41,7 @@ from ..runs import Identity, MaskWriter, Run, SoftWriter, Standing, VideoRecord
 from ..runs.identity import fingerprint, option_settings, require_facts, take_stock
 from ..system.files import atomic_folder, digest
 from .behind import Behind
-from .outcome import Monitor, Outcome, run_jobs, silent
+from .outcome import Monitor, StepOutcome, run_jobs, silent
 
 __all__ = ["PredictPlan", "predict_split", "split_of"]
 
@@ -215,7 +215,7 @@ def predict_split(
     executor: Executor | Callable[[Predictor], Executor],
     device: str = "auto",
     monitor: Monitor = silent,
-) -> Outcome:
+) -> StepOutcome:
     """Run a model over a split; continues where an earlier call stopped.
 
     Args:
@@ -278,7 +278,7 @@ def predict_split(
 
         return run_jobs(
             f"predict {run.name}",
-            Outcome(run.name),
+            StepOutcome(run.name),
             executor=executor,
             build=maker,
             jobs=jobs,

@@ -27,13 +27,13 @@ from .protocol import (
     Video,
 )
 
-__all__ = ["GuardedPredictor", "Package", "blamed"]
+__all__ = ["GuardedPredictor", "ModelPackage", "blamed"]
 
 Kind = TypeVar("Kind")
 
 
 @dataclass(frozen=True)
-class Package:
+class ModelPackage:
     """The package that provides a model.
 
     Attributes:
@@ -54,7 +54,7 @@ class Package:
 
 
 @contextlib.contextmanager
-def blamed(model: str, package: Package) -> Iterator[None]:
+def blamed(model: str, package: ModelPackage) -> Iterator[None]:
     """Turn what a model raises into an error that names it.
 
     Errors that say what to do go through: `SubmitError`, a disk that refuses, and
@@ -78,7 +78,7 @@ def blamed(model: str, package: Package) -> Iterator[None]:
         raise PredictorError(_described(model, package, error)) from error
 
 
-def _described(model: str, package: Package, error: BaseException) -> str:
+def _described(model: str, package: ModelPackage, error: BaseException) -> str:
     """One line that names who failed, then the traceback from the model on."""
     what = f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")
     if package.is_ours:
@@ -111,7 +111,7 @@ class GuardedPredictor:
     Options: ClassVar[type[Any]] = object
 
     def __init__(
-        self, model: str, package: Package, make: Callable[[], Predictor]
+        self, model: str, package: ModelPackage, make: Callable[[], Predictor]
     ) -> None:
         self._model, self._package = model, package
         with self._blamed():

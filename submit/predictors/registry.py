@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import PredictorError
-from .guard import GuardedPredictor, Package
+from .guard import GuardedPredictor, ModelPackage
 from .options import parse_options
 from .protocol import Predictor
 
@@ -63,11 +63,11 @@ def build(name: str, settings: Iterable[str], *, device: str = "auto") -> Predic
     return GuardedPredictor(name, _package_of(_find(name)), make)
 
 
-def _package_of(point: EntryPoint) -> Package:
+def _package_of(point: EntryPoint) -> ModelPackage:
     """The package that provides a model."""
     if point.dist is None:
-        return Package(f"the package of {point.module}")
-    return Package(point.dist.name, point.dist.version)
+        return ModelPackage(f"the package of {point.module}")
+    return ModelPackage(point.dist.name, point.dist.version)
 
 
 def _find(name: str) -> EntryPoint:

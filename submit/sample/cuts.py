@@ -11,12 +11,12 @@ from .materials import fractal, grey, ramp, spread
 from .meadow import COATS, Meadow, hedge, tufts, walker
 from .person import Astronaut
 from .render import Actor, Camera, Plane, Pose, Shadow
-from .stage import Scene, Shot, Stage, curve, handheld, still
+from .stage import Scene, SceneSpec, Shot, curve, handheld, still
 
 __all__ = ["cuts"]
 
 
-def cuts(stage: Stage) -> Scene:
+def cuts(stage: SceneSpec) -> Scene:
     """Film by day, close up before a wall, and in the evening from the other side.
 
     Object 1, the astronaut, is in all shots at other scales; object 2, the horse, is
@@ -30,7 +30,7 @@ def cuts(stage: Stage) -> Scene:
     return Scene(shots, (1, 2))
 
 
-def _person(stage: Stage, scale: float) -> Astronaut:
+def _person(stage: SceneSpec, scale: float) -> Astronaut:
     """Cut out the astronaut for a shot in which one unit is `scale` world units."""
     phase = float(stage.rng.uniform(0, 6))
     return Astronaut(
@@ -40,7 +40,7 @@ def _person(stage: Stage, scale: float) -> Astronaut:
     )
 
 
-def _day(stage: Stage, coat: Coat) -> Shot:
+def _day(stage: SceneSpec, coat: Coat) -> Shot:
     """Horse on the meadow, astronaut behind a hedge."""
     span = stage.span
     meadow = Meadow(reach=0.2)
@@ -59,7 +59,7 @@ def _day(stage: Stage, coat: Coat) -> Shot:
     return Shot(camera, layers, Grade(gamma=1.05, saturation=0.95, noise=0.009))
 
 
-def _close(stage: Stage) -> Shot:
+def _close(stage: SceneSpec) -> Shot:
     """The astronaut alone before a wall that is out of focus."""
     density = stage.unit * 0.8
     wide, tall = 2 * stage.half + 0.2, 2 * stage.rise + 0.2
@@ -88,7 +88,7 @@ def _close(stage: Stage) -> Shot:
     )
 
 
-def _evening(stage: Stage, coat: Coat) -> Shot:
+def _evening(stage: SceneSpec, coat: Coat) -> Shot:
     """From the other side in the evening, the horse near and the astronaut far."""
     meadow = Meadow(
         horizon=-0.02,

@@ -10,9 +10,9 @@ from scipy import ndimage
 from .animals import Coat, Horse
 from .grade import Grade
 from .materials import Array, Colour, blend, fractal, join, rgb, smoothstep
-from .render import Actor, Camera, Layer, Plane, Pose, Shadow
+from .render import Actor, Camera, Drawable, Plane, Pose, Shadow
 from .sprites import defocus, trunk
-from .stage import Curve, Scene, Shot, Stage, curve, handheld, still
+from .stage import Curve, Scene, SceneSpec, Shot, curve, handheld, still
 from .surfaces import clouds, foliage, grass_blades, ground
 
 __all__ = ["COATS", "Meadow", "hedge", "similar", "tufts", "walker"]
@@ -46,7 +46,7 @@ class Meadow:
         (0.07, 0.09, 0.03), (0.33, 0.37, 0.14), (0.72, 0.70, 0.40)
     )  # fmt: skip
 
-    def build(self, stage: Stage) -> list[Layer]:
+    def build(self, stage: SceneSpec) -> list[Drawable]:
         """Paint it all, from the back to the front."""
         half, rise = stage.half + 0.10, stage.rise + 0.08
         density = stage.unit * 1.05
@@ -54,7 +54,7 @@ class Meadow:
         air = clouds(
             rows, int(2 * half * density), stage.rng, top=self.sky[0], low=self.sky[1]
         )
-        layers: list[Layer] = [Plane(air, density, -half, -rise, 0.02)]
+        layers: list[Drawable] = [Plane(air, density, -half, -rise, 0.02)]
         for parallax, tall, haze in ((0.08, 0.09, 0.5), (0.16, 0.12, 0.15)):
             layers.append(self._wood(stage, parallax, tall, haze))
         depth = rise - self.horizon
@@ -78,7 +78,9 @@ class Meadow:
         )
         return layers
 
-    def _wood(self, stage: Stage, parallax: float, tall: float, haze: float) -> Plane:
+    def _wood(
+        self, stage: SceneSpec, parallax: float, tall: float, haze: float
+    ) -> Plane:
         """Grow a band of trees along the horizon."""
         density = stage.unit * 1.05
         wide = 2 * (stage.half + 0.10 + self.reach * parallax)
@@ -106,7 +108,7 @@ class Meadow:
 
 
 def walker(
-    stage: Stage,
+    stage: SceneSpec,
     *,
     coat: Coat,
     x: Curve,
@@ -143,7 +145,7 @@ def walker(
 
 
 def hedge(
-    stage: Stage, top: float, tall: float, parallax: float, reach: float = 0.3
+    stage: SceneSpec, top: float, tall: float, parallax: float, reach: float = 0.3
 ) -> Plane:
     """Grow a hedge across the frame.
 
@@ -174,7 +176,7 @@ def hedge(
     return Plane(texture, density, -wide / 2, top - 0.05, parallax)
 
 
-def tufts(stage: Stage, meadow: Meadow, foot: float) -> Plane:
+def tufts(stage: SceneSpec, meadow: Meadow, foot: float) -> Plane:
     """Let grass grow over the hooves of what stands at world y `foot`."""
     density = stage.unit * 1.05
     near = (foot - meadow.horizon) / (meadow.foot - meadow.horizon)
@@ -197,7 +199,7 @@ def tufts(stage: Stage, meadow: Meadow, foot: float) -> Plane:
     return Plane(blades, density, -wide / 2, top, near)
 
 
-def _fringe(stage: Stage, reach: float) -> Plane:
+def _fringe(stage: SceneSpec, reach: float) -> Plane:
     """Let grass stand right before the lens, out of focus."""
     density = stage.unit * 0.7
     parallax = 2.4
@@ -219,7 +221,7 @@ def _fringe(stage: Stage, reach: float) -> Plane:
     return Plane(blades, density, -wide / 2, top, parallax)
 
 
-def similar(stage: Stage) -> Scene:
+def similar(stage: SceneSpec) -> Scene:
     """Film two horses of one coat that pass each other, behind trees."""
     rng, span = stage.rng, stage.span
     shift = stage.jitter(0.05)

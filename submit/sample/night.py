@@ -7,14 +7,14 @@ import numpy as np
 from .grade import Grade
 from .materials import picture, resize
 from .person import Astronaut
-from .render import Actor, Camera, Layer, Plane, Pose
+from .render import Actor, Camera, Drawable, Plane, Pose
 from .sprites import rocket
-from .stage import Scene, Shot, Stage, curve, handheld, still
+from .stage import Scene, SceneSpec, Shot, curve, handheld, still
 
 __all__ = ["lowlight"]
 
 
-def lowlight(stage: Stage) -> Scene:
+def lowlight(stage: SceneSpec) -> Scene:
     """Film the launch pad at night with a sensor at its limits.
 
     Object 1 is the astronaut, object 2 the rocket, which the first one hides in part.
@@ -44,7 +44,7 @@ def lowlight(stage: Stage) -> Scene:
         lambda time: float(np.sin(0.16 * time + phase)),
         lambda time: float(np.sin(0.35 * time)),
     )
-    layers: list[Layer] = [
+    layers: list[Drawable] = [
         Plane(backdrop, density, left, top, far),
         Actor(
             rocket(stage.unit * tall * 1.1), still(left, top, tall), id=2, parallax=far

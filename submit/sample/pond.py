@@ -19,9 +19,9 @@ from .materials import (
     smoothstep,
     spread,
 )
-from .render import Actor, Camera, Canvas, Filter, Layer, Plane, Pose, Shadow, sample
+from .render import Actor, Camera, Canvas, Drawable, Filter, Plane, Pose, Shadow, sample
 from .sprites import lily_pad
-from .stage import Route, Scene, Shot, Stage, curve, handheld
+from .stage import Route, Scene, SceneSpec, Shot, curve, handheld
 
 __all__ = ["vanish"]
 
@@ -29,7 +29,7 @@ _WHITE = (0.97, 0.93, 0.86)
 _FISH = 0.40
 
 
-def vanish(stage: Stage) -> Scene:
+def vanish(stage: SceneSpec) -> Scene:
     """Film a pond from above.
 
     Object 1 hides below the leaves, object 2 leaves the picture and comes back from
@@ -69,7 +69,7 @@ def vanish(stage: Stage) -> Scene:
         ],
         curve(span, (0, 0), (0.5, 1.7), (1, 3.5)),
     )
-    layers: list[Layer] = [_bed(stage)]
+    layers: list[Drawable] = [_bed(stage)]
     black = (0.10, 0.10, 0.11)
     red = (0.95, 0.34, 0.06)
     layers.append(_swimmer(stage, across, 3, _WHITE, black))
@@ -88,7 +88,7 @@ def vanish(stage: Stage) -> Scene:
 
 
 def _swimmer(
-    stage: Stage, route: Route, id: int, belly: Colour, marks: Colour
+    stage: SceneSpec, route: Route, id: int, belly: Colour, marks: Colour
 ) -> Actor:
     """Let a carp swim along a route, its tail beating with its speed."""
 
@@ -106,7 +106,7 @@ def _swimmer(
     return Actor(fish, pose, id=id, shadow=Shadow(0.03, 0.05, 0.02, 0.6))
 
 
-def _bed(stage: Stage) -> Plane:
+def _bed(stage: SceneSpec) -> Plane:
     """Lay gravel on the ground of the pond."""
     density = stage.unit * 1.1
     wide, tall = 2 * stage.half + 0.24, 2 * stage.rise + 0.24
@@ -126,7 +126,7 @@ def _bed(stage: Stage) -> Plane:
     return Plane(bed, density, -wide / 2, -tall / 2)
 
 
-def _leaves(stage: Stage, spot: tuple[float, float]) -> list[Layer]:
+def _leaves(stage: SceneSpec, spot: tuple[float, float]) -> list[Drawable]:
     """Float leaves on the water: two over the spot, others at the edges."""
     kinds = [lily_pad(stage.unit * 0.68, stage.rng) for _ in range(3)]
     half, rise = stage.half, stage.rise
@@ -137,7 +137,7 @@ def _leaves(stage: Stage, spot: tuple[float, float]) -> list[Layer]:
         (half - 0.30, -rise - 0.02, 0.32, 1.9),
         (-half + 0.04, -rise + 0.04, 0.40, 0.5),
     ]
-    layers: list[Layer] = []
+    layers: list[Drawable] = []
     for index, (x, y, scale, angle) in enumerate(places):
         phase = float(stage.rng.uniform(0, 6))
 
@@ -157,7 +157,7 @@ def _leaves(stage: Stage, spot: tuple[float, float]) -> list[Layer]:
     return layers
 
 
-def _water(stage: Stage) -> Callable[[Canvas], None]:
+def _water(stage: SceneSpec) -> Callable[[Canvas], None]:
     """Make the surface of a pond: caustics below it, the sky's light on it."""
     rows, columns = stage.height // 2 + 1, stage.width // 2 + 1
     pad = 40

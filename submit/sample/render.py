@@ -22,8 +22,8 @@ __all__ = [
     "Actor",
     "Camera",
     "Canvas",
+    "Drawable",
     "Filter",
-    "Layer",
     "Path",
     "Plane",
     "Pose",
@@ -128,7 +128,7 @@ class Canvas:
         return sin * x + cos * y + tilt, cos * x - sin * y + pan
 
 
-class Layer(Protocol):
+class Drawable(Protocol):
     """Something that draws itself over what is already there."""
 
     def draw(self, canvas: Canvas) -> None:

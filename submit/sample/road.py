@@ -18,9 +18,9 @@ from .materials import (
     smoothstep,
     spread,
 )
-from .render import Actor, Camera, Layer, Plane, Pose, Shadow
+from .render import Actor, Camera, Drawable, Plane, Pose, Shadow
 from .sprites import canopy, car
-from .stage import Curve, Scene, Shot, Stage, curve, handheld, still
+from .stage import Curve, Scene, SceneSpec, Shot, curve, handheld, still
 
 __all__ = ["small"]
 
@@ -53,7 +53,7 @@ class _Course:
         )
 
 
-def small(stage: Stage) -> Scene:
+def small(stage: SceneSpec) -> Scene:
     """Film a road from above: four cars, two of them alike, and trees over the road."""
     rng, span, half, away = stage.rng, stage.span, stage.half, stage.away
     course = _Course(
@@ -88,7 +88,7 @@ def small(stage: Stage) -> Scene:
             curve(span, (0, -half + 0.28), (1, half + 0.25)),
         ),
     )
-    layers: list[Layer] = [_land(stage, course)]
+    layers: list[Drawable] = [_land(stage, course)]
     for number, paint, lane, along in drives:
 
         def pose(time: float, lane: float = lane, along: Curve = along) -> Pose:
@@ -112,7 +112,7 @@ def small(stage: Stage) -> Scene:
     return Scene([(0, shot)], (1, 2, 3, 4), mirror=bool(rng.random() < 0.5))
 
 
-def _land(stage: Stage, course: _Course) -> Plane:
+def _land(stage: SceneSpec, course: _Course) -> Plane:
     """Paint grass land, a field, the road and its verges."""
     rng = stage.rng
     density = stage.unit * 1.2
@@ -156,7 +156,7 @@ def _land(stage: Stage, course: _Course) -> Plane:
     return Plane(land, density, -reach, -tall)
 
 
-def _trees(stage: Stage, course: _Course, tunnel: float) -> list[Layer]:
+def _trees(stage: SceneSpec, course: _Course, tunnel: float) -> list[Drawable]:
     """Let trees hang over a part of the road, and grow others beside it."""
     rng = stage.rng
     greens = (
@@ -180,7 +180,7 @@ def _trees(stage: Stage, course: _Course, tunnel: float) -> list[Layer]:
             places.append((x, y, size))
         if len(places) == 21:
             break
-    layers: list[Layer] = []
+    layers: list[Drawable] = []
     for index, (x, y, size) in enumerate(places):
         shadow = Shadow(0.16 * size, 0.20 * size, 0.010, 0.55)
         path = still(x, y, size, 1.7 * index)

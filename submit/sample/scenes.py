@@ -9,13 +9,13 @@ from .meadow import similar
 from .night import lowlight
 from .pond import vanish
 from .road import small
-from .stage import Scene, Stage
+from .stage import Scene, SceneSpec
 from .table import crossing
 
 __all__ = ["SCENARIOS"]
 
 #: The scenarios by the name of their video, in the order of `write_sample`.
-SCENARIOS: dict[str, Callable[[Stage], Scene]] = {
+SCENARIOS: dict[str, Callable[[SceneSpec], Scene]] = {
     "vanish": vanish,
     "similar": similar,
     "small": small,

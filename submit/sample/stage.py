@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline, PchipInterpolator
 
 from .grade import Film, Grade
-from .render import Camera, Canvas, Layer, Path, Pose
+from .render import Camera, Canvas, Drawable, Path, Pose
 
-__all__ = ["Curve", "Route", "Scene", "Shot", "Stage", "curve", "handheld", "still"]
+__all__ = ["Curve", "Route", "Scene", "SceneSpec", "Shot", "curve", "handheld", "still"]
 
 Curve: TypeAlias = Callable[[float], float]
 
 
 @dataclass(frozen=True)
-class Stage:
+class SceneSpec:
     """What a scenario is built for.
 
     Attributes:
@@ -79,7 +79,7 @@ class Shot:
     """
 
     camera: Callable[[float], Camera]
-    layers: Sequence[Layer]
+    layers: Sequence[Drawable]
     grade: Grade
 
 
@@ -98,7 +98,7 @@ class Scene:
     mirror: bool = False
 
     def render(
-        self, stage: Stage
+        self, stage: SceneSpec
     ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
         """Yield each frame, H×W×3 RGB, and its labels, H×W object ids."""
         size = (stage.height, stage.width)
@@ -189,7 +189,7 @@ class Route:
 
 
 def handheld(
-    stage: Stage, base: Callable[[float], Camera], amount: float = 1.0
+    stage: SceneSpec, base: Callable[[float], Camera], amount: float = 1.0
 ) -> Callable[[float], Camera]:
     """Let the camera of `base` tremble as if held by hand."""
     rates = stage.rng.uniform((0.22, 0.55, 1.2), (0.40, 0.9, 1.8), (3, 3))

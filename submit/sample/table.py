@@ -6,9 +6,9 @@ import numpy as np
 
 from .grade import Grade
 from .materials import Colour, smoothstep
-from .render import Actor, Camera, Layer, Plane, Pose, Shadow
+from .render import Actor, Camera, Drawable, Plane, Pose, Shadow
 from .sprites import coin, cup
-from .stage import Curve, Route, Scene, Shot, Stage, curve, handheld
+from .stage import Curve, Route, Scene, SceneSpec, Shot, curve, handheld
 from .surfaces import wood
 
 __all__ = ["crossing"]
@@ -20,14 +20,14 @@ _GOLD = ((0.16, 0.10, 0.02), (0.68, 0.52, 0.20), (1.0, 0.92, 0.62))
 _SLANT = 0.86
 
 
-def crossing(stage: Stage) -> Scene:
+def crossing(stage: SceneSpec) -> Scene:
     """Film four things on a table that go over and under each other.
 
     Objects 1 to 3 are coins, which also lie on one another; object 4 is the cup, under
     whose saucer they go.
     """
     span, half = stage.span, stage.half
-    layers: list[Layer] = [_table(stage)]
+    layers: list[Drawable] = [_table(stage)]
     moves: tuple[
         tuple[int, tuple[int, int, int, int], tuple[Colour, ...], float, Route], ...
     ] = (
@@ -70,7 +70,7 @@ def crossing(stage: Stage) -> Scene:
     return Scene([(0, Shot(camera, layers, grade))], (1, 2, 3, 4), mirror=mirror)
 
 
-def _table(stage: Stage) -> Plane:
+def _table(stage: SceneSpec) -> Plane:
     """Build a table top with a window's light at its far side."""
     density = stage.unit * 1.1
     wide, tall = 2 * stage.half + 0.3, 2 * stage.rise + 0.3
@@ -84,7 +84,7 @@ def _table(stage: Stage) -> Plane:
     return Plane(texture, density, -wide / 2, -tall / 2)
 
 
-def _cup(stage: Stage, progress: Curve) -> Actor:
+def _cup(stage: SceneSpec, progress: Curve) -> Actor:
     """Push the cup across the table; nearer to the viewer it is larger."""
     way = Route([(0.48, -0.12), (0.30, -0.10), (-0.15, -0.06), (-0.42, 0.02)], progress)
 

@@ -18,7 +18,7 @@ from ..png.palette import encode
 from ..system.files import atomic_folder, read_json
 from ..system.outputs import OutputKind, claim
 from .scenes import SCENARIOS
-from .stage import Stage
+from .stage import SceneSpec
 
 __all__ = ["require_place", "require_sample", "write_sample"]
 
@@ -80,7 +80,9 @@ def write_sample(
     with atomic_folder(directory) as partial:
         meta: dict[str, Any] = {}
         for index, name in enumerate(names):
-            stage = Stage(frames, width, height, np.random.default_rng([seed, index]))
+            stage = SceneSpec(
+                frames, width, height, np.random.default_rng([seed, index])
+            )
             scene = SCENARIOS[name.partition("_")[0]](stage)
             folders = [partial / folder / name for folder in _FOLDERS]
             for folder in folders:

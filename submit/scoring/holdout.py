@@ -42,8 +42,6 @@ __all__ = [
 #: The list of videos in a hold-out's folder.
 LIST_NAME = "videos.txt"
 
-Report = Callable[[str, int], None]
-
 
 @dataclass(frozen=True)
 class VideoTraits:
@@ -117,7 +115,7 @@ def make_holdout(
     names: Sequence[str] = (),
     force: bool = False,
     workers: int | None = None,
-    report: Report = lambda video, frames: None,
+    progress: Callable[[str, int], None] = lambda video, frames: None,
 ) -> Holdout:
     """Choose videos of a fully annotated split and link them as a split of their own.
 
@@ -129,7 +127,7 @@ def make_holdout(
         names: The videos, where they are chosen already; see `read_list`.
         force: Replace a hold-out of other videos.
         workers: Threads; one for each core by default.
-        report: Called with a video and its number of frames when it was looked at.
+        progress: Called with a video and its number of frames when it was looked at.
 
     Raises:
         SplitError: The split has too few videos with complete ground truth or lacks
@@ -144,7 +142,7 @@ def make_holdout(
             f"such as {unknown[0]}; is this the train set that the list was made from?"
         )
     wanted = [split.videos[name] for name in names] or list(split.videos.values())
-    traits, skipped = describe_videos(wanted, workers=workers, report=report)
+    traits, skipped = describe_videos(wanted, workers=workers, progress=progress)
     if names and skipped:
         name, reason = next(iter(sorted(skipped.items())))
         raise SplitError(f"video {name} of the list cannot be held out: {reason}")
@@ -195,7 +193,7 @@ def describe_videos(
     videos: Iterable[SplitVideo],
     *,
     workers: int | None = None,
-    report: Report = lambda video, frames: None,
+    progress: Callable[[str, int], None] = lambda video, frames: None,
 ) -> tuple[dict[str, VideoTraits], dict[str, str]]:
     """Look at all masks of videos.
 
@@ -212,7 +210,7 @@ def describe_videos(
             skipped[video.name] = found
         else:
             traits[video.name] = found
-        report(video.name, video.length)
+        progress(video.name, video.length)
 
     longest_first = sorted(chosen.values(), key=lambda video: -video.length)
     run_in_threads(_describe, longest_first, workers=workers, done=done)

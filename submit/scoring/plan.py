@@ -20,7 +20,7 @@ from ..data import Split
 from ..errors import ScoringError
 
 __all__ = [
-    "Plan",
+    "ScoringPlan",
     "plan_as_server",
     "plan_davis",
     "plan_split",
@@ -32,7 +32,7 @@ _LINES = 5
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScoringPlan:
     """What is to be scored.
 
     Attributes:
@@ -88,7 +88,7 @@ def require_truth(split: Split) -> None:
         )
 
 
-def plan_split(split: Split, masks: Masks) -> Plan:
+def plan_split(split: Split, masks: Masks) -> ScoringPlan:
     """Plan to score what should be scored, where the server would do the same.
 
     Raises:
@@ -103,7 +103,7 @@ def plan_split(split: Split, masks: Masks) -> Plan:
         raise ScoringError(_lines(lines))
     frames = {name: plan.frames for name, plan in plans.items()}
     _require_unpackable(masks, view.prefix, frames)
-    return Plan(view.prefix, frames, _notes_on_missing(split, view))
+    return ScoringPlan(view.prefix, frames, _notes_on_missing(split, view))
 
 
 def _view(split: Split, masks: Masks) -> ServerView:
@@ -119,7 +119,7 @@ def _view(split: Split, masks: Masks) -> ServerView:
     return ServerView(masks.wrapper, tuple(names), videos)
 
 
-def _plan_unseen(split: Split, masks: Masks, view: ServerView) -> Plan:
+def _plan_unseen(split: Split, masks: Masks, view: ServerView) -> ScoringPlan:
     """Plan to score masks among which the server finds no video of the split.
 
     A single video is scored all the same: it is somebody's first try, and nobody
@@ -147,7 +147,7 @@ def _plan_unseen(split: Split, masks: Masks, view: ServerView) -> Plan:
         if plan.problem:
             raise ScoringError(f"{name}: {plan.problem}")
         note = f"the server takes a single folder for a wrapper: {zero} with this one"
-        return Plan(masks.wrapper, {name: plan.frames}, (note,))
+        return ScoringPlan(masks.wrapper, {name: plan.frames}, (note,))
     if len(view.roots) == 1:
         raise ScoringError(
             f"{masks.path}: {view.roots[0]}/ is the only folder at its root; the "
@@ -160,7 +160,7 @@ def _plan_unseen(split: Split, masks: Masks, view: ServerView) -> Plan:
     )
 
 
-def plan_as_server(split: Split, masks: Masks) -> Plan:
+def plan_as_server(split: Split, masks: Masks) -> ScoringPlan:
     """Plan to score what the server would score.
 
     Raises:
@@ -175,7 +175,7 @@ def plan_as_server(split: Split, masks: Masks) -> Plan:
         raise ScoringError(_lines(fatal))
     frames = {name: plan.frames for name, plan in plans.items()}
     _require_unpackable(masks, view.prefix, frames)
-    return Plan(
+    return ScoringPlan(
         view.prefix,
         frames,
         (
@@ -185,7 +185,7 @@ def plan_as_server(split: Split, masks: Masks) -> Plan:
     )
 
 
-def plan_davis(split: Split, masks: Masks) -> Plan:
+def plan_davis(split: Split, masks: Masks) -> ScoringPlan:
     """Plan to score all frames but the first and the last of every video.
 
     Raises:
@@ -206,7 +206,7 @@ def plan_davis(split: Split, masks: Masks) -> Plan:
             )
     if lines:
         raise ScoringError(_lines(lines))
-    return Plan(masks.wrapper, frames)
+    return ScoringPlan(masks.wrapper, frames)
 
 
 def _require_unpackable(

@@ -22,15 +22,13 @@ from ..png.palette import PackedLabels, decode_packed, read_header
 from ..png.pillow import decode_as_server, size_of_image
 from ..system.machine import keep_freed_memory
 from ..system.pool import checkpoint, run_in_threads
-from .plan import Plan, plan_as_server, plan_davis, plan_split, require_truth
+from .plan import ScoringPlan, plan_as_server, plan_davis, plan_split, require_truth
 from .results import DavisSplitScore, SplitScore, VideoFrames
 
 __all__ = ["frames_to_score", "score_davis", "score_split"]
 
 #: Frames in one piece of work: small enough to share a single video among all cores.
 _RANGE = 32
-
-Report = Callable[[str, int], None]
 
 
 def frames_to_score(split: Split) -> int:
@@ -44,7 +42,7 @@ def score_split(
     *,
     workers: int | None = None,
     as_server: bool = False,
-    report: Report = lambda video, frames: None,
+    progress: Callable[[str, int], None] = lambda video, frames: None,
 ) -> SplitScore:
     """Score masks as the MOSEv2 server does.
 
@@ -56,7 +54,7 @@ def score_split(
         masks: The predicted masks.
         workers: Threads; one for each core by default.
         as_server: Give the server's number for defective masks too, where it gives one.
-        report: Called with a video and a number of frames that are done, from the
+        progress: Called with a video and a number of frames that are done, from the
             caller's thread.
 
     Raises:
@@ -66,7 +64,7 @@ def score_split(
     """
     require_truth(split)
     plan = plan_as_server(split, masks) if as_server else plan_split(split, masks)
-    videos = _score(split, masks, plan, workers, report, as_server=as_server)
+    videos = _score(split, masks, plan, workers, progress, as_server=as_server)
     return SplitScore.of(videos, (*_subset_notes(split), *plan.notes))
 
 
@@ -75,7 +73,7 @@ def score_davis(
     masks: Masks,
     *,
     workers: int | None = None,
-    report: Report = lambda video, frames: None,
+    progress: Callable[[str, int], None] = lambda video, frames: None,
 ) -> DavisSplitScore:
     """Score masks as DAVIS 2017 does: classic J and F, with recall and decay.
 
@@ -89,7 +87,7 @@ def score_davis(
     """
     require_truth(split)
     plan = plan_davis(split, masks)
-    videos = _score(split, masks, plan, workers, report, davis=True)
+    videos = _score(split, masks, plan, workers, progress, davis=True)
     return DavisSplitScore.of(videos, (*_subset_notes(split), *plan.notes))
 
 
@@ -119,9 +117,9 @@ class _Work:
 def _score(
     split: Split,
     masks: Masks,
-    plan: Plan,
+    plan: ScoringPlan,
     workers: int | None,
-    report: Report,
+    progress: Callable[[str, int], None],
     *,
     as_server: bool = False,
     davis: bool = False,
@@ -147,7 +145,7 @@ def _score(
 
     def done(work: _Work, spent: float) -> None:
         seconds[work.video.name] += spent
-        report(work.video.name, len(work.frames))
+        progress(work.video.name, len(work.frames))
 
     run_in_threads(run, list(_pieces(split, plan)), workers=workers, done=done)
     return [
@@ -162,7 +160,7 @@ def _score(
     ]
 
 
-def _pieces(split: Split, plan: Plan) -> Iterator[_Work]:
+def _pieces(split: Split, plan: ScoringPlan) -> Iterator[_Work]:
     """Cut the work into ranges of frames, long videos first."""
     for name in sorted(plan.frames, key=lambda name: (-len(plan.frames[name]), name)):
         frames = plan.frames[name]

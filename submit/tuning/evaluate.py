@@ -106,7 +106,7 @@ class Evaluator:
             same; 1 is exact.
         budget: What all evaluations together may cost.
         workers: Threads; one for each core by default.
-        report: Called with a video and its number of frames when it is scored.
+        progress: Called with a video and its number of frames when it is scored.
 
     Raises:
         ScoringError: The split lacks ground truth.
@@ -122,7 +122,7 @@ class Evaluator:
         every: int = 1,
         budget: Budget | None = None,
         workers: int | None = None,
-        report: Callable[[str, int], None] = lambda video, frames: None,
+        progress: Callable[[str, int], None] = lambda video, frames: None,
     ) -> None:
         require_truth(split)
         keep_freed_memory()
@@ -132,7 +132,7 @@ class Evaluator:
         self.every = every
         self.budget = budget or Budget()
         self._workers = workers or cores()
-        self._report = report
+        self._progress = progress
         self._known: dict[tuple[str, str], dict[int, ObjectScore]] = {}
         frames = {name: video.length for name, video in split.videos.items()}
         total = sum(frames.values())
@@ -160,7 +160,9 @@ class Evaluator:
                 lambda name: self._score(candidate, name),
                 new,
                 workers=self._workers,
-                done=lambda name, _: self._report(name, self.split.videos[name].length),
+                done=lambda name, _: self._progress(
+                    name, self.split.videos[name].length
+                ),
             )
             for name, one in zip(new, found, strict=True):
                 self._known[key, name] = one

@@ -28,7 +28,6 @@ __all__ = [
     "preview",
 ]
 
-Report = Callable[[str, int], None]
 
 #: What each kind of finding adds to the doubt about an object: such findings are
 #: seldom wrong, and runs may agree in a mistake.
@@ -133,7 +132,7 @@ def preview(
     model: ExpectedScore | None = None,
     workers: int | None = None,
     seed: int = 0,
-    report: Report = lambda video, frames: None,
+    progress: Callable[[str, int], None] = lambda video, frames: None,
 ) -> Preview:
     """Look at runs over a split whose truth is not known.
 
@@ -143,7 +142,7 @@ def preview(
         model: A model of the score.
         workers: Threads; one for each core by default.
         seed: What intervals are drawn with.
-        report: Called with a video and its frames when it is done.
+        progress: Called with a video and its frames when it is done.
 
     Raises:
         RunError: A run has no video of the split, or has one in another form.
@@ -156,7 +155,7 @@ def preview(
     for name, absent in lacking.items():
         if len(absent) == len(split.videos):
             raise RunError(f"run {name}: has no video of {split.root}")
-    looks = _look_at_all(split, runs, workers, report)
+    looks = _look_at_all(split, runs, workers, progress)
     unknown = {} if model is None else _unknown(model, runs)
     expected = {
         name: None
@@ -178,7 +177,10 @@ def preview(
 
 
 def _look_at_all(
-    split: Split, runs: Mapping[str, Run], workers: int | None, report: Report
+    split: Split,
+    runs: Mapping[str, Run],
+    workers: int | None,
+    progress: Callable[[str, int], None],
 ) -> dict[str, VideoLook]:
     """Look at all videos that any run has, on all cores."""
 
@@ -201,7 +203,7 @@ def _look_at_all(
         look,
         there,
         workers=workers,
-        done=lambda video, _: report(video.name, video.length),
+        done=lambda video, _: progress(video.name, video.length),
     )
     found = {one.video: one for one in looks}
     return {name: found[name] for name in split.videos if name in found}

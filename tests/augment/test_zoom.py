@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from submit.augment import AugmentedPredictor, Variant
-from submit.augment.window import Box, Window, box_of, window_for
+from submit.augment.window import FrameBox, Window, box_of, window_for
 from submit.masks import Labels, to_labels
 from submit.predictors import Description, Frame, Masks, Prediction, Session, Video
 
@@ -223,13 +223,13 @@ def test_zoom_and_mirror_go_together() -> None:
 
 
 boxes = st.builds(
-    lambda top, left, height, width: Box(top, left, top + height, left + width),
+    lambda top, left, height, width: FrameBox(top, left, top + height, left + width),
     *(st.floats(0, 90), st.floats(0, 150), st.floats(1, 30), st.floats(1, 40)),
 )
 
 
 @given(path=st.lists(boxes, min_size=1, max_size=20))
-def test_a_window_stays_in_the_frame_and_keeps_its_size(path: list[Box]) -> None:
+def test_a_window_stays_in_the_frame_and_keeps_its_size(path: list[FrameBox]) -> None:
     window = Window(20, 30, 40, 66, SIZE)
     for box in path:
         before, window = window, window.following(box)
@@ -246,7 +246,7 @@ def test_a_window_stays_in_the_frame_and_keeps_its_size(path: list[Box]) -> None
 def test_a_window_moves_no_farther_than_its_object() -> None:
     window = Window(28, 60, 40, 66, SIZE)
     for step in range(60):
-        box = Box(44, 89 + step, 52, 97 + step)
+        box = FrameBox(44, 89 + step, 52, 97 + step)
         moved = window.following(box)
         assert moved.top == window.top
         assert 0 <= moved.left - window.left <= 1
@@ -308,9 +308,9 @@ def test_boxes_are_in_pixels_of_the_frame() -> None:
     logits = np.full((12, 20), -1.0, np.float32)
     assert box_of(logits, SIZE) is None
     logits[3:5, 7:8] = 1
-    assert box_of(logits, SIZE) == Box(24, 56, 40, 64)
+    assert box_of(logits, SIZE) == FrameBox(24, 56, 40, 64)
     window = Window(10, 20, 48, 80, SIZE)
-    assert window.box_in_frame(Box(24, 56, 40, 64)) == Box(22, 48, 30, 52)
+    assert window.box_in_frame(FrameBox(24, 56, 40, 64)) == FrameBox(22, 48, 30, 52)
 
 
 def test_a_windows_mask_is_its_part_of_the_mask() -> None:
@@ -319,4 +319,4 @@ def test_a_windows_mask_is_its_part_of_the_mask() -> None:
     window = Window(10, 30, 48, 80, SIZE)
     cut = window.cut_mask(mask)
     assert cut.shape == SIZE
-    assert box_of(cut.astype(np.float32), SIZE) == Box(20, 20, 40, 44)
+    assert box_of(cut.astype(np.float32), SIZE) == FrameBox(20, 20, 40, 44)

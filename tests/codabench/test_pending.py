@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from submit.codabench import Entry, Journal, Package, command_of
+from submit.codabench import Journal, JournalEntry, Package, command_of
 from tests import submissions
 from tests.codabench.conftest import Run
 from tests.codabench.fake_server import FakeServer
@@ -183,10 +183,14 @@ def test_a_journal_of_the_version_before_goes_on_and_is_hinted_at(
 
 
 def test_a_journal_that_is_of_another_account_is_not_taken(tmp_path: Path) -> None:
-    entry = Entry("/a.zip", "0" * 64, 1, "https://x.org", "alice", 1, 2, "a", "a.zip")
+    entry = JournalEntry(
+        "/a.zip", "0" * 64, 1, "https://x.org", "alice", 1, 2, "a", "a.zip"
+    )
     Journal(tmp_path, entry).save()
     (path,) = (tmp_path / "uploads").glob("*.json")
-    other = Entry("/a.zip", "0" * 64, 1, "https://x.org", "bob", 1, 2, "a", "a.zip")
+    other = JournalEntry(
+        "/a.zip", "0" * 64, 1, "https://x.org", "bob", 1, 2, "a", "a.zip"
+    )
     assert not Journal(tmp_path, other).exists
     path.rename(Journal(tmp_path, other).path)
     with pytest.raises(Exception, match="is about another upload"):
@@ -194,7 +198,7 @@ def test_a_journal_that_is_of_another_account_is_not_taken(tmp_path: Path) -> No
 
 
 def test_the_public_server_needs_no_address_in_a_hint() -> None:
-    entry = Entry(
+    entry = JournalEntry(
         *("/a.zip", "0" * 64, 1, "https://www.codabench.org", "alice", 1, 2, "a b"),
         "a.zip",
         command=["--skip-check"],

@@ -323,14 +323,14 @@ def test_the_scores_are_printed_before_the_leaderboard_is_asked(
 ) -> None:
     printed: list[str] = []
     world.add_submission(script=DONE)
-    show = _watching.Report.show
+    show = _watching.SubmissionView.show
 
-    def noting(self: _watching.Report, *arguments: object) -> None:
+    def noting(self: _watching.SubmissionView, *arguments: object) -> None:
         asked = [path for _, path in world.requests if "get_leaderboard" in path]
         show(self, *arguments)  # type: ignore[arg-type]
         printed.extend(asked or ["first"])
 
-    monkeypatch.setattr(_watching.Report, "show", noting)
+    monkeypatch.setattr(_watching.SubmissionView, "show", noting)
     run("watch", "9001")
     assert printed == ["first"]
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from submit.codabench import Client, Outcome, Submission, Watch, Watched
+from submit.codabench import Client, Submission, Watch, Watched, WatchOutcome
 from tests.codabench.conftest import Run
 from tests.codabench.world import (
     BROKER_PASSWORD,
@@ -23,7 +23,7 @@ def events(client: Client, number: int, patience: float | None = None) -> list[W
     return list(watch.events())
 
 
-def outcome(client: Client, number: int) -> Outcome:
+def outcome(client: Client, number: int) -> WatchOutcome:
     found = events(client, number)[-1].outcome
     assert found is not None
     return found

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from submit.executors import Event, Finished, Job, Warned, Worker
-from submit.pipeline.outcome import Outcome, run_jobs
+from submit.pipeline.outcome import StepOutcome, run_jobs
 from submit.runs.identity import Stock
 
 
@@ -51,7 +51,7 @@ def remarks(*events: Event) -> list[str]:
 
     run_jobs(
         "predict r",
-        Outcome("r"),
+        StepOutcome("r"),
         executor=Played(events),
         build=lambda device: lambda payload, report: None,
         jobs=[Job(name, 1, None) for name in "abc"],

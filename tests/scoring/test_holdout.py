@@ -192,7 +192,7 @@ def test_videos_are_described_by_their_masks(train: Split) -> None:
         seen[video] += frames
 
     split = read_split(train.root)
-    traits, skipped = describe_videos(split.videos.values(), report=report)
+    traits, skipped = describe_videos(split.videos.values(), progress=report)
     assert skipped == {}
     assert seen["v3"] == traits["v3"].frames == 7
     assert traits["v3"].size == SIZE

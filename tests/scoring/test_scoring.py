@@ -508,7 +508,7 @@ def test_the_number_of_workers_makes_no_difference(tmp_path: Path) -> None:
             done[video] += frames
 
         with open_masks(masks) as source:
-            results.append(score_split(split, source, workers=workers, report=report))
+            results.append(score_split(split, source, workers=workers, progress=report))
         assert done == {"long": 98}
         assert frames_to_score(split) == 98
     assert frames_csv(results[0]) == frames_csv(results[1])

@@ -129,7 +129,7 @@ def test_each_video_is_scored_once_and_paid_for(
         read_split(tmp_path / "split"),
         runs,
         budget=Budget(1.0),
-        report=lambda video, frames: told.append((video, frames)),
+        progress=lambda video, frames: told.append((video, frames)),
     )
     candidate = CANDIDATES["single"]
     evaluator.scores(candidate, ["v1"])
