@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ..archive import Masks, MaskZip, open_masks
 from ..data import Split, SplitVideo
-from ..system.machine import keep_freed_memory
 from ..system.names import frame_number
 from ..system.pool import run_in_threads
 from .layout import check_layout, listed
@@ -45,7 +44,6 @@ def check_masks(
     Raises:
         ArchiveError: There is nothing at the path, or no zip that can be listed.
     """
-    keep_freed_memory()
     opened = source if isinstance(source, Masks) else open_masks(source)
     with opened as masks:
         expected, findings = expected_frames(split, sample)

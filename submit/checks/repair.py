@@ -31,7 +31,6 @@ from ..errors import ArchiveError, MaskError
 from ..masks import Labels
 from ..png.palette import encode, read_header
 from ..png.pictures import Kind, NoIdsError, decode_picture
-from ..system.machine import keep_freed_memory
 from ..system.pool import checkpoint, thread_pool
 from .check import expected_frames
 from .colours import Colours, is_annotation
@@ -95,7 +94,6 @@ def repair(
             frames or objects masks belong to.
         StorageError: The zip cannot be written.
     """
-    keep_freed_memory()
     path = Path(path)
     expected, _ = expected_frames(split, sample)
     with open_masks(source) as masks:

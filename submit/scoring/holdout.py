@@ -23,7 +23,6 @@ from ..masks import object_ids
 from ..metrics import FrameScorer
 from ..system.files import atomic_folder, read_text, write_json
 from ..system.links import Linker, Linking
-from ..system.machine import keep_freed_memory
 from ..system.outputs import OutputKind, claim
 from ..system.pool import checkpoint, run_in_threads
 
@@ -200,7 +199,6 @@ def describe_videos(
     Returns:
         The traits by name, and the reason by name for videos that cannot be scored.
     """
-    keep_freed_memory()
     chosen = {video.name: video for video in videos}
     traits: dict[str, VideoTraits] = {}
     skipped: dict[str, str] = {}

@@ -20,7 +20,6 @@ from ..masks import Labels
 from ..metrics import FrameScorer, FrameScores
 from ..png.palette import PackedLabels, decode_packed, read_header
 from ..png.pillow import decode_as_server, size_of_image
-from ..system.machine import keep_freed_memory
 from ..system.pool import checkpoint, run_in_threads
 from .plan import ScoringPlan, plan_as_server, plan_davis, plan_split, require_truth
 from .results import DavisSplitScore, SplitScore, VideoFrames
@@ -125,7 +124,6 @@ def _score(
     davis: bool = False,
 ) -> list[VideoFrames]:
     """Score all frames of a plan."""
-    keep_freed_memory()
     results = {
         name: np.empty((len(frames), len(split.videos[name].objects), 4))
         for name, frames in plan.frames.items()

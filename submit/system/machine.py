@@ -12,36 +12,8 @@ __all__ = [
     "end_quickly",
     "git_commit",
     "is_out_of_memory",
-    "keep_freed_memory",
     "release",
 ]
-
-# Parameters of glibc's mallopt(3), from its malloc.h.
-_TRIM_THRESHOLD = -1
-_MMAP_THRESHOLD = -3
-
-#: Blocks up to this size come from the heap; glibc takes no larger value everywhere.
-_LARGEST_BLOCK = 1 << 25
-#: Free memory at the heap's end that is kept for the next block.
-_KEPT = 1 << 28
-
-
-@functools.cache
-def keep_freed_memory() -> None:
-    """Let this process keep the memory that it frees, up to some hundred megabytes.
-
-    By default glibc hands large blocks back to the system and asks for them again, so
-    that each decoded frame touches new pages. The system clears those one by one, which
-    takes several times as long as inflating a mask. Other C libraries are left alone.
-    """
-    import ctypes
-
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError, TypeError):
-        return
-    mallopt(_MMAP_THRESHOLD, _LARGEST_BLOCK)
-    mallopt(_TRIM_THRESHOLD, _KEPT)
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from ..postprocess import frame_labels
 from ..postprocess.presence import steady_frames
 from ..runs import Run, VideoMasks
 from ..scoring.plan import require_truth
-from ..system.machine import cores, keep_freed_memory
+from ..system.machine import cores
 from ..system.pool import checkpoint, run_in_threads
 from .candidate import Candidate
 from .holdout import HoldoutRuns
@@ -125,7 +125,6 @@ class Evaluator:
         progress: Callable[[str, int], None] = lambda video, frames: None,
     ) -> None:
         require_truth(split)
-        keep_freed_memory()
         self.split = split
         self.runs = HoldoutRuns(split, runs)
         self.metric = metric

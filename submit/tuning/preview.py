@@ -13,7 +13,6 @@ from ..data import Split, SplitVideo
 from ..errors import RunError
 from ..postprocess import Postprocess
 from ..runs import Run
-from ..system.machine import keep_freed_memory
 from ..system.pool import run_in_threads
 from .agreement import ObjectLook, VideoLook, look_at
 from .expected import Estimate, ExpectedScore, features_of, maker_of
@@ -147,7 +146,6 @@ def preview(
     Raises:
         RunError: A run has no video of the split, or has one in another form.
     """
-    keep_freed_memory()
     lacking = {
         name: [video for video in split.videos if video not in run.videos]
         for name, run in runs.items()
