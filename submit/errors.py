@@ -8,7 +8,8 @@ expected, what was found and what to do next.
     ├── SplitError          the data set on disk
     ├── MaskError           one mask file or array
     ├── PredictorError      a model: unknown, misconfigured, or failing
-    │   └── OptionError     one `-o key=value` of a model
+    │   ├── OptionError     one `-o key=value` of a model
+    │   └── PromptError     a prompt, or a model that does not take it
     ├── RunError            a run folder
     │   └── RunMismatchError
     ├── ArchiveError        a submission zip or folder
@@ -50,6 +51,7 @@ __all__ = [
     "ParticipationError",
     "PhaseError",
     "PredictorError",
+    "PromptError",
     "QuotaError",
     "RecipeError",
     "RefusedError",
@@ -86,6 +88,10 @@ class PredictorError(SubmitError):
 
 class OptionError(PredictorError):
     """An option of a model is unknown or its value is not legal."""
+
+
+class PromptError(PredictorError):
+    """A prompt is not legal, does not fit its frame, or is not taken by the model."""
 
 
 class RunError(SubmitError):

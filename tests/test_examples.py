@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from submit.predictors import Predictor, Video, parse_options
+from submit.predictors import Box, Mask, Predictor, Video, parse_options
 
 
 def test_the_plugin_of_the_tutorial_is_a_predictor(
@@ -24,11 +24,12 @@ def test_the_plugin_of_the_tutorial_is_a_predictor(
     mask = np.zeros((20, 30), bool)
     mask[8:13, 10:15] = True
     session = model.session(Video("v", height=20, width=30, length=2))
-    session.start(np.zeros((20, 30, 3), np.uint8), {4: mask})
-    prediction = session.step(np.zeros((20, 30, 3), np.uint8))
-    assert prediction.objects == (4,)
-    assert prediction.logits[0, 10, 12] == 3.0
-    assert (prediction.logits[0] > 0).sum() == 25
+    frame = np.zeros((20, 30, 3), np.uint8)
+    session.step(frame, {4: Mask(mask)})
+    prediction = session.step(frame, {9: Box(20, 4, 23, 9)})
+    assert prediction.objects == (4, 9)
+    assert prediction.logits[0, 10, 12] == prediction.logits[1, 6, 21] == 3.0
+    assert (prediction.logits > 0).sum((1, 2)).tolist() == [25, 25]
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from submit.predictors import Video
+from submit.predictors import Mask, Video
 from submit_sam2 import Sam2Options, Sam2Predictor
 from submit_sam2.build import random_weights
 from submit_sam2.config import MODELS
@@ -80,12 +80,8 @@ def run_ours(
         Video("clip", height, width, len(frames))
     )
     for index, frame in enumerate(frames):
-        if not index:
-            found = session.start(frame, given[0])
-        elif index in given:
-            found = session.add(frame, given[index])
-        else:
-            found = session.step(frame)
+        masks = given.get(index, {})
+        found = session.step(frame, {key: Mask(mask) for key, mask in masks.items()})
         assert found.presence is not None
         yield Frame(found.logits, found.presence)
     session.close()

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from submit.predictors import Video
+from submit.predictors import Mask, Video
 from submit_sam2 import Sam2Options, Sam2Predictor
 from submit_sam2.build import random_weights
 from submit_sam2.config import MODELS, Sam2Config, TrunkConfig
@@ -74,9 +74,9 @@ def main() -> None:
         predictor = Sam2Predictor(options, device="cpu")
         session = predictor.session(Video("long", HEIGHT, WIDTH, args.frames))
         began, first = time.process_time(), 0.0
-        session.start(make_frame(0), masks)
+        session.step(make_frame(0), {key: Mask(mask) for key, mask in masks.items()})
         for number in range(1, args.frames):
-            session.step(make_frame(number))
+            session.step(make_frame(number), {})
             if number + 1 in marks:
                 now = peak()
                 first = first or now

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from submit.predictors import Description, Prediction, option
+from submit.predictors import AcceptedPrompts, Box, Description, Prediction, option
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class CentrePredictor:
         self.radius = options.radius
 
     def describe(self):
-        return Description(model="centre", licence="Apache-2.0")
+        prompts = AcceptedPrompts(boxes=True, corrections=True)
+        return Description(model="centre", licence="Apache-2.0", prompts=prompts)
 
     def session(self, video, *, scale=1.0):
         return Session(self.radius)
@@ -31,15 +32,12 @@ class Session:
     def __init__(self, radius):
         self.radius, self.centres = radius, {}
 
-    def start(self, frame, masks):
-        return self.add(frame, masks)
-
-    def add(self, frame, masks):
-        for key, mask in masks.items():
-            self.centres[key] = [axis.mean() for axis in np.nonzero(mask)]
-        return self.step(frame)
-
-    def step(self, frame):
+    def step(self, frame, prompts):
+        for key, prompt in prompts.items():
+            mask = prompt
+            if isinstance(prompt, Box):
+                mask = prompt.to_mask(*frame.shape[:2])
+            self.centres[key] = [axis.mean() for axis in np.nonzero(mask.pixels)]
         rows, columns = np.mgrid[: frame.shape[0], : frame.shape[1]]
         logits = [
             self.radius - np.hypot(rows - y, columns - x)

@@ -19,13 +19,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from submit.errors import MaskError, OptionError, PredictorError
+from submit.errors import OptionError, PredictorError
 from submit.predictors import (
     Description,
     Frame,
     InputSizes,
-    Masks,
+    Mask,
     Prediction,
+    Prompts,
     Session,
     Video,
 )
@@ -86,43 +87,23 @@ class ClassicalSession:
         shrink = scale * min(1.0, math.sqrt(options.pixels / pixels))
         self._height = max(_SHORTEST, round(video.height * shrink))
         self._width = max(_SHORTEST, round(video.width * shrink))
-        self._reader: SceneReader | None = None
+        self._reader: SceneReader | None = SceneReader(self._height, self._width)
         self._tracks: dict[int, ObjectTrack] = {}
 
-    def start(self, frame: Frame, masks: Masks) -> Prediction:
-        """Take frame 0 with the masks of its objects; returns them as a prediction."""
-        self._reader = SceneReader(self._height, self._width)
-        self._tracks.clear()
-        return self.add(frame, masks)
-
-    def add(self, frame: Frame, masks: Masks) -> Prediction:
-        """Predict the next frame, then begin to track the objects in `masks`.
+    def step(self, frame: Frame, prompts: Prompts) -> Prediction:
+        """Predict the next frame, then begin to track the objects in `prompts`.
 
         Raises:
-            MaskError: A mask is not of the video's size.
+            PredictorError: The frame is not of the video's size, or the session is
+                closed.
         """
-        for key, mask in masks.items():
-            if mask.shape != (self._video.height, self._video.width):
-                raise MaskError(
-                    f"{self._video.name}: mask of object {key} must be "
-                    f"{self._video.height}×{self._video.width}, found {mask.shape}"
-                )
         with single_thread():
             scene = self._advance(frame)
-            for key, mask in masks.items():
-                self._tracks[key] = ObjectTrack(scene, mask, self._options)
-            for key in masks:
+            for key, prompt in prompts.items():
+                assert isinstance(prompt, Mask)
+                self._tracks[key] = ObjectTrack(scene, prompt.pixels, self._options)
+            for key in prompts:
                 self._tracks[key].learn(scene, self._rivals(key))
-        return self._prediction()
-
-    def step(self, frame: Frame) -> Prediction:
-        """Predict the next frame; objects come in the order they were given in.
-
-        Raises:
-            PredictorError: The frame is not of the video's size, or `start` is missing.
-        """
-        with single_thread():
-            self._advance(frame)
         return self._prediction()
 
     def close(self) -> None:
@@ -139,8 +120,7 @@ class ClassicalSession:
             )
         if self._reader is None:
             raise PredictorError(
-                f"{self._video.name}: call start with the first frame before step or "
-                "add; this is a bug of the caller"
+                f"video {self._video.name}: the session is closed; open another one"
             )
         tracks = list(self._tracks.values())
         scene = self._reader.read(frame, [track.probability for track in tracks])

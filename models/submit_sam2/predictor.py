@@ -7,14 +7,22 @@ Frames are resampled and normalised as in sam2/utils/misc.py (facebookresearch/s
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from submit.errors import OptionError, PredictorError
-from submit.predictors import Description, InputSizes, Prediction, Video, option
+from submit.predictors import (
+    Description,
+    InputSizes,
+    Mask,
+    Prediction,
+    Prompts,
+    Video,
+    option,
+)
 
 from .config import MODELS
 from .memory import MemoryPolicy, RcmsMemory, Sam2Memory
@@ -263,51 +271,35 @@ class Sam2Session:
         self._video, self._options, self._side = video, options, side
         self._tracker: Tracker | None = tracker
 
-    def start(
-        self, frame: NDArray[np.uint8], masks: Mapping[int, NDArray[np.bool_]]
-    ) -> Prediction:
-        """Take frame 0 with the masks of its objects; returns them as a prediction."""
-        return self._advance(frame, masks)
-
-    def add(
-        self, frame: NDArray[np.uint8], masks: Mapping[int, NDArray[np.bool_]]
-    ) -> Prediction:
-        """Do what `step` does, and begin to track the new objects in `masks`."""
-        return self._advance(frame, masks)
-
-    def step(self, frame: NDArray[np.uint8]) -> Prediction:
-        """Predict the next frame; objects come in the order they were given in."""
-        return self._advance(frame, {})
-
-    def close(self) -> None:
-        """Free what the session holds. May be called twice."""
-        self._tracker = None
-
-    def _advance(
-        self, frame: NDArray[np.uint8], masks: Mapping[int, NDArray[np.bool_]]
-    ) -> Prediction:
+    def step(self, frame: NDArray[np.uint8], prompts: Prompts) -> Prediction:
+        """Predict the next frame, and begin to track the objects in `prompts`."""
         import torch
 
         if self._tracker is None:
             raise PredictorError(
                 f"video {self._video.name}: the session is closed; open another one"
             )
-        if known := sorted(masks.keys() & set(self._tracker.objects)):
+        if known := sorted(prompts.keys() & set(self._tracker.objects)):
             raise PredictorError(
                 f"video {self._video.name}: objects {known} were given before; "
                 "a mask is taken for a new object only"
             )
+        masks = {}
+        for key, prompt in prompts.items():
+            assert isinstance(prompt, Mask)
+            masks[key] = torch.from_numpy(prompt.pixels.copy())
         with _explained(self._options):
-            seen = self._tracker.advance(
-                _to_tensor(frame, self._side),
-                {key: torch.from_numpy(mask.copy()) for key, mask in masks.items()},
-            )
+            seen = self._tracker.advance(_to_tensor(frame, self._side), masks)
             return Prediction(
                 objects=self._tracker.objects,
                 logits=seen.logits.float().cpu().numpy(),
                 presence=seen.presence.float().cpu().numpy(),
                 iou=seen.iou.float().cpu().numpy(),
             )
+
+    def close(self) -> None:
+        """Free what the session holds. May be called twice."""
+        self._tracker = None
 
 
 def _to_tensor(frame: NDArray[np.uint8], side: int) -> torch.Tensor:

@@ -13,9 +13,9 @@ from ..masks import LOGIT_LIMIT, resize_logits
 from ..predictors import (
     Description,
     Frame,
-    Masks,
     Prediction,
     Predictor,
+    Prompts,
     Session,
     Video,
 )
@@ -54,14 +54,8 @@ class _MergedSession:
     def __init__(self, members: Sequence[Session]) -> None:
         self._members = members
 
-    def start(self, frame: Frame, masks: Masks) -> Prediction:
-        return _mean([member.start(frame, masks) for member in self._members])
-
-    def add(self, frame: Frame, masks: Masks) -> Prediction:
-        return _mean([member.add(frame, masks) for member in self._members])
-
-    def step(self, frame: Frame) -> Prediction:
-        return _mean([member.step(frame) for member in self._members])
+    def step(self, frame: Frame, prompts: Prompts) -> Prediction:
+        return _mean([member.step(frame, prompts) for member in self._members])
 
     def close(self) -> None:
         for member in self._members:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..masks import Logits
-from ..predictors import Frame
+from ..predictors import Box, Frame, Mask, Point, Points, Prompt
 
-__all__ = ["FrameBox", "Window", "box_of", "window_for"]
+__all__ = ["Window", "box_of", "extent_of", "window_for"]
 
 #: An object's box takes about this share of the window's sides at first …
 _FILL = 1 / 3
@@ -22,21 +23,6 @@ _SLACK = 1 / 6
 _FULL = 0.9
 #: Share of a side over which the window's logits give way to those around it.
 _FEATHER = 1 / 16
-
-
-@dataclass(frozen=True)
-class FrameBox:
-    """A rectangle in pixels of the frame: pixels top … bottom − 1, left … right − 1."""
-
-    top: float
-    left: float
-    bottom: float
-    right: float
-
-    @property
-    def centre(self) -> tuple[float, float]:
-        """Row and column of the centre."""
-        return (self.top + self.bottom) / 2, (self.left + self.right) / 2
 
 
 @dataclass(frozen=True)
@@ -57,18 +43,18 @@ class Window:
     width: int
     frame: tuple[int, int]
 
-    def fits(self, box: FrameBox) -> bool:
+    def fits(self, box: Box) -> bool:
         """Whether an object of this size can be tracked in the window."""
         return (
             box.bottom - box.top <= _FULL * self.height
             and box.right - box.left <= _FULL * self.width
         )
 
-    def following(self, box: FrameBox) -> Window:
+    def following(self, box: Box) -> Window:
         """The window moved as little as brings the box's centre near its own."""
         places = []
         for centre, start, side, whole in zip(
-            box.centre,
+            _centre(box),
             (self.top, self.left),
             (self.height, self.width),
             self.frame,
@@ -77,6 +63,21 @@ class Window:
             off = centre - (start + side / 2)
             move = off - min(max(off, -_SLACK * side), _SLACK * side)
             places.append(min(max(round(start + move), 0), whole - side))
+        return Window(places[0], places[1], self.height, self.width, self.frame)
+
+    def showing(self, box: Box) -> Window:
+        """The window moved as little as brings the whole box into it.
+
+        Args:
+            box: In the frame; it must fit.
+        """
+        places = []
+        for start, side, whole, low, high in (
+            (self.top, self.height, self.frame[0], box.top, box.bottom),
+            (self.left, self.width, self.frame[1], box.left, box.right),
+        ):
+            place = min(max(start, math.ceil(high) - side), math.floor(low))
+            places.append(min(max(place, 0), whole - side))
         return Window(places[0], places[1], self.height, self.width, self.frame)
 
     def cut(self, frame: Frame) -> Frame:
@@ -95,6 +96,47 @@ class Window:
         part = np.ascontiguousarray(self._of(mask), np.float32)
         enlarged = cv2.resize(part, self.frame[::-1], interpolation=cv2.INTER_LINEAR)
         return np.asarray(enlarged) >= 0.5
+
+    def cut_prompt(self, prompt: Prompt) -> Prompt | None:
+        """The window's part of a prompt, in pixels of the enlarged window.
+
+        Returns:
+            A mask's pixels in the window, a box cut at its edges, the points in it, an
+            absence as it is. None if the prompt shows nothing of the window.
+        """
+        if isinstance(prompt, Mask):
+            part = self.cut_mask(prompt.pixels)
+            return Mask(part) if part.any() or not prompt.pixels.any() else None
+        height, width = self.frame
+        y, x = height / self.height, width / self.width
+        if isinstance(prompt, Box):
+            top, bottom = np.clip(
+                ((prompt.top - self.top) * y, (prompt.bottom - self.top) * y), 0, height
+            )
+            left, right = np.clip(
+                ((prompt.left - self.left) * x, (prompt.right - self.left) * x),
+                *(0, width),
+            )
+            if top >= bottom or left >= right:
+                return None
+            return Box(float(left), float(top), float(right), float(bottom))
+        if isinstance(prompt, Points):
+            # The centre of pixel 0 is half a pixel from the edge, enlarged or not.
+            points = [
+                Point(
+                    (point.x + 0.5 - self.left) * x - 0.5,
+                    (point.y + 0.5 - self.top) * y - 0.5,
+                    point.inside,
+                )
+                for point in prompt.points
+            ]
+            inside = tuple(
+                point
+                for point in points
+                if -0.5 <= point.x <= width - 0.5 and -0.5 <= point.y <= height - 0.5
+            )
+            return Points(inside) if inside else None
+        return prompt
 
     def paste(self, logits: Logits, patch: Logits) -> None:
         """Write the window's logits into those of the frame.
@@ -121,14 +163,14 @@ class Window:
         part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         logits[part] += share * (values - logits[part])
 
-    def box_in_frame(self, box: FrameBox) -> FrameBox:
+    def box_in_frame(self, box: Box) -> Box:
         """A box in the enlarged window, as one in the frame."""
         y, x = self.height / self.frame[0], self.width / self.frame[1]
-        return FrameBox(
-            self.top + box.top * y,
-            self.left + box.left * x,
-            self.top + box.bottom * y,
-            self.left + box.right * x,
+        return Box(
+            left=self.left + box.left * x,
+            top=self.top + box.top * y,
+            right=self.left + box.right * x,
+            bottom=self.top + box.bottom * y,
         )
 
     def _of(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -137,12 +179,14 @@ class Window:
         ]
 
 
-def window_for(mask: NDArray[np.bool_]) -> Window | None:
-    """The window in which an object is tracked; None if it is too large for one."""
-    box = box_of(mask.astype(np.float32), mask.shape)
-    if box is None:
-        return None
-    height, width = mask.shape
+def window_for(box: Box, frame: tuple[int, int]) -> Window | None:
+    """The window in which an object is tracked; None if it is too large for one.
+
+    Args:
+        box: The object's, in pixels of the frame.
+        frame: Height and width of the frame.
+    """
+    height, width = frame
     share = max((box.bottom - box.top) / height, (box.right - box.left) / width)
     factor = min(_FILL / share, _MOST)
     if factor < _LEAST:
@@ -152,12 +196,12 @@ def window_for(mask: NDArray[np.bool_]) -> Window | None:
     start = Window(0, 0, *size, (height, width))
     top, left = (
         min(max(round(centre - side / 2), 0), whole - side)
-        for centre, side, whole in zip(box.centre, size, mask.shape, strict=True)
+        for centre, side, whole in zip(_centre(box), size, frame, strict=True)
     )
     return Window(top, left, start.height, start.width, start.frame)
 
 
-def box_of(logits: Logits, frame: tuple[int, ...]) -> FrameBox | None:
+def box_of(logits: Logits, frame: tuple[int, ...]) -> Box | None:
     """The box of the positive logits, in pixels of the frame; None without any.
 
     Args:
@@ -170,12 +214,40 @@ def box_of(logits: Logits, frame: tuple[int, ...]) -> FrameBox | None:
         return None
     columns = np.flatnonzero(inside.any(0))
     y, x = frame[0] / logits.shape[0], frame[1] / logits.shape[1]
-    return FrameBox(
-        float(rows[0] * y),
-        float(columns[0] * x),
-        float((rows[-1] + 1) * y),
-        float((columns[-1] + 1) * x),
+    return Box(
+        left=float(columns[0] * x),
+        top=float(rows[0] * y),
+        right=float((columns[-1] + 1) * x),
+        bottom=float((rows[-1] + 1) * y),
     )
+
+
+def extent_of(prompt: Prompt) -> Box | None:
+    """The box around what a prompt says is the object, in pixels of the frame.
+
+    Returns:
+        None for an absence, for an empty mask, and for points outside only.
+    """
+    if isinstance(prompt, Mask):
+        return box_of(prompt.pixels.astype(np.float32), prompt.pixels.shape)
+    if isinstance(prompt, Box):
+        return prompt
+    inside = (
+        [p for p in prompt.points if p.inside] if isinstance(prompt, Points) else []
+    )
+    if not inside:
+        return None
+    return Box(
+        left=min(p.x for p in inside),
+        top=min(p.y for p in inside),
+        right=max(p.x for p in inside) + 1,
+        bottom=max(p.y for p in inside) + 1,
+    )
+
+
+def _centre(box: Box) -> tuple[float, float]:
+    """Row and column of a box's centre."""
+    return (box.top + box.bottom) / 2, (box.left + box.right) / 2
 
 
 def _taps(

@@ -11,11 +11,16 @@ from numpy.typing import NDArray
 
 from ..errors import OptionError
 from ..predictors import (
+    Box,
     Description,
     Frame,
-    Masks,
+    Mask,
+    Point,
+    Points,
     Prediction,
     Predictor,
+    Prompt,
+    Prompts,
     Session,
     Video,
 )
@@ -78,14 +83,11 @@ class _FlippedSession:
     def __init__(self, inner: Session) -> None:
         self._inner = inner
 
-    def start(self, frame: Frame, masks: Masks) -> Prediction:
-        return _flip_prediction(self._inner.start(_flip(frame), _flip_masks(masks)))
-
-    def add(self, frame: Frame, masks: Masks) -> Prediction:
-        return _flip_prediction(self._inner.add(_flip(frame), _flip_masks(masks)))
-
-    def step(self, frame: Frame) -> Prediction:
-        return _flip_prediction(self._inner.step(_flip(frame)))
+    def step(self, frame: Frame, prompts: Prompts) -> Prediction:
+        flipped = {
+            key: _flip_prompt(prompt, frame.shape[1]) for key, prompt in prompts.items()
+        }
+        return _flip_prediction(self._inner.step(_flip(frame), flipped))
 
     def close(self) -> None:
         self._inner.close()
@@ -95,8 +97,17 @@ def _flip(array: Frame) -> Frame:
     return np.ascontiguousarray(array[:, ::-1])
 
 
-def _flip_masks(masks: Masks) -> Masks:
-    return {key: np.ascontiguousarray(mask[:, ::-1]) for key, mask in masks.items()}
+def _flip_prompt(prompt: Prompt, width: int) -> Prompt:
+    if isinstance(prompt, Mask):
+        return Mask(np.ascontiguousarray(prompt.pixels[:, ::-1]))
+    if isinstance(prompt, Box):
+        return Box(width - prompt.right, prompt.top, width - prompt.left, prompt.bottom)
+    if isinstance(prompt, Points):
+        # Whole numbers are centres of pixels here, and edges in a box.
+        return Points(
+            tuple(Point(width - 1 - x, y, inside) for x, y, inside in prompt.points)
+        )
+    return prompt
 
 
 def _flip_prediction(prediction: Prediction) -> Prediction:
@@ -115,14 +126,8 @@ class _RecolouredSession:
         self._inner = inner
         self._recolour = recolour
 
-    def start(self, frame: Frame, masks: Masks) -> Prediction:
-        return self._inner.start(self._recolour(frame), masks)
-
-    def add(self, frame: Frame, masks: Masks) -> Prediction:
-        return self._inner.add(self._recolour(frame), masks)
-
-    def step(self, frame: Frame) -> Prediction:
-        return self._inner.step(self._recolour(frame))
+    def step(self, frame: Frame, prompts: Prompts) -> Prediction:
+        return self._inner.step(self._recolour(frame), prompts)
 
     def close(self) -> None:
         self._inner.close()

@@ -12,7 +12,12 @@ it was and, in most models, where. So the design keeps the view as steady as it 
   the last frame. Sessions are never begun anew from predicted masks, which would make
   drift into truth.
 * An object is small when its first box takes less than 2/9 of either side of the
-  frame, so that the window enlarges it by at least 1.5; by 4 at most.
+  frame, so that the window enlarges it by at least 1.5; by 4 at most. The size of an
+  object that is first given by points is not known: it gets no window.
+* A later prompt of the object goes to both sessions. The window moves so that it shows
+  the prompt whole; clicks on the background that are outside of it are left out. An
+  object that is too large for the window by then is left to the full frame from there
+  on: its window would go on with what the prompt was to correct.
 * The window keeps its size for the whole video. The scale in the tracker's memory
   stays true, and an object that comes nearer looks larger, as it should.
 * The window hangs on a leash: the object's centre may wander within a third of the
@@ -36,11 +41,19 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..masks import LOGIT_LIMIT, Logits, resize_logits
-from ..predictors import Frame, Masks, Prediction, Session, Video
-from .window import FrameBox, Window, box_of, window_for
+from ..predictors import (
+    Box,
+    Frame,
+    Points,
+    Prediction,
+    Prompt,
+    Prompts,
+    Session,
+    Video,
+)
+from .window import Window, box_of, extent_of, window_for
 
 __all__ = ["ZoomedSession"]
 
@@ -58,19 +71,30 @@ class ZoomedSession:
         self._open = open_session
         self._full = open_session(video.length)
         self._zooms: dict[int, _Zoom] = {}
+        self._known: frozenset[int] = frozenset()
         self._seen = 0
 
-    def start(self, frame: Frame, masks: Masks) -> Prediction:
-        """Take frame 0 with the masks of its objects."""
-        return self._take(self._full.start(frame, masks), frame, masks)
-
-    def add(self, frame: Frame, masks: Masks) -> Prediction:
-        """Predict the next frame, and begin to track new objects."""
-        return self._take(self._full.add(frame, masks), frame, masks)
-
-    def step(self, frame: Frame) -> Prediction:
+    def step(self, frame: Frame, prompts: Prompts) -> Prediction:
         """Predict the next frame."""
-        return self._take(self._full.step(frame), frame, {})
+        full = self._full.step(frame, prompts)
+        views: dict[int, Prediction] = {}
+        for key, zoom in list(self._zooms.items()):
+            place = full.objects.index(key)
+            elsewhere = box_of(full.logits[place], self._size)
+            view = zoom.step(frame, elsewhere, prompts.get(key))
+            if view is None:
+                self._zooms.pop(key).session.close()
+            else:
+                views[key] = view
+        for key, prompt in prompts.items():
+            if key in self._known or (window := self._window_for(prompt)) is None:
+                continue
+            session = self._open(self._video.length - self._seen)
+            zoom = self._zooms[key] = _Zoom(key, window, session)
+            views[key] = zoom.start(frame, prompt)
+        self._known |= prompts.keys()
+        self._seen += 1
+        return self._paste(full, views) if self._zooms else full
 
     def close(self) -> None:
         """Free all sessions."""
@@ -78,21 +102,13 @@ class ZoomedSession:
         for zoom in self._zooms.values():
             zoom.session.close()
 
-    def _take(self, full: Prediction, frame: Frame, masks: Masks) -> Prediction:
-        """Put what the windows show into a prediction for the full frame."""
-        views: dict[int, Prediction] = {}
-        for key, zoom in self._zooms.items():
-            place = full.objects.index(key)
-            views[key] = zoom.step(frame, box_of(full.logits[place], self._size))
-        for key, mask in masks.items():
-            if (window := window_for(mask)) is not None:
-                session = self._open(self._video.length - self._seen)
-                zoom = self._zooms[key] = _Zoom(key, window, session)
-                views[key] = zoom.start(frame, mask)
-        self._seen += 1
-        return self._paste(full, views) if self._zooms else full
+    def _window_for(self, prompt: Prompt) -> Window | None:
+        """The window of a new object; None where it is not known to be small."""
+        extent = None if isinstance(prompt, Points) else extent_of(prompt)
+        return None if extent is None else window_for(extent, self._size)
 
     def _paste(self, full: Prediction, views: dict[int, Prediction]) -> Prediction:
+        """Put what the windows show into a prediction for the full frame."""
         logits = resize_logits(_limited(full.logits), self._resolution(full.logits))
         logits = logits.copy()
         presence = None if full.presence is None else full.presence.copy()
@@ -140,24 +156,39 @@ class _Zoom:
         self.session = session
         self.trusted = True
         self._key = key
-        self._box: FrameBox | None = None
+        self._box: Box | None = None
 
-    def start(self, frame: Frame, mask: NDArray[np.bool_]) -> Prediction:
+    def start(self, frame: Frame, prompt: Prompt) -> Prediction:
         """Show the first frame."""
-        masks = {self._key: self.window.cut_mask(mask)}
-        return self._look(self.session.start(self.window.cut(frame), masks))
+        return self._show(frame, prompt)
 
-    def step(self, frame: Frame, elsewhere: FrameBox | None) -> Prediction:
+    def step(
+        self, frame: Frame, elsewhere: Box | None, prompt: Prompt | None
+    ) -> Prediction | None:
         """Show the next frame.
 
         Args:
             frame: The frame.
             elsewhere: Where the full frame sees the object now.
+            prompt: A correction of the object, if there is one.
+
+        Returns:
+            What the window shows; None where it is too small for the correction.
         """
         target = self._box if self._box is not None else elsewhere
         if target is not None:
             self.window = self.window.following(target)
-        return self._look(self.session.step(self.window.cut(frame)))
+        if prompt is not None and (extent := extent_of(prompt)) is not None:
+            if not self.window.fits(extent):
+                return None
+            self.window = self.window.showing(extent)
+        return self._show(frame, prompt)
+
+    def _show(self, frame: Frame, prompt: Prompt | None) -> Prediction:
+        """Show the window's part of a frame and of a prompt."""
+        part = None if prompt is None else self.window.cut_prompt(prompt)
+        prompts = {} if part is None else {self._key: part}
+        return self._look(self.session.step(self.window.cut(frame), prompts))
 
     def _look(self, prediction: Prediction) -> Prediction:
         """Find out whether and where the window's tracker sees the object."""

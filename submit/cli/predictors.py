@@ -129,6 +129,7 @@ def _page_view(page: _Described) -> RenderableType:
             "licence": description.licence,
             "checkpoint": description.checkpoint or "none",
             "input sizes": _sizes_text(description.sizes),
+            "prompts": str(description.prompts),
             "cores": str(description.cores),
             **description.details,
         }

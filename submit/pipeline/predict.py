@@ -20,6 +20,7 @@ from ..data import FrameReader, Split, SplitVideo, read_split
 from ..errors import (
     MaskError,
     PredictorError,
+    PromptError,
     RunMismatchError,
     SplitError,
     SubmitError,
@@ -28,8 +29,10 @@ from ..executors import Executor, Job, Worker
 from ..masks import binary_masks, object_ids, quantise
 from ..predictors import (
     Description,
+    Mask,
     Prediction,
     Predictor,
+    Prompts,
     Session,
     Video,
     build,
@@ -233,6 +236,7 @@ def predict_split(
     """
     predictor = plan.build(device)
     settings, recorded = plan.settings(predictor)
+    _require_masks(plan.predictor, predictor.describe())
     if not hasattr(executor, "map"):
         executor = executor(predictor)
     chosen = split.videos
@@ -286,6 +290,20 @@ def predict_split(
             on_done=done,
             on_failed=run.fail,
             monitor=monitor,
+        )
+
+
+def _require_masks(name: str, description: Description) -> None:
+    """Make sure that a model takes the prompts of a split.
+
+    Raises:
+        PromptError: It takes no masks.
+    """
+    if not description.prompts.masks:
+        raise PromptError(
+            f"predictor {name}: does not take masks, and a split gives its objects by "
+            f"masks; it takes {description.prompts}. Choose another predictor (see: "
+            "submit predictors)"
         )
 
 
@@ -414,7 +432,7 @@ class _VideoPredictor:
             reader = stack.enter_context(FrameReader(video.images, size=video.size))
             objects: tuple[int, ...] = ()
             for frame, image in reader:
-                prediction = _advance(session, image, prompts.get(frame), objects)
+                prediction = _advance(session, image, prompts.get(frame, {}), objects)
                 behind.put(_Written.of(video.name, frame, prediction))
                 objects = prediction.objects
                 report(1)
@@ -432,9 +450,7 @@ class _VideoPredictor:
         )
 
 
-def _prompts(
-    video: SplitVideo, *, late: bool
-) -> dict[str, dict[int, NDArray[np.bool_]]]:
+def _prompts(video: SplitVideo, *, late: bool) -> dict[str, Prompts]:
     """The masks that the model is given, by frame: each object's first one.
 
     Raises:
@@ -442,7 +458,7 @@ def _prompts(
         MaskError: An annotation is missing or cannot be read.
     """
     given = list(video.masks) if late else [video.frames[0]]
-    prompts: dict[str, dict[int, NDArray[np.bool_]]] = {}
+    prompts: dict[str, Prompts] = {}
     known: set[int] = set()
     for frame in given or [video.frames[0]]:
         labels = video.read_mask(frame)
@@ -452,7 +468,8 @@ def _prompts(
                     f"{video.masks[frame]}: shows the object {new[0]} for the first "
                     f"time, and the video has no frame {frame}; extract the split again"
                 )
-            prompts[frame] = binary_masks(labels, new)
+            masks = binary_masks(labels, new)
+            prompts[frame] = {key: Mask(pixels) for key, pixels in masks.items()}
             known.update(new)
     if not prompts:
         raise SplitError(_no_object(video, late=late))
@@ -475,14 +492,12 @@ def _no_object(video: SplitVideo, *, late: bool) -> str:
 def _advance(
     session: Session,
     image: NDArray[np.uint8],
-    masks: Mapping[int, NDArray[np.bool_]] | None,
+    prompts: Prompts,
     objects: Sequence[int],
 ) -> Prediction:
     """Make the one call that a frame needs; none while there is nothing to track."""
-    if masks:
-        return session.add(image, masks) if objects else session.start(image, masks)
-    if objects:
-        return session.step(image)
+    if prompts or objects:
+        return session.step(image, prompts)
     return Prediction(objects=(), logits=np.zeros((0, 1, 1), np.float32))
 
 

@@ -1,11 +1,20 @@
 """Predictors: what a model owes the toolkit, its options, and which are installed."""
 
 from .options import OptionInfo, file_digest, option, option_infos, parse_options
+from .prompts import (
+    Absent,
+    AcceptedPrompts,
+    Box,
+    Mask,
+    Point,
+    Points,
+    Prompt,
+    Prompts,
+)
 from .protocol import (
     Description,
     Frame,
     InputSizes,
-    Masks,
     Prediction,
     Predictor,
     Session,
@@ -16,13 +25,20 @@ from .static import StaticOptions, StaticPredictor
 
 __all__ = [
     "GROUP",
+    "Absent",
+    "AcceptedPrompts",
+    "Box",
     "Description",
     "Frame",
     "InputSizes",
-    "Masks",
+    "Mask",
     "OptionInfo",
+    "Point",
+    "Points",
     "Prediction",
     "Predictor",
+    "Prompt",
+    "Prompts",
     "Session",
     "StaticOptions",
     "StaticPredictor",

@@ -8,24 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
-from ..errors import PredictorError, SubmitError
+from ..errors import PredictorError, PromptError, SubmitError
 from ..system.machine import is_out_of_memory
 from ..system.refusals import storage_failure
-from .protocol import (
-    Description,
-    Frame,
-    Masks,
-    Prediction,
-    Predictor,
-    Session,
-    Video,
-)
+from .prompts import Prompts
+from .protocol import Description, Frame, Prediction, Predictor, Session, Video
 
 __all__ = ["GuardedPredictor", "ModelPackage", "blamed"]
 
@@ -126,7 +119,19 @@ class GuardedPredictor:
     def session(self, video: Video, *, scale: float = 1.0) -> Session:
         """Open a video."""
         with self._blamed():
-            return _GuardedSession(self, self._inner.session(video, scale=scale))
+            inner = self._inner.session(video, scale=scale)
+        return _GuardedSession(self, inner, video)
+
+    def _require_taken(
+        self, prompts: Prompts, known: Collection[int], video: Video
+    ) -> None:
+        """Make sure that the model takes prompts, and that they fit the frame."""
+        model, where = f"predictor {self._model}", f"video {video.name}"
+        accepted = self.describe().prompts
+        accepted.require(prompts, known=known, model=model, where=where)
+        for key, prompt in prompts.items():
+            if problem := prompt.problem(video.height, video.width):
+                raise PromptError(f"{where}: object {key}: {problem}")
 
     def _blamed(self) -> contextlib.AbstractContextManager[None]:
         return blamed(self._model, self._package)
@@ -142,25 +147,20 @@ class GuardedPredictor:
 
 
 class _GuardedSession:
-    """A session whose every call is guarded."""
+    """A session whose every call is guarded, and that is given what it takes."""
 
-    def __init__(self, guard: GuardedPredictor, inner: Session) -> None:
-        self._guard, self._inner = guard, inner
+    def __init__(self, guard: GuardedPredictor, inner: Session, video: Video) -> None:
+        self._guard, self._inner, self._video = guard, inner, video
+        self._known: set[int] = set()
 
-    def start(self, frame: Frame, masks: Masks) -> Prediction:
-        return self._predicted("start", frame, masks)
-
-    def add(self, frame: Frame, masks: Masks) -> Prediction:
-        return self._predicted("add", frame, masks)
-
-    def step(self, frame: Frame) -> Prediction:
-        return self._predicted("step", frame)
+    def step(self, frame: Frame, prompts: Prompts) -> Prediction:
+        if prompts:
+            self._guard._require_taken(prompts, self._known, self._video)
+            self._known |= prompts.keys()
+        with self._guard._blamed():
+            found = self._inner.step(frame, prompts)
+        return self._guard._require(found, Prediction, "step")
 
     def close(self) -> None:
         with self._guard._blamed():
             self._inner.close()
-
-    def _predicted(self, method: str, *arguments: Any) -> Prediction:
-        with self._guard._blamed():
-            found = getattr(self._inner, method)(*arguments)
-        return self._guard._require(found, Prediction, method)

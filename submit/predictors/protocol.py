@@ -11,8 +11,8 @@ The toolkit builds one predictor per worker process and opens one session per vi
 
     predictor = MyPredictor(MyPredictor.Options(), device="cpu")
     session = predictor.session(Video("v", height=480, width=854, length=2))
-    prediction = session.start(frame0, {1: mask})
-    prediction = session.step(frame1)
+    prediction = session.step(frame0, {1: Mask(pixels)})
+    prediction = session.step(frame1, {})
     session.close()
 """
 
@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from ..errors import PredictorError
+from .prompts import AcceptedPrompts, Prompts
 
 if TYPE_CHECKING:
     # `import submit` and `submit --help` answer at once: nothing heavy is imported.
@@ -35,7 +36,6 @@ __all__ = [
     "Description",
     "Frame",
     "InputSizes",
-    "Masks",
     "Prediction",
     "Predictor",
     "Session",
@@ -44,9 +44,6 @@ __all__ = [
 
 
 Frame: TypeAlias = "NDArray[np.uint8]"
-
-
-Masks: TypeAlias = "Mapping[int, NDArray[np.bool_]]"
 
 
 @dataclass(frozen=True)
@@ -143,6 +140,8 @@ class Description:
             all that PyTorch has.
         details: Facts that decide the result and depend on where the model runs, such
             as the dtype. Each worker is asked; a run is continued with the same.
+        prompts: Which kinds of prompts the model takes, and whether a later one may
+            correct an object. It is given no others.
     """
 
     model: str
@@ -152,29 +151,35 @@ class Description:
     cores: int = 1
     devices: tuple[str, ...] | None = None
     details: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    prompts: AcceptedPrompts = dataclasses.field(default_factory=AcceptedPrompts)
 
 
 class Session(Protocol):
     """One video, frame by frame, in order.
 
-    The caller calls `start` with frame 0, then for each later frame exactly one of
-    `add` and `step`, then `close`, also after an error. Frames are H×W×3 uint8 RGB
-    and masks H×W bool, both of the video's size; they may be read-only and shared with
-    other sessions. The implementer keeps only what later frames can still need, so
-    that memory does not grow with the video, and never writes into the arrays it is
-    given. Equal input gives equal output.
+    The caller calls `step` once for each frame, from the first one with a prompt to
+    the last, then `close`, also after an error. Frames are H×W×3 uint8 RGB of the
+    video's size. Frames and masks may be read-only and shared with other sessions. The
+    implementer keeps only what later frames can still need, so that memory does not
+    grow with the video, and never writes into the arrays it is given. Equal input gives
+    equal output.
     """
 
-    def start(self, frame: Frame, masks: Masks) -> Prediction:
-        """Take frame 0 with the masks of its objects; returns them as a prediction."""
-        ...
+    def step(self, frame: Frame, prompts: Prompts) -> Prediction:
+        """Predict the next frame.
 
-    def add(self, frame: Frame, masks: Masks) -> Prediction:
-        """Do what `step` does, and begin to track the new objects in `masks`."""
-        ...
+        Args:
+            frame: H×W×3 uint8 RGB.
+            prompts: By object id, what is known of objects in this frame: of new ones,
+                which are tracked from here on, and corrections of known ones. Only
+                prompts that `describe().prompts` accepts and that fit the frame. Not
+                empty in the first call, empty in most others.
 
-    def step(self, frame: Frame) -> Prediction:
-        """Predict the next frame; objects come in the order they were given in."""
+        Returns:
+            All objects that have had a prompt, in the order of their first ones (in
+            one call: the order of `prompts`). A mask comes back as it was given, up to
+            the model's resolution.
+        """
         ...
 
     def close(self) -> None:

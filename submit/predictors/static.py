@@ -1,11 +1,12 @@
-"""The floor: a model that repeats the first mask."""
+"""The floor: a model that repeats the mask that it was given last."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .protocol import Description, Frame, Masks, Prediction, Session, Video
+from .prompts import AcceptedPrompts, Box, Mask, Prompt, Prompts
+from .protocol import Description, Frame, Prediction, Session, Video
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +21,10 @@ class StaticOptions:
 
 
 class StaticPredictor:
-    """Repeats the given masks in every frame: the floor that every model must beat."""
+    """Repeats the given masks in every frame: the floor that every model must beat.
+
+    A box stands for the mask of all its pixels.
+    """
 
     Options: ClassVar[type[Any]] = StaticOptions
 
@@ -29,7 +33,12 @@ class StaticPredictor:
 
     def describe(self) -> Description:
         """Say what this model is, for the manifest."""
-        return Description(model="static", licence="Apache-2.0", devices=("cpu",))
+        return Description(
+            model="static",
+            licence="Apache-2.0",
+            devices=("cpu",),
+            prompts=AcceptedPrompts(boxes=True, absences=True, corrections=True),
+        )
 
     def session(self, video: Video, *, scale: float = 1.0) -> Session:
         """Open a video; the scale makes no difference."""
@@ -46,16 +55,11 @@ class _StaticSession:
     def __init__(self) -> None:
         self._masks: dict[int, NDArray[np.bool_]] = {}
 
-    def start(self, frame: Frame, masks: Masks) -> Prediction:
-        return self.add(frame, masks)
-
-    def add(self, frame: Frame, masks: Masks) -> Prediction:
-        self._masks.update(masks)
-        return self.step(frame)
-
-    def step(self, frame: Frame) -> Prediction:
+    def step(self, frame: Frame, prompts: Prompts) -> Prediction:
         import numpy as np
 
+        for key, prompt in prompts.items():
+            self._masks[key] = _pixels(prompt, frame.shape[0], frame.shape[1])
         stack = np.stack([self._masks[key] for key in self._masks])
         return Prediction(
             objects=tuple(self._masks),
@@ -67,3 +71,14 @@ class _StaticSession:
 
     def close(self) -> None:
         self._masks.clear()
+
+
+def _pixels(prompt: Prompt, height: int, width: int) -> NDArray[np.bool_]:
+    """The mask that a prompt stands for."""
+    import numpy as np
+
+    if isinstance(prompt, Mask):
+        return prompt.pixels
+    if isinstance(prompt, Box):
+        return prompt.to_mask(height, width).pixels
+    return np.zeros((height, width), bool)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from submit.augment import AugmentedPredictor, Variant, parse_variant
-from submit.predictors import Description, Frame, Prediction, Video
+from submit.predictors import Description, Frame, Prediction, Prompts, Video
 
 VIDEO = Video("v", height=6, width=10, length=4)
 
@@ -33,7 +33,7 @@ class Watcher:
     def session(self, video: Video, *, scale: float = 1.0) -> Any:
         return self
 
-    def step(self, frame: Frame) -> Prediction:
+    def step(self, frame: Frame, prompts: Prompts) -> Prediction:
         self._seen.append(frame)
         return Prediction(objects=(), logits=np.zeros((0, 1, 1), np.float32))
 
@@ -47,7 +47,7 @@ def test_gamma_changes_the_brightness_and_nothing_else(
     seen: list[Frame] = []
     predictor: Any = AugmentedPredictor(Watcher(seen), Variant(gamma=gamma))
     ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
-    predictor.session(VIDEO).step(ramp)
+    predictor.session(VIDEO).step(ramp, {})
     levels = seen[0][..., 0].ravel().astype(int)
     assert seen[0].dtype == np.uint8
     assert (np.diff(levels) >= 0).all()
@@ -65,8 +65,8 @@ def test_clahe_brings_contrast_into_fog() -> None:
     fog = np.full((64, 64, 3), 180, np.uint8)
     fog[16:48, 16:48] += random.integers(0, 12, (32, 32, 1), dtype=np.uint8)
     before = fog.copy()
-    session.step(fog)
-    session.step(fog)
+    session.step(fog, {})
+    session.step(fog, {})
     assert seen[0].shape == fog.shape
     assert seen[0].std() > 1.5 * fog.std()
     np.testing.assert_array_equal(seen[0], seen[1])
@@ -77,6 +77,6 @@ def test_colours_and_geometry_may_be_combined() -> None:
     seen: list[Frame] = []
     frame = np.random.default_rng(0).integers(0, 256, (6, 10, 3), dtype=np.uint8)
     predictor = AugmentedPredictor(Watcher(seen), parse_variant("hflip+gamma=0.5"))
-    predictor.session(VIDEO).step(frame)
+    predictor.session(VIDEO).step(frame, {})
     levels = np.rint(255 * (np.arange(256) / 255) ** 0.5)
     np.testing.assert_array_equal(seen[0], levels[frame[:, ::-1]])

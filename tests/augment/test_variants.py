@@ -19,12 +19,17 @@ from submit.augment import (
 from submit.errors import OptionError, PredictorError
 from submit.masks import LOGIT_LIMIT, resize_logits
 from submit.predictors import (
+    Absent,
+    Box,
     Description,
     Frame,
     InputSizes,
-    Masks,
+    Mask,
+    Point,
+    Points,
     Prediction,
     Predictor,
+    Prompts,
     Session,
     Video,
 )
@@ -64,14 +69,10 @@ class FakeSession:
         self.sum = 0.0
         self.closed = 0
 
-    def start(self, frame: Frame, masks: Masks) -> Prediction:
-        return self.add(frame, masks)
-
-    def add(self, frame: Frame, masks: Masks) -> Prediction:
-        self.masks.update(masks)
-        return self.step(frame)
-
-    def step(self, frame: Frame) -> Prediction:
+    def step(self, frame: Frame, prompts: Prompts) -> Prediction:
+        for key, prompt in prompts.items():
+            assert isinstance(prompt, Mask)
+            self.masks[key] = prompt.pixels
         assert frame.flags.c_contiguous
         ramp = np.linspace(0, 1, frame.shape[1], dtype=np.float32)
         self.sum += float((frame[..., 0] * ramp).sum()) / 1e4
@@ -117,10 +118,10 @@ def track(
     (one, first), (two, second) = masks.items()
     session = predictor.session(VIDEO)
     predictions = [
-        session.start(frames[0], {one: first}),
-        session.step(frames[1]),
-        session.add(frames[2], {two: second}),
-        session.step(frames[3]),
+        session.step(frames[0], {one: Mask(first)}),
+        session.step(frames[1], {}),
+        session.step(frames[2], {two: Mask(second)}),
+        session.step(frames[3], {}),
     ]
     session.close()
     return predictions
@@ -332,23 +333,23 @@ class Constant:
     def session(self, video: Video, *, scale: float = 1.0) -> Constant:
         return self
 
-    def step(self, frame: Frame) -> Prediction:
+    def step(self, frame: Frame, prompts: Prompts) -> Prediction:
         return self._prediction
 
 
 def test_an_infinite_logit_is_one_voice_among_others(frames: Frames) -> None:
     members: Any = [Constant((1,), np.inf), Constant((1,), -np.inf), Constant((1,), 3)]
-    logits = MergedPredictor(members).session(VIDEO).step(frames[0]).logits
+    logits = MergedPredictor(members).session(VIDEO).step(frames[0], {}).logits
     np.testing.assert_array_equal(logits, np.ones((1, 2, 2)))
     members = [Constant((1,), np.inf), Constant((1,), 0)]
-    logits = MergedPredictor(members).session(VIDEO).step(frames[0]).logits
+    logits = MergedPredictor(members).session(VIDEO).step(frames[0], {}).logits
     np.testing.assert_array_equal(logits, np.full((1, 2, 2), LOGIT_LIMIT / 2))
 
 
 def test_members_that_mix_up_their_objects_are_not_averaged(frames: Frames) -> None:
     members: Any = [Constant((1, 2), 0), Constant((2, 1), 0)]
     with pytest.raises(PredictorError, match=r"objects \[1, 2\], another \[2, 1\]; th"):
-        MergedPredictor(members).session(VIDEO).step(frames[0])
+        MergedPredictor(members).session(VIDEO).step(frames[0], {})
 
 
 def test_all_sessions_are_closed() -> None:
@@ -364,3 +365,61 @@ def test_a_variant_takes_the_place_of_the_plain_video() -> None:
     both = augmented(inner, variant=Variant(scale=0.5), tta=[Variant(scale=1.5)])
     both.session(VIDEO)
     assert [session.scale for session in inner.sessions] == [0.5, 1.5]
+
+
+class Note:
+    """A predictor that notes the prompts it is given."""
+
+    Options: ClassVar[type[Any]] = Options
+
+    def __init__(self) -> None:
+        self.told: list[Prompts] = []
+
+    def describe(self) -> Description:
+        return Description(model="note", licence="none")
+
+    def session(self, video: Video, *, scale: float = 1.0) -> Any:
+        return self
+
+    def step(self, frame: Frame, prompts: Prompts) -> Prediction:
+        self.told.append(prompts)
+        logits = np.zeros((len(prompts), 1, 1), np.float32)
+        return Prediction(tuple(prompts), logits)
+
+
+@pytest.mark.parametrize("text", ["hflip", "hflip+scale=0.5+gamma=0.8"])
+def test_prompts_of_all_kinds_are_mirrored_with_the_frame(
+    text: str, frames: Frames
+) -> None:
+    model = Note()
+    pixels = np.zeros((VIDEO.height, VIDEO.width), bool)
+    pixels[2:4, 1:5] = True
+    prompts: Prompts = {
+        1: Mask(pixels),
+        2: Box(left=1, top=2, right=5, bottom=4),
+        3: Points((Point(1, 2), Point(4, 3, inside=False))),
+        4: Absent(),
+    }
+    AugmentedPredictor(model, parse_variant(text)).session(VIDEO).step(
+        frames[0], prompts
+    )
+    (told,) = model.told
+    one, two = told[1], told[2]
+    assert isinstance(one, Mask)
+    assert isinstance(two, Box)
+    assert one.pixels.flags.c_contiguous
+    np.testing.assert_array_equal(one.pixels, pixels[:, ::-1])
+    np.testing.assert_array_equal(
+        two.to_mask(VIDEO.height, VIDEO.width).pixels, pixels[:, ::-1]
+    )
+    assert told[3] == Points((Point(8, 2), Point(5, 3, inside=False)))
+    assert told[4] == Absent()
+
+
+def test_every_member_is_given_the_prompts(frames: Frames) -> None:
+    one, other = Note(), Note()
+    members: list[Any] = [one, AugmentedPredictor(other, Variant(hflip=True))]
+    prompts = {5: Points((Point(0, 1),))}
+    MergedPredictor(members).session(VIDEO).step(frames[0], prompts)
+    assert one.told == [prompts]
+    assert other.told == [{5: Points((Point(9, 1),))}]

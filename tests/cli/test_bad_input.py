@@ -21,8 +21,8 @@ from submit.png.palette import encode
 from submit.predictors import (
     GROUP,
     Frame,
-    Masks,
     Prediction,
+    Prompts,
     Session,
     StaticPredictor,
     Video,
@@ -250,13 +250,8 @@ class _FragileSession:
     def __init__(self, name: str) -> None:
         self._name = name
 
-    def start(self, frame: Frame, masks: Masks) -> Prediction:
+    def step(self, frame: Frame, prompts: Prompts) -> Prediction:
         raise ValueError(f"cannot open {self._name}\nnor anything else")
-
-    add = start
-
-    def step(self, frame: Frame) -> Prediction:
-        raise AssertionError
 
     def close(self) -> None:
         pass

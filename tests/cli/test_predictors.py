@@ -109,6 +109,7 @@ def test_a_model_without_options_has_a_page(runner: CliRunner) -> None:
         "licence      Apache-2.0\n"
         "checkpoint   none\n"
         "input sizes  the frame's, scale 0.25 to 2\n"
+        "prompts      masks, boxes and absences, also for known objects\n"
         "cores        1\n"
         "\n"
         "It has no options.\n"
@@ -129,6 +130,7 @@ def test_a_page_shows_options_sizes_and_licence(
         "licence      CC-BY-NC-4.0 (non-commercial)",
         f"checkpoint   {'ab' * 32}",
         "input sizes  1024×1024, scale 0.5 to 2, multiples of 32",
+        "prompts      masks, once per object",
         "cores        4",
         "dtype        float32",
         "",

@@ -10,7 +10,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from submit.predictors import Prediction, Video
+from submit.predictors import Mask, Prediction, Video
 from submit_sam2 import Sam2Options, Sam2Predictor
 from submit_sam2.build import random_weights
 from submit_sam2.config import MODELS, Sam2Config, TrunkConfig
@@ -140,12 +140,12 @@ def track() -> Callable[..., list[Prediction]]:
         clip: Clip,
         late: dict[int, dict[int, NDArray[np.bool_]]] | None = None,
     ) -> list[Prediction]:
-        found = [session.start(clip.frames[0], clip.masks)]
-        for index, frame in enumerate(clip.frames[1:], 1):
-            if late and index in late:
-                found.append(session.add(frame, late[index]))
-            else:
-                found.append(session.step(frame))
-        return found
+        given = {0: clip.masks, **(late or {})}
+        return [
+            session.step(
+                frame, {key: Mask(mask) for key, mask in given.get(index, {}).items()}
+            )
+            for index, frame in enumerate(clip.frames)
+        ]
 
     return run

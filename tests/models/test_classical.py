@@ -8,12 +8,19 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from submit.errors import MaskError, OptionError, PredictorError
-from submit.predictors import Prediction, Predictor, Session, Video, parse_options
+from submit.errors import OptionError, PredictorError
+from submit.predictors import (
+    Mask,
+    Prediction,
+    Predictor,
+    Session,
+    Video,
+    parse_options,
+)
 from submit_classical import ClassicalOptions, ClassicalPredictor
 
 Frame = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
+Pixels = NDArray[np.bool_]
 
 HEIGHT, WIDTH = 120, 160
 
@@ -35,7 +42,7 @@ class Actor:
     colour: tuple[int, int, int]
     path: dict[int, tuple[float, float]]
 
-    def mask(self, time: int) -> Mask:
+    def mask(self, time: int) -> Pixels:
         if time not in self.path:
             return np.zeros((HEIGHT, WIDTH), np.bool_)
         x, y = self.path[time]
@@ -84,15 +91,15 @@ def open_session(
     return predictor.session(Video("v", *size, length), scale=scale)
 
 
-def track(frames: list[Frame], masks: dict[int, Mask]) -> Iterator[Prediction]:
+def track(frames: list[Frame], masks: dict[int, Pixels]) -> Iterator[Prediction]:
     session = open_session(len(frames), size=frames[0].shape[:2])
-    yield session.start(frames[0], masks)
+    yield session.step(frames[0], {key: Mask(mask) for key, mask in masks.items()})
     for frame in frames[1:]:
-        yield session.step(frame)
+        yield session.step(frame, {})
     session.close()
 
 
-def decide(prediction: Prediction, position: int = 0) -> Mask:
+def decide(prediction: Prediction, position: int = 0) -> Pixels:
     """The mask of one object at the frame's size, as an export would make it."""
     size = (WIDTH, HEIGHT)
     logits = np.stack([cv2.resize(layer, size) for layer in prediction.logits])
@@ -100,7 +107,7 @@ def decide(prediction: Prediction, position: int = 0) -> Mask:
     return np.asarray(winner & (logits[position] > 0), np.bool_)
 
 
-def iou(mask: Mask, truth: Mask) -> float:
+def iou(mask: Pixels, truth: Pixels) -> float:
     return float((mask & truth).sum() / max((mask | truth).sum(), 1))
 
 
@@ -159,19 +166,19 @@ def test_a_cut_to_another_place_does_not_leave_a_mask_behind() -> None:
 def test_an_object_given_later_is_tracked_from_there_on() -> None:
     frames = film(16, BLUE, RED)
     session = open_session()
-    session.start(frames[0], {1: RED.mask(0)})
+    session.step(frames[0], {1: Mask(RED.mask(0))})
     for frame in frames[1:5]:
-        session.step(frame)
-    prediction = session.add(frames[5], {2: BLUE.mask(5)})
+        session.step(frame, {})
+    prediction = session.step(frames[5], {2: Mask(BLUE.mask(5))})
     assert prediction.objects == (1, 2)
     assert iou(decide(prediction, 0), RED.mask(5)) > 0.75
     assert iou(decide(prediction, 1), BLUE.mask(5)) > 0.9
-    prediction = session.step(frames[6])
+    prediction = session.step(frames[6], {})
     assert iou(decide(prediction, 1), BLUE.mask(6)) > 0.75
 
 
 def test_the_first_prediction_is_the_given_mask() -> None:
-    prediction = open_session().start(film(1, RED)[0], {1: RED.mask(0)})
+    prediction = open_session().step(film(1, RED)[0], {1: Mask(RED.mask(0))})
     assert prediction.logits.dtype == np.float32
     assert np.array_equal(prediction.logits[0] > 0, RED.mask(0))
 
@@ -215,7 +222,7 @@ def test_frames_and_masks_may_be_read_only() -> None:
         ),
     ],
 )
-def test_degenerate_masks_give_finite_logits(mask: Mask) -> None:
+def test_degenerate_masks_give_finite_logits(mask: Pixels) -> None:
     for prediction in track(film(4, RED), {1: mask}):
         assert np.isfinite(prediction.logits).all()
         assert np.abs(prediction.logits).max() <= 12
@@ -251,7 +258,9 @@ def test_large_frames_are_worked_on_at_a_reduced_resolution() -> None:
     mask = cv2.resize(RED.mask(0).astype(np.uint8), (1920, 1080)) > 0
     size = frame.shape[0], frame.shape[1]
     shapes = [
-        open_session(size=size, scale=scale).start(frame, {1: mask}).logits.shape[1:]
+        open_session(size=size, scale=scale)
+        .step(frame, {1: Mask(mask)})
+        .logits.shape[1:]
         for scale in (1.0, 0.5)
     ]
     assert shapes[0][0] * shapes[0][1] == pytest.approx(105_000, rel=0.01)
@@ -274,10 +283,10 @@ def test_what_a_session_keeps_does_not_grow_with_the_video() -> None:
 
     frames = film(20, RED)
     session = open_session()
-    session.start(frames[0], {1: RED.mask(0)})
+    session.step(frames[0], {1: Mask(RED.mask(0))})
     amounts = []
     for frame in frames[1:]:
-        session.step(frame)
+        session.step(frame, {})
         amounts.append(held(session, set()))
     assert min(amounts) > 0
     # One more frame, were it kept, would be 57,600 bytes.
@@ -290,12 +299,11 @@ def test_what_a_session_keeps_does_not_grow_with_the_video() -> None:
 def test_wrong_shapes_and_calls_are_refused_by_name() -> None:
     session = open_session()
     frame = film(1, RED)[0]
-    with pytest.raises(PredictorError, match="call start"):
-        session.step(frame)
     with pytest.raises(PredictorError, match=r"\(120, 160, 3\), found \(60, 160, 3\)"):
-        session.start(frame[::2], {})
-    with pytest.raises(MaskError, match="object 4 must be 120×160"):
-        session.start(frame, {4: RED.mask(0)[::2]})
+        session.step(frame[::2], {})
+    session.close()
+    with pytest.raises(PredictorError, match="the session is closed"):
+        session.step(frame, {1: Mask(RED.mask(0))})
     with pytest.raises(OptionError, match=r"between 0\.25 and 2\.0, found 3"):
         open_session(scale=3)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from submit.errors import OptionError, PredictorError
-from submit.predictors import Predictor, Session, Video, parse_options
+from submit.predictors import Mask, Predictor, Session, Video, parse_options
 from submit_sam2 import Sam2Options, Sam2Predictor
 from submit_sam2.tracker import Tracker
 
@@ -67,7 +67,7 @@ def test_scales_are_legal_where_32_divides_the_input(checkpoint: Path) -> None:
     ]
     session = predictor.session(VIDEO, scale=0.5)
     frame = np.zeros((48, 80, 3), np.uint8)
-    found = session.start(frame, {1: np.ones((48, 80), bool)})
+    found = session.step(frame, {1: Mask(np.ones((48, 80), bool))})
     assert found.logits.shape == (1, 16, 16)
     with pytest.raises(OptionError, match=r"expected a multiple of 32, found 102\.4"):
         predictor.session(VIDEO, scale=0.8)
@@ -132,7 +132,7 @@ def test_when_memory_runs_out_it_says_what_to_change(
     session = open_session()
     monkeypatch.setattr(Tracker, "advance", fail)
     with pytest.raises(PredictorError, match=r"smaller -o batch .*image_size"):
-        session.start(clip.frames[0], clip.masks)
+        session.step(clip.frames[0], {1: Mask(clip.masks[1])})
 
 
 def test_other_failures_are_not_taken_for_a_lack_of_memory(
@@ -144,18 +144,18 @@ def test_other_failures_are_not_taken_for_a_lack_of_memory(
     session = open_session()
     monkeypatch.setattr(Tracker, "advance", fail)
     with pytest.raises(RuntimeError, match="a bug"):
-        session.start(clip.frames[0], clip.masks)
+        session.step(clip.frames[0], {1: Mask(clip.masks[1])})
 
 
 def test_an_object_is_given_once(open_session: Open, clip: Any) -> None:
     session = open_session()
-    session.start(clip.frames[0], clip.masks)
+    session.step(clip.frames[0], {1: Mask(clip.masks[1])})
     with pytest.raises(PredictorError, match=r"objects \[1\] were given before"):
-        session.add(clip.frames[1], {1: clip.masks[1]})
+        session.step(clip.frames[1], {1: Mask(clip.masks[1])})
 
 
 def test_a_closed_session_says_so(open_session: Open, clip: Any) -> None:
     session = open_session()
     session.close()
     with pytest.raises(PredictorError, match="the session is closed"):
-        session.start(clip.frames[0], clip.masks)
+        session.step(clip.frames[0], {1: Mask(clip.masks[1])})

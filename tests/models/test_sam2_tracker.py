@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from submit.predictors import Prediction
+from submit.predictors import Mask, Prediction
 from submit_sam2 import tracker
 from submit_sam2.model import ABSENT
 from submit_sam2.modeling.memory_encoder import MemoryEncoder
@@ -224,7 +224,8 @@ def test_mask_scale_and_bias_reach_the_memory_encoder(
         return encode(self, projected, masks)
 
     monkeypatch.setattr(MemoryEncoder, "forward", watch)
-    open_session(**options).start(clip.frames[0], clip.masks)
+    masks = {key: Mask(mask) for key, mask in clip.masks.items()}
+    open_session(**options).step(clip.frames[0], masks)
     assert seen[0].max().item() == pytest.approx(scale + bias, abs=1e-2)
     assert seen[0].min().item() == pytest.approx(bias, abs=1e-2)
 

@@ -12,12 +12,19 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from submit.errors import PredictorError
+from submit.errors import PredictorError, PromptError
 from submit.predictors import (
     GROUP,
+    Absent,
+    AcceptedPrompts,
+    Box,
     Description,
+    Mask,
+    Point,
+    Points,
     Prediction,
     Predictor,
+    Prompt,
     StaticOptions,
     Video,
     build,
@@ -25,7 +32,7 @@ from submit.predictors import (
 
 VIDEO = Video("v", height=4, width=6, length=3)
 FRAME = np.zeros((4, 6, 3), np.uint8)
-MASKS = {1: np.ones((4, 6), bool)}
+MASK = np.ones((4, 6), bool)
 
 
 def nothing() -> Any:
@@ -55,14 +62,8 @@ class Model:
     def session(self, video: Video, *, scale: float = 1.0) -> Any:
         return self.do("session", self)
 
-    def start(self, frame: object, masks: object) -> Any:
-        return self.do("start", Prediction((1,), np.zeros((1, 2, 2), np.float32)))
-
-    def add(self, frame: object, masks: object) -> Any:
-        return self.do("add", self.start(frame, masks))
-
-    def step(self, frame: object) -> Any:
-        return self.do("step", self.start(frame, {}))
+    def step(self, frame: object, prompts: object) -> Any:
+        return self.do("step", Prediction((1,), np.zeros((1, 2, 2), np.float32)))
 
     def close(self) -> Any:
         return self.do("close", None)
@@ -81,14 +82,13 @@ def use(predictor: Predictor) -> Prediction:
     """Call everything that a model has; returns the last prediction."""
     predictor.describe()
     session = predictor.session(VIDEO)
-    session.start(FRAME, MASKS)
-    session.add(FRAME, MASKS)
-    found = session.step(FRAME)
+    session.step(FRAME, {1: Mask(MASK)})
+    found = session.step(FRAME, {})
     session.close()
     return found
 
 
-METHODS = ("__init__", "describe", "session", "start", "add", "step", "close")
+METHODS = ("__init__", "describe", "session", "step", "close")
 
 
 def fail(error: BaseException) -> Callable[[], Any]:
@@ -125,7 +125,7 @@ def test_what_a_model_raises_names_its_package(
     assert any(__file__ in line for line in lines)
 
 
-@pytest.mark.parametrize("method", ["describe", "start", "add", "step"])
+@pytest.mark.parametrize("method", ["describe", "step"])
 def test_what_a_model_returns_is_looked_at(
     method: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,3 +154,90 @@ def test_what_says_what_to_do_goes_through(
     with pytest.raises(type(error)) as caught:
         use(build("mine", []))
     assert caught.value is error
+
+
+@pytest.mark.parametrize(
+    ("accepted", "given", "message"),
+    [
+        (
+            AcceptedPrompts(),
+            [{3: Box(0, 0, 2, 2)}],
+            "object 3: predictor mine does not take boxes; it takes masks, once per "
+            "object. Leave",
+        ),
+        (
+            AcceptedPrompts(masks=False, boxes=True, points=True, corrections=True),
+            [{3: Mask(MASK)}],
+            "object 3: predictor mine does not take masks; it takes boxes and points, "
+            "also for known objects. Leave",
+        ),
+        (
+            AcceptedPrompts(),
+            [{1: Mask(MASK)}, {2: Mask(MASK), 1: Mask(MASK)}],
+            "object 1: predictor mine takes one prompt per object, and this one is "
+            "known already; it takes masks, once per object. Leave",
+        ),
+        (
+            AcceptedPrompts(),
+            [{1: Mask(MASK[:3])}],
+            "object 1: expected a mask of 4×6 pixels, found 3×6",
+        ),
+        (
+            AcceptedPrompts(boxes=True),
+            [{1: Box(0, 0, 6, 5)}],
+            "object 1: expected a box within the frame of 6×4 (width × height), found "
+            "[0, 0, 6, 5]",
+        ),
+        (
+            AcceptedPrompts(points=True),
+            [{1: Points((Point(0, 0), Point(5.6, 0)))}],
+            "object 1: expected points within the frame of 6×4 (width × height), found "
+            "x = 5.6, y = 0",
+        ),
+    ],
+    ids=["kind", "masks", "correction", "mask size", "box outside", "point outside"],
+)
+def test_a_prompt_that_the_model_cannot_take_does_not_reach_it(
+    accepted: AcceptedPrompts,
+    given: list[dict[int, Prompt]],
+    message: str,
+    package: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    description = Description("m", "Apache-2.0", prompts=accepted)
+    monkeypatch.setitem(Model.doing, "describe", lambda: description)
+    session = build("mine", []).session(VIDEO)
+    *before, last = given
+    for prompts in before:
+        session.step(FRAME, prompts)
+    monkeypatch.setitem(Model.doing, "step", fail(AssertionError("it was called")))
+    with pytest.raises(PromptError) as caught:
+        session.step(FRAME, last)
+    assert str(caught.value).startswith(f"video v: {message}")
+
+
+def test_a_model_that_takes_everything_gets_everything(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted = AcceptedPrompts(boxes=True, points=True, absences=True, corrections=True)
+    description = Description("m", "Apache-2.0", prompts=accepted)
+    monkeypatch.setitem(Model.doing, "describe", lambda: description)
+    seen: list[Any] = []
+    step = Model.step
+
+    def note(self: Model, frame: object, prompts: object) -> Any:
+        seen.append(prompts)
+        return step(self, frame, prompts)
+
+    monkeypatch.setattr(Model, "step", note)
+    session = build("mine", []).session(VIDEO)
+    edges = Points((Point(-0.5, 3.5), Point(5.5, -0.5, inside=False)))
+    given: list[dict[int, Prompt]] = [
+        {1: Mask(MASK)},
+        {1: Box(0, 0, 6, 4), 2: edges},
+        {},
+        {1: Absent()},
+    ]
+    for prompts in given:
+        session.step(FRAME, prompts)
+    assert seen == given

@@ -10,7 +10,10 @@ import pytest
 from submit.errors import OptionError, PredictorError
 from submit.predictors import (
     GROUP,
+    Absent,
+    Box,
     InputSizes,
+    Mask,
     Prediction,
     Predictor,
     StaticPredictor,
@@ -194,9 +197,10 @@ def test_the_static_predictor_repeats_what_it_was_given() -> None:
     second[0, 5] = True
 
     session = predictor.session(Video("v", height=4, width=6, length=3))
-    start = session.start(frame, {3: first})
-    added = session.add(frame, {1: second, 7: empty})
-    last = session.step(frame)
+    start = session.step(frame, {3: Mask(first)})
+    added = session.step(frame, {1: Mask(second), 7: Mask(empty)})
+    last = session.step(frame, {})
+    corrected = session.step(frame, {3: Absent(), 7: Box(2, 1, 4, 3)})
     session.close()
     session.close()
 
@@ -206,3 +210,6 @@ def test_the_static_predictor_repeats_what_it_was_given() -> None:
     assert last.logits.dtype == np.float32
     assert last.presence is not None
     assert (last.presence > 0).tolist() == [True, True, False]
+    box = np.zeros((4, 6), bool)
+    box[1:3, 2:4] = True
+    assert np.array_equal(corrected.logits > 0, [empty, second, box])
