@@ -10,6 +10,7 @@ from ..archive import Masks, MaskZip, open_masks
 from ..data import Split, SplitVideo
 from ..system.names import frame_number
 from ..system.pool import run_in_threads
+from ..system.words import counted
 from .layout import check_layout, listed
 from .pixels import check_video
 from .report import CheckReport, Finding
@@ -131,7 +132,8 @@ def _disagreements(
         found.append(Finding.of("sample", where, what, count=len(lacking)))
     for name in sorted(frames.keys() & wanted.keys()):
         if set(frames[name]) != set(wanted[name]):
-            what = f"has {len(wanted[name])} frames, the split {len(frames[name])}"
+            here = counted(len(wanted[name]), "frame")
+            what = f"has {here}, the split {len(frames[name])}"
             found.append(Finding.of("sample", f"{where}: {name}/", what))
     return found
 

@@ -20,6 +20,7 @@ from ..archive import (
     unpacking_problems,
 )
 from ..errors import ArchiveError
+from ..system.words import counted
 from .report import Finding
 from .rules import Severity
 
@@ -138,7 +139,9 @@ def _check_zip(
             "zip64", (e.written for e in entries if e.zip64), "needs zip64"
         )
         if len(entries) >= 0xFFFF:
-            yield Finding.of("zip64", "", f"it has {len(entries)} entries")
+            yield Finding.of(
+                "zip64", "", f"it has {counted(len(entries), 'entry', 'entries')}"
+            )
 
 
 def _check_budget(masks: Masks, size: int) -> Iterator[Finding]:
@@ -424,7 +427,7 @@ def _check_absent(
             yield Finding.of("video-case", f"{prefix}{spelled}/", f"should be {name}/")
     for name in sorted(set(unknown.values()) - mistaken):
         count = len(folders[name].masks)
-        what = f"has {count} masks"
+        what = f"has {counted(count, 'mask')}"
         if prefix or name + "/" not in prefix:
             yield Finding.of("unknown-video", f"{prefix}{name}/", what)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..archive import shown
 from ..errors import ArchiveError
 from ..system.names import frame_number
+from ..system.words import counted
 
 __all__ = ["Numbering", "number_frames", "number_in"]
 
@@ -112,7 +113,8 @@ def number_frames(
         pairs = dict(zip(frames, ordered, strict=True))
         return Numbering(pairs, (), rest, shifted=True)
     if not same:
-        why = f"there are {len(ordered)} masks for {len(frames)} frames"
+        masks, wanted = counted(len(ordered), "mask"), counted(len(frames), "frame")
+        why = f"there are {masks} for {wanted}"
     elif not even:
         why = "the steps between their numbers are others"
     else:

@@ -24,6 +24,7 @@ from ..png.palette import (
 from ..png.pictures import Kind, Picture, decode_picture, read_palette
 from ..png.pillow import decode_as_server, size_of_image
 from ..system.pool import checkpoint
+from ..system.words import counted
 from .colours import Colours
 from .layout import Found
 from .report import Finding
@@ -260,7 +261,7 @@ class _Checker:
             ids = ", ".join(map(str, unknown[:8]))
             pixels = int(counts[unknown].sum())
             what = (
-                f"has the ids {ids} in {pixels} pixels; the video has "
+                f"has the ids {ids} in {counted(pixels, 'pixel')}; the video has "
                 f"{', '.join(map(str, self._objects))}"
             )
             self._add("unknown-ids", name, what, scored)
@@ -273,7 +274,11 @@ class _Checker:
         pixels = int(counts.sum() - np.trace(counts))
         if not pixels:
             return
-        self._add("first-mask", name, f"differs from the annotation in {pixels} pixels")
+        self._add(
+            "first-mask",
+            name,
+            f"differs from the annotation in {counted(pixels, 'pixel')}",
+        )
 
     def _add_renamed(self, name: str, labels: PackedLabels) -> None:
         """Say that the first mask has other names for the objects."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..masks import Labels
 from ..png.palette import PackedLabels
+from ..system.words import counted
 from .report import Finding
 
 __all__ = ["Tracks", "as_packed", "pixels_by_ids"]
@@ -104,7 +105,9 @@ class Tracks:
         gone = len(later) - 1 - int(np.flatnonzero(later)[-1])
         if gone >= max(_LOST_FRAMES, _LOST_SHARE * len(later)):
             frame = self._frames[len(areas) - gone]
-            what = f"is in no mask from {frame}.png to the end, {gone} frames"
+            what = (
+                f"is in no mask from {frame}.png to the end, {counted(gone, 'frame')}"
+            )
             return [Finding.of("lost", where, what, objects=(key,))]
         return []
 
@@ -119,11 +122,11 @@ class Tracks:
             return []
         first = int(jumps[0])
         what = (
-            f"goes from {areas[first - 1]} to {areas[first]} pixels at "
+            f"goes from {areas[first - 1]:,} to {counted(areas[first], 'pixel')} at "
             f"{self._frames[first]}.png"
         )
         if len(jumps) > 1:
-            what += f" (and {len(jumps) - 1} more jumps)"
+            what += f" (and {counted(len(jumps) - 1, 'more jump')})"
         return [
             Finding.of(
                 "jump", _where(video, key), what, count=len(jumps), objects=(key,)

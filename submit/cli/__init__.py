@@ -27,7 +27,7 @@ __all__ = ["SECTIONS", "LazyGroup", "cli"]
 SECTIONS: dict[str, dict[str, str]] = {
     "Data": {
         "sample": "Write a synthetic split with complete ground truth",
-        "videos": "List the videos of a split, and what is wrong with them",
+        "videos": "List the videos of a split and the problems found in them",
         "holdout": "Choose videos of the train set as a local split with ground truth",
     },
     "Predict": {
@@ -35,36 +35,36 @@ SECTIONS: dict[str, dict[str, str]] = {
         "predictors": "List the installed models, or describe one",
     },
     "Merge": {
-        "import": "Turn masks of any other program into a run",
-        "ensemble": "Merge runs into one that is better than each",
+        "import": "Convert masks of any other program to a run",
+        "ensemble": "Merge runs into one",
     },
     "Package": {
         "export": "Write the palette masks of a run",
         "pack": "Pack masks into a submission zip",
-        "check": "Find what the server would reject, or silently punish",
-        "repair": "Mend a submission where that needs no guesses",
+        "check": "Find what the server would reject, or score lower silently",
+        "repair": "Repair a submission where the right content is certain",
     },
     "Score": {
         "score": "Score masks against ground truth, exactly as the server does",
-        "compare": "Tell whether an entry is better, or had the luckier videos",
-        "tune": "Search what helps on a hold-out: weights, gate, post-processing",
-        "preview": "Compare runs without truth, and say what to look at first",
+        "compare": "Tell whether the difference between entries is significant",
+        "tune": "Search settings on a hold-out: weights, gate, post-processing",
+        "preview": "Compare runs without ground truth, and list what to look at first",
     },
     "Codabench": {
         "login": "Get a token from Codabench and keep it",
-        "logout": "Forget the token of this machine",
-        "whoami": "Show whose token it is, and what is left for it today",
-        "doctor": "Check whether everything is in place for an upload",
+        "logout": "Delete the token of this machine",
+        "whoami": "Show the user of the token, and the attempts left today",
+        "doctor": "Check that everything is ready for an upload",
         "upload": "Upload a zip, submit it exactly once, wait for the scores",
         "status": "Show the newest submissions, or everything about one",
         "watch": "Follow a submission until its scores are complete",
-        "logs": "Show what the evaluation of a submission has written",
-        "cancel": "Cancel a submission, which costs its attempt all the same",
-        "history": "List your submissions, with what this machine remembers of them",
+        "logs": "Show the logs of a submission's evaluation",
+        "cancel": "Cancel a submission; its attempt is not given back",
+        "history": "List your submissions, with what this machine recorded about them",
         "leaderboard": "Show the leaderboard of a phase, with your submissions marked",
     },
     "The whole chain": {
-        "build": "Make everything a recipe names, from the split to the checked zip",
+        "build": "Run all steps of a recipe, from the split to the checked zip",
     },
 }
 

@@ -218,7 +218,8 @@ def workers_option(command: Command) -> Command:
         envvar="SUBMIT_WORKERS",
         show_envvar=True,
         metavar="N",
-        help="How many processes work at once; by default what the machine bears.",
+        help="How many processes work at once. Default: one per GPU, else one per "
+        "CPU core.",
     )(command)
 
 
@@ -227,7 +228,7 @@ def force_option(command: Command) -> Command:
     return click.option(
         "--force",
         is_flag=True,
-        help="Replace what is in the output's place.",
+        help="Replace the file or folder at the output path.",
     )(command)
 
 

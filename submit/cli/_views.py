@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ScoringError
 from ..metrics.measures import MEASURES
+from ..system.words import counted
 from ._output import (
     Cell,
     escape,
@@ -184,8 +185,9 @@ def outcome_view(path: Path, outcome: StepOutcome, verb: str) -> RenderableType:
     return facts(
         {
             "run": str(path),
-            verb: f"{len(outcome.done)} videos, {format_count(outcome.frames)} frames",
-            "were there": f"{len(outcome.skipped)} videos",
+            verb: f"{counted(len(outcome.done), 'video')}, "
+            f"{counted(outcome.frames, 'frame')}",
+            "already complete": counted(len(outcome.skipped), "video"),
         }
     )
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("recipe", type=PATH)
-@optional_split("Take this split instead of the recipe's.", meta=True)
+@optional_split("Use this split instead of the recipe's.", meta=True)
 @click.option(
     "--predictor",
     metavar="NAME",
@@ -64,11 +64,11 @@ def build(
     device: str,
     as_json: bool,
 ) -> None:
-    """Make everything a recipe names, from the split to the checked zip.
+    """Run all steps of a recipe, from the split to the checked zip.
 
     RECIPE is a TOML file; examples/sample.toml explains each key. Steps whose inputs
-    have not changed are skipped, and an interrupted build continues. Where the split
-    has full ground truth, every run is scored.
+    have not changed are skipped, and an interrupted build continues. If the split has
+    full ground truth, every run is scored.
 
     \b
     Example:

@@ -16,7 +16,7 @@ _NUMBER = click.IntRange(min=1)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @url_option
 def cancel(submission: int, yes: bool, url: str) -> None:
-    """Cancel a submission, which costs its attempt all the same.
+    """Cancel a submission; its attempt is not given back.
 
     SUBMISSION is its number.
 

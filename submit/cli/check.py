@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     "--sample",
     type=PATH,
     metavar="ZIP",
-    help="The organisers' sample submission, which is believed where it differs.",
+    help="The organisers' sample submission; where it differs from the split, it is "
+    "right.",
 )
-@click.option("--team", is_flag=True, help="Demand a team.json, as test phases do.")
+@click.option("--team", is_flag=True, help="Require a team.json, as test phases do.")
 @workers_option
 @runs_dir_option
 @json_option
@@ -50,9 +51,9 @@ def check(
     runs: Path,
     as_json: bool,
 ) -> None:
-    """Find what the server would reject, or silently punish.
+    """Find what the server would reject, or score lower silently.
 
-    ZIP|DIR|RUN is looked at as it is. Everything that is wrong is listed at once, with
+    ZIP|DIR|RUN is only read. All problems are listed at once, with
     what it costs and how to mend it. The exit status is 1 when something is fatal or
     costs points.
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=100),
     default=10_000,
     metavar="N",
-    help="How many times to draw the videos anew.",
+    help="How many bootstrap resamples of the videos.",
 )
 @workers_option
 @runs_dir_option
@@ -51,11 +51,12 @@ def compare(
     runs: Path,
     as_json: bool,
 ) -> None:
-    """Tell whether an entry is better, or had the luckier videos.
+    """Tell whether the difference between entries is significant.
 
     A is compared with each B... in turn: runs, folders, zips, or the server's
-    metrics.json of earlier entries. Differences are taken object by object; intervals
-    come from a bootstrap over videos, at 95 %.
+    metrics.json of earlier entries. Differences are computed per object, with 95 %
+    intervals from a bootstrap over videos. A difference is significant if its interval
+    excludes 0.
 
     \b
     Example:

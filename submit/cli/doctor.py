@@ -15,7 +15,7 @@ from ._output import emit
 @server_options
 @json_option
 def doctor(phase: str | None, competition: int, url: str, as_json: bool) -> None:
-    """Check whether everything is in place for an upload.
+    """Check that everything is ready for an upload.
 
     State folder, server, clock, token, approval, phase, attempts and storage, each
     with the next step to type. Nothing is changed on the server.

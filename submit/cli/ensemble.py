@@ -32,33 +32,36 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("members", nargs=-1, metavar="RUN...", type=SOURCE)
 @click.option(
-    "--name", metavar="RUN", help="What to call the new run; the members joined by +."
+    "--name",
+    metavar="RUN",
+    help="What to call the new run. Default: the members joined by +.",
 )
 @click.option(
     "--method",
     type=click.Choice(list(METHODS)),
-    help="How to merge; mean_logits without it.",
+    help="How to merge. Default: mean_logits.",
 )
 @click.option(
     "--weights",
     metavar="W,W,…|FILE",
-    help="Weight of each run, in their order, or a weights file; equal without it.",
+    help="Weight of each run, in their order, or a weights file. Default: equal "
+    "weights.",
 )
 @click.option(
     "--gate",
     metavar="all|RUN,…",
-    help="Let these members decide when an object is away, apart from its shape.",
+    help="Members that decide when an object is absent, apart from its shape.",
 )
 @click.option(
     "--gate-return",
     metavar="RUN,…",
-    help="Let these decide when a lost object is back; those of --gate without it.",
+    help="Members that decide when an object reappears. Default: those of --gate.",
 )
 @click.option(
     "--gate-threshold",
     type=click.FloatRange(0, 1),
     metavar="P",
-    help="Mean probability below which an object is away; 0.5 without it.",
+    help="Mean probability below which an object is absent. Default: 0.5.",
 )
 @click.option(
     "--settings",
@@ -73,7 +76,9 @@ if TYPE_CHECKING:
     default="fail",
     help="What to do where a run lacks a video or an object.",
 )
-@optional_split("Where the split is now; only a vote needs it, for the first masks.")
+@optional_split(
+    "The split, if it was moved; only method vote needs it, for the first masks."
+)
 @workers_option
 @runs_dir_option
 @json_option
@@ -92,12 +97,13 @@ def ensemble(
     runs: Path,
     as_json: bool,
 ) -> None:
-    """Merge runs into one that is better than each.
+    """Merge runs into one.
 
     RUN... are names below --runs, or folders; a settings file may name them instead.
-    They may differ in resolution; imported masks count as sure votes. The overlap rule
-    is applied once, at export. Without --name the run is called by its members' names
-    joined by +. docs/ensembling.md explains the methods, weights files and the gate.
+    They may differ in resolution; imported masks count as full confidence. The overlap
+    rule is applied once, at export. Without --name the run is called by its members'
+    names joined by +. docs/ensembling.md explains the methods, weights files and the
+    gate.
 
     \b
     Example:

@@ -21,7 +21,7 @@ from ._options import (
     videos_option,
     workers_option,
 )
-from ._output import emit, facts, format_count, note
+from ._output import emit, facts, note
 from ._progress import progress
 from ._runs import local_executor, report, run_path
 
@@ -40,11 +40,17 @@ _POSTPROCESS: dict[str, tuple[type[float | int], str]] = {
         float,
         "Remove parts smaller than this share of the object's largest.",
     ),
-    "min_area": (int, "Take out objects of fewer pixels."),
+    "min_area": (int, "Remove objects of fewer pixels."),
     "gaps": (int, "Close gaps of up to this many pixels between two objects."),
-    "flicker": (int, "Take out objects that show up for fewer frames, unsurely."),
-    "flicker_score": (float, "Unsure is a mean object score below this; 2."),
-    "dropout": (int, "Fill in objects that are gone for fewer frames."),
+    "flicker": (
+        int,
+        "Remove objects that are visible for fewer frames with low confidence.",
+    ),
+    "flicker_score": (
+        float,
+        "Low confidence is a mean object score below this. Default: 2.",
+    ),
+    "dropout": (int, "Fill in objects that are absent for fewer frames."),
 }
 
 
@@ -66,9 +72,9 @@ def _postprocess_options(command: Command) -> Command:
     "--output",
     type=OUTPUT,
     metavar="DIR",
-    help="Where to write; the run's own masks/ without it.",
+    help="Where to write. Default: the run's own masks/.",
 )
-@optional_split("The split, if it is no longer where the run was made from.")
+@optional_split("The split, if it was moved since the run was made.")
 @videos_option
 @click.option(
     "--settings",
@@ -93,10 +99,10 @@ def export(
 ) -> None:
     """Write the palette masks of a run.
 
-    RUN is a name below --runs, or a folder. Each pixel goes to the object with the
-    highest logit, if that is above 0. Masks have the size of the frame; the first one
-    is the annotation itself. Post-processing is off unless asked for; options go before
-    the values of --settings, and docs/tuning.md explains them.
+    RUN is a name below --runs, or a folder. Each pixel gets the id of the object with
+    the highest logit, if that is above 0. Masks have the size of the frame; the first
+    one is the annotation itself. Post-processing is off by default; options override
+    the values of --settings; docs/tuning.md explains them.
 
     \b
     Example:
@@ -127,9 +133,9 @@ def export(
             {
                 "masks": str(folder),
                 **({"post-processing": _listed(table)} if table else {}),
-                "exported": f"{len(outcome.done)} videos, "
-                f"{format_count(outcome.frames)} frames",
-                "were there": f"{len(outcome.skipped)} videos",
+                "exported": f"{counted(len(outcome.done), 'video')}, "
+                f"{counted(outcome.frames, 'frame')}",
+                "already complete": counted(len(outcome.skipped), "video"),
             }
         ),
         {"masks": folder, "postprocess": table, **vars(outcome)},

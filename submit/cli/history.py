@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import CodabenchError, LoginError, RefusedError
+from ..system.words import counted
 from ._activity import spinning
 from ._codabench import (
     account,
@@ -53,7 +54,7 @@ _FIELDS = (
 
 @click.command()
 @click.option("--csv", "as_csv", is_flag=True, help="Print everything as CSV.")
-@click.option("--offline", is_flag=True, help="Only what this machine remembers.")
+@click.option("--offline", is_flag=True, help="Only what this machine recorded.")
 @click.option(
     "--compare",
     type=(int, int),
@@ -64,7 +65,7 @@ _FIELDS = (
     "--local-scores",
     type=(int, PATH),
     metavar="ID FILE",
-    help="Remember the scores.json of a hold-out for a submission.",
+    help="Record the scores.json of a hold-out for a submission.",
 )
 @server_options
 @json_option
@@ -78,11 +79,11 @@ def history(
     url: str,
     as_json: bool,
 ) -> None:
-    """List your submissions, with what this machine remembers of them.
+    """List your submissions, with what this machine recorded about them.
 
-    Beside the server's score stands the hold-out score, if one was given, and below
-    the table how well the one predicts the other. Ranks are those of now; a submission
-    that is no longer on the leaderboard has none.
+    The table shows the server's score and, if given, the hold-out score; below it, how
+    well one predicts the other. Ranks are current; a submission that is no longer on
+    the leaderboard has none.
 
     \b
     Example:
@@ -267,7 +268,8 @@ def _view(records: Sequence[Record], columns: Sequence[Column]) -> RenderableTyp
         views.append(
             facts(
                 {
-                    "local and server": f"{found.count} submissions have both",
+                    "local and server": f"{counted(found.count, 'submission')} "
+                    "have both",
                     "correlation": _score(found.pearson, 3),
                     "of the ranks": _score(found.spearman, 3),
                     "server less local": f"{found.offset:+.2f}",

@@ -62,8 +62,9 @@ def holdout(
 ) -> None:
     """Choose videos of the train set as a local split with ground truth.
 
-    TRAIN is a fully annotated split. The choice mirrors its lengths, object sizes,
-    numbers of objects and disappearances; the same seed chooses the same videos. Files
+    TRAIN is a fully annotated split. The chosen videos have the same mix of
+    lengths, object sizes, numbers of objects and disappearances; the same seed chooses
+    the same videos. Files
     are links where the disk allows it, else copies, and videos.txt lists the videos for
     the rest of the team (--list).
 

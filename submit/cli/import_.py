@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..system.words import counted
 from ._options import (
     PATH,
     json_option,
@@ -43,7 +44,7 @@ def import_(
     runs: Path,
     as_json: bool,
 ) -> None:
-    """Turn masks of any other program into a run.
+    """Convert masks of any other program to a run.
 
     SOURCE is a folder or zip of <video>/<frame>.png. Names, sizes and object ids are
     checked against the split.
@@ -66,7 +67,8 @@ def import_(
     absent = outcome.details["absent"]
     if absent:
         warn(
-            f"{source} lacks {len(absent)} videos of {split}, such as {absent[0]}; "
+            f"{source} lacks {counted(len(absent), 'video')} of {split}, such as "
+            f"{absent[0]}; "
             "their objects score 0"
         )
     emit(

@@ -34,7 +34,7 @@ OWN = 5.0
     type=click.IntRange(min=1),
     default=20,
     metavar="N",
-    help="How many rows; your own are always there.",
+    help="How many rows; your own are always shown.",
 )
 @server_options
 @json_option

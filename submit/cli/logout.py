@@ -11,7 +11,7 @@ from ._output import note
 @click.command()
 @url_option
 def logout(url: str) -> None:
-    """Forget the token of this machine.
+    """Delete the token of this machine.
 
     Codabench cannot revoke tokens: one that others have seen is valid until the
     operators replace it.

@@ -52,7 +52,7 @@ def logs(
     url: str,
     as_json: bool,
 ) -> None:
-    """Show what the evaluation of a submission has written.
+    """Show the logs of a submission's evaluation.
 
     SUBMISSION is its number. Without --all, the logs of the scoring are shown.
 

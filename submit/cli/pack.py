@@ -35,14 +35,14 @@ from ._splits import open_split
     "--team",
     type=PATH,
     metavar="FILE",
-    help="A team.json to put at the root, which test phases demand.",
+    help="A team.json to put at the root, which test phases require.",
 )
 @click.option(
     "--partial",
     is_flag=True,
-    help="Pack although videos of the split are missing; they will score 0.",
+    help="Pack even if videos of the split are missing; they will score 0.",
 )
-@optional_split("The split, if it is no longer where the run was made from.")
+@optional_split("The split, if it was moved since the run was made.")
 @force_option
 @runs_dir_option
 @json_option
@@ -58,10 +58,10 @@ def pack(
 ) -> None:
     """Pack masks into a submission zip.
 
-    RUN|DIR is a run, which is exported if need be, or a folder of
-    <video>/<frame>.png. Video folders stand at the root and nothing else. The same
-    masks give the same bytes on every machine. Masks of a run, and of a folder that was
-    exported, are compared with what was written.
+    RUN|DIR is a run, which is exported first if necessary, or a folder of
+    <video>/<frame>.png. The zip has the video folders at its root and nothing else. The
+    same masks give the same bytes on every machine. Masks of a run, and of a folder
+    that was exported, are compared with what was written.
 
     \b
     Example:

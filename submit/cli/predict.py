@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ..system.words import counted
 from ._options import (
     device_option,
     json_option,
@@ -16,7 +17,7 @@ from ._options import (
     videos_option,
     workers_option,
 )
-from ._output import emit, facts, format_count
+from ._output import emit, facts
 from ._progress import progress
 from ._runs import model_executor, new_run_path, report
 from ._splits import open_split
@@ -80,9 +81,9 @@ def predict(
 
     SPLIT is a folder with JPEGImages and Annotations, as in MOSEv2, MOSEv1 or DAVIS.
     Given the first mask of each video, the model segments its objects in every later
-    frame. A video is written when it is complete; a video that fails is recorded in
-    the run's failed.json and the others go on. The same command run again continues,
-    and a run made with other settings is refused.
+    frame. A video is written when it is complete; a video that fails is recorded in the
+    run's failed.json and the other videos continue. The same command, run again,
+    resumes; a run made with other settings is refused.
 
     \b
     Example:
@@ -112,9 +113,9 @@ def predict(
         facts(
             {
                 "run": str(path),
-                "predicted": f"{len(outcome.done)} videos, "
-                f"{format_count(outcome.frames)} frames",
-                "were there": f"{len(outcome.skipped)} videos",
+                "predicted": f"{counted(len(outcome.done), 'video')}, "
+                f"{counted(outcome.frames, 'frame')}",
+                "already complete": f"{len(outcome.skipped)} videos",
             }
         ),
         {"run": path, **vars(outcome)},

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     "expected_path",
     type=PATH,
     metavar="FILE.json",
-    help="A model that submit tune has fitted: what each run will score.",
+    help="Predict the score of each run with a model that submit tune has fitted.",
 )
 @click.option(
     "--limit",
@@ -62,11 +62,11 @@ def preview(
     runs: Path,
     as_json: bool,
 ) -> None:
-    """Compare runs without truth, and say what to look at first.
+    """Compare runs without ground truth, and list what to look at first.
 
-    RUN... are runs of one split. Each two are scored against each other; objects in
-    which they disagree, or whose masks look odd, come first. A single run shows its odd
-    masks only.
+    RUN... are runs of one split. Each pair is scored against each other. Objects
+    with low agreement or suspicious masks are listed first. For a single run, only the
+    suspicious masks are listed.
 
     \b
     Example:

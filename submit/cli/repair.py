@@ -42,13 +42,15 @@ if TYPE_CHECKING:
     "--sample",
     type=PATH,
     metavar="ZIP",
-    help="The organisers' sample submission, which is believed where it differs.",
+    help="The organisers' sample submission; where it differs from the split, it is "
+    "right.",
 )
 @click.option(
     "--team",
     type=PATH,
     metavar="FILE",
-    help="A team.json to put at the root; one that is there is kept without it.",
+    help="A team.json to put at the root. Default: the one in ZIP|DIR, if there is "
+    "one.",
 )
 @click.option(
     "--fill-missing",
@@ -69,11 +71,12 @@ def repair(
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Mend a submission where that needs no guesses.
+    """Repair a submission where the right content is certain.
 
-    ZIP|DIR is never written to. Videos move to the root, junk is left out, names become
-    those of the frames, colours and grey values become ids where there is one way only,
-    and the first masks become the annotations. The new zip is then checked; the exit
+    ZIP|DIR is never written to. Videos are moved to the root, other files are left out,
+    masks are renamed to their frames, colours and grey values are converted to object
+    ids where only one assignment is possible, and the first masks are replaced by the
+    annotations. The new zip is then checked; the exit
     status is that of `submit check`.
 
     \b

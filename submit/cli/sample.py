@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..system.words import counted
 from ._options import (
     OUTPUT,
     force_option,
@@ -67,11 +68,11 @@ def sample(
 ) -> None:
     """Write a synthetic split with complete ground truth.
 
-    DIRECTORY is made. Its videos are rendered from photographs and show what MOSEv2
-    is about: objects that disappear and return, occlusion by a similar object, objects
-    below 1 % of the picture, low light, a cut, and crossings of three and more objects.
-    The same seed gives the same bytes. A sample that is there already stays; another
-    one in its place is replaced with --force only, since runs depend on it.
+    DIRECTORY is created. Its videos are rendered from photographs and have the
+    difficulties of MOSEv2: objects that disappear and reappear, occlusion by a similar
+    object, objects below 1 % of the frame, low light, a cut, and crossings of three and
+    more objects. The same seed gives the same bytes. The same sample is kept if it
+    exists; another sample is replaced only with --force, since runs depend on it.
 
     \b
     Example:
@@ -90,7 +91,7 @@ def sample(
     with progress("sample", total=videos * frames) as bar:
         write_sample(directory, **wanted, progress=bar.advance)
     emit(
-        f"{directory}: {videos} videos of {frames} frames",
+        f"{directory}: {counted(videos, 'video')} of {counted(frames, 'frame')}",
         {"split": directory, "videos": videos, "frames": frames},
         as_json=as_json,
     )

@@ -64,9 +64,9 @@ DAVIS = {
 @click.option(
     "--as-server",
     is_flag=True,
-    help="Give the server's number for defective masks, too.",
+    help="Also score masks with problems, as the server does.",
 )
-@click.option("--objects", is_flag=True, help="Show every object, not only the sums.")
+@click.option("--objects", is_flag=True, help="Show every object, not only the totals.")
 @force_option
 @workers_option
 @runs_dir_option
@@ -87,8 +87,8 @@ def score(
     """Score masks against ground truth, exactly as the server does.
 
     RUN|DIR|ZIP is a run, a folder of <video>/<frame>.png, or a zip, which is read in
-    place. The split needs a mask for every frame and no images. Defects that the
-    server would punish silently are reported instead.
+    place. The split needs a mask for every frame and no images. Problems for which the
+    server lowers the score without a message are reported.
 
     \b
     Example:

@@ -12,6 +12,7 @@ import click
 
 from ..errors import StorageError
 from ..metrics.measures import MEASURES
+from ..system.words import counted
 from ._options import (
     OUTPUT,
     SOURCE,
@@ -73,21 +74,21 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
     "--budget",
     default="300",
     metavar="N|TIME",
-    help="What the search may cost: evaluations of the hold-out, or 90s, 20m, 2h.",
+    help="Limit of the search: evaluations of the hold-out, or 90s, 20m, 2h.",
 )
 @click.option(
     "--every",
     type=click.IntRange(min=1),
     default=1,
     metavar="N",
-    help="Score one frame in N: faster, and not quite the official numbers.",
+    help="Score one frame in N: faster, but not exactly the official numbers.",
 )
 @click.option(
     "--expected-score",
     "expected_path",
     type=OUTPUT,
     metavar="FILE.json",
-    help="Fit a model of the score, too, for submit preview.",
+    help="Also fit a model that predicts the score, for submit preview.",
 )
 @force_option
 @seed_option
@@ -109,11 +110,12 @@ def tune(
     runs: Path,
     as_json: bool,
 ) -> None:
-    """Search what helps on a hold-out: weights, gate, post-processing.
+    """Search settings on a hold-out: weights, gate, post-processing.
 
-    RUN... are runs of a split with ground truth. Only what helps on videos left out is
-    kept, beyond its bootstrap interval; when nothing does, that is the best single run.
-    The file is for submit ensemble --settings and submit export --settings.
+    RUN... are runs of a split with ground truth. A setting is kept only if it improves
+    the score on held-out videos significantly (the bootstrap interval excludes 0). If
+    no setting does, the result is the best single run. The file is for submit ensemble
+    --settings and submit export --settings.
 
     \b
     Example:
@@ -156,7 +158,8 @@ def tune(
         )
     if tuned.videos < _FEW:
         warn(
-            f"{split}: has {tuned.videos} videos; with so few only large gains can be "
+            f"{split}: has {counted(tuned.videos, 'video')}; with so few only large "
+            f"gains can be "
             "told from luck"
         )
     if not tuned.is_complete:

@@ -70,10 +70,12 @@ _LARGE = 500_000_000
     help="An answer for the competition's fact sheet; repeatable.",
 )
 @click.option(
-    "--force", is_flag=True, help="Submit even if this very zip was submitted before."
+    "--force", is_flag=True, help="Submit even if the same zip was submitted before."
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Show the plan, and change nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Show the plan without changing anything."
+)
 @click.option(
     "--watch/--no-watch", default=True, help="Whether to wait for the scores."
 )
@@ -116,10 +118,10 @@ def upload(
 ) -> None:
     """Upload a zip, submit it exactly once, wait for the scores.
 
-    Before a byte is sent, ZIP is checked against the split, and the server is asked
-    whether you may submit, how many attempts and how much storage are left, and whether
-    this very zip was submitted before. The plan is shown, then you are asked.
-    Interrupted at any point, the same command continues.
+    Before the upload, ZIP is checked against the split, and the server is asked whether
+    you may submit, how many attempts and how much storage are left, and whether the
+    same zip was submitted before. The plan is shown and must be confirmed. If
+    interrupted, the same command continues.
 
     \b
     Example:

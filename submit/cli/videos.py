@@ -20,13 +20,13 @@ from ._splits import open_split
 @click.option("--decode", is_flag=True, help="Decode every frame, not only headers.")
 @json_option
 def videos(split: Path, videos: tuple[str, ...], decode: bool, as_json: bool) -> None:
-    """List the videos of a split, and what is wrong with them.
+    """List the videos of a split and the problems found in them.
 
-    SPLIT is a folder with JPEGImages and Annotations. Missing and surplus frames,
-    two files for one frame, unreadable or truncated files, sizes that differ, objects
-    that appear late, frames that are turned or not in RGB, and a meta file that
-    disagrees are all named. The exit status is 1 when something would make a prediction
-    fail; docs/data.md says what is read and how.
+    SPLIT is a folder with JPEGImages and Annotations. Missing and surplus frames, two
+    files for one frame, unreadable or truncated files, sizes that differ, objects that
+    appear late, frames that are turned or not in RGB, and a meta file that disagrees
+    are all listed. The exit status is 1 when a problem would make a prediction fail;
+    docs/data.md explains what is read and how.
 
     \b
     Example:

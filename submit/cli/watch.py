@@ -32,9 +32,9 @@ def watch(
 ) -> None:
     """Follow a submission until its scores are complete.
 
-    SUBMISSION is its number. Default: your newest one. Ctrl-C ends the watch and
-    nothing else. The exit status is 0 with scores, 20 when the evaluation failed, 21
-    when the time was over.
+    SUBMISSION is its number. Default: your newest one. Ctrl-C ends only the watch. The
+    exit status is 0 with scores, 20 if the evaluation failed, 21 if the time limit
+    passed.
 
     \b
     Example:

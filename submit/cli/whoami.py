@@ -13,7 +13,7 @@ from ._output import emit, facts
 @server_options
 @json_option
 def whoami(phase: str | None, competition: int, url: str, as_json: bool) -> None:
-    """Show whose token it is, and what is left for it today.
+    """Show the user of the token, and the attempts left today.
 
     \b
     Example:

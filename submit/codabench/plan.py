@@ -22,6 +22,7 @@ from ..errors import (
     QuotaError,
     RefusedError,
 )
+from ..system.words import counted
 from .answers import reason_error
 from .client import Client
 from .clock import format_time, next_midnight
@@ -435,7 +436,7 @@ def _duplicates(
         text = "perhaps: an earlier command was interrupted; this is checked first"
         return Check(name, text, Level.WARNING), None
     if not alive:
-        failed = f"{len(earlier)} times, which failed" if earlier else "no"
+        failed = f"{counted(len(earlier), 'time')}, which failed" if earlier else "no"
         goes_on = journal.step if journal.key is not None else ""
         if goes_on and journal.submission is None:
             failed += f"; an interrupted upload continues ({goes_on})"

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MaskError
+from ..system.words import counted
 
 __all__ = [
     "LOGIT_LIMIT",
@@ -110,7 +111,8 @@ def to_labels(
     ids = np.asarray(objects, dtype=np.uint8)
     if len(ids) != len(logits):
         raise MaskError(
-            f"expected logits of {len(ids)} objects, found {len(logits)} planes"
+            f"expected logits of {counted(len(ids), 'object')}, found {len(logits)} "
+            f"planes"
         )
     if not len(ids):
         return np.zeros(size, np.uint8)

@@ -21,6 +21,7 @@ from zlib_ng import zlib_ng
 
 from ..errors import MaskError
 from ..system.files import read_regular
+from ..system.words import counted
 from .pillow import decode_as_server
 
 __all__ = [
@@ -337,12 +338,13 @@ def _image_data(data: bytes, name: str) -> Iterator[memoryview]:
     place, palette, found = 8, False, False
     while True:
         if place + 12 > len(data):
-            raise MaskError(f"{name}: is truncated after {len(data)} bytes")
+            raise MaskError(f"{name}: is truncated after {counted(len(data), 'byte')}")
         length = int.from_bytes(view[place : place + 4], "big")
         kind, end = data[place + 4 : place + 8], place + 8 + length
         if end + 4 > len(data):
             raise MaskError(
-                f"{name}: is truncated after {len(data)} bytes, in the chunk "
+                f"{name}: is truncated after {counted(len(data), 'byte')}, in the "
+                f"chunk "
                 f"{_start(kind)}"
             )
         if zlib.crc32(view[place + 4 : end]) != int.from_bytes(

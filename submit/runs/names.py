@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import RunError
+from ..system.words import counted
 
 __all__ = ["require_run_name"]
 
@@ -30,7 +31,7 @@ def require_run_name(name: str) -> str:
     elif bad := next((c for c in "/\\," if c in name), None):
         problem = f"it has {bad!r} in it"
     elif (size := len(name.encode())) > _LONGEST:
-        problem = f"it has {size} bytes, and {_LONGEST} are allowed"
+        problem = f"it has {counted(size, 'byte')}, and {_LONGEST} are allowed"
     else:
         return name
     raise RunError(

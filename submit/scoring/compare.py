@@ -19,6 +19,7 @@ from ..errors import ScoringError
 from ..metrics.bootstrap import resampled_means
 from ..metrics.measures import MEASURES
 from ..system.files import read_json
+from ..system.words import counted
 from .results import SplitScore
 from .texts import OFFICIAL_NAMES
 
@@ -225,7 +226,7 @@ def compare_entries(
         baseline: The entry to compare with.
         other: The entry to judge.
         confidence: What share of the resamples the intervals shall hold.
-        resamples: How many times to draw the videos anew.
+        resamples: How many bootstrap resamples of the videos.
         seed: Equal seeds give equal intervals.
 
     Raises:
@@ -298,7 +299,8 @@ def _require_same_objects(baseline: ScoredEntry, other: ScoredEntry) -> None:
         if keys:
             video, key = keys[0]
             raise ScoringError(
-                f"only {name} has {len(keys)} objects, such as {key} of {video}; "
+                f"only {name} has {counted(len(keys), 'object')}, such as {key} of "
+                f"{video}; "
                 "entries can be compared when they were scored on the same split"
             )
     if not baseline.objects:

@@ -25,6 +25,7 @@ from ..system.files import atomic_folder, read_text, write_json
 from ..system.links import Linker, Linking
 from ..system.outputs import OutputKind, claim
 from ..system.pool import checkpoint, run_in_threads
+from ..system.words import counted
 
 __all__ = [
     "HOLDOUT_FOLDER",
@@ -148,7 +149,8 @@ def make_holdout(
     if len(traits) < (1 if names else videos):
         example = "".join(f"; {k}: {v}" for k, v in sorted(skipped.items())[:1])
         raise SplitError(
-            f"{split.root}: expected {videos} videos with complete ground truth, found "
+            f"{split.root}: expected {counted(videos, 'video')} with complete ground "
+            "truth, found "
             f"{len(traits)}{example} (the train set has them, valid has not)"
         )
     chosen = tuple(sorted(names or choose_videos(traits, videos, seed=seed)))
@@ -221,7 +223,8 @@ def _describe(video: SplitVideo) -> VideoTraits | str:
     if missing:
         return f"{missing} of {video.length} frames have no mask"
     if video.length < 3:
-        return f"has {video.length} frames, and the first and the last never count"
+        length = counted(video.length, "frame")
+        return f"has {length}, and the first and the last never count"
     if video.image_doubts:
         return video.image_doubts[0].what
     try:

@@ -18,6 +18,7 @@ from ..archive import (
 )
 from ..data import Split
 from ..errors import ScoringError
+from ..system.words import counted
 
 __all__ = [
     "ScoringPlan",
@@ -197,7 +198,9 @@ def plan_davis(split: Split, masks: Masks) -> ScoringPlan:
     for name, video in split.videos.items():
         frames[name] = video.frames[1:-1]
         if not frames[name]:
-            lines.append(f"{name}: has {video.length} frames, too few for DAVIS")
+            lines.append(
+                f"{name}: has {counted(video.length, 'frame')}, too few for DAVIS"
+            )
         found = set(masks.frames(name)) if name in there else set()
         if missing := [frame for frame in frames[name] if frame not in found]:
             lines.append(

@@ -16,6 +16,7 @@ from ..errors import RunError
 from ..png.palette import PackedLabels
 from ..runs import Run, VideoMasks
 from ..system.pool import checkpoint
+from ..system.words import counted
 from .candidate import Candidate
 
 __all__ = ["HoldoutRuns"]
@@ -135,7 +136,7 @@ class HoldoutRuns:
             record = run.videos[name]
             if (record.frames, record.size) != (video.length, video.size):
                 raise RunError(
-                    f"run {run.name}: {name} has {record.frames} frames of "
+                    f"run {run.name}: {name} has {counted(record.frames, 'frame')} of "
                     f"{record.size[1]}×{record.size[0]}, in {self.split.root} it has "
                     f"{video.length} of {video.size[1]}×{video.size[0]}; is this the "
                     "split that the run was made from?"

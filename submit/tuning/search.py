@@ -18,6 +18,7 @@ import numpy as np
 from ..ensemble import MergeSettings
 from ..errors import ScoringError
 from ..metrics.bootstrap import expanded_interval, resampled_means
+from ..system.words import counted
 from .candidate import Candidate
 from .evaluate import BudgetSpentError, Evaluator, Sample
 from .stages import Stage, all_stages
@@ -136,7 +137,8 @@ def tune(
     """
     if len(evaluator.videos) < LEAST_VIDEOS:
         raise ScoringError(
-            f"{evaluator.split.root}: has {len(evaluator.videos)} videos, and tuning "
+            f"{evaluator.split.root}: has {counted(len(evaluator.videos), 'video')}, "
+            f"and tuning "
             f"needs {LEAST_VIDEOS} to leave some out; make a larger hold-out (submit "
             "holdout)"
         )

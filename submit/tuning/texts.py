@@ -7,6 +7,7 @@ from typing import Any
 
 from ..metrics.measures import MEASURES
 from ..system.outputs import OutputKind
+from ..system.words import counted
 from .search import Gain, StageResult, Tuned
 
 __all__ = ["SETTINGS_FILE", "settings_toml", "steps_of"]
@@ -72,7 +73,8 @@ def _remarks(tuned: Tuned, source: str) -> Iterator[str]:
     frames = "all frames" if tuned.every == 1 else f"one frame in {tuned.every}"
     yield f"Tuned by submit tune for {measure}{f' on {source}' if source else ''}:"
     yield (
-        f"{tuned.videos} videos, {tuned.objects} objects, {frames}, "
+        f"{counted(tuned.videos, 'video')}, {counted(tuned.objects, 'object')}, "
+        f"{frames}, "
         f"{tuned.evaluations:.1f} evaluations, seed {tuned.seed}."
     )
     if not tuned.is_complete:

@@ -56,7 +56,7 @@ def test_an_object_that_is_lost_for_good_is_noted() -> None:
 
 def test_jumps_of_the_area_are_noted() -> None:
     assert follow({1: [100, 110, 1200, 1210, 100]}) == [
-        "jump v/ object 1 goes from 110 to 1200 pixels at 00002.png (and 1 more jumps)"
+        "jump v/ object 1 goes from 110 to 1,200 pixels at 00002.png (and 1 more jump)"
     ]
 
 

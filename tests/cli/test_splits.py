@@ -105,7 +105,7 @@ def test_an_object_that_comes_late_passes_through_every_command(
             encode(np.maximum(read(folder / f"{frame}.png"), late))
         )
     result = predict(run, root, "early", "--videos", "b")
-    assert "predicted   1 video" in result.stdout.replace("videos", "video")
+    assert "1 video, 5 frames" in result.stdout
     plain = run("predict", root, "--predictor", "static", "--name", "plain", fails=True)
     assert "video a: frame 00000 has no annotation" in plain.stderr
     assert "first annotation is that of frame 00001" in plain.stderr

@@ -151,7 +151,7 @@ def test_an_object_with_a_value_in_one_entry_only_is_counted_apart() -> None:
 
 
 def test_entries_of_different_splits_are_refused() -> None:
-    with pytest.raises(ScoringError, match=r"only b has 1 objects, such as 2 of x"):
+    with pytest.raises(ScoringError, match=r"only b has 1 object, such as 2 of x"):
         compare({("x", 1): 0.5}, {("x", 1): 0.5, ("x", 2): 0.5})
     with pytest.raises(ScoringError, match="a: holds no objects"):
         compare({}, {})
