@@ -4,7 +4,7 @@ A policy decides with frame numbers, scores and nothing else: no tensors here. O
 policy belongs to one object. A new idea, such as another rule for what is worth
 keeping, is one new class with the three methods of `MemoryPolicy`.
 
-- `Sam2Memory`: the given frame for ever, and the last few frames.
+- `Sam2Memory`: frames with a prompt for ever, and the last few frames.
 - `RcmsMemory`: the same until the object disappears for the first time; then the
   latest good frames are kept for ever too.
 """
@@ -48,9 +48,10 @@ class Kept:
 class MemoryPolicy(Protocol):
     """What an object remembers.
 
-    The caller announces frames in order: the object's given one with `given`, each
-    later one with `tracked`. Between them `recall` may ask for the next frame. Only
-    what `kept` names is there to be recalled.
+    The caller announces frames in order: those in which the object is given or
+    corrected with `given`, of which the first is one, the others with `tracked`.
+    Between them `recall` may ask for the next frame. Only what `kept` names is there to
+    be recalled.
     """
 
     @property
@@ -59,7 +60,7 @@ class MemoryPolicy(Protocol):
         ...
 
     def given(self, frame: int) -> None:
-        """Note the frame with the object's given mask."""
+        """Note a frame with a prompt for the object."""
         ...
 
     def tracked(self, frame: int, *, presence: float, quality: float) -> None:
@@ -83,24 +84,31 @@ class MemoryPolicy(Protocol):
 
 
 class Sam2Memory:
-    """The memory of SAM 2: the given frame and a window of the latest frames.
+    """The memory of SAM 2: frames with a prompt and a window of the latest frames.
 
     Matches `_prepare_memory_conditioned_features` of sam2/modeling/sam2_base.py
     (facebookresearch/sam2 @ 2b90b9f) in the published settings.
     """
 
-    def __init__(self, *, memories: int = 7, pointers: int = 16) -> None:
+    def __init__(
+        self, *, memories: int = 7, pointers: int = 16, conditioning: int | None = None
+    ) -> None:
         """Remember.
 
         Args:
             memories: Places in time; the last belongs to conditioning frames.
             pointers: Greatest age of a pointer in the window, plus one.
+            conditioning: Most conditioning frames that are looked back to, at least 2;
+                None for all.
         """
         self._memories, self._pointers = memories, pointers
-        #: Frames that are kept for ever, in the order they became so.
+        self._limit = conditioning
+        #: Frames with a prompt, and those that are treated alike, in the order they
+        #: became so.
         self._conditioning: list[int] = []
         #: The latest other frames, as far back as pointers go.
         self._window: list[int] = []
+        self._latest = -1
 
     @property
     def wants_quality(self) -> bool:
@@ -108,35 +116,54 @@ class Sam2Memory:
         return False
 
     def given(self, frame: int) -> None:
-        """Note the frame with the object's given mask."""
+        """Note a frame with a prompt for the object."""
         self._conditioning.append(frame)
+        self._latest = frame
 
     def tracked(self, frame: int, *, presence: float, quality: float) -> None:
         """Note a frame that was predicted."""
         del presence, quality
         oldest = frame - max(self._pointers, self._memories) + 2
         self._window = [old for old in self._window if old >= oldest] + [frame]
+        self._latest = frame
 
     def recall(self, frame: int) -> Recall:
         """Choose what to look back to from the next frame."""
         last = self._memories - 1
-        maps = [(known, last) for known in self._conditioning]
-        pointers = [(known, frame - known) for known in self._conditioning]
-        for known in self._window:
+        near = self._nearest(frame)
+        maps = [(known, last) for known in near]
+        pointers = [(known, frame - known) for known in near]
+        # Conditioning frames that are not among the nearest are like any other.
+        window = sorted({*self._window, *self._conditioning}.difference(near))
+        for known in window:
             age = frame - known
-            if age <= last:
+            if 0 < age <= last:
                 maps.append((known, age - 1))
-        for known in reversed(self._window):
+        for known in reversed(window):
             age = frame - known
-            if age < self._pointers:
+            if 0 < age < self._pointers:
                 pointers.append((known, age))
         return Recall(tuple(maps), tuple(pointers))
 
+    def _nearest(self, frame: int) -> list[int]:
+        """The conditioning frames that are looked back to, as many as may be.
+
+        Matches `select_closest_cond_frames` of sam2/modeling/sam2_utils.py: first the
+        one before, then the one after, then the others by distance.
+        """
+        known = self._conditioning
+        if self._limit is None or len(known) <= self._limit:
+            return known
+        before = max((old for old in known if old < frame), default=None)
+        after = min((new for new in known if new >= frame), default=None)
+        first = [one for one in (before, after) if one is not None]
+        others = [other for other in known if other not in first]
+        others.sort(key=lambda other: abs(other - frame))
+        return [*first, *others][: self._limit]
+
     def kept(self) -> Kept:
         """Say what must be kept after the latest frame."""
-        if not self._window:
-            return Kept(frozenset(self._conditioning), frozenset(self._conditioning))
-        upcoming = self.recall(self._window[-1] + 1)
+        upcoming = self.recall(self._latest + 1)
         return Kept(
             frozenset(frame for frame, _ in upcoming.maps),
             frozenset(frame for frame, _ in upcoming.pointers),
@@ -160,16 +187,21 @@ class RcmsMemory(Sam2Memory):
         pointers: int = 16,
         promote: int = 4,
         quality: float = 0.6,
+        conditioning: int | None = None,
     ) -> None:
         """Remember.
 
         Args:
             memories: Places in time; the last belongs to conditioning frames.
             pointers: Greatest age of a pointer in the window, plus one.
+            conditioning: Most conditioning frames that are looked back to, at least 2;
+                None for all.
             promote: How many frames are kept for ever.
             quality: A good frame is better than this.
         """
-        super().__init__(memories=memories, pointers=pointers)
+        super().__init__(
+            memories=memories, pointers=pointers, conditioning=conditioning
+        )
         self._quality = quality
         self._good: deque[int] = deque(maxlen=promote)
         self._disappeared = False

@@ -21,7 +21,7 @@ from .modeling.memory_attention import FrameStart, MemoryAttention, MemoryTokens
 from .modeling.memory_encoder import MemoryEncoder
 from .modeling.neck import ImageEncoder
 from .modeling.position import Grids, rotary_table, sine_grid, sine_steps
-from .modeling.prompt_encoder import PromptEncoder
+from .modeling.prompt_encoder import Click, PromptEncoder
 
 __all__ = ["ABSENT", "Features", "Sam2Network", "Seen", "to_tokens"]
 
@@ -29,6 +29,12 @@ __all__ = ["ABSENT", "Features", "Sam2Network", "Seen", "to_tokens"]
 ABSENT = -1024.0
 #: A given mask as logits: inside and outside.
 _SURE = 10.0
+#: A mask drawn from several points is stable if its area at the two thresholds ± the
+#: first differs so little that their ratio is at least the second. From the published
+#: configuration of the video predictor.
+_STABILITY_DELTA, _STABILITY = 0.05, 0.98
+#: Limit of logits that serve as a prompt.
+_PROMPT_LIMIT = 32.0
 
 
 @dataclass(frozen=True)
@@ -113,8 +119,8 @@ class Sam2Network(nn.Module):
         self.obj_ptr_proj = Perceptron((channels,) * 4)
         self.maskmem_tpos_enc = nn.Parameter(torch.zeros(config.memories, 1, 1, narrow))
         self.no_obj_ptr = nn.Parameter(torch.zeros(1, channels))
-        # The first is added where an object is given by clicks; the second is in the
-        # checkpoints only.
+        # The first is added where a new object is given by points; the second is in
+        # the checkpoints only.
         self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, channels))
         self.no_mem_pos_enc = nn.Parameter(torch.zeros(1, 1, channels))
         if config.timed_pointers:
@@ -213,9 +219,65 @@ class Sam2Network(nn.Module):
         )
         return decoded
 
-    def track(self, features: Features, memory: MemoryTokens, grids: Grids) -> Seen:
-        """Find N objects again by what they left in memory."""
-        decoded = self.decode(self.condition(features, memory, grids), grids)
+    def without_memory(self, features: Features) -> Tensor:
+        """A frame's features for objects that have left no memory: 1×h·w×C."""
+        return to_tokens(features.pixels) + self.no_mem_embed
+
+    def take_clicks(
+        self,
+        features: Features,
+        image: Tensor,
+        clicks: Click,
+        grids: Grids,
+        *,
+        logits: Tensor | None = None,
+    ) -> Seen:
+        """Find N objects by points; all have equally many.
+
+        Args:
+            features: Of the frame.
+            image: N×h·w×C, from `condition` or `without_memory`.
+            clicks: The points.
+            grids: Position encodings of the input size.
+            logits: N×4h×4w, what was seen without the points, to be corrected; None if
+                nothing was.
+        """
+        prompts, decoder = self.sam_prompt_encoder, self.sam_mask_decoder
+        mask = None
+        if logits is not None:
+            mask = prompts(logits[:, None].clamp(-_PROMPT_LIMIT, _PROMPT_LIMIT))
+        points = prompts.points(clicks.places, clicks.kinds, 16 * grids.side)
+        decoded = self.decode(image, grids, mask=mask, points=points)
+        drawn = decoder.draw_all(
+            decoded.image, decoded.masks, features.fine, features.middle
+        ).float()
+        # One point may mean several things. Several points mean one, candidate 0, but
+        # where that mask is not stable the best of the others is taken; the pointer is
+        # that of candidate 0 all the same.
+        best = decoded.iou[:, 1:].argmax(1) + 1
+        if len(clicks) > 1:
+            pointer = torch.zeros_like(best)
+            choice = torch.where(_stable(drawn[:, 0]), pointer, best)
+        else:
+            pointer = choice = best
+        rows = torch.arange(len(best), device=best.device)
+        present = decoded.presence > 0
+        return Seen(
+            logits=torch.where(present[:, None, None], drawn[rows, choice], ABSENT),
+            presence=decoded.presence.float(),
+            iou=decoded.iou[rows, choice].float(),
+            pointers=self.pointers(decoded.masks[rows, pointer], present),
+        )
+
+    def track(self, features: Features, image: Tensor, grids: Grids) -> Seen:
+        """Find N objects again by what they left in memory.
+
+        Args:
+            features: Of the frame.
+            image: N×h·w×C, from `condition`.
+            grids: Position encodings of the input size.
+        """
+        decoded = self.decode(image, grids)
         # Candidate 0 is for clear prompts; a memory may mean several things.
         iou, choice = decoded.iou[:, 1:].max(1)
         choice = choice + 1
@@ -313,3 +375,11 @@ class Sam2Network(nn.Module):
 def to_tokens(x: Tensor) -> Tensor:
     """N×C×h×w to N×h·w×C."""
     return x.flatten(2).transpose(1, 2)
+
+
+def _stable(logits: Tensor) -> Tensor:
+    """Whether the areas of N×h×w logits hardly depend on the threshold: N bool."""
+    logits = logits.flatten(1)
+    inner = (logits > _STABILITY_DELTA).sum(1).float()
+    outer = (logits > -_STABILITY_DELTA).sum(1).float()
+    return torch.where(outer > 0, inner / outer, 1.0) >= _STABILITY

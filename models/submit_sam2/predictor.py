@@ -15,10 +15,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from submit.errors import OptionError, PredictorError
 from submit.predictors import (
+    Absent,
+    AcceptedPrompts,
+    Box,
     Description,
     InputSizes,
     Mask,
     Prediction,
+    Prompt,
     Prompts,
     Video,
     option,
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .model import Sam2Network
+    from .modeling.prompt_encoder import Click
     from .tracker import Tracker
 
 __all__ = ["Sam2Options", "Sam2Predictor"]
@@ -100,6 +105,11 @@ class Sam2Options:
     promote: int | None = option(
         None, "Good frames that rcms keeps for ever when an object disappears."
     )
+    conditioning: int | None = option(
+        None,
+        "Most frames with a prompt (and frames that rcms keeps) that an object looks "
+        "back to, the nearest ones; none for all.",
+    )
     quality: float | None = option(None, "What rcms takes for a good frame, in [0, 1].")
     mask_scale: float | None = option(
         None, "Mask probabilities are multiplied by it before they are remembered."
@@ -129,6 +139,10 @@ class Sam2Options:
             )
         if self.batch is not None and self.batch < 1:
             raise ValueError(f"batch={self.batch}: expected at least 1")
+        if self.conditioning is not None and self.conditioning < 2:
+            raise ValueError(
+                f"conditioning={self.conditioning}: expected at least 2, or none"
+            )
         if self.promote is not None and self.promote < 0:
             raise ValueError(f"promote={self.promote}: expected at least 0")
         for name, value in vars(PRESETS[self.preset]).items():
@@ -182,6 +196,8 @@ class Sam2Predictor:
                 "promote": str(memory.promote),
                 "quality": f"{memory.quality:g}",
             }
+        if options.conditioning is not None:
+            details["conditioning"] = str(options.conditioning)
         return Description(
             model=options.model,
             licence="Apache-2.0",
@@ -189,6 +205,9 @@ class Sam2Predictor:
             sizes=InputSizes(base=options.image_size, step=32),
             cores=4,
             details=details,
+            prompts=AcceptedPrompts(
+                boxes=True, points=True, absences=True, corrections=True
+            ),
         )
 
     def session(self, video: Video, *, scale: float = 1.0) -> Sam2Session:
@@ -226,7 +245,12 @@ class Sam2Predictor:
                         batch=options.batch or _batch(side, device),
                         dtype=_dtype(options.dtype, device),
                     ),
-                    policy=_policy(memory, network.config.memories, pointers),
+                    policy=_policy(
+                        memory,
+                        memories=network.config.memories,
+                        pointers=pointers,
+                        conditioning=options.conditioning,
+                    ),
                     pointers=pointers,
                 ),
             )
@@ -272,24 +296,19 @@ class Sam2Session:
         self._tracker: Tracker | None = tracker
 
     def step(self, frame: NDArray[np.uint8], prompts: Prompts) -> Prediction:
-        """Predict the next frame, and begin to track the objects in `prompts`."""
-        import torch
+        """Predict the next frame.
 
+        A frame with a prompt becomes a conditioning frame of the object. A mask is
+        taken as it is; boxes and points are looked at by the network, which corrects
+        with them what it sees of a known object.
+        """
         if self._tracker is None:
             raise PredictorError(
                 f"video {self._video.name}: the session is closed; open another one"
             )
-        if known := sorted(prompts.keys() & set(self._tracker.objects)):
-            raise PredictorError(
-                f"video {self._video.name}: objects {known} were given before; "
-                "a mask is taken for a new object only"
-            )
-        masks = {}
-        for key, prompt in prompts.items():
-            assert isinstance(prompt, Mask)
-            masks[key] = torch.from_numpy(prompt.pixels.copy())
+        given = {key: self._given(prompt) for key, prompt in prompts.items()}
         with _explained(self._options):
-            seen = self._tracker.advance(_to_tensor(frame, self._side), masks)
+            seen = self._tracker.advance(_to_tensor(frame, self._side), given)
             return Prediction(
                 objects=self._tracker.objects,
                 logits=seen.logits.float().cpu().numpy(),
@@ -300,6 +319,33 @@ class Sam2Session:
     def close(self) -> None:
         """Free what the session holds. May be called twice."""
         self._tracker = None
+
+    def _given(self, prompt: Prompt) -> torch.Tensor | Click:
+        """A prompt as the tracker takes it."""
+        import torch
+
+        from .modeling.prompt_encoder import (
+            BOTTOM_RIGHT,
+            INSIDE,
+            OUTSIDE,
+            TOP_LEFT,
+            Click,
+        )
+
+        height, width = self._video.height, self._video.width
+        if isinstance(prompt, Mask):
+            return torch.from_numpy(prompt.pixels.copy())
+        if isinstance(prompt, Absent):
+            return torch.zeros(height, width, dtype=torch.bool)
+        if isinstance(prompt, Box):
+            places = [[prompt.left, prompt.top], [prompt.right, prompt.bottom]]
+            kinds = [TOP_LEFT, BOTTOM_RIGHT]
+        else:
+            places = [[point.x, point.y] for point in prompt.points]
+            kinds = [INSIDE if point.inside else OUTSIDE for point in prompt.points]
+        # As `add_new_points_or_box` of the official predictor scales them.
+        scaled = torch.tensor([places]) / torch.tensor([width, height]) * self._side
+        return Click(scaled, torch.tensor([kinds], dtype=torch.int32))
 
 
 def _to_tensor(frame: NDArray[np.uint8], side: int) -> torch.Tensor:
@@ -316,17 +362,16 @@ def _to_tensor(frame: NDArray[np.uint8], side: int) -> torch.Tensor:
     return ((pixels - mean) / deviation)[None]
 
 
-def _policy(memory: Preset, memories: int, pointers: int) -> Callable[[], MemoryPolicy]:
+def _policy(
+    memory: Preset, *, memories: int, pointers: int, conditioning: int | None
+) -> Callable[[], MemoryPolicy]:
     """Make the maker of an object's memory policy."""
+    make: Callable[..., MemoryPolicy] = Sam2Memory
     if memory.memory == "rcms":
-        return partial(
-            RcmsMemory,
-            memories=memories,
-            pointers=pointers,
-            promote=memory.promote,
-            quality=memory.quality,
-        )
-    return partial(Sam2Memory, memories=memories, pointers=pointers)
+        make = partial(RcmsMemory, promote=memory.promote, quality=memory.quality)
+    return partial(
+        make, memories=memories, pointers=pointers, conditioning=conditioning
+    )
 
 
 def _device(name: str) -> torch.device:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from .memory import MemoryPolicy, Recall
 from .model import ABSENT, Features, Sam2Network, Seen
 from .modeling.memory_attention import MemoryTokens
+from .modeling.prompt_encoder import Click
 
 __all__ = ["Settings", "Tracker"]
 
@@ -93,33 +94,53 @@ class Tracker:
         return tuple(self._tracks)
 
     @torch.inference_mode()
-    def advance(self, image: Tensor, masks: Mapping[int, Tensor]) -> Seen:
+    def advance(self, image: Tensor, given: Mapping[int, Tensor | Click]) -> Seen:
         """Take the next frame.
 
         Args:
             image: 1×3×S×S, normalised.
-            masks: Bool H×W masks of new objects.
+            given: For new objects and for those to correct a bool H×W mask, which
+                is taken for what is seen; or the points of one object (N = 1). The
+                frame becomes a conditioning frame of the object.
 
         Returns:
             Logits S/4×S/4, presence and predicted IoU of all objects in their order.
         """
         self._frame += 1
-        network, device = self._network, self._network.device
-        image = image.to(device, non_blocking=True)
+        network, grids = self._network, self._grids
+        image = image.to(network.device, non_blocking=True)
+        masks = {key: it for key, it in given.items() if isinstance(it, Tensor)}
+        clicks = {key: it for key, it in given.items() if isinstance(it, Click)}
+        known = [key for key in self._tracks if key not in masks]
+        new = [key for key in clicks if key not in self._tracks]
+        for key in given:
+            if key not in self._tracks:
+                self._tracks[key] = Track(self._policy())
         parts: dict[int, Seen] = {}
         with self._precision():
-            features = network.encode_image(
-                image, self._grids, reads_memory=bool(self._tracks)
-            )
-            for keys, recalls in self._batches():
-                seen = network.track(features, self._tokens(keys, recalls), self._grids)
-                self._keep_tracked(keys, features, seen)
+            features = network.encode_image(image, grids, reads_memory=bool(known))
+            for keys, recalls in self._batches(known, clicks):
+                tokens = self._tokens(keys, recalls)
+                conditioned = network.condition(features, tokens, grids)
+                seen = network.track(features, conditioned, grids)
+                if keys[0] in clicks:
+                    points = self._join_clicks([clicks[key] for key in keys])
+                    seen = network.take_clicks(
+                        features, conditioned, points, grids, logits=seen.logits
+                    )
+                    self._keep_given(keys, features, seen)
+                else:
+                    self._keep_tracked(keys, features, seen)
                 parts.update(_split(keys, seen))
             for keys in _chunks(list(masks), self._settings.batch):
-                given = torch.stack(
-                    [self._to_input(masks[key].to(device)) for key in keys]
-                )
-                seen = network.take_masks(features, given, self._grids)
+                inputs = [self._to_input(masks[key].to(network.device)) for key in keys]
+                seen = network.take_masks(features, torch.stack(inputs), grids)
+                self._keep_given(keys, features, seen)
+                parts.update(_split(keys, seen))
+            for keys in self._alike(new, clicks):
+                points = self._join_clicks([clicks[key] for key in keys])
+                plain = network.without_memory(features).expand(len(keys), -1, -1)
+                seen = network.take_clicks(features, plain, points, grids)
                 self._keep_given(keys, features, seen)
                 parts.update(_split(keys, seen))
         return _join([parts[key] for key in self._tracks])
@@ -145,12 +166,38 @@ class Tracker:
         )
         return (resized[0, 0] >= 0.5).float()
 
-    def _batches(self) -> Iterator[tuple[list[int], list[Recall]]]:
-        """Put objects together that look back to equally many frames."""
-        groups: dict[tuple[int, int], list[tuple[int, Recall]]] = {}
-        for key, track in self._tracks.items():
-            recall = track.policy.recall(self._frame)
-            size = len(recall.maps), len(recall.pointers)
+    def _join_clicks(self, clicks: Sequence[Click]) -> Click:
+        """Points of several objects, equally many each, on the device."""
+        device = self._network.device
+        return Click(
+            torch.cat([click.places for click in clicks]).to(device),
+            torch.cat([click.kinds for click in clicks]).to(device),
+        )
+
+    def _alike(
+        self, keys: Sequence[int], clicks: Mapping[int, Click]
+    ) -> Iterator[list[int]]:
+        """Put objects together that have equally many points."""
+        groups: dict[int, list[int]] = {}
+        for key in keys:
+            groups.setdefault(len(clicks[key]), []).append(key)
+        for group in groups.values():
+            yield from _chunks(group, self._settings.batch)
+
+    def _batches(
+        self, keys: Sequence[int], clicks: Mapping[int, Click]
+    ) -> Iterator[tuple[list[int], list[Recall]]]:
+        """Put objects together that look back to equally many frames.
+
+        Args:
+            keys: The objects.
+            clicks: Points of some; those with equally many are put together.
+        """
+        groups: dict[tuple[int, int, int], list[tuple[int, Recall]]] = {}
+        for key in keys:
+            recall = self._tracks[key].policy.recall(self._frame)
+            points = len(clicks[key]) if key in clicks else 0
+            size = len(recall.maps), len(recall.pointers), points
             groups.setdefault(size, []).append((key, recall))
         for group in groups.values():
             for chunk in _chunks(group, self._settings.batch):
@@ -208,7 +255,7 @@ class Tracker:
         """Remember the frame in which objects were given."""
         memories = self._remember(features, seen)
         for index, key in enumerate(keys):
-            track = self._tracks[key] = Track(self._policy())
+            track = self._tracks[key]
             track.policy.given(self._frame)
             track.keep(self._frame, memories[index], seen.pointers[index])
 

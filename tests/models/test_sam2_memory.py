@@ -151,3 +151,42 @@ def test_what_is_recalled_is_that_of_a_memory_that_forgets_nothing(
         kept_pointers = (kept_pointers | {number}) & policy.kept().pointers
         assert len(maps) <= 7 + (promote or 0)
         assert len(kept_pointers) <= pointers + (promote or 0)
+
+
+@given(
+    prompted=st.lists(st.booleans(), min_size=1, max_size=40),
+    limit=st.integers(2, 5),
+    pointers=st.integers(1, 20),
+)
+def test_the_nearest_prompted_frames_are_conditioning_and_others_like_any(
+    prompted: list[bool], limit: int, pointers: int
+) -> None:
+    """Against the rules of the reference, said again with everything kept."""
+    policy = Sam2Memory(pointers=pointers, conditioning=limit)
+    policy.given(0)
+    given, kept = {0}, policy.kept()
+    for frame, is_given in enumerate(prompted, 1):
+        # All are in the past: the latest, then the others by distance.
+        near = sorted(given, reverse=True)[:limit]
+        recall = policy.recall(frame)
+        assert {known for known, place in recall.maps if place == 6} == set(near)
+        assert {(frame - place - 1) for _, place in recall.maps if place < 6} == {
+            known for known in range(max(frame - 6, 0), frame) if known not in near
+        }
+        assert set(recall.pointers) == {(known, frame - known) for known in near} | {
+            (known, frame - known)
+            for known in range(max(frame - pointers + 1, 0), frame)
+            if known not in near
+        }
+        # What is looked back to was kept, and was kept before.
+        now = {known for known, _ in recall.maps}
+        assert now <= kept.maps
+        assert {known for known, _ in recall.pointers} <= kept.pointers
+        if is_given:
+            policy.given(frame)
+            given.add(frame)
+        else:
+            policy.tracked(frame, presence=1.0, quality=1.0)
+        latest = policy.kept()
+        assert latest.maps - {frame} <= kept.maps
+        kept = latest

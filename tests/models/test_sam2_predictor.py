@@ -147,13 +147,6 @@ def test_other_failures_are_not_taken_for_a_lack_of_memory(
         session.step(clip.frames[0], {1: Mask(clip.masks[1])})
 
 
-def test_an_object_is_given_once(open_session: Open, clip: Any) -> None:
-    session = open_session()
-    session.step(clip.frames[0], {1: Mask(clip.masks[1])})
-    with pytest.raises(PredictorError, match=r"objects \[1\] were given before"):
-        session.step(clip.frames[1], {1: Mask(clip.masks[1])})
-
-
 def test_a_closed_session_says_so(open_session: Open, clip: Any) -> None:
     session = open_session()
     session.close()

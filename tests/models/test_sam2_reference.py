@@ -19,6 +19,7 @@ from PIL import Image
 
 from submit.predictors import Prediction
 from submit_sam2.config import MODELS, Sam2Config
+from tests.models import prompted
 
 pytestmark = pytest.mark.reference
 
@@ -171,3 +172,45 @@ def test_logits_are_those_of_the_official_predictor(
     expected = run_official(official, clip, tmp_path)
     for ours, theirs in zip(track(session, clip), expected, strict=True):
         np.testing.assert_allclose(ours.logits, theirs, atol=2e-3)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("size", [64, 96])
+@pytest.mark.parametrize("limit", [None, 2], ids=["all", "nearest"])
+@pytest.mark.parametrize("quiet", [True, False], ids=["unstable", "stable"])
+@pytest.mark.parametrize("score", [0.0, 1.2], ids=["disappears", "stays"])
+def test_prompts_of_all_kinds_do_what_they_do_officially(
+    size: int,
+    limit: int | None,
+    quiet: bool,
+    score: float,
+    open_session: Callable[..., Any],
+    make_clip: Callable[..., Any],
+    tiny_state: dict[str, torch.Tensor],
+    tmp_path: Path,
+) -> None:
+    if quiet:
+        prompted.quieten(tiny_state)
+    clip, given = make_clip(objects=3), prompted.script()
+    session = open_session(image_size=size, score=score, conditioning=limit)
+    official = build_official(
+        MODELS["test_tiny"],
+        size,
+        sigmoid_scale_for_mem_enc=20.0,
+        sigmoid_bias_for_mem_enc=-10.0,
+        max_cond_frames_in_attn=limit or -1,
+        add_all_frames_to_correct_as_cond=True,
+        sam_mask_decoder_extra_args={
+            "dynamic_multimask_via_stability": True,
+            "dynamic_multimask_stability_delta": 0.05,
+            "dynamic_multimask_stability_thresh": 0.98,
+        },
+    )
+    bias = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
+    official.load_state_dict({**tiny_state, bias: tiny_state[bias] + score})
+    expected = prompted.run_official(official, clip.frames, given, tmp_path)
+    for index, (logits, scores) in enumerate(expected):
+        ours = session.step(clip.frames[index], given.get(index, {}))
+        np.testing.assert_allclose(ours.presence, scores, atol=1e-3)
+        tolerance = 1e-3 if quiet else 1e-2
+        np.testing.assert_allclose(ours.logits, logits, atol=tolerance, rtol=1e-4)

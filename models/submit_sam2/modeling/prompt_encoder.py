@@ -6,6 +6,8 @@ without a click has the two tokens of "no point".
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -13,10 +15,34 @@ from torch.nn import functional as F
 from .layers import ChannelNorm
 from .position import FourierGrid
 
-__all__ = ["PromptEncoder"]
+__all__ = ["BOTTOM_RIGHT", "INSIDE", "OUTSIDE", "TOP_LEFT", "Click", "PromptEncoder"]
 
+#: Kinds of points: clicks outside and inside of the object, and corners of a box.
+OUTSIDE, INSIDE, TOP_LEFT, BOTTOM_RIGHT = 0, 1, 2, 3
 _POINT_KINDS = 4
 _MASK_CHANNELS = 16
+
+
+@dataclass(frozen=True)
+class Click:
+    """Points on N objects; a box is two.
+
+    Attributes:
+        places: N×P×2 float32, x and y in pixels of the input.
+        kinds: N×P int32; see `PromptEncoder.points`.
+    """
+
+    places: Tensor
+    kinds: Tensor
+
+    def __len__(self) -> int:
+        return self.kinds.shape[1]
+
+    def __add__(self, other: Click) -> Click:
+        return Click(
+            torch.cat((self.places, other.places), 1),
+            torch.cat((self.kinds, other.kinds), 1),
+        )
 
 
 class PromptEncoder(nn.Module):

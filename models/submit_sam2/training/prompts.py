@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..modeling.prompt_encoder import BOTTOM_RIGHT, TOP_LEFT, Click
 from .options import PromptTable
 
-__all__ = ["Click", "PromptPlan", "draw_box", "draw_click", "draw_plan"]
+__all__ = ["PromptPlan", "draw_box", "draw_click", "draw_plan"]
 
 #: Noise on the corners of a box: a share of its sides, and most pixels.
 _BOX_NOISE, _BOX_NOISE_PIXELS = 0.1, 20
-_TOP_LEFT, _BOTTOM_RIGHT = 2, 3
 
 
 @dataclass(frozen=True)
@@ -43,28 +43,6 @@ class PromptPlan:
     def masks(self) -> bool:
         """Whether objects are given as masks."""
         return self.boxes is None
-
-
-@dataclass(frozen=True)
-class Click:
-    """Points on N objects.
-
-    Attributes:
-        places: N×P×2 float32, x and y in pixels.
-        kinds: N×P int32; see `PromptEncoder.points`.
-    """
-
-    places: Tensor
-    kinds: Tensor
-
-    def __len__(self) -> int:
-        return self.kinds.shape[1]
-
-    def __add__(self, other: Click) -> Click:
-        return Click(
-            torch.cat((self.places, other.places), 1),
-            torch.cat((self.kinds, other.kinds), 1),
-        )
 
 
 def draw_plan(
@@ -176,5 +154,5 @@ def draw_box(truth: Tensor) -> Click:
     noise = 2 * torch.rand(count, 1, 4, device=device)[:, 0] - 1
     limits = torch.tensor([width, height, width, height], device=device) - 1
     corners = (box + noise * reach).clamp(min=0).minimum(limits).reshape(count, 2, 2)
-    kinds = torch.tensor([_TOP_LEFT, _BOTTOM_RIGHT], device=device, dtype=torch.int32)
+    kinds = torch.tensor([TOP_LEFT, BOTTOM_RIGHT], device=device, dtype=torch.int32)
     return Click(corners, kinds.expand(count, 2))

@@ -24,8 +24,9 @@ from ..model import ABSENT, Features, Sam2Network, Seen, to_tokens
 from ..modeling.layers import run
 from ..modeling.mask_decoder import Decoded
 from ..modeling.memory_attention import FrameStart, MemoryTokens
+from ..modeling.prompt_encoder import Click
 from .losses import Pass
-from .prompts import Click, PromptPlan, draw_box, draw_click
+from .prompts import PromptPlan, draw_box, draw_click
 
 __all__ = ["ClipTensors", "UnrollSettings", "unroll"]
 
@@ -175,7 +176,7 @@ class _Unroll:
         network, truth = self._network, self._clip.masks[frame]
         points = self._prompts.get(frame)
         if points is not None:
-            image = to_tokens(features.pixels) + network.no_mem_embed
+            image = network.without_memory(features)
             image = image.expand(self._clip.objects, -1, -1)
         else:
             image = self._condition(frame, features)
