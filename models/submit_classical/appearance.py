@@ -87,21 +87,36 @@ class Appearance:
         columns = self._waves.columns
         self._recent = np.zeros((columns, columns + 1), np.float32)
         self._amount = 0.0
+        #: Of the given masks, their mean.
         self._first: Floats | None = None
+        self._given = 0
 
     @property
     def trained(self) -> bool:
         """Whether there has been a frame to learn from."""
         return self._first is not None
 
-    def learn(self, samples: Floats, targets: Floats, weights: Floats) -> None:
-        """Learn from a frame: N samples with targets ±1 and weights that sum to 1."""
+    def learn(
+        self, samples: Floats, targets: Floats, weights: Floats, *, given: bool
+    ) -> None:
+        """Learn from a frame.
+
+        Args:
+            samples: N×COLUMNS.
+            targets: N, 1 for the object and -1 for what is not.
+            weights: N that sum to 1.
+            given: Whether the mask was given; it counts as much as the first then, and
+                what was learned from predicted masks is dropped.
+        """
         moments = self._moments(samples, targets, weights)
-        if self._first is None:
-            self._first = moments
+        if given or self._first is None:
+            self._given += 1
+            first = np.zeros_like(moments) if self._first is None else self._first
+            self._first = moments = first + (moments - first) / np.float32(self._given)
             self._first_weights = _solve(moments)
             self._placeless_weights = _solve(_placeless(moments, self._waves.placeless))
             self._weights = self._first_weights
+            self._recent, self._amount = np.zeros_like(moments), 0.0
             return
         self._recent = _FADE * self._recent + moments
         self._amount = _FADE * self._amount + 1

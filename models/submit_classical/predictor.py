@@ -18,22 +18,28 @@ import math
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from submit.errors import OptionError, PredictorError
 from submit.predictors import (
+    AcceptedPrompts,
+    Box,
     Description,
     Frame,
     InputSizes,
     Mask,
     Prediction,
+    Prompt,
     Prompts,
     Session,
     Video,
 )
 
+from .cut import cut_out
 from .features import Floats
+from .motion import PixelBox
 from .options import ClassicalOptions
-from .scene import SceneReader, WorkingFrame, single_thread
+from .scene import SceneReader, WorkingFrame, resize, single_thread
 from .track import ObjectTrack
 
 __all__ = ["ClassicalPredictor", "ClassicalSession"]
@@ -60,6 +66,7 @@ class ClassicalPredictor:
             licence="Apache-2.0",
             sizes=InputSizes(),
             devices=("cpu",),
+            prompts=AcceptedPrompts(boxes=True, absences=True, corrections=True),
         )
 
     def session(self, video: Video, *, scale: float = 1.0) -> Session:
@@ -91,18 +98,23 @@ class ClassicalSession:
         self._tracks: dict[int, ObjectTrack] = {}
 
     def step(self, frame: Frame, prompts: Prompts) -> Prediction:
-        """Predict the next frame, then begin to track the objects in `prompts`.
+        """Predict the next frame, then begin to track the new objects in `prompts`.
+
+        The mask of a known object replaces what is predicted; its appearance counts as
+        much as that in the first frame. A box says where a known object is looked for;
+        a new one, or one that is not found, is cut out of it by its colours.
 
         Raises:
             PredictorError: The frame is not of the video's size, or the session is
                 closed.
         """
+        new = [key for key in prompts if key not in self._tracks]
         with single_thread():
-            scene = self._advance(frame)
-            for key, prompt in prompts.items():
-                assert isinstance(prompt, Mask)
-                self._tracks[key] = ObjectTrack(scene, prompt.pixels, self._options)
-            for key in prompts:
+            scene = self._advance(frame, prompts)
+            for key in new:
+                mask = self._mask(frame, prompts[key])
+                self._tracks[key] = ObjectTrack(scene, mask, self._options)
+            for key in new:
                 self._tracks[key].learn(scene, self._rivals(key))
         return self._prediction()
 
@@ -111,8 +123,8 @@ class ClassicalSession:
         self._reader = None
         self._tracks.clear()
 
-    def _advance(self, frame: Frame) -> WorkingFrame:
-        """Read a frame and bring every object up to it."""
+    def _advance(self, frame: Frame, prompts: Prompts) -> WorkingFrame:
+        """Read a frame and bring every known object up to it."""
         expected = (self._video.height, self._video.width, 3)
         if frame.shape != expected:
             raise PredictorError(
@@ -126,14 +138,49 @@ class ClassicalSession:
         scene = self._reader.read(frame, [track.probability for track in tracks])
         if scene.change is None:
             return scene
-        for track in tracks:
-            track.predict(scene, scene.change)
+        boxes = {
+            key: self._region(prompt)
+            for key, prompt in prompts.items()
+            if isinstance(prompt, Box)
+        }
+        predicted = [key for key in self._tracks if key not in prompts or key in boxes]
+        for key, track in self._tracks.items():
+            if key in predicted:
+                track.predict(scene, scene.change, boxes.get(key))
+            elif (mask := self._mask(frame, prompts[key])).any():
+                track.give(scene, mask)
+            else:
+                track.hide()
         logits = [track.logits for track in tracks]
-        for i, track in enumerate(tracks):
-            track.settle(_highest(logits[:i] + logits[i + 1 :]))
+        for i, (key, track) in enumerate(self._tracks.items()):
+            if key in predicted:
+                track.settle(_highest(logits[:i] + logits[i + 1 :]))
+            if key in boxes and not track.presence.visible:
+                track.give(scene, self._mask(frame, prompts[key]))
         for key, track in self._tracks.items():
             track.learn(scene, self._rivals(key))
         return scene
+
+    def _mask(self, frame: Frame, prompt: Prompt) -> NDArray[np.bool_]:
+        """The mask that a prompt stands for by itself; empty for an absence."""
+        if isinstance(prompt, Mask):
+            return prompt.pixels
+        if isinstance(prompt, Box):
+            image = resize(frame, self._height, self._width)
+            return cut_out(image, self._region(prompt))
+        return np.zeros((self._height, self._width), np.bool_)
+
+    def _region(self, box: Box) -> PixelBox:
+        """The pixels at the working resolution that a box touches."""
+        y, x = self._height / self._video.height, self._width / self._video.width
+        top = min(int(box.top * y), self._height - 1)
+        left = min(int(box.left * x), self._width - 1)
+        return PixelBox(
+            top=top,
+            bottom=min(max(math.ceil(box.bottom * y), top + 1), self._height),
+            left=left,
+            right=min(max(math.ceil(box.right * x), left + 1), self._width),
+        )
 
     def _rivals(self, key: int) -> Floats | None:
         """Highest probability of any object but one, H×W; None without others."""

@@ -69,17 +69,18 @@ class Presence:
             self.usual += 0.05 * (min(match, 1.0) - self.usual)
         self.lost = 0 if match >= _LOST * self.usual else self.lost + 1
 
-    def judge(self, area: int, quality: float, size: float) -> None:
+    def judge(self, area: int, quality: float, size: float, *, shown: bool) -> None:
         """Decide from the mask found in this frame.
 
         Args:
             area: Pixels of the mask.
             quality: Mean score of those pixels.
             size: Side in pixels of a square of the whole object's area.
+            shown: Whether a prompt says that the object is visible.
         """
         self.quality = quality
         placed = self.match > 0.4 * self.usual
         self.visible = area > 0.01 * size**2 and (
-            quality > _CONVINCING or (quality > _PASSABLE and placed)
+            shown or quality > _CONVINCING or (quality > _PASSABLE and placed)
         )
         self.share = area / size**2 if self.visible else 0.0

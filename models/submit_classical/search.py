@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .appearance import Appearance, describe
 from .features import CHANNELS, Floats
+from .motion import PixelBox
 from .presence import Presence
 from .scene import WorkingFrame
 from .template import ObjectPose, Template
 
-__all__ = ["locate", "match_poses"]
+__all__ = ["locate", "locate_within", "match_poses"]
 
 Doubles = NDArray[np.float64]
 
@@ -28,6 +31,10 @@ _LEAST = 0.5
 _CORRECTION = 0.3
 #: Places of the whole frame that are looked at closely.
 _CANDIDATES = 40
+#: Places in each direction that are tried in a box, and the loss of score per squared
+#: distance from its middle in sides.
+_MOST_PLACES = 32
+_OFF_MIDDLE = 0.5
 
 
 def match_poses(
@@ -109,6 +116,45 @@ def locate(
     share = 1.0 if doubtful else _CORRECTION
     centre = pose.centre + share * (centres[best] - pose.centre)
     return ObjectPose(centre, pose.size), float(matches[best])
+
+
+def locate_within(
+    scene: WorkingFrame,
+    appearance: Appearance,
+    template: Template,
+    pose: ObjectPose,
+    box: PixelBox,
+    *,
+    reference: float,
+) -> tuple[ObjectPose, float]:
+    """Look for the object within a box, wherever it was expected.
+
+    Args:
+        scene: The present frame.
+        appearance: The object's model.
+        template: The object's shape.
+        pose: Where motion says that the object is.
+        box: Where the object is; it holds at least one pixel.
+        reference: Score of the pose in the first frame.
+
+    Returns:
+        The best pose, no larger than the box, and its score relative to `reference`.
+    """
+    size = max(2.0, min(pose.size, math.sqrt(box.area)))
+    middle = np.array([box.left + box.right - 1, box.top + box.bottom - 1]) / 2
+    sides = np.array([box.right - box.left, box.bottom - box.top])
+    counts = np.clip(sides / max(1.0, 0.12 * size), 1, _MOST_PLACES).astype(int)
+    # As far from the edges as neighbours are from each other: a half step.
+    across, down = (
+        start + (np.arange(count) + 0.5) * side / count - 0.5
+        for start, side, count in zip((box.left, box.top), sides, counts, strict=True)
+    )
+    centres = np.stack(np.meshgrid(across, down), -1).reshape(-1, 2)
+    matches = match_poses(scene, appearance, template, centres, size) / reference
+    # Most boxes are tight: of two places, the one nearer to the middle is likelier.
+    preference = matches - _OFF_MIDDLE * (((centres - middle) / sides) ** 2).sum(1)
+    best = int(preference.argmax())
+    return ObjectPose(centres[best], size), float(matches[best])
 
 
 def _candidates(scene: WorkingFrame, appearance: Appearance, size: float) -> Doubles:

@@ -14,7 +14,7 @@ from .options import ClassicalOptions
 from .presence import Presence
 from .refine import drop_strays, smooth
 from .scene import Change, WorkingFrame, resize
-from .search import locate, match_poses
+from .search import locate, locate_within, match_poses
 from .template import ObjectPose, Template
 
 __all__ = ["ObjectTrack"]
@@ -46,6 +46,16 @@ class ObjectTrack:
         self, scene: WorkingFrame, mask: NDArray[np.bool_], options: ClassicalOptions
     ) -> None:
         self._options = options
+        self._appearance = Appearance(options.waves, options.adapt)
+        self._velocity: NDArray[np.float64] | None = None
+        self._reference = 1.0
+        self.give(scene, mask)
+
+    def give(self, scene: WorkingFrame, mask: NDArray[np.bool_]) -> None:
+        """Take a mask of the present frame for what is seen, of any resolution.
+
+        The next call of `learn` learns from it.
+        """
         soft = resize(mask.astype(np.float32), scene.height, scene.width)
         peak = float(soft.max())
         if 0 < peak < 0.9:  # Smaller than a pixel here: its best pixel stands for it.
@@ -56,36 +66,52 @@ class ObjectTrack:
         self.presence = Presence()
         self._pose = ObjectPose.of(soft.astype(np.float32))
         self._template = Template(soft.astype(np.float32), self._pose)
-        self._appearance = Appearance(options.waves, options.adapt)
-        self._velocity: NDArray[np.float64] | None = None
         self._motion: Similarity | None = None
-        self._reference = 1.0
+        self._given = True
+        self._shown = False
         self._box = PixelBox(0, scene.height, 0, scene.width)
         self._scores: Floats = np.ones_like(self.logits)
         self._plausible = np.ones(self.logits.shape, np.bool_)
         if not mask.any():
-            self._hide()
+            self.hide()
 
-    def predict(self, scene: WorkingFrame, change: Change) -> None:
-        """Predict the mask in a new frame, before the objects compete."""
+    @property
+    def trained(self) -> bool:
+        """Whether a mask that is not empty was given."""
+        return self._appearance.trained
+
+    def predict(
+        self, scene: WorkingFrame, change: Change, within: PixelBox | None = None
+    ) -> None:
+        """Predict the mask in a new frame, before the objects compete.
+
+        Args:
+            scene: The frame.
+            change: What happened since the one before.
+            within: Where the object is, if that is known.
+        """
+        self._shown = within is not None
         if not self._appearance.trained:
             return
         flow, height, width = change.flow, scene.height, scene.width
         carried = warp(self.probability, flow.source, outside=0.0)
         self._move(change, height, width)
-        self._pose, match = locate(
-            scene,
-            self._appearance,
-            self._template,
-            self._pose,
-            self.presence,
-            reference=self._reference,
-            everywhere=self._options.search,
-        )
+        looks = scene, self._appearance, self._template, self._pose
+        if within is None:
+            self._pose, match = locate(
+                *looks,
+                self.presence,
+                reference=self._reference,
+                everywhere=self._options.search,
+            )
+        else:
+            self._pose, match = locate_within(*looks, within, reference=self._reference)
+            self._velocity = None
+            carried = _only(carried, within, 0.0)
         self.presence.place(match)
         expected = self._template.draw(self._pose, height, width)
         core = carried > 0.5
-        if self.presence.share < 0.7:
+        if self._shown or self.presence.share < 0.7:
             core |= expected > 0.5
         self._plausible = expected > 0.1
         self._scores = np.full((height, width), -1.0, np.float32)
@@ -105,6 +131,8 @@ class ObjectTrack:
         logits += self._gate(core[inside], expected[inside], reach)
         logits = smooth(logits, scene.features[inside][..., :3])
         self.logits[inside] = drop_strays(logits, expected[inside], self._pose.size)
+        if within is not None:
+            self.logits = _only(self.logits, within, _FAR)
 
     def settle(self, rivals: Floats | None) -> None:
         """Decide the mask, given the best logits of the other objects, H×W."""
@@ -118,9 +146,9 @@ class ObjectTrack:
         quality = -1.0
         if area:
             quality = float(self._scores[self._box.slices][mask].mean())
-        self.presence.judge(area, quality, self._pose.size)
+        self.presence.judge(area, quality, self._pose.size, shown=self._shown)
         if not self.presence.visible:
-            self._hide()
+            self.hide()
             return
         self.probability = _sigmoid(self._state)
         self._correct(mask)
@@ -128,13 +156,13 @@ class ObjectTrack:
             self._template.update(self.probability, self._pose)
 
     def learn(self, scene: WorkingFrame, rivals: Floats | None) -> None:
-        """Learn the appearance from the settled mask, if it can be relied on.
+        """Learn the appearance from the settled or given mask, if it can be relied on.
 
         Args:
             scene: The present frame.
             rivals: Highest probability of the other objects, H×W.
         """
-        first = not self._appearance.trained
+        first, self._given = self._given, False
         if not first and not self.presence.teaches:
             return
         probability = self.probability
@@ -162,7 +190,10 @@ class ObjectTrack:
             weights.append(np.full(len(index), weight / max(len(index), 1), np.float32))
         y, x = np.divmod(np.concatenate(chosen), scene.width)
         self._appearance.learn(
-            self._samples(scene, x, y), np.concatenate(targets), np.concatenate(weights)
+            self._samples(scene, x, y),
+            np.concatenate(targets),
+            np.concatenate(weights),
+            given=first,
         )
         if first:
             match = match_poses(
@@ -275,7 +306,8 @@ class ObjectTrack:
             size *= presence.share**0.015
         self._pose = ObjectPose(centre, size)
 
-    def _hide(self) -> None:
+    def hide(self) -> None:
+        """Take the object for absent in the present frame."""
         self.presence.visible = False
         self.presence.share = 0.0
         self.logits = np.minimum(self.logits, -1) - 2
@@ -287,6 +319,13 @@ class ObjectTrack:
     ) -> Floats:
         features = scene.features[y, x].reshape(-1, CHANNELS)
         return describe(features, self._pose.relative(x, y))
+
+
+def _only(values: Floats, box: PixelBox, outside: float) -> Floats:
+    """The values in a box of an H×W array, and one value outside of it."""
+    kept = np.full_like(values, outside)
+    kept[box.slices] = values[box.slices]
+    return kept
 
 
 def _sigmoid(logits: Floats) -> Floats:

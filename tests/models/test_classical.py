@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator
 
 import cv2
@@ -10,9 +11,12 @@ from numpy.typing import NDArray
 
 from submit.errors import OptionError, PredictorError
 from submit.predictors import (
+    Absent,
+    Box,
     Mask,
     Prediction,
     Predictor,
+    Prompt,
     Session,
     Video,
     parse_options,
@@ -175,6 +179,115 @@ def test_an_object_given_later_is_tracked_from_there_on() -> None:
     assert iou(decide(prediction, 1), BLUE.mask(5)) > 0.9
     prediction = session.step(frames[6], {})
     assert iou(decide(prediction, 1), BLUE.mask(6)) > 0.75
+
+
+def jumping() -> tuple[list[Frame], Actor]:
+    """An object that is somewhere else from frame 6 on."""
+    path = walk(range(6), (30, 40), (4, 1.5)) | walk(range(6, 16), (100, 80), (2, -1))
+    actor = Actor(1, (190, 60, 60), path)
+    return film(16, actor), actor
+
+
+def around(mask: Pixels, margin: int = 2) -> Box:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return Box(
+        left=max(int(columns[0]) - margin, 0),
+        top=max(int(rows[0]) - margin, 0),
+        right=min(int(columns[-1]) + 1 + margin, WIDTH),
+        bottom=min(int(rows[-1]) + 1 + margin, HEIGHT),
+    )
+
+
+@pytest.mark.parametrize("kind", ["mask", "box"])
+def test_an_object_that_jumped_is_tracked_on_where_a_prompt_shows_it(kind: str) -> None:
+    frames, actor = jumping()
+    # Without the search in the whole frame it would not be found again by itself.
+    session = open_session(search=False)
+    session.step(frames[0], {1: Mask(actor.mask(0))})
+    for frame in frames[1:6]:
+        session.step(frame, {})
+    truth = actor.mask(6)
+    prompt: Prompt = Mask(truth) if kind == "mask" else around(truth, 4)
+    prediction = session.step(frames[6], {1: prompt})
+    assert presence(prediction) > 0
+    assert iou(decide(prediction), truth) > (0.95 if kind == "mask" else 0.7)
+    for time in range(7, 16):
+        prediction = session.step(frames[time], {})
+        assert iou(decide(prediction), actor.mask(time)) > 0.6
+
+
+def test_without_a_prompt_the_jump_is_missed() -> None:
+    """What the test before shows is the prompt's doing."""
+    frames, actor = jumping()
+    session = open_session(search=False)
+    session.step(frames[0], {1: Mask(actor.mask(0))})
+    for frame in frames[1:10]:
+        prediction = session.step(frame, {})
+    assert iou(decide(prediction), actor.mask(9)) < 0.2
+
+
+def test_an_absence_holds_in_its_frame_and_the_object_is_found_again() -> None:
+    frames = film(12, RED)
+    session = open_session()
+    session.step(frames[0], {1: Mask(RED.mask(0))})
+    session.step(frames[1], {})
+    empty = Mask(np.zeros((HEIGHT, WIDTH), np.bool_))
+    prompts: tuple[Prompt, ...] = (Absent(), empty)
+    for frame, prompt in zip(frames[2:4], prompts, strict=True):
+        prediction = session.step(frame, {1: prompt})
+        assert presence(prediction) < 0
+        assert (prediction.logits < 0).all()
+    for frame in frames[4:]:
+        prediction = session.step(frame, {})
+    assert presence(prediction) > 0
+    assert iou(decide(prediction), RED.mask(11)) > 0.7
+
+
+def test_a_new_object_is_cut_out_of_its_box_and_tracked() -> None:
+    frames = film(10, BLUE, RED)
+    session = open_session()
+    given: dict[int, Prompt] = {1: Mask(RED.mask(0)), 2: around(BLUE.mask(0), 5)}
+    prediction = session.step(frames[0], given)
+    assert prediction.objects == (1, 2)
+    assert iou(decide(prediction, 1), BLUE.mask(0)) > 0.8
+    for time in range(1, 10):
+        prediction = session.step(frames[time], {})
+        assert iou(decide(prediction, 1), BLUE.mask(time)) > 0.7
+
+
+def test_an_object_that_is_absent_at_first_is_tracked_from_its_box_on() -> None:
+    frames = film(8, RED)
+    session = open_session()
+    session.step(frames[0], {1: Absent()})
+    assert presence(session.step(frames[1], {})) < 0
+    prediction = session.step(frames[2], {1: around(RED.mask(2), 4)})
+    assert presence(prediction) > 0
+    assert iou(decide(prediction), RED.mask(2)) > 0.8
+    assert iou(decide(session.step(frames[3], {})), RED.mask(3)) > 0.7
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        Box(0, 0, WIDTH, HEIGHT),
+        Box(0, 0, 0.5, 0.5),
+        Box(WIDTH - 1, HEIGHT - 1, WIDTH, HEIGHT),
+        Box(3.2, 100.9, 150, 101.1),
+    ],
+    ids=["everything", "less than a pixel", "a corner", "a line"],
+)
+def test_every_box_gives_finite_logits_inside_of_it(box: Box) -> None:
+    frames = film(3, RED)
+    session = open_session()
+    prompts: dict[int, Prompt] = {1: Mask(RED.mask(0)), 2: box}
+    session.step(frames[0], prompts)
+    prediction = session.step(frames[1], {1: box, 2: box})
+    assert np.isfinite(prediction.logits).all()
+    touched = np.zeros((HEIGHT, WIDTH), np.bool_)
+    touched[
+        int(box.top) : math.ceil(box.bottom), int(box.left) : math.ceil(box.right)
+    ] = True
+    assert not (prediction.logits > 0)[:, ~touched].any()
 
 
 def test_the_first_prediction_is_the_given_mask() -> None:
