@@ -45,7 +45,7 @@ def cut_out(image: NDArray[np.uint8], box: PixelBox) -> NDArray[np.bool_]:
     cv2.grabCut(
         np.ascontiguousarray(image[around]),
         labels,
-        None,
+        (0, 0, 1, 1),  # Not looked at in this mode.
         np.zeros((1, 65)),
         np.zeros((1, 65)),
         _ROUNDS,
