@@ -10,7 +10,7 @@ import sys
 import threading
 import zipfile
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from types import TracebackType
@@ -92,15 +92,18 @@ class Masks:
         """Read the PNG of a frame; see `read_entry`."""
         return self.read_entry(f"{self.wrapper}{video}/{frame}.png")
 
-    def fingerprint(self, video: str) -> str:
-        """A digest of all files of a video: the same in a folder and in a zip of it.
+    def fingerprint(self, files: Mapping[str, str]) -> str:
+        """A digest of some files: the same in a folder and in a zip of it.
+
+        Args:
+            files: Names of entries, by what the files are called in the digest.
 
         Raises:
             ArchiveError: A file cannot be read.
         """
         sha = hashlib.sha256()
-        for name in sorted(self._files.get(video, ())):
-            size, crc = self._checksum(f"{self.wrapper}{video}/{name}")
+        for name in sorted(files):
+            size, crc = self._checksum(files[name])
             line = f"{name}\0{size}\0{crc}\n"
             sha.update(line.encode(errors="surrogateescape"))
         return sha.hexdigest()
@@ -109,16 +112,6 @@ class Masks:
         """Size and CRC-32 of a file."""
         data = self.read_entry(name)
         return len(data), zlib.crc32(data)
-
-    @cached_property
-    def _files(self) -> dict[str, set[str]]:
-        """Names of all files below the folder of each video, but for hidden ones."""
-        found: dict[str, set[str]] = {}
-        for entry in self.entries:
-            parts = entry.name.removeprefix(self.wrapper).split("/")
-            if len(parts) > 1 and not entry.is_folder and parts[-1][0] != ".":
-                found.setdefault(parts[0], set()).add("/".join(parts[1:]))
-        return found
 
     @property
     def _layout(self) -> tuple[str, dict[str, list[str]]]:

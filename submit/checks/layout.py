@@ -348,13 +348,24 @@ def _check_video(
     # Where the server would fail, judge masks as it would once that is mended.
     found = Found(name, where, present, plan.frames or frames[1:-1])
     findings: list[Finding] = []
-    images = [other for other in folder.others if _IMAGE.search(other)]
+    depth = where.count("/")
+    nested = {n: None for n in folder.others if n.count("/") > depth and _is_png(n)}
+    images = [n for n in folder.others if _IMAGE.search(n) and n not in nested]
     if images and len(present) < len(frames):
         findings += _about("wrong-suffix", images, "does not end in .png")
     else:
-        findings += _about("surplus", folder.others, "is no mask of a frame")
+        others = (
+            folder.others if stems else [n for n in folder.others if n not in nested]
+        )
+        findings += _about("surplus", others, "is no mask of a frame")
     if not stems:
         what = "has no masks"
+        if nested:
+            below = next(iter(nested)).removeprefix(where).partition("/")[0]
+            what += (
+                f", but folders with masks, such as {shown(below)}/; submit import "
+                "takes one folder for each object"
+            )
         findings.append(Finding.of("empty-video", where, what, count=len(frames)))
         return found, findings
     misnamed = [stem for stem in stems if not _is_number(stem.split(".")[0])]
@@ -442,6 +453,10 @@ def _about(
     if len(names) > 1:
         what += f" (and {len(names) - 1} more)"
     return [Finding.of(code, names[0], what, count=len(names), severity=severity)]
+
+
+def _is_png(name: str) -> bool:
+    return name.lower().endswith(".png")
 
 
 def _is_number(text: str) -> bool:

@@ -38,9 +38,11 @@ class Numbering:
 def number_in(stem: str) -> int | None:
     """The only number in a name, such as 7 in `mask_00007`; None for none or several.
 
-    >>> number_in("mask_00007"), number_in("7_8"), number_in("mask")
-    (7, None, None)
+    >>> number_in("mask_00007"), number_in("-0001"), number_in("7_8"), number_in("mask")
+    (7, -1, None, None)
     """
+    if (whole := frame_number(stem)) is not None:
+        return whole
     found = re.findall(r"[0-9]+", stem)
     if len(found) != 1 or len(found[0]) > _MOST_DIGITS:
         return None
@@ -72,7 +74,7 @@ def number_frames(
     """
     own = set(frames)
     numbers = {
-        number: frame for frame in frames if (number := _number(frame)) is not None
+        number: frame for frame in frames if (number := number_in(frame)) is not None
     }
     if len(numbers) < len(frames):
         numbers = {}
@@ -124,11 +126,6 @@ def number_frames(
         f"which mask belongs to which frame is not certain, since {why}; name each "
         "mask as its frame is named"
     )
-
-
-def _number(frame: str) -> int | None:
-    number = frame_number(frame)
-    return number_in(frame) if number is None else number
 
 
 def _is_even(numbers: Sequence[int], frames: Sequence[int]) -> bool:

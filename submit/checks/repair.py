@@ -101,7 +101,8 @@ def repair(
         if not mender.sources:
             raise ArchiveError(
                 f"{source}: holds no mask of {split.root}; expected files such as "
-                f"{next(iter(expected))}/00000.png, in any folder"
+                f"{next(iter(expected))}/00000.png, in any folder (submit import takes "
+                "one folder for each object as well)"
             )
         with thread_pool(workers) as pool:
             files = mender.files(pool, None if team is None else read_team(team))

@@ -199,7 +199,8 @@ RULES: dict[str, Rule] = {
     "unknown-ids": Rule(
         _COSTLY,
         "No object of the video has these ids, so their pixels count for nobody.",
-        "write the ids of the annotation as pixel values",
+        "write the ids of the annotation as pixel values; where masks are white (255) "
+        "and the video has one object, submit repair does",
     ),
     "unchecked": Rule(
         _COSTLY,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -17,17 +16,27 @@ from ._options import (
     videos_option,
     workers_option,
 )
-from ._output import emit, warn
+from ._output import emit, note, warn
 from ._progress import progress
 from ._runs import local_executor, new_run_path, report
 from ._splits import open_split
 from ._views import outcome_view
 
-if TYPE_CHECKING:
-    pass
+
+class _Import(click.Command):
+    """Lists the known layouts in its help, which needs more than other helps do."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the table of layouts."""
+        from ..pipeline.formats import FORMATS
+
+        with formatter.section("Layouts of SOURCE"):
+            formatter.write_dl(
+                [(layout.layout, layout.help) for layout in FORMATS.values()]
+            )
 
 
-@click.command("import")
+@click.command("import", cls=_Import)
 @click.argument("source", type=PATH)
 @name_option
 @split_option
@@ -46,8 +55,10 @@ def import_(
 ) -> None:
     """Convert masks of any other program to a run.
 
-    SOURCE is a folder or zip of <video>/<frame>.png. Names, sizes and object ids are
-    checked against the split.
+    SOURCE is a folder or zip in one of the layouts below. Names, sizes and object ids
+    are checked against the split. Ids that were renumbered are put right by their
+    colours, and masks that were numbered from another start by their order, where that
+    is certain. The first mask becomes the annotation.
 
     \b
     Example:
@@ -64,12 +75,14 @@ def import_(
         monitor=progress,
     )
     report(outcome, path / "failed.json")
+    for what, count in outcome.details["remarks"].items():
+        note(f"{outcome.name}: {what}: {counted(count, 'mask')}")
     absent = outcome.details["absent"]
     if absent:
         warn(
             f"{source} lacks {counted(len(absent), 'video')} of {split}, such as "
-            f"{absent[0]}; "
-            "their objects score 0"
+            f"{absent[0]}; their objects would score 0, so that submit pack "
+            "refuses the run without --partial"
         )
     emit(
         outcome_view(path, outcome, "imported"),

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..archive import Masks, open_masks
+from ..archive import open_masks, shown
 from ..data import Split, SplitVideo
-from ..errors import ArchiveError, MaskError, RunMismatchError
+from ..errors import ArchiveError, RunMismatchError
 from ..executors import Executor, Job, Worker
-from ..masks import object_ids
-from ..png.palette import decode
 from ..runs import Identity, MaskWriter, Run, Standing, VideoRecord
 from ..runs.identity import take_stock
 from ..system.files import atomic_folder
+from .formats import Source, open_video
 from .outcome import Monitor, StepOutcome, run_jobs, silent
 
 __all__ = ["import_masks"]
@@ -31,7 +31,7 @@ def import_masks(
     renew: bool = False,
     monitor: Monitor = silent,
 ) -> StepOutcome:
-    """Turn a folder or zip of `<video>/<frame>.png` into a run of hard masks.
+    """Turn a folder or zip of masks, in any of `FORMATS`, into a run of hard masks.
 
     The run is known by the content of what is imported. Where that has changed since,
     the videos that did are imported again, and those that are gone are taken out.
@@ -48,17 +48,26 @@ def import_masks(
         ArchiveError: The source cannot be read, or holds no video of the split.
         RunMismatchError: The folder holds other masks, imported from another place.
     """
-    with open_masks(source) as masks:
-        there = set(masks.videos())
+    names = frozenset((*split.videos, *split.others))
+    opened = Source(open_masks(source), names)
+    with opened:
+        there = opened.videos
     chosen = [video for name, video in split.videos.items() if name in there]
     if not chosen:
         raise ArchiveError(
             f"{source}: holds no video of {split.root}; expected folders such as "
             f"{next(iter(split.videos))}/ at its root, found "
-            f"{', '.join(sorted(there)[:3]) or 'none'}"
+            f"{', '.join(map(shown, opened.folders[:3])) or 'none'}"
         )
+    absent = sorted(split.videos.keys() - there)
+    remarks: Counter[str] = Counter()
+
+    def add(name: str, record: VideoRecord) -> None:
+        remarks.update(record.details.get("remarks", {}))
+        run.add(name, record)
+
     with (
-        open_masks(source) as masks,
+        opened,
         Run.making(
             path,
             Identity.of("import", {"soft": False}, split),
@@ -68,7 +77,7 @@ def import_masks(
         ) as run,
     ):
         stock = take_stock(
-            (video.name for video in chosen), partial(_standing, run, masks)
+            (video.name for video in chosen), partial(_standing, run, opened)
         )
         asked = run.videos.keys() - set(split.others)
         gone = sorted(asked - {video.name for video in chosen})
@@ -85,15 +94,15 @@ def import_masks(
             for video in chosen
             if video.name in stock.wanted
         ]
-        details = {"absent": sorted(split.videos.keys() - there)}
+        details = {"absent": absent, "remarks": remarks}
         return run_jobs(
             f"import {run.name}",
             StepOutcome(run.name, details=details),
             executor=executor,
-            build=_Maker(source),
+            build=_Maker(source, names),
             jobs=jobs,
             stock=stock,
-            on_done=run.add,
+            on_done=add,
             on_failed=run.fail,
             changed=f"{source} has changed",
             gone=gone,
@@ -101,7 +110,7 @@ def import_masks(
         )
 
 
-def _standing(run: Run, masks: Masks, name: str) -> Standing:
+def _standing(run: Run, masks: Source, name: str) -> Standing:
     if name not in run.videos:
         return Standing.ABSENT
     return run.standing(name, masks.fingerprint(name))
@@ -138,38 +147,25 @@ class _Maker:
     """Makes the worker that imports videos; it needs no device."""
 
     source: Path
+    names: frozenset[str]
 
     def __call__(self, device: str) -> Worker:
         del device
-        return partial(_import, open_masks(self.source))
+        return partial(_import, Source(open_masks(self.source), self.names))
 
 
-def _import(masks: Masks, task: _Task, report: Callable[[int], None]) -> VideoRecord:
+def _import(masks: Source, task: _Task, report: Callable[[int], None]) -> VideoRecord:
     video, began = task.video, time.perf_counter()
-    known = set(video.objects)
     source = masks.fingerprint(video.name)
-    _require_frames(masks.path, video, set(masks.frames(video.name)))
     # Closing it frees the file until the next video.
-    with masks, atomic_folder(task.path, parents=False) as folder:
-        writer = MaskWriter(folder, video)
-        for index, frame in enumerate(video.frames):
-            if index == 0:
-                labels = video.first_mask()
-            else:
-                name = f"{masks.path}: {video.name}/{frame}.png"
-                labels = decode(masks.read(video.name, frame), name=name)
-                if labels.shape != video.size:
-                    raise MaskError(
-                        f"{name}: expected {video.width}×{video.height} pixels, found "
-                        f"{labels.shape[1]}×{labels.shape[0]}"
-                    )
-                if unknown := sorted(set(object_ids(labels)) - known):
-                    raise MaskError(
-                        f"{name}: holds the ids {unknown}; the video has "
-                        f"{sorted(known)} (submit check says more)"
-                    )
-            writer.write_labels(frame, labels)
-            report(1)
+    with masks:
+        reader = open_video(masks.files(video.name), video)
+        with atomic_folder(task.path, parents=False) as folder:
+            writer = MaskWriter(folder, video)
+            for index, frame in enumerate(video.frames):
+                labels = reader.labels(frame) if index else video.first_mask()
+                writer.write_labels(frame, labels)
+                report(1)
     return VideoRecord(
         frames=video.length,
         objects=video.objects,
@@ -177,16 +173,7 @@ def _import(masks: Masks, task: _Task, report: Callable[[int], None]) -> VideoRe
         seconds=round(time.perf_counter() - began, 3),
         digest=writer.digest,
         soft=False,
+        details={"remarks": dict(reader.remarks)} if reader.remarks else {},
         source=source,
         masks=writer.digests,
     )
-
-
-def _require_frames(source: Path, video: SplitVideo, there: set[str]) -> None:
-    """The first mask may be missing, since the annotation takes its place."""
-    missing = [frame for frame in video.frames[1:] if frame not in there]
-    if missing:
-        raise ArchiveError(
-            f"{source}: video {video.name} lacks {len(missing)} of {video.length} "
-            f"masks, such as {missing[0]}.png (submit check says what that costs)"
-        )

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from submit.archive import pack
+from submit.checks import check_masks
 from submit.checks.numbering import number_frames
 from submit.checks.repair import repair
 from submit.cli import cli
@@ -97,6 +98,7 @@ def test_a_stranger_beside_the_masks_moves_nothing(
     masks: Path, split: Split, tmp_path: Path
 ) -> None:
     shutil.copy(masks / A / "00001.png", masks / A / "00099.png")
+    shutil.copy(masks / A / "00003.png", masks / A / "-0001.png")
     done = repair(masks, tmp_path / "mended.zip", split)
     assert done.packed.path.read_bytes() == perfect(tmp_path)
 
@@ -144,3 +146,20 @@ def test_frames_without_numbers_are_found_by_their_names() -> None:
 def test_two_masks_of_one_frame_are_refused() -> None:
     with pytest.raises(ArchiveError, match=r"0\.png and 00000\.png could both be"):
         number_frames(["00000"], ["0", "00000"], video="v", is_first=lambda s: True)
+
+
+def test_masks_in_folders_of_objects_are_known_as_what_they_are(
+    masks: Path, split: Split, tmp_path: Path
+) -> None:
+    for video in list(masks.iterdir()):
+        for path in list(video.iterdir()):
+            (video / "001").mkdir(exist_ok=True)
+            path.rename(video / "001" / path.name)
+    findings = check_masks(masks, split).findings
+    assert {finding.code for finding in findings} == {"empty-video"}
+    assert findings[0].what == (
+        "has no masks, but folders with masks, such as 001/; submit import takes one "
+        "folder for each object"
+    )
+    with pytest.raises(ArchiveError, match="submit import takes one folder for each"):
+        repair(masks, tmp_path / "mended.zip", split)
