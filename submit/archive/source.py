@@ -245,6 +245,9 @@ class MaskZip(Masks):
             if name in known and contents.files[name] is info:
                 continue
             if _entry(info).is_huge:
+                # Whether it begins as a file does is known without reading it.
+                if (problem := self._unopened(info)) is not None:
+                    yield info.orig_filename, problem
                 continue
             if _read_plain(self._open().fileno(), info) is not None:
                 continue
@@ -261,17 +264,29 @@ class MaskZip(Masks):
                 self._stream = _open(self.path)
             return self._stream
 
+    def _zipfile(self) -> zipfile.ZipFile:
+        """The zip as Python's zipfile reads it."""
+        stream = self._open()
+        with self._opening:
+            if self._archive is None:
+                self._archive = zipfile.ZipFile(stream)
+            return self._archive
+
+    def _unopened(self, info: zipfile.ZipInfo) -> str | None:
+        """Say why zipfile does not open a file; None where it does."""
+        try:
+            with self._zipfile().open(info):
+                return None
+        except Exception as error:  # Each of the decompressors has its own.
+            return _problem(info, error)
+
     def _pieces(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
         """Read a file through zipfile, in one piece where it is a mask, or in a few.
 
         Reading to the very end makes zipfile compare the checksum.
         """
-        stream = self._open()
-        with self._opening:
-            if self._archive is None:
-                self._archive = zipfile.ZipFile(stream)
         plain = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-        with self._archive.open(info) as file:
+        with self._zipfile().open(info) as file:
             while piece := file.read(1 << 24 if plain else _PIECE):
                 yield piece
 

@@ -13,9 +13,11 @@ What counts as evidence, in this order:
 2. Without such a first mask: the colour of the background on another value than 0,
    while value 0 has another colour.
 
-Nothing else is evidence. A palette that has not the colours of the annotations says
-nothing (grey ramps, all black, matplotlib), and neither does one whose first mask fits
-by its values. Where values and colours disagree and nothing decides, that is a doubt.
+The colours of ids are those of the annotation's own palette, or those of DAVIS, or the
+greys that were the ids before a program made a palette of them. Nothing else is
+evidence. A palette of other colours says nothing (all black, Matplotlib), and neither
+does one whose first mask fits by its values. Where values and colours disagree and
+nothing decides, that is a doubt.
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ _Table = NDArray[np.uint8]
 _Ids = Mapping[bytes, int]
 
 _DAVIS = DAVIS_PALETTE.tobytes()
+#: What programs make of grey PNGs with few values: the grey is the id.
+_GREYS = bytes(value for value in range(256) for _ in range(3))
 _WHITE = 255
 #: An IoU that only one of two sets of pixels with nothing in common can have.
 _FITS = 0.5
@@ -81,6 +85,9 @@ class Colours:
         self._palettes = [p for p in (palette, _DAVIS) if p]
         likely = (0, *self._objects)
         self._ids = [_ids_of(p, likely) for p in self._palettes]
+        # Of greys only those that can be ids: white is a way to write any object.
+        self._palettes.append(_GREYS)
+        self._ids.append({_GREYS[3 * key : 3 * key + 3]: key for key in likely})
         self._background = [p[:3] for p in self._palettes]
         #: Whether the first mask has shown that colours are those of the annotations, …
         self._certain = False
@@ -198,7 +205,8 @@ class Colours:
                 return Meaning(names)
         if kind is Kind.COLOUR:
             return Meaning(self._of_colours(palette, used), by_colour=True)
-        if kind is Kind.GREY or not palette:
+        white = kind is Kind.PALETTE and _colour(palette, _WHITE) == _GREYS[-3:]
+        if kind is Kind.GREY or not palette or (white and used[-1] == _WHITE):
             return self._of_values(used)
         learned = _lookup(self._learned, palette, used)
         if self._has_names:
@@ -220,38 +228,40 @@ class Colours:
 
     def _of_values(self, used: tuple[int, ...]) -> Meaning:
         """What grey values stand for."""
-        if _WHITE in self._objects or _WHITE not in used or not set(used) <= {0, 255}:
-            if self._renamed is None:
-                return _AS_IT_IS
-            return Meaning(
-                doubt="has no palette, while the first mask has one and other names "
-                "for the objects"
-            )
+        if _WHITE in used and set(used) <= {0, _WHITE} and _WHITE not in self._objects:
+            return Meaning(self._of_white(_WHITE))
+        if self._renamed is None:
+            return _AS_IT_IS
+        return Meaning(
+            doubt="has no palette, while the first mask has one and other names for "
+            "the objects"
+        )
+
+    def _of_white(self, value: int) -> _Table:
+        """The ids of a mask that is black and white, in a video with one object."""
         if len(self._objects) != 1:
             raise NoIdsError(
-                f"has white pixels (255) and no other value, while the video has the "
-                f"objects {', '.join(map(str, self._objects))}; write object ids as "
-                "values, or one folder for each object "
-                "(<video>/<object>/<frame>.png) for submit import"
+                "is black and white (255), while the video has the objects "
+                f"{', '.join(map(str, self._objects))}; write object ids as values, or "
+                "one folder for each object (<video>/<object>/<frame>.png) for submit "
+                "import"
             )
         table = np.arange(256, dtype=np.uint8)
-        table[_WHITE] = self._objects[0]
-        return Meaning(table)
+        table[value] = self._objects[0]
+        return table
 
     def _of_colours(self, palette: bytes, used: tuple[int, ...]) -> _Table:
         """The ids of an image that has nothing but colours."""
         for ids in (self._learned, *self._ids):
             if (table := _lookup(ids, palette, used)) is not None:
                 return table
-        strange = next(
-            (
-                colour
-                for value in used
-                if (colour := _colour(palette, value)) is not None
-                and not any(colour in ids for ids in self._ids)
-            ),
-            None,
-        )
+        if palette in (_GREYS[-3:], _GREYS[:3] + _GREYS[-3:]):
+            table = self._of_white(used[-1])
+            table[list(used[:-1])] = 0
+            return table
+        known = {colour for ids in self._ids for colour in ids}
+        colours = [palette[3 * value : 3 * value + 3] for value in used]
+        strange = next((colour for colour in colours if colour not in known), None)
         what = "two palettes mixed" if strange is None else f"#{strange.hex()}"
         raise NoIdsError(
             f"has colours that no id has, such as {what}; write object ids with mode "

@@ -81,7 +81,8 @@ def decode_picture(
 ) -> Picture:
     """Read a PNG of any kind.
 
-    Grey values of fewer than 8 bits are not stretched: they are what the file stores.
+    Grey values of 2 and 4 bits are not stretched: they are what the file stores. Those
+    of 1 bit are 0 and 255.
 
     Args:
         data: The whole file.
@@ -116,8 +117,9 @@ def decode_picture(
         return _numbered(image[:, :, :3], name)
     grey = image[:, :, 0] if image.ndim == 3 else image
     if header.colour_type == GREY and header.bit_depth < 8:
-        grey = grey.astype(np.uint8)
-        if header.bit_depth > 1:  # Pillow has stretched the values to 0 … 255.
+        # Pillow has stretched the values to 0 … 255. One bit is black or white.
+        grey = grey.astype(np.uint8) * (255 if header.bit_depth == 1 else 1)
+        if header.bit_depth > 1:
             grey = grey // (255 // ((1 << header.bit_depth) - 1))
     highest = int(grey.max())
     if highest > 255:

@@ -105,6 +105,13 @@ def filled_up_with_black(labels: Labels, frame: int) -> bytes:
     return reordered(labels, [2, 1, 3, 0], padding=200)
 
 
+def greys_in_another_order(labels: Labels, frame: int) -> bytes:
+    """What oxipng makes of a grey PNG whose values are ids."""
+    order = [0, 3, 2, 1]
+    values = np.argsort(order).astype(np.uint8)[labels]
+    return with_palette(values, [(key, key, key) for key in order])
+
+
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize(
     "change",
@@ -113,6 +120,7 @@ def filled_up_with_black(labels: Labels, frame: int) -> bytes:
         another_order_in_every_file,
         only_what_occurs,
         filled_up_with_black,
+        greys_in_another_order,
     ],
 )
 def test_renumbered_values_are_found_and_put_right_by_their_colours(
@@ -198,6 +206,10 @@ def all_white(labels: Labels, frame: int) -> bytes:
     return with_palette(labels, [(255, 255, 255)] * 256)
 
 
+def black_and_white(labels: Labels, frame: int) -> bytes:
+    return with_palette(labels, [(0, 0, 0), (255, 255, 255), (254, 254, 254)] * 2)
+
+
 def matplotlib(labels: Labels, frame: int) -> bytes:
     return with_palette(labels, TAB10)
 
@@ -220,6 +232,7 @@ def black_at_an_object(labels: Labels, frame: int) -> bytes:
         grey_ramp,
         all_black,
         all_white,
+        black_and_white,
         matplotlib,
         no_black,
         colours_of_others,
@@ -234,7 +247,7 @@ def test_a_palette_is_harmless_where_the_first_mask_is_right_by_its_values(
     assert repaired(split, masks, tmp_path) == perfect(tmp_path)
 
 
-@pytest.mark.parametrize("change", [grey_ramp, all_black, matplotlib])
+@pytest.mark.parametrize("change", [grey_ramp, all_black, black_and_white, matplotlib])
 def test_a_palette_of_no_known_colours_says_nothing(
     split: Split, masks: Path, tmp_path: Path, change: Callable[[Labels, int], bytes]
 ) -> None:
