@@ -65,7 +65,8 @@ def build_network(
         path: Where they are from, for messages.
 
     Raises:
-        PredictorError: Names or shapes differ from the network's.
+        PredictorError: Names or shapes differ from the network's, or a weight is not a
+            finite number.
     """
     with torch.device("meta"):
         network = Sam2Network(config)
@@ -84,6 +85,15 @@ def build_network(
         raise PredictorError(
             f"{path}: does not fit the network: {'; '.join(problems)}; expected an "
             "official SAM 2 checkpoint (see: tools/fetch_checkpoint.py)"
+        )
+    if broken := _listed(
+        "not finite",
+        {key for key, tensor in state.items() if not tensor.isfinite().all()},
+    ):
+        raise PredictorError(
+            f"{path}: holds weights that are no numbers: {'; '.join(broken)}; the file "
+            "is damaged or its training diverged: download it again, or take an "
+            "earlier one"
         )
     network.load_state_dict(
         {key: tensor.float() for key, tensor in state.items()}, assign=True

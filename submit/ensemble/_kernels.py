@@ -1,8 +1,9 @@
 """The loops over pixels in which members are merged, compiled.
 
 Kept apart from `methods` so that importing that module does not import the compiler.
-All take int8 steps of the run store and give such steps back: the exact result in
-float64, rounded half to even.
+All take int8 codes of the run store. What a code stands for, weighted and as a logit, a
+probability or its logarithm, is read from tables of 256, that of the code c at c + 128.
+Results are exact in float64 and then rounded to the nearest code.
 """
 
 from __future__ import annotations
@@ -13,109 +14,148 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..masks.resample import encode
 from ..system.compiled import compiled
 
 __all__ = [
-    "FINISH_GEOMETRIC",
-    "FINISH_PROBABILITY",
     "count_pairs",
+    "geometric_mean",
     "look_up",
     "mean",
-    "mean_of_table",
+    "mean_of_odds",
     "occurring",
-    "round_steps",
     "round_with_votes",
     "tally",
     "weighted_sum",
 ]
 
-#: What turns the mean of a table's values back into a logit.
-FINISH_PROBABILITY = 0
-FINISH_GEOMETRIC = 1
-
 
 @compiled()
-def mean(stack: NDArray[np.int8], weights: NDArray[np.float64]) -> NDArray[np.int8]:
-    """Weighted mean of M×h×w steps; the weights sum to 1."""
-    members, height, width = stack.shape
+def mean(stack: NDArray[np.int8], tables: NDArray[np.float64]) -> NDArray[np.int8]:
+    """Weighted mean of M×h×w codes.
+
+    Args:
+        stack: The members' codes.
+        tables: M×256 logits, times the weights of the members, which sum to 1.
+    """
+    height, width = stack.shape[1:]
     result = np.empty((height, width), np.int8)
     line = np.empty(width, np.float64)
+    logits = np.empty(width, np.float32)
     for y in range(height):
-        line[:] = 0
-        for m in range(members):
-            weight, row = weights[m], stack[m, y]
-            for x in range(width):
-                line[x] += weight * row[x]
-        out = result[y]
-        for x in range(width):
-            out[x] = np.int8(np.rint(line[x]))
+        _add_up(stack, tables, y, line)
+        logits[:] = line
+        encode(logits, result[y])
+        _keep_equal(stack, y, result[y])
     return result
 
 
 @compiled()
 def weighted_sum(
-    stack: NDArray[np.int8], weights: NDArray[np.float64]
+    stack: NDArray[np.int8], tables: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Weighted sum of M×h×w steps, as logits."""
-    members, height, width = stack.shape
+    """Weighted sum of M×h×w codes, as logits; see `mean`."""
+    height, width = stack.shape[1:]
     result = np.empty((height, width), np.float32)
     line = np.empty(width, np.float64)
     for y in range(height):
-        line[:] = 0
-        for m in range(members):
-            weight, row = weights[m] * 0.125, stack[m, y]
-            for x in range(width):
-                line[x] += weight * row[x]
+        _add_up(stack, tables, y, line)
         result[y] = line
     return result
 
 
 @compiled()
-def round_steps(logits: NDArray[np.float32]) -> NDArray[np.int8]:
-    """Round h×w logits to steps, clipped; NaN may not occur."""
-    height, width = logits.shape
-    result = np.empty((height, width), np.int8)
-    for y in range(height):
-        row, out = logits[y], result[y]
-        for x in range(width):
-            step = np.rint(row[x] * np.float32(8))
-            out[x] = np.int8(min(max(step, np.float32(-127)), np.float32(127)))
-    return result
+def _add_up(
+    stack: NDArray[np.int8],
+    tables: NDArray[np.float64],
+    y: int,
+    line: NDArray[np.float64],
+) -> None:
+    """Add up a row of all members in the order of the members."""
+    line[:] = 0
+    for m in range(len(stack)):
+        table, row = tables[m], stack[m, y]
+        for x in range(len(line)):
+            line[x] += table[int(row[x]) + 128]
 
 
 @compiled()
-def mean_of_table(
-    stack: Any, weights: NDArray[np.float64], table: NDArray[np.float64], finish: int
+def _keep_equal(stack: NDArray[np.int8], y: int, out: NDArray[np.int8]) -> None:
+    """Where all members are equal in a row, let the result be exactly that."""
+    first = stack[0, y]
+    differing = np.zeros(len(out), np.int8)
+    for m in range(1, len(stack)):
+        row = stack[m, y]
+        for x in range(len(out)):
+            differing[x] |= row[x] ^ first[x]
+    for x in range(len(out)):
+        out[x] = out[x] if differing[x] else first[x]
+
+
+@compiled()
+def mean_of_odds(
+    stack: NDArray[np.int8],
+    inside: NDArray[np.float64],
+    outside: NDArray[np.float64],
+    bins: NDArray[np.uint8],
+    edges: NDArray[np.float32],
 ) -> NDArray[np.int8]:
-    """Weighted mean of a function of M×h×w steps, turned back into steps.
+    """Weighted mean of the probabilities of M×h×w codes, as codes.
+
+    The logit of a mean probability p is log(p / (1 − p)). The code for it is found by
+    comparing the odds, without a logarithm: the first 16 bits of the odds as float32
+    leave a choice of two.
 
     Args:
-        stack: int8 steps of the members.
-        weights: Their shares, which sum to 1.
-        table: The function: its value for the step s at s + 128.
-        finish: Which function turns the mean into a logit: `FINISH_PROBABILITY`, or
-            `FINISH_GEOMETRIC`, where the mean is that of logarithms.
+        stack: The members' codes.
+        inside: M×256 probabilities, times the weights of the members.
+        outside: The same of 1 − p, with all of its digits.
+        bins: By those 16 bits, how many edges lie at or below all odds that have them.
+        edges: 254 odds between the values of neighbouring codes, ascending, and +∞.
     """
     members, height, width = stack.shape
     result = np.empty((height, width), np.int8)
     for y in range(height):
+        out = result[y]
         for x in range(width):
             first = stack[0, y, x]
             same = True
             for m in range(1, members):
                 same = same and stack[m, y, x] == first
             if same:  # Most pixels, and equal members are exactly themselves.
-                result[y, x] = first
+                out[x] = first
                 continue
-            total = 0.0
+            yes = no = 0.0
             for m in range(members):
-                total += weights[m] * table[int(stack[m, y, x]) + 128]
-            if finish == FINISH_GEOMETRIC:
-                # log(g / (1 − g)) with g = exp(total)
-                logit = total - math.log(-math.expm1(total))
-            else:
-                logit = math.log(total) - math.log1p(-total)
-            result[y, x] = np.int8(min(max(np.rint(8 * logit), -127), 127))
+                place = int(stack[m, y, x]) + 128
+                yes += inside[m, place]
+                no += outside[m, place]
+            odds = np.float32(yes / no)
+            low = bins[odds.view(np.int32) >> 16]
+            out[x] = np.int8(int(low) + int(odds >= edges[low]) - 127)
+    return result
+
+
+@compiled()
+def geometric_mean(stack: Any, tables: NDArray[np.float64]) -> NDArray[np.int8]:
+    """Weighted geometric mean of the probabilities of M×h×w codes, as codes.
+
+    Args:
+        stack: The members' codes.
+        tables: M×256 logarithms of probabilities, times the weights of the members.
+    """
+    height, width = stack.shape[1:]
+    result = np.empty((height, width), np.int8)
+    line = np.empty(width, np.float64)
+    logits = np.empty(width, np.float32)
+    for y in range(height):
+        out = result[y]
+        _add_up(stack, tables, y, line)
+        for x in range(width):
+            # log(g / (1 − g)) with g = exp(total)
+            logits[x] = line[x] - math.log(-math.expm1(line[x]))
+        encode(logits, out)
+        _keep_equal(stack, y, out)
     return result
 
 
@@ -131,7 +171,7 @@ def round_with_votes(
     weights: NDArray[np.float64],
     high: float,
 ) -> NDArray[np.int8]:
-    """Add what label maps say of one object to H×W logits, and round to steps.
+    """Add what label maps say of one object to H×W logits, and round to codes.
 
     Args:
         logits: The weighted sum of the members that have logits.
@@ -153,9 +193,7 @@ def round_with_votes(
             gain, votes = gains[m], labels[m, y]
             for x in range(width):
                 line[x] += gain if votes[x] == key else np.float32(0)
-        for x in range(width):
-            step = np.rint(line[x] * np.float32(8))
-            out[x] = np.int8(min(max(step, np.float32(-127)), np.float32(127)))
+        encode(line, out)
     return result
 
 
@@ -168,10 +206,10 @@ def look_up(
     Args:
         labels: M×H×W label maps.
         objects: The N ids.
-        table: N×2^M steps. Bit m of a place says that member m has the object there.
+        table: N×2^M codes. Bit m of a place says that member m has the object there.
 
     Returns:
-        N×H×W steps.
+        N×H×W codes.
     """
     members, height, width = labels.shape
     count = len(objects)

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..masks import LOGIT_STEP
+from ..masks import dequantise
 from ..runs import VideoMasks
 from .methods import Plane, resized
 from .report import overlap_counts
@@ -149,14 +149,14 @@ def cascade(
         shape: Resolution of the result.
 
     Returns:
-        The object's steps, and the member that they come from.
+        The object's codes, and the member that they come from.
     """
     sure = (n for n, view in enumerate(views) if not _doubts(key, view, settings))
     place = next(sure, 0)
     plane = resized(views[place].plane(key), shape)
     if settings.margin > 0 and place + 1 < len(views):
         other = resized(views[place + 1].plane(key), shape)
-        near = np.abs(plane.astype(np.int16)) * LOGIT_STEP < settings.margin
+        near = np.abs(dequantise(plane)) < settings.margin
         plane = np.where(near, other, plane)
     return plane, views[place]
 

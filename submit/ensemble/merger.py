@@ -13,19 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import RunError
-from ..masks import Labels, Logits, dequantise, to_labels
-from ..runs import VideoMasks
+from ..masks import LOWEST, Codes, Labels, Logits, dequantise, to_labels
+from ..runs import HARD_CODE, VideoMasks
 from .choice import Chooser, cascade, preview_size
 from .gate import PresenceGate
 from .methods import Plane, mean_with_masks, merge_planes, resized, table_of_votes
 from .report import FrameInfluence, compare_labels
 from .settings import MergeSettings
-from .views import HARD_STEP, View, sampled
+from .views import View, sampled
 
 __all__ = ["MergedFrame", "VideoMerger"]
 
-#: The step of an object that is not there.
-_LOWEST = -127
 #: Up to so many hard members are merged by a table of all that they can say.
 _MOST_BITS = 10
 
@@ -48,43 +46,43 @@ class MergedFrame:
         presence: NDArray[np.float32],
         iou: NDArray[np.float32],
         *,
-        steps: NDArray[np.int8] | None = None,
+        codes: Codes | None = None,
         labels: Labels | None = None,
     ) -> None:
         self.objects = objects
         self.presence = presence
         self.iou = iou
         self.labels = labels
-        self._steps = steps
+        self._codes = codes
 
     @functools.cached_property
-    def steps(self) -> NDArray[np.int8]:
-        """N×h×w logits in steps of 1/8, as a run keeps them; of labels ±40 steps.
+    def codes(self) -> Codes:
+        """N×h×w codes of the logits, as a run keeps them; of labels those of ±5.
 
         The lowest there are for an object that no member has yet, or that is away.
         """
-        if self._steps is not None:
-            return self._steps
+        if self._codes is not None:
+            return self._codes
         assert self.labels is not None
         ids = np.asarray(self.objects, np.uint8)[:, None, None]
         inside = self.labels == ids
-        return np.where(inside, HARD_STEP, -HARD_STEP).astype(np.int8)
+        return np.where(inside, HARD_CODE, -HARD_CODE).astype(np.int8)
 
     @property
     def logits(self) -> Logits:
-        """N×h×w merged logits, in steps of 1/8."""
-        return dequantise(self.steps)
+        """N×h×w merged logits, rounded as a run keeps them."""
+        return dequantise(self.codes)
 
     def labels_at(self, size: tuple[int, int]) -> Labels:
         """The label map at a size, as export would write it."""
         if self.labels is None:
-            return to_labels(self.steps, self.objects, size)
+            return to_labels(self.codes, self.objects, size)
         return sampled(self.labels, size)
 
 
 @dataclass(frozen=True)
 class _Merged:
-    """What becomes of one object: its steps, and its scores, which may be NaN."""
+    """What becomes of one object: its plane, and its scores, which may be NaN."""
 
     plane: Plane
     presence: float = math.nan
@@ -212,19 +210,19 @@ class VideoMerger:
         if self.settings.method == "vote":
             labels = self._vote(views, candidates)
             return MergedFrame(self.objects, *scores, labels=labels)
-        steps = (
+        codes = (
             np.stack([merged[key].plane for key in self.objects])
             if self.objects
             else np.zeros((0, *shape), np.int8)
         )
-        return MergedFrame(self.objects, *scores, steps=steps)
+        return MergedFrame(self.objects, *scores, codes=codes)
 
     def _object(
         self, index: int, key: int, views: Sequence[View], shape: tuple[int, int]
     ) -> _Merged:
         """Merge one object by the members that have a part in it."""
         if not views:
-            return _Merged(np.full(shape, _LOWEST, np.int8))
+            return _Merged(np.full(shape, LOWEST, np.int8))
         weights = self._weights[key]
         method = self.settings.method
         if method == "select":
@@ -258,12 +256,12 @@ class VideoMerger:
         from ._kernels import look_up
 
         names = [view.name for view in views]
-        table = np.full((len(self.objects), 1 << len(views)), _LOWEST, np.int8)
+        table = np.full((len(self.objects), 1 << len(views)), LOWEST, np.int8)
         for row, key in zip(table, self.objects, strict=True):
             if seen := candidates[key]:
                 bits = [names.index(view.name) for view in seen]
                 shares = _normalised(seen, self._weights[key])
-                votes = table_of_votes(self.settings.method, shares, bits, HARD_STEP)
+                votes = table_of_votes(self.settings.method, shares, bits, HARD_CODE)
                 row[:] = np.resize(votes, len(row))
         labels = np.stack([view.labels for view in views if view.labels is not None])
         planes = look_up(labels, np.asarray(self.objects, np.uint8), table)
@@ -340,7 +338,7 @@ def _mean_of_kinds(
         [labels for labels, _ in masks if labels is not None],
         [share for _, share in masks],
         key=key,
-        high=HARD_STEP,
+        high=HARD_CODE,
     )
 
 

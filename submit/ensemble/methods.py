@@ -2,8 +2,9 @@
 
 With l the members' logits, w their shares and σ the logistic function:
 
-    mean_logits         Σ w·l, which is the geometric mean of the odds
-    mean_probabilities  logit(Σ w·σ(l)); less impressed by one very sure member
+    mean_probabilities  logit(Σ w·σ(l)); one very sure member counts for less
+    mean_logits         Σ w·l, which is the geometric mean of the odds, with l within
+                        ±16: beyond that, one member would have a veto
     geometric_mean      logit(exp(Σ w·log σ(l))); one member that is sure of "no"
                         nearly forbids the pixel
     max                 max l over the members with w > 0
@@ -15,17 +16,23 @@ is linear, so there members of one resolution are added up before that.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..masks import LOGIT_STEP, Labels, dequantise, resize_logits
+from ..masks import VALUES, Labels, Values, dequantise, quantise, resize_logits
 
 __all__ = ["Plane", "mean_with_masks", "merge_planes", "resized", "table_of_votes"]
 
-#: Logits of one object in one frame: h×w int8 steps of the run store.
+#: Logits of one object in one frame: h×w codes of the run store.
 Plane = NDArray[np.int8]
+
+Tables = NDArray[np.float64]
+Merge = Callable[[NDArray[np.int8], Tables], Plane]
+
+#: As far as the logits of a member count in a mean of logits.
+_VOTE_LIMIT = 16.0
 
 
 def merge_planes(
@@ -43,24 +50,19 @@ def merge_planes(
         shape: Resolution of the result.
 
     Returns:
-        The exact result, rounded to steps.
+        Codes of the exact result.
     """
-    from ._kernels import mean, mean_of_table
-
     if method == "mean_logits" and any(plane.shape != shape for plane in planes):
-        return _mean_of_sizes(planes, shares, shape)
+        return quantise(_sum_of_sizes(planes, shares, shape))
     planes = [resized(plane, shape) for plane in planes]
     if len(planes) == 1:
         return planes[0]
     stack = np.stack(planes)
     weights = np.asarray(shares, np.float64)
-    if method == "mean_logits":
-        return mean(stack, weights)
     if method == "max":
         highest: Plane = stack[weights > 0].max(0)
         return highest
-    table, finish = _tables()[method]
-    return mean_of_table(stack, weights, table, finish)
+    return _MEANS[method](stack, weights)
 
 
 def mean_with_masks(
@@ -80,16 +82,17 @@ def mean_with_masks(
         maps: Label maps of the hard members.
         map_shares: Their weights; all weights sum to 1.
         key: The object.
-        high: The step of a pixel inside a mask; outside it is −high.
+        high: The code of a pixel inside a mask; outside it is −high.
 
     Returns:
-        Steps at the size of the frame.
+        Codes at the size of the frame.
     """
     from ._kernels import round_with_votes
 
     total = _sum_of_sizes(planes, shares, maps[0].shape)
     weights = np.asarray(map_shares, np.float64)
-    return round_with_votes(total, np.stack(maps), key, weights, high * LOGIT_STEP)
+    logit = float(VALUES[high + 128])
+    return round_with_votes(total, np.stack(maps), key, weights, logit)
 
 
 def table_of_votes(
@@ -101,37 +104,26 @@ def table_of_votes(
         method: As in `merge_planes`.
         shares: Weights of those members that have the object; they sum to 1.
         members: Which these are among all M, by the number of their bit.
-        high: The step of a pixel inside; outside it is −high.
+        high: The code of a pixel inside; outside it is −high.
 
     Returns:
-        Steps by the bits of the members that have the pixel inside, for `look_up`. Its
+        Codes by the bits of the members that have the pixel inside, for `look_up`. Its
         length is that of the highest bit that is needed.
     """
-    codes = np.arange(1 << (max(members) + 1))
+    bits = np.arange(1 << (max(members) + 1))
     planes = [
-        np.where(codes >> member & 1, high, -high).astype(np.int8)[None]
+        np.where(bits >> member & 1, high, -high).astype(np.int8)[None]
         for member in members
     ]
-    merged: Plane = merge_planes(method, planes, shares, (1, len(codes)))[0]
+    merged: Plane = merge_planes(method, planes, shares, (1, len(bits)))[0]
     return merged
 
 
 def resized(plane: Plane, shape: tuple[int, int]) -> Plane:
-    """Bring steps to another resolution, rounded to steps again."""
-    from ._kernels import round_steps
-
+    """Bring codes to another resolution, rounded to codes again."""
     if plane.shape == shape:
         return plane
-    return round_steps(resize_logits(dequantise(plane)[None], shape)[0])
-
-
-def _mean_of_sizes(
-    planes: Sequence[Plane], shares: Sequence[float], shape: tuple[int, int]
-) -> Plane:
-    """Mean of logits of several resolutions, each of which is resized once."""
-    from ._kernels import round_steps
-
-    return round_steps(_sum_of_sizes(planes, shares, shape))
+    return quantise(resize_logits(dequantise(plane)[None], shape)[0])
 
 
 def _sum_of_sizes(
@@ -150,19 +142,63 @@ def _sum_of_sizes(
         ]
         part = weighted_sum(
             np.stack([plane for plane, _ in alike]),
-            np.asarray([share for _, share in alike], np.float64),
+            _weighted(_limited(), [share for _, share in alike]),
         )
         total += resize_logits(part[None], shape)[0]
     return total
 
 
-@functools.cache
-def _tables() -> dict[str, tuple[NDArray[np.float64], int]]:
-    """σ and log σ of each step, and what undoes them."""
-    from ._kernels import FINISH_GEOMETRIC, FINISH_PROBABILITY
+def _mean_of_logits(stack: NDArray[np.int8], weights: Tables) -> Plane:
+    from ._kernels import mean
 
-    logits = np.arange(-128, 128) * LOGIT_STEP
-    return {
-        "mean_probabilities": (1 / (1 + np.exp(-logits)), FINISH_PROBABILITY),
-        "geometric_mean": (-np.log1p(np.exp(-logits)), FINISH_GEOMETRIC),
-    }
+    return mean(stack, _weighted(_limited(), weights))
+
+
+def _mean_of_probabilities(stack: NDArray[np.int8], weights: Tables) -> Plane:
+    from ._kernels import mean_of_odds
+
+    inside, outside = _chances(), _chances(-1)
+    tables = _weighted(inside, weights), _weighted(outside, weights)
+    return mean_of_odds(stack, *tables, *_edges())
+
+
+def _geometric_mean(stack: NDArray[np.int8], weights: Tables) -> Plane:
+    from ._kernels import geometric_mean
+
+    logs = -np.log1p(np.exp(-VALUES.astype(np.float64)))
+    return geometric_mean(stack, _weighted(logs, weights))
+
+
+_MEANS: dict[str, Merge] = {
+    "mean_probabilities": _mean_of_probabilities,
+    "mean_logits": _mean_of_logits,
+    "geometric_mean": _geometric_mean,
+}
+
+
+def _weighted(table: Tables, weights: Sequence[float] | Tables) -> Tables:
+    """M×256: a table, times the weight of each member."""
+    return np.multiply.outer(np.asarray(weights, np.float64), table)
+
+
+@functools.cache
+def _limited() -> Tables:
+    """The logit of each code as far as it counts in a mean of logits."""
+    return np.clip(VALUES.astype(np.float64), -_VOTE_LIMIT, _VOTE_LIMIT)
+
+
+@functools.cache
+def _chances(sign: int = 1) -> Tables:
+    """The probability of each code; with a sign of −1 that of the opposite."""
+    result: Tables = 1 / (1 + np.exp(-sign * VALUES.astype(np.float64)))
+    return result
+
+
+@functools.cache
+def _edges() -> tuple[NDArray[np.uint8], Values]:
+    """Between which odds a code is the nearest, and where to begin to look."""
+    values = VALUES[1:].astype(np.float64)
+    edges = np.exp((values[1:] + values[:-1]) / 2).astype(np.float32)
+    firsts = (np.arange(1 << 15, dtype=np.int32) << 16).view(np.float32)
+    bins = np.searchsorted(edges, firsts, side="right").astype(np.uint8)
+    return bins, np.append(edges, np.float32(np.inf))

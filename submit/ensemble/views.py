@@ -9,18 +9,17 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from ..masks import LOGIT_STEP, Labels, to_labels
-from ..runs import HARD_LOGIT, HardVideo, VideoMasks
+from ..masks import VALUES, Codes, Labels, Values, quantise, to_labels
+from ..runs import HARD_CODE, HardVideo, VideoMasks
 from .methods import Plane
 
-__all__ = ["HARD_STEP", "View", "sampled"]
-
-#: The step that stands for a pixel of a hard mask.
-HARD_STEP = int(HARD_LOGIT / LOGIT_STEP)
+__all__ = ["View", "sampled"]
 
 
 class View:
     """One frame of one member: read once, in the form in which it is stored.
+
+    Logits that are stored by another table are brought to the one of now, `VALUES`.
 
     Attributes:
         name: The member.
@@ -34,16 +33,16 @@ class View:
     def __init__(self, name: str, video: VideoMasks, index: int) -> None:
         self.name = name
         self.labels: Labels | None = None
-        self._steps: NDArray[np.int8] | None = None
+        self._codes: Codes | None = None
         self._size = video.size
         objects = video.objects
         if isinstance(video, HardVideo):
             self.labels = video.labels(index)
             self.shape = video.size
         else:
-            self._steps = video.steps(index)
-            objects = objects[: len(self._steps)]
-            self.shape = (self._steps.shape[1], self._steps.shape[2])
+            self._codes = _recoded(video.codes(index), video.values)
+            objects = objects[: len(self._codes)]
+            self.shape = (self._codes.shape[1], self._codes.shape[2])
         self.rows: Mapping[int, int] = {key: row for row, key in enumerate(objects)}
         self.presence: Mapping[int, float] = {
             key: float(video.presence[index, row]) for key, row in self.rows.items()
@@ -53,21 +52,21 @@ class View:
         }
 
     def plane(self, key: int) -> Plane:
-        """Steps of an object that the member has; hard masks are ±`HARD_STEP`."""
-        if self._steps is not None:
-            plane: Plane = self._steps[self.rows[key]]
+        """Codes of an object that the member has; hard masks are ±`HARD_CODE`."""
+        if self._codes is not None:
+            plane: Plane = self._codes[self.rows[key]]
             return plane
         assert self.labels is not None
-        table = np.full(256, -HARD_STEP, np.int8)
-        table[key] = HARD_STEP
+        table = np.full(256, -HARD_CODE, np.int8)
+        table[key] = HARD_CODE
         return table[self.labels]
 
     def sees(self, key: int) -> bool:
         """Whether any pixel is the object's."""
         if key not in self.rows:
             return False
-        if self._steps is not None:
-            return bool(self._steps[self.rows[key]].max(initial=-1) > 0)
+        if self._codes is not None:
+            return bool(self._codes[self.rows[key]].max(initial=-1) > 0)
         return bool(self._occurring[key])
 
     def labels_at(self, size: tuple[int, int]) -> Labels:
@@ -75,8 +74,8 @@ class View:
 
         Labels that the member may not have are background.
         """
-        if self._steps is not None:
-            return to_labels(self._steps, tuple(self.rows), size)
+        if self._codes is not None:
+            return to_labels(self._codes, tuple(self.rows), size)
         return sampled(self.own_labels(), size)
 
     def reduced(self, size: tuple[int, int]) -> View:
@@ -111,6 +110,14 @@ class View:
 
         assert self.labels is not None
         return occurring(self.labels)
+
+
+def _recoded(codes: Codes, values: Values) -> Codes:
+    """Bring codes to those of the nearest values of `VALUES`."""
+    if np.array_equal(values, VALUES):
+        return codes
+    recoded: Codes = quantise(values).take(codes.view(np.uint8) ^ np.uint8(128))
+    return recoded
 
 
 def sampled(labels: Labels, size: tuple[int, int]) -> Labels:

@@ -1,23 +1,33 @@
 """Masks as arrays: label maps, logits, and the way from one to the other."""
 
-from .labels import (
+from .codes import (
     LOGIT_LIMIT,
-    LOGIT_STEP,
+    LOWEST,
+    OLD_VALUES,
+    VALUES,
+    Codes,
+    Values,
+    dequantise,
+    quantise,
+)
+from .labels import (
     Labels,
     Logits,
     binary_masks,
-    dequantise,
     object_ids,
-    quantise,
     resize_logits,
     to_labels,
 )
 
 __all__ = [
     "LOGIT_LIMIT",
-    "LOGIT_STEP",
+    "LOWEST",
+    "OLD_VALUES",
+    "VALUES",
+    "Codes",
     "Labels",
     "Logits",
+    "Values",
     "binary_masks",
     "dequantise",
     "object_ids",

@@ -1,4 +1,4 @@
-"""The two loops over pixels that everything waits for, compiled.
+"""The loops over pixels that everything waits for, compiled.
 
 Kept apart from `masks` so that importing that module does not import the compiler.
 """
@@ -12,7 +12,28 @@ from numpy.typing import NDArray
 
 from ..system.compiled import compiled
 
-__all__ = ["bilinear", "winners"]
+__all__ = ["bilinear", "encode", "winners"]
+
+
+@compiled()
+def encode(logits: NDArray[np.float32], codes: NDArray[np.int8]) -> bool:
+    """Write the code of the nearest value of `codes.VALUES` for each of n logits.
+
+    With |l| = (m − 16)/64, a value is an m of five significant bits, so that rounding
+    is done on the bits of the float32 m, and the code is a part of them.
+
+    Returns:
+        Whether all logits are numbers; others get any code.
+    """
+    numbers = True
+    for i in range(len(logits)):
+        logit = logits[i]
+        numbers &= logit == logit
+        # 3968 = 64·61.75 + 16
+        scaled = min(abs(logit) * np.float32(64) + np.float32(16), np.float32(3968))
+        code = ((np.float32(scaled).view(np.int32) + 0x40000) >> 19) - (131 << 4)
+        codes[i] = np.int8(code if logit > 0 else -code)
+    return numbers
 
 
 @compiled()
@@ -56,7 +77,11 @@ def bilinear(
 
 @compiled()
 def winners(
-    logits: Any, objects: NDArray[np.uint8], height: int, width: int
+    logits: Any,
+    values: NDArray[np.float32],
+    objects: NDArray[np.uint8],
+    height: int,
+    width: int,
 ) -> NDArray[np.uint8]:
     """Resize and apply the overlap rule in one pass.
 
@@ -64,7 +89,8 @@ def winners(
     source pixels of which none is positive the bilinear value is not positive either.
 
     Args:
-        logits: N×h×w, float32 or int8.
+        logits: N×h×w, float32 or int8 codes.
+        values: What the codes stand for, in ascending order; empty for float32.
         objects: The N ids.
         height: Rows of the result.
         width: Columns of the result.
@@ -78,20 +104,27 @@ def winners(
     result = np.zeros((height, width), np.uint8)
     best = np.empty(width, np.float32)
     line = np.empty(columns, np.float32)
+    # The highest code that is not positive, or just 0.
+    floor = np.searchsorted(values, np.float32(0), side="right") - 129
+    if not len(values):
+        floor = np.intp(0)
     # First and last positive column of every row, columns and −1 where there is none.
     first = np.full((count, rows), columns, np.int64)
     last = np.full((count, rows), -1, np.int64)
     for n in range(count):
         for y in range(rows):
             for x in range(columns):
-                if logits[n, y, x] > 0:
+                if logits[n, y, x] > floor:
                     first[n, y] = x
                     break
             if first[n, y] < columns:
                 for x in range(columns - 1, -1, -1):
-                    if logits[n, y, x] > 0:
+                    if logits[n, y, x] > floor:
                         last[n, y] = x
                         break
+    # The two rows that are in use of each object; a row y is kept at y % 2.
+    decoded = np.empty((count, 2, columns), np.float32)
+    held = np.full((count, 2), -1, np.int64)
     for y in range(height):
         best[:] = 0
         for n in range(count):
@@ -99,11 +132,15 @@ def winners(
             end = max(last[n, top[y]], last[n, bottom[y]])
             if end < begin:
                 continue
+            for row in (top[y], bottom[y]):
+                if held[n, row % 2] != row:
+                    held[n, row % 2] = row
+                    _decode(logits[n, row], values, decoded[n, row % 2])
+            upper, lower = decoded[n, top[y] % 2], decoded[n, bottom[y] % 2]
             begin, end = max(begin - 1, 0), min(end + 1, columns - 1)
             v = down[y]
             for x in range(begin, end + 1):
-                upper = np.float32(logits[n, top[y], x])
-                line[x] = upper + (np.float32(logits[n, bottom[y], x]) - upper) * v
+                line[x] = upper[x] + (lower[x] - upper[x]) * v
             # Target columns both of whose source columns lie in [begin, end].
             start = np.searchsorted(left, begin)
             stop = np.searchsorted(right, end, side="right")
@@ -114,3 +151,14 @@ def winners(
                     best[x] = value
                     result[y, x] = objects[n]
     return result
+
+
+@compiled()
+def _decode(row: Any, values: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+    """Write the logits of a row of codes; those of a row without values as they are."""
+    if len(values):
+        for x in range(len(row)):
+            out[x] = values[int(row[x]) + 128]
+    else:
+        for x in range(len(row)):
+            out[x] = row[x]

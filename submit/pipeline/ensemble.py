@@ -341,7 +341,7 @@ def _write_soft(
             if influence.wants(index):
                 influence.add(merger.influence())
             writer.write(
-                frame, merged.objects, merged.steps, merged.presence, merged.iou
+                frame, merged.objects, merged.codes, merged.presence, merged.iou
             )
             report(1)
 

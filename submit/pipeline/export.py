@@ -196,8 +196,9 @@ def export_video(
             report(1)
         return len(masks.frames)
     for index, frame in enumerate(masks.frames):
-        steps = masks.steps(index)
-        writer.write(frame, masks.objects[: len(steps)], steps)
+        codes = masks.codes(index)
+        objects = masks.objects[: len(codes)]
+        writer.write(frame, objects, codes, values=masks.values)
         report(1)
     return len(masks.frames)
 

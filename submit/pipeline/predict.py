@@ -251,6 +251,7 @@ def predict_split(
     ) as run:
         stock = take_stock(chosen, partial(_standing, run, sources))
         _require_frames(run, stock.outdated)
+        run.require_format(stock.wanted)
         facts = _Facts(run, stock.current)
         jobs = [
             Job(
@@ -432,8 +433,11 @@ class _VideoPredictor:
             reader = stack.enter_context(FrameReader(video.images, size=video.size))
             objects: tuple[int, ...] = ()
             for frame, image in reader:
-                prediction = _advance(session, image, prompts.get(frame, {}), objects)
-                behind.put(_Written.of(video.name, frame, prediction))
+                with _located(video, frame):
+                    given = prompts.get(frame, {})
+                    prediction = _advance(session, image, given, objects)
+                    kept = _Written.of(frame, prediction)
+                behind.put(kept)
                 objects = prediction.objects
                 report(1)
         masks = written.masks
@@ -489,6 +493,15 @@ def _no_object(video: SplitVideo, *, late: bool) -> str:
     )
 
 
+@contextlib.contextmanager
+def _located(video: SplitVideo, frame: str) -> Iterator[None]:
+    """Name the place of a prediction that cannot be meant."""
+    try:
+        yield
+    except MaskError as error:
+        raise MaskError(f"video {video.name}: frame {frame}: {error}") from error
+
+
 def _advance(
     session: Session,
     image: NDArray[np.uint8],
@@ -505,31 +518,28 @@ def _advance(
 class _Written:
     """What is kept of a frame: copies, since a model may use its arrays again.
 
-    It waits as steps of the run store, a quarter of the logits' size.
+    It waits as codes of the run store, a quarter of the logits' size.
     """
 
     frame: str
     objects: tuple[int, ...]
-    steps: NDArray[np.int8]
+    codes: NDArray[np.int8]
     presence: NDArray[np.float32] | None
     iou: NDArray[np.float32] | None
 
     @classmethod
-    def of(cls, video: str, frame: str, prediction: Prediction) -> _Written:
+    def of(cls, frame: str, prediction: Prediction) -> _Written:
         """Take over a prediction.
 
         Raises:
             MaskError: A logit is not a number.
         """
-        try:
-            steps = quantise(prediction.logits)
-        except MaskError as error:
-            raise MaskError(f"video {video}: frame {frame}: {error}") from error
+        codes = quantise(prediction.logits)
         scores = [
             None if values is None else np.array(values, np.float32)
             for values in (prediction.presence, prediction.iou)
         ]
-        return cls(frame, prediction.objects, steps, *scores)
+        return cls(frame, prediction.objects, codes, *scores)
 
 
 @dataclass(frozen=True)
@@ -542,10 +552,10 @@ class _Writing:
     def write(self, w: _Written) -> None:
         """Write a frame."""
         if self.soft is not None:
-            self.soft.write(w.frame, w.objects, w.steps, w.presence, w.iou)
+            self.soft.write(w.frame, w.objects, w.codes, w.presence, w.iou)
         else:
             assert self.masks is not None
-            self.masks.write(w.frame, w.objects, w.steps)
+            self.masks.write(w.frame, w.objects, w.codes)
 
 
 @contextlib.contextmanager

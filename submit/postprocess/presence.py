@@ -13,14 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..masks import LOGIT_STEP
+from ..masks import LOWEST, Codes, dequantise
 from ..runs import VideoMasks
 from .settings import Postprocess
 
 __all__ = ["steady_frames"]
-
-#: No object at all, in steps of the run store.
-_NOTHING = -127
 
 
 @dataclass
@@ -28,35 +25,31 @@ class _Frame:
     """One frame on its way.
 
     Attributes:
-        steps: n×h×w logits in steps; those of the run, so never written to.
+        codes: n×h×w codes of logits; those of the run, so never written to.
         scores: n object scores.
         present: n, whether any pixel of the object is above the threshold.
     """
 
-    steps: NDArray[np.int8]
+    codes: Codes
     scores: NDArray[np.float32]
     present: NDArray[np.bool_]
 
-    def replace(
-        self, row: int, plane: NDArray[np.int8] | int, *, present: bool
-    ) -> None:
+    def replace(self, row: int, plane: Codes | int, *, present: bool) -> None:
         """Put other logits in an object's place."""
-        self.steps = self.steps.copy()
-        self.steps[row] = plane
+        self.codes = self.codes.copy()
+        self.codes[row] = plane
         self.present[row] = present
 
 
-def steady_frames(
-    masks: VideoMasks, settings: Postprocess
-) -> Iterator[NDArray[np.int8]]:
-    """Yield the logits of each frame, without flicker and dropouts.
+def steady_frames(masks: VideoMasks, settings: Postprocess) -> Iterator[Codes]:
+    """Yield the codes of each frame, without flicker and dropouts.
 
     Args:
         masks: The video as a run has it.
         settings: What counts as short.
     """
     if not settings.looks_ahead:
-        yield from map(masks.steps, range(len(masks.frames)))
+        yield from map(masks.codes, range(len(masks.frames)))
         return
     frames: Iterable[_Frame] = _read(masks, settings.threshold)
     if settings.flicker > 1:
@@ -64,16 +57,16 @@ def steady_frames(
     if settings.dropout > 1:
         frames = _without_dropouts(frames, settings.dropout)
     for frame in frames:
-        yield frame.steps
+        yield frame.codes
 
 
 def _read(masks: VideoMasks, threshold: float) -> Iterator[_Frame]:
     for index in range(len(masks.frames)):
-        steps = masks.steps(index)
-        peaks = steps.max(axis=(1, 2), initial=_NOTHING) * np.float32(LOGIT_STEP)
-        scores = masks.presence[index, : len(steps)]
+        codes = masks.codes(index)
+        peaks = dequantise(codes.max(axis=(1, 2), initial=LOWEST), masks.values)
+        scores = masks.presence[index, : len(codes)]
         yield _Frame(
-            steps, np.where(np.isnan(scores), peaks, scores), peaks > threshold
+            codes, np.where(np.isnan(scores), peaks, scores), peaks > threshold
         )
 
 
@@ -104,17 +97,17 @@ def _take_out(frames: list[_Frame], row: int, score: float) -> None:
     """Remove an object from frames if it is unsure in them."""
     if np.mean([frame.scores[row] for frame in frames]) < score:
         for frame in frames:
-            frame.replace(row, _NOTHING, present=False)
+            frame.replace(row, LOWEST, present=False)
 
 
 def _without_dropouts(frames: Iterable[_Frame], length: int) -> Iterator[_Frame]:
     """Fill in objects that are gone for fewer than `length` frames."""
     waiting: deque[_Frame] = deque()
-    seen: dict[int, tuple[int, NDArray[np.int8]]] = {}
+    seen: dict[int, tuple[int, Codes]] = {}
     for index, frame in enumerate(frames):
         waiting.append(frame)
         for row in np.flatnonzero(frame.present).tolist():
-            plane = frame.steps[row]
+            plane = frame.codes[row]
             last, before = seen.get(row, (index, plane))
             gone = index - last - 1
             # A model may change its resolution on the way; such planes do not fit.

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..masks import Labels, dequantise, to_labels
+from ..masks import VALUES, Codes, Labels, Values, to_labels
 from ..runs import VideoMasks
 from .presence import steady_frames
 from .settings import Postprocess
@@ -25,29 +24,32 @@ def labels_of(masks: VideoMasks, settings: Postprocess) -> Iterator[Labels]:
     Yields:
         H×W uint8 labels of each frame.
     """
-    for steps in steady_frames(masks, settings):
-        yield frame_labels(steps, masks.objects[: len(steps)], masks.size, settings)
+    for codes in steady_frames(masks, settings):
+        objects = masks.objects[: len(codes)]
+        yield frame_labels(codes, objects, masks.size, settings, values=masks.values)
 
 
 def frame_labels(
-    steps: NDArray[np.int8],
+    codes: Codes,
     objects: Sequence[int],
     size: tuple[int, int],
     settings: Postprocess,
+    *,
+    values: Values = VALUES,
 ) -> Labels:
     """Make one mask: threshold, overlap rule, shapes.
 
     Args:
-        steps: n×h×w logits in steps of the run store.
+        codes: n×h×w codes of logits.
         objects: The n ids.
         size: Height and width of the frame.
         settings: What to do; nothing that depends on other frames is done here.
+        values: What the codes stand for.
     """
-    values: NDArray[np.int8] | NDArray[np.float32] = steps
     if settings.threshold:
         # Resizing is linear, so that a threshold may be taken off before it.
-        values = dequantise(steps) - np.float32(settings.threshold)
-    labels = to_labels(values, objects, size)
+        values = values - np.float32(settings.threshold)
+    labels = to_labels(codes, objects, size, values=values)
     if settings.changes_shapes:
         # OpenCV is imported only where it is needed.
         from .shapes import tidy

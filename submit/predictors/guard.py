@@ -1,7 +1,8 @@
 """A guard around a model: its failures name the model and the package it is from.
 
 Models are strangers' code. What they raise is neither a mistake of the user nor a bug
-of the toolkit, and what they return may be anything.
+of the toolkit, and what they return may be anything: numbers that cannot be meant are
+refused, so that they are never taken for "no object".
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
-from ..errors import PredictorError, PromptError, SubmitError
+from ..errors import MaskError, PredictorError, PromptError, SubmitError
 from ..system.machine import is_out_of_memory
 from ..system.refusals import storage_failure
 from .prompts import Prompts
@@ -136,6 +137,12 @@ class GuardedPredictor:
     def _blamed(self) -> contextlib.AbstractContextManager[None]:
         return blamed(self._model, self._package)
 
+    def _refuse(self, wrong: str) -> NoReturn:
+        raise MaskError(
+            f"{wrong}; predictor {self._model} ({self._package}) fails here: its "
+            "weights may be damaged (get the checkpoint again) or its precision too low"
+        )
+
     def _require(self, found: object, kind: type[Kind], method: str) -> Kind:
         if isinstance(found, kind):
             return found
@@ -147,7 +154,11 @@ class GuardedPredictor:
 
 
 class _GuardedSession:
-    """A session whose every call is guarded, and that is given what it takes."""
+    """A session whose every call is guarded, and that is given what it takes.
+
+    A prediction with a number that cannot be meant is a `MaskError` that names the
+    object; who calls knows the video and the frame.
+    """
 
     def __init__(self, guard: GuardedPredictor, inner: Session, video: Video) -> None:
         self._guard, self._inner, self._video = guard, inner, video
@@ -159,7 +170,15 @@ class _GuardedSession:
             self._known |= prompts.keys()
         with self._guard._blamed():
             found = self._inner.step(frame, prompts)
-        return self._guard._require(found, Prediction, "step")
+        prediction = self._guard._require(found, Prediction, "step")
+        # `import submit` stays light.
+        from .numbers import nonsense
+
+        for name in ("logits", "presence", "iou"):
+            values = getattr(prediction, name)
+            if wrong := nonsense(name, values, prediction.objects):
+                self._guard._refuse(wrong)
+        return prediction
 
     def close(self) -> None:
         with self._guard._blamed():

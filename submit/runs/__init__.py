@@ -12,12 +12,12 @@ Every video is complete or not there, and is named in the manifest with its dige
 
 from .identity import Identity, Stamps, Standing, Stock
 from .manifest import SCHEMA, Run, StoredVideo, VideoRecord
-from .masks import HARD_LOGIT, HardVideo, KnownMasks, MaskWriter
+from .masks import HARD_CODE, HardVideo, KnownMasks, MaskWriter
 from .names import require_run_name
 from .soft import SoftVideo, SoftWriter, VideoMasks
 
 __all__ = [
-    "HARD_LOGIT",
+    "HARD_CODE",
     "SCHEMA",
     "HardVideo",
     "Identity",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import platform
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -23,9 +23,9 @@ from .store import Store, log_path, read_store
 __all__ = ["SCHEMA", "Run", "StoredVideo", "VideoRecord"]
 
 #: Version of the folder's format; a reader refuses what it does not know.
-SCHEMA = 2
-#: Older formats that are still read.
-_OLDER = (1,)
+SCHEMA = 3
+#: Older formats that are still read: logits are in steps of 1/8 up to ±15.875 there.
+_OLDER = (1, 2)
 
 _MANIFEST, _FAILURES, _LOCK = "manifest.json", "failed.json", ".lock"
 _PACKAGES = ("mose-submit", "torch", "numpy", "scikit-image", "pillow", "numba")
@@ -330,15 +330,21 @@ class Run:
         if not cls.exists(path):
             return None
         run = cls.open(path)
-        if run.schema != SCHEMA:
+        if run.schema == 1:
             upgraded = dict(upgrade(run.settings))
             # What no longer decides is still worth recording.
             rest = {k: v for k, v in run.settings.items() if k not in upgraded}
             run.environment = {**rest, **run.environment}
             run.settings = upgraded
-            run.schema, run._unsaved = SCHEMA, True
+            run.schema, run._unsaved = 2, True
         try:
             run.origin.require(identity, path)
+            if run.kind != "predict" and not any(r.soft for r in run.videos.values()):
+                # There are no logits, so nothing of the older format.
+                run._unsaved |= run.schema != SCHEMA
+                run.schema = SCHEMA
+            elif run.kind == "ensemble":
+                run.require_format(run.videos)
         except RunMismatchError:
             cheap = renew and run.kind in _CHEAP
             if not cheap and any(run.stored(v).path.exists() for v in run.videos):
@@ -477,6 +483,24 @@ class Run:
         path = self.stored(video).path
         return standing_of(path, record.digest, record.source, source)
 
+    def require_format(self, wanted: Collection[str]) -> None:
+        """Make sure that videos which are to be added are like those that are there.
+
+        Args:
+            wanted: The videos.
+
+        Raises:
+            RunMismatchError: The run keeps logits as an earlier version did.
+        """
+        if wanted and self.schema != SCHEMA:
+            raise RunMismatchError(
+                f"{self.path}: this run was made by an earlier version, which rounded "
+                "logits in another way (format 2; now it is 3), so that new videos "
+                "would not be like the others; it can be exported and merged as it "
+                "is, but not continued: choose another name, or delete the folder to "
+                "make it again"
+            )
+
     def add(self, video: str, record: VideoRecord) -> None:
         """Enter a complete video; within `making` or `writing`.
 
@@ -522,6 +546,7 @@ class Run:
         }
         return {
             **_head(self.origin, self.environment),
+            "schema": self.schema,
             "workers": used,
             "videos": {
                 name: record.to_entry() for name, record in sorted(self.videos.items())

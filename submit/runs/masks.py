@@ -18,16 +18,18 @@ from numpy.typing import NDArray
 from ..archive import Entry, MaskFolder
 from ..data import SplitVideo
 from ..errors import MaskError, RunError
-from ..masks import LOGIT_STEP, Labels, quantise, to_labels
+from ..masks import VALUES, Codes, Labels, Values, quantise, to_labels
 from ..png.palette import decode, encode
 from ..system.files import folder_digest
 from .soft import Floats
 
-__all__ = ["HARD_LOGIT", "HardVideo", "KnownMasks", "MaskWriter", "read_digests"]
+__all__ = ["HARD_CODE", "HardVideo", "KnownMasks", "MaskWriter", "read_digests"]
 
 #: The logit that stands for a pixel of a hard mask, p = 0.993: sure enough to count as
 #: a whole vote, and not so sure that soft members cannot outvote it.
 HARD_LOGIT = 5.0
+#: Its code; that of −`HARD_LOGIT` is the opposite.
+HARD_CODE = int(np.searchsorted(VALUES, HARD_LOGIT)) - 128
 
 
 #: Hex digits that are kept of the digest of a mask.
@@ -60,6 +62,7 @@ class HardVideo:
         shape = (len(self.frames), len(self.objects))
         self.presence: Floats = np.full(shape, np.nan, np.float32)
         self.iou: Floats = np.full(shape, np.nan, np.float32)
+        self.values: Values = VALUES
 
     def labels(self, index: int) -> Labels:
         """Read a frame's mask as it is.
@@ -80,11 +83,11 @@ class HardVideo:
             )
         return labels
 
-    def steps(self, index: int) -> NDArray[np.int8]:
-        """The mask of a frame as N×H×W int8 steps, ±`HARD_LOGIT`."""
+    def codes(self, index: int) -> Codes:
+        """The mask of a frame as N×H×W codes of ±`HARD_LOGIT`."""
         ids = np.asarray(self.objects, np.uint8)[:, None, None]
-        high = np.int8(HARD_LOGIT / LOGIT_STEP)
-        return np.where(self.labels(index) == ids, high, -high).astype(np.int8)
+        inside = self.labels(index) == ids
+        return np.where(inside, HARD_CODE, -HARD_CODE).astype(np.int8)
 
     def close(self) -> None:
         """Nothing is open between frames."""
@@ -209,12 +212,20 @@ class MaskWriter:
         self,
         frame: str,
         objects: tuple[int, ...],
-        logits: NDArray[np.float32] | NDArray[np.int8],
+        logits: NDArray[np.float32] | Codes,
+        *,
+        values: Values = VALUES,
     ) -> None:
         """Apply the overlap rule to a frame's logits and write the mask.
 
-        Logits are rounded to the steps of the run store first, so that masks which are
+        Logits are rounded to the codes of the run store first, so that masks which are
         written at once equal those which are exported from a soft file.
+
+        Args:
+            frame: The frame's stem.
+            objects: N ids.
+            logits: N×h×w, or codes of them.
+            values: What codes stand for.
 
         Raises:
             MaskError: A logit is not a number.
@@ -223,12 +234,12 @@ class MaskWriter:
         if labels is None:
             try:
                 if logits.dtype != np.int8:
-                    logits = quantise(logits.astype(np.float32, copy=False))
+                    logits, values = quantise(logits), VALUES
             except MaskError as error:
                 raise MaskError(
                     f"video {self._video.name}: frame {frame}: {error}"
                 ) from error
-            labels = to_labels(logits, objects, self._video.size)
+            labels = to_labels(logits, objects, self._video.size, values=values)
         self._write(frame, labels)
 
     def write_labels(self, frame: str, labels: Labels) -> None:

@@ -1,9 +1,12 @@
-"""Soft masks of one video: a NumPy zip of int8 logits, frame by frame.
+"""Soft masks of one video: a NumPy zip of logits, a byte each, frame by frame.
 
 `numpy.load` reads it without this toolkit:
 
     soft = numpy.load("runs/a/soft/4vznweiu.npz")
-    logits = soft["00042"] / 8.0        # N×h×w; soft["objects"] has the N ids
+    logits = soft["values"][soft["00042"].astype("int16") + 128]    # N×h×w
+
+`soft["objects"]` has the N ids, and `soft["values"]` what each code from −128 to 127
+stands for. Files of schema 2 have no `values`: their codes are steps of 1/8.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from numpy.typing import NDArray
 from zlib_ng import zlib_ng
 
 from ..errors import MaskError, RunError
-from ..masks import quantise
+from ..masks import OLD_VALUES, VALUES, Codes, Values, quantise
+from ..predictors.numbers import nonsense
 from ..system.files import atomic_open, stream_digest
 
 __all__ = ["SoftVideo", "SoftWriter", "VideoMasks"]
@@ -46,7 +50,23 @@ _NPY_HEADER = re.compile(
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-_EXTRA = ("objects", "presence", "iou", "size")
+#: Bytes that NumPy may need for the header of an array.
+_MOST_HEADER = 1024
+
+#: The highest id of an object.
+_HIGHEST_ID = 254
+
+#: Side of the largest logits of a model that works at a size of its own.
+_LARGEST_MODEL = 4096
+
+#: Longest side of a frame.
+_LARGEST_SIDE = 1 << 16
+
+#: Numbers that a message may list.
+_FEW = 4
+
+
+_EXTRA = ("objects", "presence", "iou", "size", "values")
 
 
 Floats = NDArray[np.float32]
@@ -61,6 +81,7 @@ class VideoMasks(Protocol):
         size: Height and width of the frames in pixels.
         presence: T×N object scores as logits; NaN where there is none.
         iou: T×N predicted IoU; NaN where there is none.
+        values: What the codes stand for; see `masks.VALUES`.
     """
 
     frames: tuple[str, ...]
@@ -68,9 +89,10 @@ class VideoMasks(Protocol):
     size: tuple[int, int]
     presence: Floats
     iou: Floats
+    values: Values
 
-    def steps(self, index: int) -> NDArray[np.int8]:
-        """Logits of a frame as n×h×w int8 steps of 1/8; n < N before later objects."""
+    def codes(self, index: int) -> Codes:
+        """Logits of a frame as n×h×w codes; n < N before later objects."""
         ...
 
     def close(self) -> None:
@@ -102,7 +124,7 @@ class SoftWriter:
         self,
         frame: str,
         objects: Sequence[int],
-        logits: NDArray[np.floating] | NDArray[np.int8],
+        logits: NDArray[np.floating] | Codes,
         presence: Floats | None,
         iou: Floats | None,
     ) -> None:
@@ -111,13 +133,14 @@ class SoftWriter:
         Args:
             frame: The frame's stem.
             objects: N ids, those of earlier frames first.
-            logits: N×h×w, before any threshold; int8 are steps already.
+            logits: N×h×w, before any threshold; int8 are codes of `VALUES` already.
             presence: N object scores, or None.
             iou: N predicted IoUs, or None.
 
         Raises:
             RunError: An object of an earlier frame is gone or has moved.
-            MaskError: A logit is not a number.
+            MaskError: A logit is not a number, a score cannot be meant, or there are
+                more pixels than a reader takes.
             StorageError: The disk refuses.
         """
         if tuple(objects[: len(self._objects)]) != self._objects:
@@ -127,10 +150,17 @@ class SoftWriter:
             )
         self._objects = tuple(objects)
         try:
-            steps = quantise(logits)
+            codes = quantise(logits)
+            if wrong := _wrong_score(objects, presence, iou):
+                raise MaskError(wrong)
+            if codes.size > len(objects) * _most_pixels(self._size):
+                raise MaskError(
+                    f"expected logits of at most {_most_pixels(self._size):,} pixels "
+                    f"for each object, found the shape {codes.shape}"
+                )
         except MaskError as error:
             raise MaskError(f"{self.path}: frame {frame}: {error}") from error
-        self._member(frame, steps)
+        self._member(frame, codes)
         self._presence.append(presence)
         self._iou.append(iou)
 
@@ -146,6 +176,7 @@ class SoftWriter:
                 self._member("presence", self._table(self._presence))
                 self._member("iou", self._table(self._iou))
                 self._member("size", np.asarray(self._size, np.int64))
+                self._member("values", VALUES)
             except BaseException as failure:
                 self._stack.__exit__(type(failure), failure, failure.__traceback__)
                 raise
@@ -174,6 +205,8 @@ class SoftWriter:
 class SoftVideo:
     """Reads a soft file; frames are inflated when they are asked for.
 
+    Nothing is inflated beyond what its place in the file allows.
+
     Args:
         path: The file.
         digest: Its SHA-256 when it was written; None where that is not known.
@@ -191,56 +224,94 @@ class SoftVideo:
                 if digest is not None and stream_digest(self._stream) != digest:
                     raise ValueError("it is not the file that was written here")
                 self._zip = stack.enter_context(zipfile.ZipFile(self._stream))
-                self.objects = tuple(int(key) for key in self._array("objects"))
-                self.presence: Floats = self._array("presence")
-                self.iou: Floats = self._array("iou")
-                height, width = self._array("size")
-                self.size = (int(height), int(width))
                 names = [name.removesuffix(".npy") for name in self._zip.namelist()]
+                if len(set(names)) < len(names):
+                    raise ValueError("two of its arrays have the same name")
                 self.frames = tuple(name for name in names if name not in _EXTRA)
-                table = (len(self.frames), len(self.objects))
-                if not self.presence.shape == self.iou.shape == table:
-                    raise ValueError(
-                        f"it has {table[0]} frames of {table[1]} objects, and scores "
-                        f"{self.presence.shape} and {self.iou.shape}"
-                    )
+                self.size = _size(self._array("size"))
+                self.objects = _objects(self._array("objects"))
+                self.values = OLD_VALUES
+                if "values" in names:
+                    self.values = _values(self._array("values"))
+                self.presence: Floats = self._table("presence")
+                self.iou: Floats = self._table("iou")
+                self._require_scores()
                 self._stack = stack.pop_all()
         except Exception as error:  # zipfile raises anything on damaged files.
             raise RunError(
-                f"{path}: is not a readable soft-mask file ({error}); delete it and "
-                "run the command that made the run again"
+                f"{path}: is not a readable soft-mask file ({_reason(error)}); delete "
+                "it and run the command that made the run again"
             ) from error
 
-    def steps(self, index: int) -> NDArray[np.int8]:
-        """Logits of a frame as n×h×w int8 steps of 1/8.
+    def codes(self, index: int) -> Codes:
+        """Logits of a frame as n×h×w codes.
 
         Raises:
             RunError: The file is damaged.
         """
         frame = self.frames[index]
         try:
-            array = self._array(frame)
+            most = len(self.objects) * _most_pixels(self.size)
+            array = self._array(frame, most=most)
             if array.dtype != np.int8 or array.ndim != 3:
                 raise ValueError(
                     f"expected int8 N×h×w, found {array.dtype} of shape {array.shape}"
                 )
+            if len(array) > len(self.objects) or (len(array) and not array.size):
+                raise ValueError(
+                    f"expected planes of {len(self.objects)} objects, found the shape "
+                    f"{array.shape}"
+                )
         except Exception as error:  # See above.
             raise RunError(
-                f"{self.path}: frame {frame} is damaged ({error}); delete the file "
-                "and run the command that made the run again"
+                f"{self.path}: frame {frame} is damaged ({_reason(error)}); delete the "
+                "file and run the command that made the run again"
             ) from error
         return array
 
-    def _array(self, name: str) -> NDArray[Any]:
+    def _table(self, name: str) -> Floats:
+        """Read a score of each object in each frame."""
+        shape = len(self.frames), len(self.objects)
+        array = self._array(name, most=8 * shape[0] * shape[1])
+        if array.dtype.kind != "f" or array.shape != shape:
+            raise ValueError(
+                f"it has {shape[0]} frames of {shape[1]} objects, and {name} is "
+                f"{array.dtype} of shape {array.shape}"
+            )
+        return array.astype(np.float32)
+
+    def _require_scores(self) -> None:
+        """Make sure that scores can be meant; name the first frame where not."""
+        if not _wrong_score(self.objects, self.presence.T, self.iou.T):
+            return
+        for frame, presence, iou in zip(
+            self.frames, self.presence, self.iou, strict=True
+        ):
+            if wrong := _wrong_score(self.objects, presence, iou):
+                raise ValueError(f"frame {frame}: {wrong}")
+
+    def _array(self, name: str, *, most: int = 8 * 256) -> NDArray[Any]:
         """Read a member as NumPy does, but in half of the time, and from any thread.
 
         NumPy has its headers parsed as Python source. Of two threads that do so at
         once, one may fail (https://github.com/python/cpython/issues/106905).
 
+        Args:
+            name: The member.
+            most: Bytes that the array may have.
+
         Raises:
-            ValueError: It is not what the directory says.
+            ValueError: It is not what the directory says, or larger.
         """
-        info = self._zip.getinfo(f"{name}.npy")
+        try:
+            info = self._zip.getinfo(f"{name}.npy")
+        except KeyError:
+            raise ValueError(f"it has no array {name!r}") from None
+        if info.file_size > most + _MOST_HEADER:
+            raise ValueError(
+                f"{name} inflates to {info.file_size:,} bytes, expected at most "
+                f"{most:,}"
+            )
         self._stream.seek(info.header_offset)
         header = self._stream.read(30)
         length, extra = struct.unpack("<HH", header[26:30])
@@ -251,7 +322,8 @@ class SoftVideo:
         data = self._stream.read(info.compress_size)
         if info.compress_type == zipfile.ZIP_DEFLATED:
             # One byte more than wanted lets the stream reach its end.
-            data = zlib_ng.decompress(data, -zlib.MAX_WBITS, info.file_size + 1)
+            stream = zlib_ng.decompressobj(-zlib.MAX_WBITS)
+            data = stream.decompress(data, info.file_size + 1)
         elif info.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"it is packed by method {info.compress_type}")
         if len(data) != info.file_size or zlib_ng.crc32(data) != info.CRC:
@@ -261,6 +333,70 @@ class SoftVideo:
     def close(self) -> None:
         """Close the file."""
         self._stack.close()
+
+
+def _wrong_score(
+    objects: Sequence[int], presence: Floats | None, iou: Floats | None
+) -> str | None:
+    """Say which score of a frame cannot be meant; NaN is one that there is not."""
+    return nonsense("presence", presence, objects, gaps=True) or nonsense(
+        "iou", iou, objects, gaps=True
+    )
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def _most_pixels(size: tuple[int, int]) -> int:
+    """As many as a plane of logits of frames of a size may have."""
+    return max(size[0] * size[1], _LARGEST_MODEL**2)
+
+
+def _size(array: NDArray[Any]) -> tuple[int, int]:
+    """Height and width of the frames."""
+    sides = array.tolist() if array.shape == (2,) and array.dtype.kind in "iu" else []
+    if not sides or not all(1 <= side <= _LARGEST_SIDE for side in sides):
+        raise ValueError(
+            f"size: expected height and width in pixels, found {_described(array)}"
+        )
+    return sides[0], sides[1]
+
+
+def _objects(array: NDArray[Any]) -> tuple[int, ...]:
+    """The ids."""
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        raise ValueError(
+            f"objects: expected a list of integer ids, found {_described(array)}"
+        )
+    ids = tuple(int(key) for key in array)
+    if wrong := [key for key in ids if not 1 <= key <= _HIGHEST_ID]:
+        raise ValueError(
+            f"objects: expected ids from 1 to {_HIGHEST_ID}, found {wrong[0]}"
+        )
+    if len(set(ids)) < len(ids):
+        raise ValueError("objects: expected different ids, found one twice")
+    return ids
+
+
+def _values(array: NDArray[Any]) -> Values:
+    """What each code stands for; the overlap rule relies on their order."""
+    if array.dtype.kind != "f" or array.shape != (256,):
+        raise ValueError(
+            "values: expected 256 floating-point numbers, found "
+            f"{array.dtype} of shape {array.shape}"
+        )
+    values: Values = array.astype(np.float32)
+    if not np.isfinite(values).all() or (np.diff(values) < 0).any():
+        raise ValueError("values: expected finite numbers in ascending order")
+    return values
+
+
+def _described(array: NDArray[Any]) -> str:
+    """An array for a message: what is in it if that is short, else its kind."""
+    if array.size <= _FEW:
+        return str(array.tolist())
+    return f"{array.dtype} of shape {array.shape}"
 
 
 def _parse(data: bytes) -> NDArray[Any]:

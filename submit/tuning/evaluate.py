@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ..checks.sanity import as_packed
 from ..data import Split
 from ..errors import ScoringError
-from ..masks import Labels
+from ..masks import Codes, Labels
 from ..metrics import FrameScorer, FrameScores, ObjectScore, object_score
 from ..postprocess import frame_labels
 from ..postprocess.presence import steady_frames
@@ -249,13 +249,16 @@ def _labels(
     scored = range(1, len(masks.frames) - 1, every)
     post = candidate.post
     if every == 1 or candidate.merge.gate is not None or post.looks_ahead:
-        frames: Iterator[tuple[int, NDArray[np.int8]]] = (
-            (index, steps)
-            for index, steps in enumerate(steady_frames(masks, post))
+        frames: Iterator[tuple[int, Codes]] = (
+            (index, codes)
+            for index, codes in enumerate(steady_frames(masks, post))
             if index in scored
         )
     else:
-        frames = ((index, masks.steps(index)) for index in scored)
-    for index, steps in frames:
-        objects = masks.objects[: len(steps)]
-        yield index, frame_labels(steps, objects, masks.size, post)
+        frames = ((index, masks.codes(index)) for index in scored)
+    for index, codes in frames:
+        objects = masks.objects[: len(codes)]
+        yield (
+            index,
+            frame_labels(codes, objects, masks.size, post, values=masks.values),
+        )

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..checks.sanity import as_packed
 from ..data import Split
 from ..ensemble import VideoMerger
 from ..errors import RunError
+from ..masks import VALUES, Codes
 from ..png.palette import PackedLabels
 from ..runs import Run, VideoMasks
 from ..system.pool import checkpoint
@@ -145,7 +145,7 @@ class HoldoutRuns:
 
 def _plane(masks: VideoMasks) -> tuple[int, int]:
     """Height and width of the logits; before the first object they may be smaller."""
-    _, height, width = masks.steps(len(masks.frames) - 1).shape
+    _, height, width = masks.codes(len(masks.frames) - 1).shape
     return height, width
 
 
@@ -158,16 +158,17 @@ class _Decoded:
         self.size = masks.size
         self.presence = masks.presence
         self.iou = masks.iou
-        self._steps = []
+        self.values = masks.values
+        self._codes = []
         for index in range(len(masks.frames)):
             checkpoint()
-            steps = masks.steps(index)
-            steps.setflags(write=False)
-            self._steps.append(steps)
-        self.nbytes = sum(steps.nbytes for steps in self._steps)
+            codes = masks.codes(index)
+            codes.setflags(write=False)
+            self._codes.append(codes)
+        self.nbytes = sum(codes.nbytes for codes in self._codes)
 
-    def steps(self, index: int) -> NDArray[np.int8]:
-        return self._steps[index]
+    def codes(self, index: int) -> Codes:
+        return self._codes[index]
 
     def close(self) -> None:
         """Stay in memory."""
@@ -184,16 +185,17 @@ class _Merged:
         self.frames = self._merger.frames
         self.objects = self._merger.objects
         self.size = self._merger.size
+        self.values = VALUES
         shape = len(self.frames), len(self.objects)
         # Filled in frame by frame, as a merged run would have them.
         self.presence = np.full(shape, np.nan, np.float32)
         self.iou = np.full(shape, np.nan, np.float32)
 
-    def steps(self, index: int) -> NDArray[np.int8]:
+    def codes(self, index: int) -> Codes:
         merged = self._merger.merge(index)
         self.presence[index] = merged.presence
         self.iou[index] = merged.iou
-        return merged.steps
+        return merged.codes
 
     def close(self) -> None:
         for member in self._members.values():

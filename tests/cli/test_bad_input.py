@@ -257,11 +257,35 @@ class _FragileSession:
         pass
 
 
+class Damaged(StaticPredictor):
+    """A stranger's model with a weight that is NaN; it finds out in the third frame."""
+
+    def session(self, video: Video, *, scale: float = 1.0) -> Session:
+        return _DamagedSession(super().session(video, scale=scale))
+
+
+class _DamagedSession:
+    def __init__(self, inner: Session) -> None:
+        self._inner = inner
+        self._seen = 0
+
+    def step(self, frame: Frame, prompts: Prompts) -> Prediction:
+        self._seen += 1
+        found = self._inner.step(frame, prompts)
+        if self._seen > 2:
+            assert found.presence is not None
+            found.presence[1] = np.nan
+        return found
+
+    def close(self) -> None:
+        self._inner.close()
+
+
 @pytest.fixture
 def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install the models `fragile` and `weightless` of the package their-model."""
+    """Install the models above as those of the package their-model."""
     points = {}
-    for kind in (Fragile, Weightless):
+    for kind in (Fragile, Weightless, Damaged):
         name = kind.__name__
         point = EntryPoint(name.lower(), f"{__name__}:{name}", GROUP)
         vars(point).update(dist=SimpleNamespace(name="their-model", version="1.2"))
@@ -301,6 +325,26 @@ def test_a_bug_of_a_strangers_model_names_its_package_and_shows_where_it_is(
     assert f"beta failed: {reason.format('beta')}" in lines
     failed = json.loads((tmp_path / "runs" / "r" / "failed.json").read_text())
     assert "Traceback" in failed["beta"]
+
+
+@pytest.mark.usefixtures("strangers")
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--no-soft",), ("--variant", "hflip"), ("--tta", "hflip"), ("--tta", "zoom")],
+    ids=" ".join,
+)
+def test_a_score_that_is_no_number_never_means_absent(
+    run: Run, split: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    done = run("predict", split, "--predictor", "damaged", "--name", "r", *options)
+    line = error_line(done)
+    reason = (
+        "video {}: frame 00002: object 2: presence is nan, expected a finite number; "
+        "predictor damaged (their-model 1.2) fails here: its weights may be damaged"
+    )
+    assert f"2 of 2 videos failed: alpha: {reason.format('alpha')}" in line
+    failed = json.loads((tmp_path / "runs" / "r" / "failed.json").read_text())
+    assert failed["beta"].startswith(reason.format("beta"))
 
 
 def test_a_folder_that_is_no_run_is_not_written_into(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from submit.masks import VALUES
 from submit.png.palette import encode
 from submit.runs import HardVideo
 
@@ -24,12 +25,13 @@ class Member:
     presence: NDArray[np.float32]
     iou: NDArray[np.float32]
     size: tuple[int, int] = SIZE
+    values: NDArray[np.float32] = field(default_factory=VALUES.copy)
 
     @property
     def frames(self) -> tuple[str, ...]:
         return tuple(f"{index:05d}" for index in range(len(self.logits)))
 
-    def steps(self, index: int) -> NDArray[np.int8]:
+    def codes(self, index: int) -> NDArray[np.int8]:
         return self.logits[index]
 
     def close(self) -> None:
@@ -43,13 +45,16 @@ def member(
     shape: tuple[int, int] = (6, 8),
     counts: Sequence[int] = (),
 ) -> Member:
-    """Make a member with random logits; `counts` are its objects in each frame."""
+    """Make a member with random logits; `counts` are its objects in each frame.
+
+    The logits are within ±16, where a mean of logits does not limit them.
+    """
     random = np.random.default_rng(seed)
     counts = counts or [len(objects)] * 2
     tables = random.normal(size=(2, len(counts), len(objects))).astype(np.float32)
     tables[random.random(tables.shape) < 0.2] = np.nan
     return Member(
-        [random.integers(-127, 128, (n, *shape)).astype(np.int8) for n in counts],
+        [random.integers(-96, 97, (n, *shape)).astype(np.int8) for n in counts],
         tuple(objects),
         tables[0],
         tables[1],

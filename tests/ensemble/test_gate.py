@@ -161,7 +161,7 @@ def test_the_best_member_is_taken_whole(
     }
     settings = MergeSettings(method="select", select=Selection(by=by, scope=scope))
     frame = VideoMerger(members, settings).merge(0)
-    np.testing.assert_array_equal(frame.steps, members[best].logits[0])
+    np.testing.assert_array_equal(frame.codes, members[best].logits[0])
     assert frame.iou[0] == members[best].iou[0, 0]
     assert frame.presence[0] == members[best].presence[0, 0]
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from submit.ensemble import METHODS, MergedFrame, MergeSettings, VideoMerger
-from submit.masks import to_labels
+from submit.masks import OLD_VALUES, dequantise, quantise, to_labels
+from submit.runs import HARD_CODE
 from tests.ensemble.members import SIZE, Member, hard_member, member
 
 #: Those that work on each pixel of each object by itself.
@@ -37,7 +38,7 @@ def merged(
 def content(frame: MergedFrame) -> tuple[object, ...]:
     """Everything in a frame, to compare bit for bit."""
     labels = None if frame.labels is None else frame.labels.tobytes()
-    arrays = (frame.steps, frame.presence, frame.iou)
+    arrays = (frame.codes, frame.presence, frame.iou)
     return frame.objects, labels, *(array.tobytes() for array in arrays)
 
 
@@ -80,7 +81,7 @@ def test_one_member_is_itself(method: str, weight: float, seed: int) -> None:
     np.testing.assert_allclose(frame.presence, only.presence[0])
     np.testing.assert_allclose(frame.iou, only.iou[0])
     if method != "vote":
-        np.testing.assert_array_equal(frame.steps, only.logits[0])
+        np.testing.assert_array_equal(frame.codes, only.logits[0])
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -96,7 +97,7 @@ def test_equal_members_are_that_member(
     labels = to_labels(same.logits[0], same.objects, SIZE)
     np.testing.assert_array_equal(frame.labels_at(SIZE), labels)
     if method != "vote":
-        np.testing.assert_array_equal(frame.steps, same.logits[0])
+        np.testing.assert_array_equal(frame.codes, same.logits[0])
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -111,7 +112,7 @@ def test_a_common_factor_of_the_weights_does_not_matter(
     one = merged(members, method, weights)
     other = merged(members, method, [weight * factor for weight in weights])
     # Means may come to lie on the other side of the half of a step.
-    distance = np.abs(one.steps.astype(int) - other.steps).max()
+    distance = np.abs(one.codes.astype(int) - other.codes).max()
     assert distance <= (1 if method in PIXEL_METHODS else 0)
 
 
@@ -147,12 +148,12 @@ def labels_of(logits: Any, objects: Sequence[int], size: tuple[int, int]) -> Any
 
 def resized(steps: NDArray[np.int8], shape: tuple[int, int]) -> Any:
     """One object's logits at another resolution, in float64."""
-    plane = torch.from_numpy(steps / 8.0)[None, None]
+    plane = torch.from_numpy(dequantise(steps).astype(float))[None, None]
     return torch.nn.functional.interpolate(plane, shape, mode="bilinear")[0, 0].numpy()
 
 
 def rounded(logits: Any) -> Any:
-    return np.clip(np.rint(logits * 8), -127, 127) / 8
+    return dequantise(quantise(logits)).astype(float)
 
 
 def by_definition(method: str, planes: list[Any], shares: NDArray[np.float64]) -> Any:
@@ -178,9 +179,9 @@ def smooth_member(seed: int, shape: tuple[int, int], objects: int) -> Member:
         y, x = 0.3 + 0.2 * key + random.normal(0, 0.03, 2)
         distance = np.hypot(rows - y, columns - x)
         noise = random.normal(0, 0.6, shape)
-        planes.append(np.clip((0.2 - distance) * 60 + noise, -15, 15) * 8)
+        planes.append(np.clip((0.2 - distance) * 60 + noise, -15, 15))
     scores = np.full((1, objects), np.nan, np.float32)
-    steps = np.rint(planes).astype(np.int8)
+    steps = quantise(np.array(planes))
     return Member([steps], tuple(range(1, objects + 1)), scores, scores, (216, 384))
 
 
@@ -211,8 +212,8 @@ def test_labels_are_those_of_float64_but_for_ties(
         wanted, distance = labels_of(np.array(logits), (1, 2, 3), size)
         frame = merged(members, method, list(weights))
         wrong = frame.labels_at(size) != wanted
-        # A step where the mean lies on a half may go to either side.
-        assert (distance[wrong] < 0.126).all()
+        # A code where the mean lies on a half may go to either side.
+        assert (distance[wrong] < 0.51).all()
         other += int(wrong.sum())
         pixels += wrong.size
     assert other <= 1e-4 * pixels
@@ -223,14 +224,34 @@ def test_means_have_the_values_that_the_formulas_give() -> None:
 
     def step(method: str) -> float:
         one, other = member(0, shape=(1, 1)), member(0, shape=(1, 1))
-        one.logits[0][:] = 32
-        other.logits[0][:] = -16
+        one.logits[0][:] = quantise(np.float32(4))
+        other.logits[0][:] = quantise(np.float32(-2))
         return float(merged({"a": one, "b": other}, method).logits[0, 0, 0])
 
     assert step("mean_logits") == 1.0
-    assert step("mean_probabilities") == 0.25  # logit(0.5506) = 0.203
-    assert step("geometric_mean") == -0.625  # logit(0.3421) = −0.654
+    assert step("mean_probabilities") == 13 / 64  # logit(0.5506) = 0.203
+    assert step("geometric_mean") == -21 / 32  # logit(0.3421) = −0.654
     assert step("max") == 4.0
+
+
+def test_no_member_has_a_veto_in_a_mean_of_logits() -> None:
+    """SAM 2 writes −1024 for an object that it does not see, which says no more."""
+    members: dict[str, Any] = {n: member(0, shape=(1, 1)) for n in "abc"}
+    for one, logit in zip(members.values(), (8.75, 8.75, -1024), strict=True):
+        one.logits[0][:] = quantise(np.float32(logit))
+    assert merged(members, "mean_logits").logits.max() == 0.5
+
+
+def test_members_of_older_runs_count_as_the_logits_they_stand_for() -> None:
+    """Their codes are steps of 1/8."""
+    older, same = member(0), member(0)
+    older.values = OLD_VALUES
+    same.logits = [quantise(steps / 8.0) for steps in older.logits]
+    for method in METHODS:
+        one, other = (
+            merged({"a": first, "b": member(1)}, method) for first in (older, same)
+        )
+        assert content(one) == content(other)
 
 
 @pytest.mark.parametrize("method", PIXEL_METHODS)
@@ -244,12 +265,13 @@ def test_masks_are_merged_as_the_logits_they_stand_for(
     for n in range(count):
         labels = random.choice(np.array([0, 0, 2, 9], np.uint8), SIZE)
         hard[f"m{n}"] = hard_member(tmp_path / str(n), [labels], (2, 9))
-        steps = np.where(labels == np.array([[[2]], [[9]]]), 40, -40).astype(np.int8)
+        steps = np.where(labels == np.array([[[2]], [[9]]]), HARD_CODE, -HARD_CODE)
+        steps = steps.astype(np.int8)
         nothing = np.full((1, 2), np.nan, np.float32)
         soft[f"m{n}"] = Member([steps], (2, 9), nothing, nothing)
     weights = list(random.random(count))
     one, other = merged(hard, method, weights), merged(soft, method, weights)
-    np.testing.assert_array_equal(one.steps, other.steps)
+    np.testing.assert_array_equal(one.codes, other.codes)
 
 
 def test_masks_beside_logits_count_as_the_logits_they_stand_for(
@@ -264,13 +286,14 @@ def test_masks_beside_logits_count_as_the_logits_they_stand_for(
         mixed[name] = hard_member(tmp_path / name, [one], (1, 2))
         mixed[name].frames = mixed["a"].frames
         mixed[name].presence = mixed[name].iou = nothing
-        steps = np.where(one == np.array([[[1]], [[2]]]), 40, -40).astype(np.int8)
+        steps = np.where(one == np.array([[[1]], [[2]]]), HARD_CODE, -HARD_CODE)
+        steps = steps.astype(np.int8)
         soft[name] = Member([steps] * 2, (1, 2), nothing, nothing)
     weights = [0.3, 0.1, 0.2, 0.4]
     one, other = (merged(m, "mean_logits", weights) for m in (mixed, soft))
-    assert one.steps.shape == (2, *SIZE)
+    assert one.codes.shape == (2, *SIZE)
     # Sums in single precision may lie on the other side of the half of a step.
-    distance = np.abs(one.steps.astype(int) - other.steps)
+    distance = np.abs(one.codes.astype(int) - other.codes)
     assert distance.max() <= 1
     assert (distance > 0).mean() < 0.01
 
@@ -354,15 +377,15 @@ def test_weights_of_a_video_and_of_an_object_take_the_place_of_the_general_ones(
     )
     alone = merged({"b": members["b"]}, "mean_logits")
     frame = VideoMerger(members, settings, video="v").merge(0)
-    np.testing.assert_array_equal(frame.steps[0], alone.steps[0])
+    np.testing.assert_array_equal(frame.codes[0], alone.codes[0])
     wanted = merged(members, "mean_logits", [3, 1])
-    np.testing.assert_array_equal(frame.steps[1], wanted.steps[1])
+    np.testing.assert_array_equal(frame.codes[1], wanted.codes[1])
     other = VideoMerger(members, settings, video="w").merge(0)
-    np.testing.assert_array_equal(other.steps[0], members["a"].logits[0][0])
+    np.testing.assert_array_equal(other.codes[0], members["a"].logits[0][0])
     general = merged(members, "mean_logits", [2, 1])
-    np.testing.assert_array_equal(other.steps[1], general.steps[1])
+    np.testing.assert_array_equal(other.codes[1], general.codes[1])
     # A partial entry is on the scale of the general weights.
     partial = MergeSettings(weights={"a": 2, "b": 1}, overrides={"v/1": {"b": 4}})
     frame = VideoMerger(members, partial, video="v").merge(0)
     wanted = merged(members, "mean_logits", [1, 2])
-    np.testing.assert_array_equal(frame.steps[0], wanted.steps[0])
+    np.testing.assert_array_equal(frame.codes[0], wanted.codes[0])

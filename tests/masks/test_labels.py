@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from submit.errors import MaskError
 from submit.masks import (
-    LOGIT_LIMIT,
-    LOGIT_STEP,
+    OLD_VALUES,
+    VALUES,
     binary_masks,
     dequantise,
     object_ids,
-    quantise,
     resize_logits,
     to_labels,
 )
@@ -79,6 +78,10 @@ def planes(draw: st.DrawFn, dtype: type[np.generic]) -> NDArray[Any]:
     return logits
 
 
+def as_logits(logits: NDArray[Any]) -> NDArray[Any]:
+    return dequantise(logits) if logits.dtype == np.int8 else logits
+
+
 @pytest.mark.parametrize("dtype", [np.int8, np.float32])
 @given(data=st.data())
 def test_labels_are_those_of_the_definition(
@@ -87,7 +90,7 @@ def test_labels_are_those_of_the_definition(
     logits = data.draw(planes(dtype))
     size = data.draw(st.tuples(sides, sides))
     objects = (7, 1, 254, 3)[: len(logits)]
-    values = resized(logits, size)
+    values = resized(as_logits(logits), size)
     labels = to_labels(logits, objects, size)
     assert labels.dtype == np.uint8
     assert labels.shape == size
@@ -104,18 +107,20 @@ def test_ties_go_to_the_earlier_object_where_the_arithmetic_is_exact(
     factors = st.sampled_from([1, 2, 4])
     size = tuple(side * data.draw(factors) for side in logits.shape[1:])
     objects = (7, 1, 254, 3)[: len(logits)]
-    wanted = labelled(resized(logits, (size[0], size[1])), objects)
+    wanted = labelled(resized(as_logits(logits), (size[0], size[1])), objects)
     np.testing.assert_array_equal(to_labels(logits, objects, size), wanted)
 
 
 @given(planes(np.int8), st.tuples(sides, sides))
-def test_steps_give_the_same_labels_as_the_logits_they_stand_for(
-    steps: NDArray[np.int8], size: tuple[int, int]
+def test_codes_give_the_same_labels_as_the_logits_they_stand_for(
+    codes: NDArray[np.int8], size: tuple[int, int]
 ) -> None:
-    objects = range(1, len(steps) + 1)
-    np.testing.assert_array_equal(
-        to_labels(steps, objects, size), to_labels(dequantise(steps), objects, size)
-    )
+    objects = range(1, len(codes) + 1)
+    for values in (VALUES, OLD_VALUES, VALUES - np.float32(0.3), VALUES + 1):
+        np.testing.assert_array_equal(
+            to_labels(codes, objects, size, values=values),
+            to_labels(dequantise(codes, values), objects, size),
+        )
 
 
 @given(planes(np.float32), st.tuples(sides, sides))
@@ -184,36 +189,6 @@ def test_resizing_is_that_of_torch_at_the_sizes_of_real_videos() -> None:
 def test_resizing_to_the_same_size_changes_nothing() -> None:
     logits = np.random.default_rng(0).normal(size=(2, 5, 7)).astype(np.float32)
     np.testing.assert_array_equal(resize_logits(logits, (5, 7)), logits)
-
-
-@given(npst.arrays(np.float32, (2, 3), elements=st.floats(width=32, allow_nan=False)))
-def test_quantised_logits_are_the_nearest_steps(logits: NDArray[np.float32]) -> None:
-    steps = quantise(logits)
-    assert steps.dtype == np.int8
-    wanted = np.clip(logits.astype(np.float64), -LOGIT_LIMIT, LOGIT_LIMIT) / LOGIT_STEP
-    np.testing.assert_array_equal(steps, np.rint(wanted))
-
-
-def test_quantising_rounds_half_to_even_and_clips() -> None:
-    logits = np.array([0.0625, 0.1875, -0.0625, -0.1875, 15.9, -99, np.inf, -np.inf])
-    assert quantise(logits).tolist() == [0, 2, 0, -2, 127, -127, 127, -127]
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_the_lowest_float_is_a_legal_logit(dtype: type[np.floating]) -> None:
-    assert quantise(np.array([np.finfo(dtype).min], dtype)).tolist() == [-127]
-
-
-def test_every_step_survives_the_way_to_logits_and_back() -> None:
-    steps = np.arange(-127, 128, dtype=np.int8)
-    np.testing.assert_array_equal(quantise(dequantise(steps)), steps)
-    assert dequantise(steps).dtype == np.float32
-    assert dequantise(steps)[-1] == LOGIT_LIMIT
-
-
-def test_logits_that_are_no_numbers_are_refused() -> None:
-    with pytest.raises(MaskError, match="hold NaN; the predictor is broken"):
-        quantise(np.array([1.0, np.nan]))
 
 
 @given(npst.arrays(np.uint8, npst.array_shapes(min_dims=2, max_dims=2, max_side=6)))

@@ -84,6 +84,18 @@ def test_safetensors_are_read_where_the_package_is(
         load_network(tiny, path)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_weight_that_is_no_number_is_named(
+    value: float, tiny: str, tiny_state: State, write_checkpoint: Write
+) -> None:
+    tiny_state["no_obj_ptr"].view(-1)[3] = value
+    path = write_checkpoint(tiny_state)
+    with pytest.raises(PredictorError) as caught:
+        load_network(tiny, path)
+    said = f"{path}: holds weights that are no numbers: 1 not finite (no_obj_ptr); "
+    assert str(caught.value).startswith(said)
+
+
 def test_every_missing_unexpected_and_misshapen_weight_is_named(
     tiny: str, tiny_state: State, write_checkpoint: Write
 ) -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from submit.masks import OLD_VALUES
 from submit.postprocess import Postprocess, labels_of
 from submit.postprocess.presence import steady_frames
 
@@ -26,8 +27,9 @@ class Memory:
     def __post_init__(self) -> None:
         self.frames = tuple(f"{index:05d}" for index in range(len(self.logits)))
         self.iou = np.full_like(self.presence, np.nan)
+        self.values = OLD_VALUES.copy()
 
-    def steps(self, index: int) -> NDArray[np.int8]:
+    def codes(self, index: int) -> NDArray[np.int8]:
         self.reads += 1
         self.logits[index].setflags(write=False)
         return self.logits[index]

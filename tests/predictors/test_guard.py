@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from submit.errors import PredictorError, PromptError
+from submit.errors import MaskError, PredictorError, PromptError
 from submit.predictors import (
     GROUP,
     Absent,
@@ -241,3 +241,55 @@ def test_a_model_that_takes_everything_gets_everything(
     for prompts in given:
         session.step(FRAME, prompts)
     assert seen == given
+
+
+def saying(name: str, value: float) -> Callable[[], Any]:
+    """A prediction of two objects with one number in the place of the second."""
+
+    def predict() -> Prediction:
+        arrays = {
+            "logits": np.zeros((2, 3, 4), np.float32),
+            "presence": np.zeros(2, np.float32),
+            "iou": np.zeros(2, np.float32),
+        }
+        arrays[name].reshape(-1)[-1] = value
+        return Prediction((3, 7), **arrays)
+
+    return predict
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("logits", np.nan, "logits is nan, expected a number"),
+        ("presence", np.nan, "presence is nan, expected a finite number"),
+        ("presence", np.inf, "presence is inf, expected a finite number"),
+        ("presence", -np.inf, "presence is -inf, expected a finite number"),
+        ("iou", np.nan, "iou is nan, expected a number in [0, 1]"),
+        ("iou", 1.01, "iou is 1.01, expected a number in [0, 1]"),
+        ("iou", -0.5, "iou is -0.5, expected a number in [0, 1]"),
+        ("iou", np.inf, "iou is inf, expected a number in [0, 1]"),
+    ],
+)
+def test_a_number_that_cannot_be_meant_is_refused(
+    name: str,
+    value: float,
+    said: str,
+    package: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(Model.doing, "step", saying(name, value))
+    with pytest.raises(MaskError) as caught:
+        use(build("mine", []))
+    assert str(caught.value).startswith(
+        f"object 7: {said}; predictor mine ({package} 1.2) fails here: "
+    )
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.finfo(np.float32).min])
+def test_logits_may_be_as_large_as_they_are(
+    value: float, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Models write "no object" as the lowest number there is."""
+    monkeypatch.setitem(Model.doing, "step", saying("logits", value))
+    assert use(build("mine", [])).objects == (3, 7)

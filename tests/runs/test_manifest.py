@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -461,6 +462,7 @@ def test_of_many_first_starts_at_once_each_works_or_is_told_so(tmp_path: Path) -
 
 KILLED = """
 import os, signal, sys
+from dataclasses import replace
 from pathlib import Path
 from submit.runs import Run
 from tests.runs.making import add_soft, identity
@@ -632,22 +634,24 @@ def test_the_log_is_written_a_line_at_a_time(tmp_path: Path) -> None:
 # --- runs of earlier versions -------------------------------------------------------
 
 
-def test_a_run_of_schema_1_is_read_and_continued(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "r", "v")
+def make_older(run: Run, schema: int, **changes: Any) -> dict[str, Any]:
+    """Turn a run's manifest into one of an earlier version."""
     manifest = run.path / "manifest.json"
-    older = {
-        "schema": 1,
-        "kind": "predict",
-        "settings": {**SETTINGS, "details": {"dtype": "float32"}},
-        "split": SPLIT,
-        "environment": {"created": "2026-01-01T00:00:00+00:00"},
-        "videos": {
-            "v": {**run.videos["v"].to_entry(), "soft": True, "details": {}},
-        },
-    }
+    older = {**json.loads(manifest.read_text()), "schema": schema, **changes}
     manifest.write_text(json.dumps(older, indent=2))
+    return older
+
+
+def test_a_run_of_schema_1_is_read_and_current(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", "v")
+    older = make_older(
+        run,
+        1,
+        settings={**SETTINGS, "details": {"dtype": "float32"}},
+        environment={"created": "2026-01-01T00:00:00+00:00"},
+    )
     before = Run.open(run.path)
-    assert (before.schema, before.missing) == (1, ())
+    assert before.schema == 1
     before.read("v").close()
     with Run.making(
         run.path,
@@ -655,12 +659,52 @@ def test_a_run_of_schema_1_is_read_and_continued(tmp_path: Path) -> None:
         upgrade=lambda settings: {k: settings[k] for k in SETTINGS},
     ) as again:
         assert again.standing("v") is Standing.CURRENT
-        add_soft(again, "w")
-    after = json.loads(manifest.read_text())
-    assert after["schema"] == SCHEMA
-    assert sorted(after["videos"]) == ["v", "w"]
+    after = json.loads((run.path / "manifest.json").read_text())
+    assert after["schema"] == 2
     assert after["settings"] == SETTINGS
     assert after["environment"]["created"] == "2026-01-01T00:00:00+00:00"
-    manifest.write_text(json.dumps(older))
+    (run.path / "manifest.json").write_text(json.dumps(older))
     with pytest.raises(RunMismatchError, match="details"):
         make_run(run.path)
+
+
+@pytest.mark.parametrize("schema", [1, 2])
+def test_logits_of_two_formats_are_never_in_one_run(
+    tmp_path: Path, schema: int
+) -> None:
+    run = make_run(tmp_path / "r", "v")
+    make_older(run, schema)
+    with Run.making(run.path, identity()) as again:
+        again.require_format([])  # Nothing is to be made.
+        with pytest.raises(RunMismatchError, match="rounded logits in another way"):
+            again.require_format(["w"])
+    assert Run.open(run.path).schema == 2
+    Run.open(run.path).read("v").close()
+
+
+def test_an_ensemble_of_an_older_format_is_made_again_where_it_may(
+    tmp_path: Path,
+) -> None:
+    path, ensemble = tmp_path / "r", replace(identity(), kind="ensemble")
+    with Run.making(path, ensemble) as run:
+        add_soft(run, "v")
+    make_older(run, 2)
+    with (
+        pytest.raises(RunMismatchError, match="choose another name, or delete"),
+        Run.making(path, ensemble),
+    ):
+        pass
+    with Run.making(path, ensemble, renew=True) as run:
+        assert not run.videos
+        add_soft(run, "v")
+    assert Run.open(path).schema == SCHEMA
+
+
+def test_masks_have_no_older_format(tmp_path: Path) -> None:
+    path, imported = tmp_path / "r", replace(identity(), kind="import")
+    with Run.making(path, imported) as run:
+        add_hard(run)
+    make_older(run, 2)
+    with Run.making(path, imported) as run:
+        run.require_format(["w"])
+    assert Run.open(path).schema == SCHEMA

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from submit.archive import pack
 from submit.data import SplitVideo, read_split
 from submit.errors import MaskError, RunError
-from submit.masks import to_labels
+from submit.masks import dequantise, to_labels
 from submit.png.palette import encode
-from submit.runs import HardVideo, KnownMasks, MaskWriter
+from submit.runs import HARD_CODE, HardVideo, KnownMasks, MaskWriter
 from submit.runs.masks import read_digests
 from submit.system.files import digest
 from tests.conftest import WriteSplit
@@ -38,11 +38,11 @@ def test_a_hard_mask_is_sure_of_every_pixel(tmp_path: Path) -> None:
     labels = np.array([[0, 3, 9], [9, 9, 4]], np.uint8)
     paths = write_masks(tmp_path / "v", {"00000": labels, "00001": labels})
     video = HardVideo(paths, objects=(9, 3), size=(2, 3))
-    steps = video.steps(1)
+    steps = video.codes(1)
     assert steps.dtype == np.int8
-    assert steps.tolist() == [
-        [[-40, -40, 40], [40, 40, -40]],
-        [[-40, 40, -40], [-40, -40, -40]],
+    assert dequantise(steps, video.values).tolist() == [
+        [[-5, -5, 5], [5, 5, -5]],
+        [[-5, 5, -5], [-5, -5, -5]],
     ]
     assert video.frames == ("00000", "00001")
     assert np.isnan(video.presence).all()
@@ -57,14 +57,14 @@ def test_a_hard_mask_comes_back_from_its_logits(tmp_path: Path, random: Random) 
     paths = write_masks(tmp_path / "v", {"00000": labels})
     objects = (254, 2, 128, 1)
     video = HardVideo(paths, objects=objects, size=(17, 23))
-    np.testing.assert_array_equal(to_labels(video.steps(0), objects, (17, 23)), labels)
+    np.testing.assert_array_equal(to_labels(video.codes(0), objects, (17, 23)), labels)
 
 
 def test_a_hard_mask_of_another_size_is_refused(tmp_path: Path) -> None:
     paths = write_masks(tmp_path / "v", {"00000": np.ones((2, 3), np.uint8)})
     video = HardVideo(paths, objects=(1,), size=(3, 3))
     with pytest.raises(MaskError, match=r"00000\.png: expected 3×3 pixels, found 3×2"):
-        video.steps(0)
+        video.codes(0)
 
 
 @pytest.fixture
@@ -97,8 +97,8 @@ def test_masks_are_known_by_what_was_written(
     assert (masks.videos(), masks.frames("a")) == (["a"], ["2", "10", "11"])
     hard = masks.video("a", objects=(1,), size=video.size)
     assert hard.frames == ("2", "10", "11")
-    assert (hard.steps(1) == 40).all()
-    assert (hard.steps(2) == -40).all()
+    assert (hard.codes(1) == HARD_CODE).all()
+    assert (hard.codes(2) == -HARD_CODE).all()
     packed = pack(masks, tmp_path / "known.zip")
     assert packed.sha256 == pack(folder.parent, tmp_path / "plain.zip").sha256
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from submit.errors import MaskError, RunError, StorageError
+from submit.masks import OLD_VALUES, VALUES, dequantise
 from submit.runs import SoftVideo, SoftWriter
 from submit.system.files import digest, remove_partial
 
@@ -49,7 +51,7 @@ def test_a_soft_file_is_read_by_numpy_alone(tmp_path: Path) -> None:
         writer.write("00000", (5,), first, floats(2.5), floats(0.75))
         writer.write("00005", (5, 2), np.zeros((2, 3, 4), np.float32), None, None)
     with np.load(path, allow_pickle=False) as file:
-        names = ["00000", "00005", "objects", "presence", "iou", "size"]
+        names = ["00000", "00005", "objects", "presence", "iou", "size", "values"]
         assert file.files == names
         members = {name: file[name] for name in names}
     assert {name: array.dtype.str for name, array in members.items()} == {
@@ -59,8 +61,10 @@ def test_a_soft_file_is_read_by_numpy_alone(tmp_path: Path) -> None:
         "presence": "<f4",
         "iou": "<f4",
         "size": "<i8",
+        "values": "<f4",
     }
-    assert members["00000"].tolist() == [[[0, 8], [-10, 127]]]
+    logits = members["values"][members["00000"].astype("int16") + 128]
+    assert logits.tolist() == [[[0, 1], [-1.3125, 61.75]]]
     assert members["00005"].shape == (2, 3, 4)
     assert members["objects"].tolist() == [5, 2]
     assert members["size"].tolist() == [20, 30]
@@ -80,7 +84,7 @@ def videos(draw: st.DrawFn) -> list[tuple[Any, ...]]:
         shape = (count, *random.integers(1, 9, 2))
         steps = random.integers(-127, 128, shape).astype(np.int8)
         scores = [
-            None if random.random() < 0.3 else random.normal(size=count).astype("f4")
+            None if random.random() < 0.3 else random.random(count).astype("f4")
             for _ in range(2)
         ]
         frames.append((steps, *scores))
@@ -96,14 +100,14 @@ def test_a_soft_file_gives_back_what_was_written(
     ids = (7, 3, 200)
     with SoftWriter(path, size=(8, 9)) as writer:
         for index, (steps, presence, iou) in enumerate(frames):
-            logits = steps.astype(np.float32) / 8
+            logits = dequantise(steps)
             writer.write(f"{index:05d}", ids[: len(steps)], logits, presence, iou)
     video = SoftVideo(path)
     assert video.frames == tuple(f"{index:05d}" for index in range(len(frames)))
     assert video.objects == ids[: len(frames[-1][0])]
     assert video.size == (8, 9)
     for index, (steps, *scores) in enumerate(frames):
-        np.testing.assert_array_equal(video.steps(index), steps)
+        np.testing.assert_array_equal(video.codes(index), steps)
         for table, score in zip((video.presence, video.iou), scores, strict=True):
             wanted = np.full(len(video.objects), np.nan, np.float32)
             if score is not None:
@@ -128,7 +132,7 @@ def test_a_video_without_objects_is_a_soft_file_too(tmp_path: Path) -> None:
         writer.write("00000", (), np.zeros((0, 1, 1), np.float32), None, None)
     video = SoftVideo(path)
     assert (video.objects, video.frames) == ((), ("00000",))
-    assert video.steps(0).shape == (0, 1, 1)
+    assert video.codes(0).shape == (0, 1, 1)
     video.close()
 
 
@@ -263,7 +267,7 @@ def test_many_threads_read_at_once(tmp_path: Path, random: Random) -> None:
     def read() -> list[bytes]:
         video = SoftVideo(path)
         try:
-            return [video.steps(index).tobytes() for index in range(20)]
+            return [video.codes(index).tobytes() for index in range(20)]
         finally:
             video.close()
 
@@ -296,7 +300,7 @@ def test_arrays_are_those_that_numpy_reads(
 def test_arrays_of_another_kind_are_said(
     tmp_path: Path, array: np.ndarray[Any, Any]
 ) -> None:
-    np.savez(tmp_path / "v.npz", objects=array)
+    np.savez(tmp_path / "v.npz", size=array)
     with pytest.raises(RunError, match="not an array of NumPy's format"):
         SoftVideo(tmp_path / "v.npz")
 
@@ -309,7 +313,7 @@ def test_a_numpy_array_in_its_place_is_said(tmp_path: Path) -> None:
         SoftVideo(path)
 
 
-def test_other_logits_than_steps_are_refused(tmp_path: Path) -> None:
+def test_other_logits_than_codes_are_refused(tmp_path: Path) -> None:
     tables = np.zeros((1, 1), np.float32)
     np.savez(
         tmp_path / "v.npz",
@@ -321,8 +325,161 @@ def test_other_logits_than_steps_are_refused(tmp_path: Path) -> None:
     )
     video = SoftVideo(tmp_path / "v.npz")
     with pytest.raises(RunError, match="expected int8 N×h×w, found float32 of shape"):
-        video.steps(0)
+        video.codes(0)
     video.close()
+
+
+def contents(**changes: Any) -> dict[str, Any]:
+    """The arrays of a legal file of two frames with two objects, but for changes."""
+    arrays = {
+        "00000": np.full((2, 3, 4), 69, np.int8),
+        "00001": np.full((2, 3, 4), -69, np.int8),
+        "objects": np.array([3, 7]),
+        "presence": np.full((2, 2), np.nan, np.float32),
+        "iou": np.full((2, 2), 0.5, np.float32),
+        "size": np.array([6, 8]),
+        "values": VALUES,
+        **changes,
+    }
+    return {name: array for name, array in arrays.items() if array is not None}
+
+
+def test_a_file_of_schema_2_has_steps_of_an_eighth(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "v.npz", **contents(values=None))
+    video = SoftVideo(tmp_path / "v.npz")
+    np.testing.assert_array_equal(video.values, OLD_VALUES)
+    assert (dequantise(video.codes(0), video.values) == 69 / 8).all()
+    video.close()
+
+
+def test_a_file_may_have_a_table_of_its_own(tmp_path: Path) -> None:
+    table = np.linspace(-40, 40, 256)
+    np.savez(tmp_path / "v.npz", **contents(values=table))
+    video = SoftVideo(tmp_path / "v.npz")
+    assert (video.codes(0) == 69).all()
+    assert video.values.dtype == np.float32
+    assert video.values[69 + 128] == np.float32(table[69 + 128])
+    video.close()
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "id -1": ({"objects": np.array([-1, 7])}, "expected ids from 1 to 254, found -1"),
+    "id 0": ({"objects": np.array([0, 7])}, "expected ids from 1 to 254, found 0"),
+    "id 255": ({"objects": np.array([3, 255])}, "from 1 to 254, found 255"),
+    "fraction": ({"objects": np.array([3.5, 7])}, r"integer ids, found \[3.5, 7.0\]"),
+    "whole float": ({"objects": np.array([3.0, 7])}, "integer ids, found"),
+    "twice": ({"objects": np.array([3, 3])}, "expected different ids"),
+    "no list": ({"objects": np.array([[3, 7]])}, "expected a list of integer ids"),
+    "no objects": ({"objects": None}, "it has no array 'objects'"),
+    "no size": ({"size": None}, "it has no array 'size'"),
+    "no scores": ({"iou": None}, "it has no array 'iou'"),
+    "size 0": ({"size": np.array([0, 8])}, r"size: expected .*, found \[0, 8\]"),
+    "three sizes": ({"size": np.array([6, 8, 1])}, "size: expected height and width"),
+    "float size": ({"size": np.array([6.0, 8])}, "size: expected height and width"),
+    "large objects": ({"objects": np.arange(999)}, "objects inflates to 8,120 bytes"),
+    "large scores": ({"iou": np.zeros((2, 999))}, "iou inflates to 16,112 bytes"),
+    "score shape": ({"presence": np.zeros((1, 2))}, "presence is float64 of shape"),
+    "score kind": ({"iou": np.zeros((2, 2), np.int8)}, "iou is int8 of shape"),
+    "infinite": (
+        {"presence": np.float32([[0, 1], [np.inf, 0]])},
+        "frame 00001: object 3: presence is inf, expected a finite number",
+    ),
+    "IoU": (
+        {"iou": np.float32([[0, 1.5], [0, 0]])},
+        r"frame 00000: object 7: iou is 1.5, expected a number in \[0, 1\]",
+    ),
+    "NaN in the table": (
+        {"values": np.where(VALUES == 1, np.nan, VALUES)},
+        "values: expected finite numbers in ascending order",
+    ),
+    "table in disorder": ({"values": VALUES[::-1]}, "in ascending order"),
+    "short table": ({"values": VALUES[1:]}, "expected 256 floating-point numbers"),
+    "integer table": ({"values": np.arange(256)}, "expected 256 floating-point"),
+}
+
+
+@pytest.mark.parametrize(("changes", "said"), WRONG.values(), ids=WRONG)
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_soft_file_that_cannot_be_meant_is_said(
+    tmp_path: Path, changes: dict[str, Any], said: str, save: Callable[..., None]
+) -> None:
+    save(tmp_path / "v.npz", **contents(**changes))
+    with pytest.raises(RunError, match=said) as caught:
+        SoftVideo(tmp_path / "v.npz")
+    assert "v.npz: is not a readable soft-mask file" in str(caught.value)
+    assert "delete it and run the command that made the run again" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("plane", "said"),
+    [
+        (np.zeros((4, 3, 4), np.int8), r"planes of 2 objects, found .*\(4, 3, 4\)"),
+        (np.zeros((2, 0, 4), np.int8), r"planes of 2 objects, found .*\(2, 0, 4\)"),
+        (np.zeros((3, 4), np.int8), r"expected int8 N×h×w, found int8 of shape"),
+        (np.zeros((2, 3, 4), np.uint8), "expected int8 N×h×w, found uint8"),
+        (np.zeros((2, 5000, 4000), np.int8), "inflates to 40,000,128 bytes, expected"),
+    ],
+    ids=["too many", "no pixels", "one plane", "unsigned", "too large"],
+)
+def test_a_frame_that_cannot_be_meant_is_said(
+    tmp_path: Path, plane: NDArray[Any], said: str
+) -> None:
+    np.savez_compressed(tmp_path / "v.npz", **contents(**{"00001": plane}))
+    video = SoftVideo(tmp_path / "v.npz")
+    assert (video.codes(0) == 69).all()
+    with pytest.raises(RunError, match=rf"v\.npz: frame 00001 is damaged \(.*{said}"):
+        video.codes(1)
+    video.close()
+
+
+def test_nothing_is_inflated_beyond_what_the_directory_says(tmp_path: Path) -> None:
+    """A stream of 64 MB in the place of one of 152 bytes."""
+    path = tmp_path / "v.npz"
+    name, size = "00000.npy", 152
+    np.savez_compressed(
+        path, **contents(**{"00000": np.zeros((1, 2**13, 2**13), "i1")})
+    )
+    data = path.read_bytes()
+    declared = (2**26 + 128).to_bytes(4, "little")
+    assert name.encode() in data
+    path.write_bytes(data.replace(declared, size.to_bytes(4, "little")))
+    video = SoftVideo(path)
+    tracemalloc.start()
+    with pytest.raises(RunError, match="its checksum is wrong"):
+        video.codes(0)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+    video.close()
+
+
+@pytest.mark.parametrize(
+    ("presence", "iou", "said"),
+    [
+        (np.inf, 0.5, "object 3: presence is inf, expected a finite number"),
+        (-np.inf, 0.5, "object 3: presence is -inf"),
+        (0.0, 1.5, r"object 3: iou is 1.5, expected a number in \[0, 1\]"),
+        (0.0, -0.1, r"object 3: iou is -0.1"),
+        (0.0, np.inf, r"object 3: iou is inf"),
+    ],
+)
+def test_scores_that_cannot_be_meant_are_not_written(
+    tmp_path: Path, presence: float, iou: float, said: str
+) -> None:
+    plane = np.zeros((2, 3, 4), np.float32)
+    with (
+        pytest.raises(MaskError, match=f"frame 00007: {said}"),
+        SoftWriter(tmp_path / "v.npz", size=(6, 8)) as writer,
+    ):
+        writer.write("00007", (1, 3), plane, floats(0, presence), floats(1, iou))
+
+
+def test_logits_that_no_reader_would_take_are_not_written(tmp_path: Path) -> None:
+    plane = np.broadcast_to(np.float32(0), (1, 2**13, 2**12))
+    with (
+        pytest.raises(MaskError, match="at most 16,777,216 pixels for each object"),
+        SoftWriter(tmp_path / "v.npz", size=(6, 8)) as writer,
+    ):
+        writer.write("00000", (1,), plane, None, None)
 
 
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
@@ -336,7 +493,7 @@ def test_one_flipped_bit_is_an_error_or_makes_no_difference(
     def content() -> tuple[object, ...]:
         video = SoftVideo(path)
         try:
-            steps = {f: video.steps(i).tolist() for i, f in enumerate(video.frames)}
+            steps = {f: video.codes(i).tolist() for i, f in enumerate(video.frames)}
         finally:
             video.close()
         scores = (video.presence.tobytes(), video.iou.tobytes())
