@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from submit.masks import VALUES
+from submit.masks import VALUES, quantise
 from submit.png.palette import encode
 from submit.runs import HardVideo
 
@@ -36,6 +36,11 @@ class Member:
 
     def close(self) -> None:
         pass
+
+
+def code(logit: float) -> int:
+    """The code of a logit."""
+    return int(quantise(np.array([logit], np.float32))[0])
 
 
 def member(

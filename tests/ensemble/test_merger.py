@@ -16,7 +16,7 @@ from submit.errors import RunError, SettingsError
 from submit.masks import LOGIT_LIMIT, dequantise, quantise, to_labels
 from submit.png.palette import encode
 from submit.runs import HardVideo, SoftWriter
-from tests.ensemble.members import SIZE, Member, member
+from tests.ensemble.members import SIZE, Member, code, member
 
 
 def merged(
@@ -220,7 +220,7 @@ def test_soft_members_and_masks_are_merged(tmp_path: Path) -> None:
         to_labels(merged({"a": hard}).logits, (1, 2), SIZE), labels
     )
     unsure = member(0)
-    unsure.logits = [np.full((2, 3, 4), quantise(np.float32(1)), np.int8)] * 2
+    unsure.logits = [np.full((2, 3, 4), code(1), np.int8)] * 2
     frame = merged({"hard": hard, "soft": unsure})
     np.testing.assert_array_equal(frame.logits[1], np.where(labels == 2, 3.0, -2.0))
     np.testing.assert_array_equal(frame.presence, unsure.presence[0])

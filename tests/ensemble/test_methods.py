@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from submit.ensemble import METHODS, MergedFrame, MergeSettings, VideoMerger
 from submit.masks import OLD_VALUES, dequantise, quantise, to_labels
 from submit.runs import HARD_CODE
-from tests.ensemble.members import SIZE, Member, hard_member, member
+from tests.ensemble.members import SIZE, Member, code, hard_member, member
 
 #: Those that work on each pixel of each object by itself.
 PIXEL_METHODS = ("mean_logits", "mean_probabilities", "geometric_mean", "max")
@@ -224,8 +224,8 @@ def test_means_have_the_values_that_the_formulas_give() -> None:
 
     def step(method: str) -> float:
         one, other = member(0, shape=(1, 1)), member(0, shape=(1, 1))
-        one.logits[0][:] = quantise(np.float32(4))
-        other.logits[0][:] = quantise(np.float32(-2))
+        one.logits[0][:] = code(4)
+        other.logits[0][:] = code(-2)
         return float(merged({"a": one, "b": other}, method).logits[0, 0, 0])
 
     assert step("mean_logits") == 1.0
@@ -238,7 +238,7 @@ def test_no_member_has_a_veto_in_a_mean_of_logits() -> None:
     """SAM 2 writes −1024 for an object that it does not see, which says no more."""
     members: dict[str, Any] = {n: member(0, shape=(1, 1)) for n in "abc"}
     for one, logit in zip(members.values(), (8.75, 8.75, -1024), strict=True):
-        one.logits[0][:] = quantise(np.float32(logit))
+        one.logits[0][:] = code(logit)
     assert merged(members, "mean_logits").logits.max() == 0.5
 
 

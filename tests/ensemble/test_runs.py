@@ -356,7 +356,7 @@ def test_memory_does_not_grow_with_the_video(tmp_path: Path, method: str) -> Non
                 tracemalloc.start()
             merged = merger.merge(index)
             writer.write(
-                frame, merged.objects, merged.steps, merged.presence, merged.iou
+                frame, merged.objects, merged.codes, merged.presence, merged.iou
             )
         grown = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()

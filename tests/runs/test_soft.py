@@ -381,11 +381,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "score shape": ({"presence": np.zeros((1, 2))}, "presence is float64 of shape"),
     "score kind": ({"iou": np.zeros((2, 2), np.int8)}, "iou is int8 of shape"),
     "infinite": (
-        {"presence": np.float32([[0, 1], [np.inf, 0]])},
+        {"presence": np.array([[0, 1], [np.inf, 0]], np.float32)},
         "frame 00001: object 3: presence is inf, expected a finite number",
     ),
     "IoU": (
-        {"iou": np.float32([[0, 1.5], [0, 0]])},
+        {"iou": np.array([[0, 1.5], [0, 0]], np.float32)},
         r"frame 00000: object 7: iou is 1.5, expected a number in \[0, 1\]",
     ),
     "NaN in the table": (
