@@ -20,6 +20,7 @@ DISTRIBUTION_OF = {
     "cv2": "opencv-python-headless",
     "PIL": "pillow",
     "skimage": "scikit-image",
+    "tomli_w": "tomli-w",
     "zlib_ng": "zlib-ng",
 }
 

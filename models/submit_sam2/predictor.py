@@ -103,14 +103,17 @@ class Sam2Options:
         None, "Which earlier frames are looked back to.", choices=("sam2", "rcms")
     )
     promote: int | None = option(
-        None, "Good frames that rcms keeps for ever when an object disappears."
+        None, "Good frames that rcms keeps for ever when an object disappears.", low=0
+    )
+    quality: float | None = option(
+        None, "What rcms takes for a good frame.", low=0, high=1
     )
     conditioning: int | None = option(
         None,
         "Most frames with a prompt (and frames that rcms keeps) that an object looks "
         "back to, the nearest ones; none for all.",
+        low=2,
     )
-    quality: float | None = option(None, "What rcms takes for a good frame, in [0, 1].")
     mask_scale: float | None = option(
         None, "Mask probabilities are multiplied by it before they are remembered."
     )
@@ -124,6 +127,7 @@ class Sam2Options:
     batch: int | None = option(
         None,
         "Objects that go through the network at once; none follows the memory.",
+        low=1,
         decides=False,
     )
     compile: bool = option(False, "Compile the image encoder; pays off on GPUs.")
@@ -137,14 +141,6 @@ class Sam2Options:
             raise ValueError(
                 f"image_size={self.image_size}: expected a multiple of 32, at least 64"
             )
-        if self.batch is not None and self.batch < 1:
-            raise ValueError(f"batch={self.batch}: expected at least 1")
-        if self.conditioning is not None and self.conditioning < 2:
-            raise ValueError(
-                f"conditioning={self.conditioning}: expected at least 2, or none"
-            )
-        if self.promote is not None and self.promote < 0:
-            raise ValueError(f"promote={self.promote}: expected at least 0")
         for name, value in vars(PRESETS[self.preset]).items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)

@@ -130,9 +130,9 @@ def ensemble(
         paths,
         path,
         executor=local_executor(workers),
-        settings=MergeSettings.from_table(
-            table, where="ensemble" if file is None else str(file)
-        ),
+        settings=MergeSettings.from_table(table)
+        if file is None
+        else MergeSettings.from_table(table, where=str(file), at=("ensemble",)),
         reweight=missing == "reweight",
         split=None if split is None else open_split(split),
         monitor=progress,

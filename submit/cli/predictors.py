@@ -138,7 +138,7 @@ def _page_view(page: _Described) -> RenderableType:
     rows = [
         [
             info.name,
-            "|".join(info.choices) or info.metavar,
+            "|".join(info.choices) or f"{info.metavar}{info.range}",
             _default_text(info),
             info.help,
         ]
@@ -186,6 +186,8 @@ def _page_data(page: _Described) -> dict[str, object]:
                 "optional": info.optional,
                 "default": info.default,
                 "choices": info.choices,
+                "low": info.low,
+                "high": info.high,
                 "help": info.help,
             }
             for info in page.options

@@ -25,22 +25,20 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import SettingsError
-from ..system.tables import (
+from ..system.schema import (
+    WrongSettingError,
     as_table,
-    as_toml,
-    fail,
-    read_into,
-    read_toml,
-    require_known,
-    require_one_of,
-    require_share,
-    typed,
+    check,
+    read,
+    setting,
+    unknown_key,
 )
+from ..system.tables import read_settings_table, read_toml
 
 __all__ = [
     "METHODS",
@@ -64,9 +62,6 @@ METHODS: dict[str, str] = {
     "cascade": "the first member; where it is in doubt, the next one",
 }
 
-#: Tables of a settings file that other commands read.
-_OTHER_TABLES = frozenset({"postprocess"})
-
 
 @dataclass(frozen=True)
 class Gate:
@@ -87,22 +82,23 @@ class Gate:
             part in its shape.
     """
 
-    weights: Mapping[str, float] = field(default_factory=dict)
-    threshold: float = 0.5
-    return_weights: Mapping[str, float] = field(default_factory=dict)
-    return_threshold: float | None = None
-    evidence: str = "score"
+    weights: Mapping[str, float] = setting(factory=dict, low=0)
+    threshold: float = setting(0.5, low=0, high=1)
+    return_weights: Mapping[str, float] = setting(factory=dict, low=0)
+    return_threshold: float | None = setting(None, low=0, high=1)
+    evidence: str = setting("score", choices=("score", "mask"))
     drop_blind: bool = True
 
     def __post_init__(self) -> None:
-        require_share(self.threshold, "gate: threshold")
-        if self.return_threshold is not None:
-            require_share(self.return_threshold, "gate: return_threshold")
-        require_one_of(self.evidence, ("score", "mask"), "gate: evidence")
+        check(self)
         for name in ("weights", "return_weights"):
             weights = getattr(self, name)
             if weights:
-                normalised(list(weights.values()), len(weights), where=f"gate: {name}")
+                normalised(list(weights.values()), len(weights), where=name)
+
+
+#: What the method `select` may go by.
+_MARKS = ("iou", "presence", "agreement")
 
 
 @dataclass(frozen=True)
@@ -116,15 +112,14 @@ class Selection:
         scope: `video`: one member for the whole video; `frame`: the best in each one.
     """
 
-    by: tuple[str, ...] = ("iou", "presence", "agreement")
-    scope: str = "video"
+    by: tuple[str, ...] = setting(_MARKS, choices=_MARKS)
+    scope: str = setting("video", choices=("video", "frame"))
 
     def __post_init__(self) -> None:
+        check(self)
         if not self.by:
-            fail("select: by: expected iou, presence or agreement, found nothing")
-        for mark in self.by:
-            require_one_of(mark, ("iou", "presence", "agreement"), "select: by")
-        require_one_of(self.scope, ("video", "frame"), "select: scope")
+            words = f"expected some of {', '.join(_MARKS)}"
+            raise WrongSettingError(("by",), words, self.by)
 
 
 @dataclass(frozen=True)
@@ -140,16 +135,13 @@ class Cascade:
             member, also where the object as a whole is not in doubt.
     """
 
-    min_iou: float = 0.5
-    min_confidence: float = 0.5
+    min_iou: float = setting(0.5, low=0, high=1)
+    min_confidence: float = setting(0.5, low=0, high=1)
     empty: bool = True
-    margin: float = 0.0
+    margin: float = setting(0.0, low=0)
 
     def __post_init__(self) -> None:
-        require_share(self.min_iou, "cascade: min_iou")
-        require_share(self.min_confidence, "cascade: min_confidence")
-        if not 0 <= self.margin < math.inf:
-            fail(f"cascade: margin: expected 0 or more, found {self.margin}")
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -171,26 +163,22 @@ class MergeSettings:
         SettingsError: A value is not legal.
     """
 
-    method: str = "mean_logits"
+    method: str = setting("mean_logits", choices=METHODS)
     members: tuple[str, ...] = ()
-    weights: Mapping[str, float] = field(default_factory=dict)
-    overrides: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    weights: Mapping[str, float] = setting(factory=dict, low=0)
+    overrides: Mapping[str, Mapping[str, float]] = setting(
+        factory=dict, low=0, key="", shown="weights"
+    )
     gate: Gate | None = None
-    select: Selection = field(default_factory=Selection)
-    cascade: Cascade = field(default_factory=Cascade)
+    select: Selection = setting(factory=Selection)
+    cascade: Cascade = setting(factory=Cascade)
 
     def __post_init__(self) -> None:
-        require_one_of(self.method, METHODS, "method")
+        check(self)
         if len(set(self.members)) < len(self.members):
-            fail("members: a run is a member twice; give it a weight")
+            raise SettingsError("members: a run is a member twice; give it a weight")
         if self.weights:
             normalised(list(self.weights.values()), len(self.weights))
-        for place, weights in self.overrides.items():
-            for name, weight in weights.items():
-                if not 0 <= weight < math.inf:
-                    fail(
-                        f"weights: {place}: {name}: expected 0 or more, found {weight}"
-                    )
         if self.members:
             self._check_names(self.members)
 
@@ -201,7 +189,7 @@ class MergeSettings:
             SettingsError: The settings are for other members.
         """
         if self.members and set(self.members) != set(names):
-            fail(
+            raise SettingsError(
                 f"the settings are for {', '.join(self.members)}, the members are "
                 f"{', '.join(names)}; name the same runs"
             )
@@ -249,37 +237,56 @@ class MergeSettings:
             table[self.method] = as_table(getattr(self, self.method))
         return table
 
-    def to_toml(self) -> str:
-        """The settings file that says this; `read_ensemble_table` reads it."""
-        return "\n".join(as_toml(self.to_table(), ("ensemble",))) + "\n"
-
     @classmethod
     def from_table(
-        cls, table: Mapping[str, Any], *, where: str = "ensemble"
+        cls,
+        table: Mapping[str, Any],
+        *,
+        where: str = "ensemble",
+        at: tuple[str, ...] = (),
     ) -> MergeSettings:
         """Read the table `[ensemble]`; weights may be a list in the members' order.
 
+        Args:
+            table: The table.
+            where: What messages begin with: the file, for example.
+            at: Keys of the table in the file.
+
         Raises:
-            SettingsError: A key is unknown or a value is not legal; the message begins
-                with `where`.
+            SettingsError: A key is unknown or a value is not legal.
         """
-        try:
-            values = dict(table)
-            require_known(values, ("method", *_TABLE_KEYS))
-            members = typed(values.get("members", ()), "tuple[str, ...]", "members")
-            weights, overrides = _weights(values.get("weights", {}), members)
-            gate = values.get("gate")
-            return cls(
-                method=typed(values.get("method", "mean_logits"), "str", "method"),
-                members=members,
-                weights=weights,
-                overrides=overrides,
-                gate=None if gate is None else read_into(Gate, gate, "gate"),
-                select=read_into(Selection, values.get("select", {}), "select"),
-                cascade=read_into(Cascade, values.get("cascade", {}), "cascade"),
+        return read(cls, table, where, at=at)
+
+    @classmethod
+    def prepare(cls, table: Mapping[str, Any]) -> dict[str, Any]:
+        """Sort the weights of a table: the members', and those of videos and objects.
+
+        Raises:
+            SettingsError: They are neither a table nor a list of numbers, one for each
+                member.
+        """
+        values = dict(table)
+        if "overrides" in values:
+            raise unknown_key("overrides", values.keys() - {"overrides"})
+        weights = values.get("weights", {})
+        members = values.get("members", ())
+        if isinstance(weights, list):
+            if not all(type(item) in (int, float) for item in weights):
+                raise WrongSettingError(
+                    ("weights",), "expected a list of numbers", weights
+                )
+            normalised(weights, len(members))
+            values["weights"] = dict(zip(members, weights, strict=True))
+        elif isinstance(weights, dict):
+            places = {k: v for k, v in weights.items() if isinstance(v, dict)}
+            values["weights"] = {k: v for k, v in weights.items() if k not in places}
+            if places:
+                values["overrides"] = places
+        else:
+            raise WrongSettingError(
+                ("weights",), "expected a table or a list of numbers", weights
             )
-        except SettingsError as error:
-            raise SettingsError(f"{where}: {error}") from error
+        return values
 
     def _check_names(self, members: Sequence[str]) -> None:
         """Weights name members only, and the general ones all of them."""
@@ -292,20 +299,19 @@ class MergeSettings:
             ]
         for where, names in named:
             if strange := sorted(set(names) - set(members)):
-                fail(
+                raise SettingsError(
                     f"{where}: {strange[0]!r} is not a member; those are "
                     f"{', '.join(members)}"
                 )
         if self.weights and (lacking := sorted(set(members) - set(self.weights))):
-            fail(f"weights: expected one for each member, found none for {lacking[0]}")
+            raise SettingsError(
+                f"weights: expected one for each member, found none for {lacking[0]}"
+            )
 
 
 def _shares(weights: Mapping[str, float]) -> dict[str, float]:
     shares = normalised(list(weights.values()), len(weights))
     return dict(zip(weights, shares, strict=True))
-
-
-_TABLE_KEYS = ("members", "weights", "gate", "select", "cascade")
 
 
 def normalised(
@@ -321,10 +327,14 @@ def normalised(
     if weights is None:
         return (1.0 / count,) * count
     if len(weights) != count:
-        fail(f"{where}: expected {count} weights, one per run, found {len(weights)}")
+        raise SettingsError(
+            f"{where}: expected {count} weights, one per run, found {len(weights)}"
+        )
     total = math.fsum(weights) if all(map(math.isfinite, weights)) else 0.0
     if not 0 < total < math.inf or min(weights) < 0:
-        fail(f"{where} must not be negative and not all 0, found {list(weights)}")
+        raise SettingsError(
+            f"{where} must not be negative and not all 0, found {list(weights)}"
+        )
     return tuple(weight / total for weight in weights)
 
 
@@ -334,13 +344,7 @@ def read_ensemble_table(path: Path) -> dict[str, Any]:
     Raises:
         SettingsError: The file is not there or not TOML, or has no such table.
     """
-    content = read_toml(path)
-    if unknown := sorted(content.keys() - _OTHER_TABLES - {"ensemble"}):
-        fail(f"{path}: unknown key {unknown[0]!r}; expected the table [ensemble]")
-    table = content.get("ensemble")
-    if not isinstance(table, dict):
-        fail(f"{path}: expected a table [ensemble], found {table!r}")
-    return table
+    return read_settings_table(path, "ensemble")
 
 
 def read_weights(path: Path) -> dict[str, Any]:
@@ -350,22 +354,3 @@ def read_weights(path: Path) -> dict[str, Any]:
         SettingsError: The file is not there or not TOML.
     """
     return read_toml(path)
-
-
-def _weights(
-    value: Any, members: Sequence[str]
-) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    """Read general weights and those of videos and objects."""
-    if isinstance(value, list):
-        numbers = [typed(item, "float", "weights") for item in value]
-        normalised(numbers, len(members))
-        return dict(zip(members, numbers, strict=True)), {}
-    if not isinstance(value, dict):
-        fail(f"weights: expected a table or a list of numbers, found {value!r}")
-    general = {k: v for k, v in value.items() if not isinstance(v, dict)}
-    places = {k: v for k, v in value.items() if isinstance(v, dict)}
-    kind = "Mapping[str, float]"
-    return (
-        typed(general, kind, "weights"),
-        {key: typed(table, kind, f"weights: {key}") for key, table in places.items()},
-    )

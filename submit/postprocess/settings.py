@@ -8,29 +8,21 @@ holes = 0.05
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import SettingsError
 from ..masks import LOGIT_LIMIT
-from ..system.tables import read_toml, require_known, typed
+from ..system.schema import check, read, setting
+from ..system.tables import read_settings_table
 
 __all__ = ["LONGEST", "WIDEST", "Postprocess", "read_postprocess"]
-
-#: Tables of a settings file that other commands read.
-_OTHER_TABLES = frozenset({"ensemble"})
 
 #: Most frames to look ahead: so many are held in memory at their logits' resolution.
 LONGEST = 100
 #: Widest gap, in pixels.
 WIDEST = 64
-
-
-def _setting(default: float | int, low: float, high: float) -> Any:
-    return dataclasses.field(default=default, metadata={"low": low, "high": high})
 
 
 @dataclass(frozen=True)
@@ -60,24 +52,17 @@ class Postprocess:
         SettingsError: A value is out of its range.
     """
 
-    threshold: float = _setting(0.0, -LOGIT_LIMIT, LOGIT_LIMIT)
-    holes: float = _setting(0.0, 0, 1)
-    components: float = _setting(0.0, 0, 1)
-    min_area: int = _setting(0, 0, math.inf)
-    gaps: int = _setting(0, 0, WIDEST)
-    flicker: int = _setting(0, 0, LONGEST)
-    flicker_score: float = _setting(2.0, -math.inf, math.inf)
-    dropout: int = _setting(0, 0, LONGEST)
+    threshold: float = setting(0.0, low=-LOGIT_LIMIT, high=LOGIT_LIMIT)
+    holes: float = setting(0.0, low=0, high=1)
+    components: float = setting(0.0, low=0, high=1)
+    min_area: int = setting(0, low=0)
+    gaps: int = setting(0, low=0, high=WIDEST)
+    flicker: int = setting(0, low=0, high=LONGEST)
+    flicker_score: float = setting(2.0)
+    dropout: int = setting(0, low=0, high=LONGEST)
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            low, high = field.metadata["low"], field.metadata["high"]
-            if not low <= value <= high:
-                raise SettingsError(
-                    f"{field.name}: expected a number {_range(low, high)}, found "
-                    f"{value:g}"
-                )
+        check(self)
 
     @property
     def is_off(self) -> bool:
@@ -124,13 +109,7 @@ class Postprocess:
         Raises:
             SettingsError: A name is unknown, or a value not legal.
         """
-        kinds = {field.name: str(field.type) for field in dataclasses.fields(cls)}
-        require_known(table, kinds, f"{where}: ")
-        values = {k: typed(v, kinds[k], f"{where}: {k}") for k, v in table.items()}
-        try:
-            return cls(**values)
-        except SettingsError as error:
-            raise SettingsError(f"{where}: {error}") from error
+        return read(cls, table, where)
 
 
 def read_postprocess(path: Path) -> Postprocess:
@@ -140,18 +119,5 @@ def read_postprocess(path: Path) -> Postprocess:
         SettingsError: The file is not there or not TOML, has no such table, or the
             table is not legal.
     """
-    content = read_toml(path)
-    if unknown := sorted(content.keys() - _OTHER_TABLES - {"postprocess"}):
-        raise SettingsError(
-            f"{path}: unknown key {unknown[0]!r}; expected the table [postprocess]"
-        )
-    table = content.get("postprocess")
-    if not isinstance(table, dict):
-        raise SettingsError(f"{path}: expected a table [postprocess], found {table!r}")
-    return Postprocess.from_table(table, f"{path}: postprocess")
-
-
-def _range(low: float, high: float) -> str:
-    if high == math.inf:
-        return f"from {low:g} up" if low > -math.inf else "that is one"
-    return f"from {low:g} to {high:g}"
+    table = read_settings_table(path, "postprocess")
+    return read(Postprocess, table, str(path), at=("postprocess",))

@@ -1,6 +1,13 @@
 """Predictors: what a model owes the toolkit, its options, and which are installed."""
 
-from .options import OptionInfo, file_digest, option, option_infos, parse_options
+from .options import (
+    OptionInfo,
+    check_options,
+    file_digest,
+    option,
+    option_infos,
+    parse_options,
+)
 from .prompts import (
     Absent,
     AcceptedPrompts,
@@ -44,6 +51,7 @@ __all__ = [
     "StaticPredictor",
     "Video",
     "build",
+    "check_options",
     "file_digest",
     "installed",
     "load",

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import os
-import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import OptionError
+from ..errors import OptionError, SettingsError
 from ..system.files import digest
+from ..system.schema import Setting, check, setting, settings_of
 
-__all__ = ["OptionInfo", "file_digest", "option", "option_infos", "parse_options"]
+__all__ = [
+    "OptionInfo",
+    "check_options",
+    "file_digest",
+    "option",
+    "option_infos",
+    "parse_options",
+]
 
 T = TypeVar("T")
 
@@ -24,6 +32,8 @@ def option(
     help: str,
     *,
     choices: Iterable[str] = (),
+    low: float | None = None,
+    high: float | None = None,
     metavar: str = "",
     decides: bool = True,
     file: bool = False,
@@ -38,45 +48,38 @@ def option(
             of int, float, bool, str and `… | None`.
         help: One sentence for `submit predictors NAME`.
         choices: Legal values of a str option; empty allows any.
+        low: Lowest legal number.
+        high: Highest legal number.
         metavar: Shown instead of the type's name.
         decides: Whether it decides the masks. False also for what only fills in other
             options, and for what the model's `Description.details` report in full.
         file: Whether it names a file or a folder, which counts by its content then,
             wherever it lies.
     """
-    metadata = {
-        "help": help,
-        "choices": tuple(choices),
-        "metavar": metavar,
-        "decides": decides,
-        "file": file,
-    }
-    return dataclasses.field(default=default, metadata=metadata)
+    value: T = setting(
+        default,
+        help,
+        choices=choices,
+        low=low,
+        high=high,
+        metavar=metavar,
+        decides=decides,
+        file=file,
+    )
+    return value
 
 
 @dataclass(frozen=True)
-class OptionInfo:
+class OptionInfo(Setting):
     """One option of a model, as shown to the user.
 
     Attributes:
-        name: What stands before the `=`.
-        type: int, float, bool or str.
-        optional: Whether the word `none` is legal.
-        default: Value when the user says nothing.
-        help: One sentence.
-        choices: Legal values; empty where any is legal.
         metavar: Placeholder for the value in help.
         decides: Whether it decides the masks.
         file: Whether it names a file or a folder.
     """
 
-    name: str
-    type: type[Any]
-    optional: bool
-    default: Any
-    help: str
-    choices: tuple[str, ...]
-    metavar: str
+    metavar: str = ""
     decides: bool = True
     file: bool = False
 
@@ -88,24 +91,20 @@ class OptionInfo:
         """
         if self.optional and text.lower() in ("none", ""):
             return None
-        expected = self.type.__name__
         try:
-            if self.type is bool:
-                value: Any = _BOOLEANS[text.lower()]
-            else:
-                value = self.type(os.path.expanduser(text) if self.file else text)
-        except (ValueError, KeyError):
-            raise OptionError(
-                f"option {self.name}={text}: expected {expected}, found {text!r}"
-            ) from None
-        if self.choices and value not in self.choices:
-            raise OptionError(
-                f"option {self.name}={text}: expected one of "
-                f"{', '.join(self.choices)}, found {text!r}"
+            value: Any = (
+                _BOOLEANS[text.lower()]
+                if self.type is bool
+                else self.type(os.path.expanduser(text) if self.file else text)
             )
+        except (ValueError, KeyError):
+            value = _NO_VALUE
+        if value is _NO_VALUE or not self.allows(value):
+            raise OptionError(f"option {self.name}={text}: expected {self.expected}")
         return value
 
 
+_NO_VALUE = object()
 _BOOLEANS = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
@@ -114,26 +113,28 @@ _BOOLEANS = {
 
 def option_infos(options: type[Any]) -> tuple[OptionInfo, ...]:
     """List the options that a model's `Options` dataclass declares."""
-    hints = typing.get_type_hints(options)
-    infos = []
-    for field in dataclasses.fields(options):
-        types = [
-            t for t in typing.get_args(hints[field.name]) if t is not type(None)
-        ] or [hints[field.name]]
-        infos.append(
-            OptionInfo(
-                name=field.name,
-                type=types[0],
-                optional=type(None) in typing.get_args(hints[field.name]),
-                default=field.default,
-                help=field.metadata.get("help", ""),
-                choices=field.metadata.get("choices", ()),
-                metavar=field.metadata.get("metavar") or types[0].__name__,
-                decides=field.metadata.get("decides", True),
-                file=field.metadata.get("file", False),
-            )
+    fields = {field.name: field.metadata for field in dataclasses.fields(options)}
+    return tuple(
+        OptionInfo(
+            **vars(one),
+            metavar=fields[one.name].get("metavar") or one.type.__name__,
+            decides=fields[one.name].get("decides", True),
+            file=fields[one.name].get("file", False),
         )
-    return tuple(infos)
+        for one in settings_of(options)
+    )
+
+
+def check_options(options: Any) -> None:
+    """Check the ranges and choices of a model's options; for `__post_init__`.
+
+    Raises:
+        OptionError: A value is out of its range or none of the choices.
+    """
+    try:
+        check(options)
+    except SettingsError as error:
+        raise OptionError(f"option {error}") from error
 
 
 def parse_options(name: str, options: type[T], settings: Iterable[str]) -> T:
@@ -149,16 +150,18 @@ def parse_options(name: str, options: type[T], settings: Iterable[str]) -> T:
     """
     known = {info.name: info for info in option_infos(options)}
     values = {}
-    for setting in settings:
-        key, equals, text = setting.partition("=")
+    for given in settings:
+        key, equals, text = given.partition("=")
         key = key.strip().replace("-", "_")
         if not equals:
             raise OptionError(
-                f"option {setting!r} of predictor {name}: expected key=value"
+                f"option {given!r} of predictor {name}: expected key=value"
             )
         if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
             raise OptionError(
-                f"predictor {name} has no option {key!r}; it has "
+                f"predictor {name} has no option {key!r}; "
+                f"{f'did you mean {near[0]!r}? It' if near else 'it'} has "
                 f"{', '.join(sorted(known)) or 'none'} (see: submit predictors {name})"
             )
         values[key] = known[key].parse(text.strip())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from ..metrics.measures import MEASURES
 from ..system.outputs import OutputKind
+from ..system.tables import to_toml
 from ..system.words import counted
 from .search import Gain, StageResult, Tuned
 
@@ -32,15 +32,12 @@ def settings_toml(tuned: Tuned, *, source: str = "") -> str:
     """
     lines = [f"# {line}".rstrip() for line in _remarks(tuned, source)]
     assert lines[0].startswith(_BEGINNING)
-    lines += ["", tuned.candidate.merge.to_toml().rstrip(), "", "[postprocess]"]
-    lines += [f"{key} = {value}" for key, value in _post(tuned).items()]
-    if not _post(tuned):
-        lines.append("# Nothing helped beyond doubt.")
+    post = tuned.candidate.post.to_table()
+    tables = {"ensemble": tuned.candidate.merge.to_table(), "postprocess": post}
+    lines += ["", to_toml(tables).rstrip()]
+    if not post:
+        lines.append("# No setting was significantly better.")
     return "\n".join(lines) + "\n"
-
-
-def _post(tuned: Tuned) -> Mapping[str, Any]:
-    return tuned.candidate.post.to_table()
 
 
 def steps_of(result: StageResult) -> str:

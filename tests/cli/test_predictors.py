@@ -159,6 +159,8 @@ def test_a_model_that_lacks_its_weights_still_shows_its_options(
         "optional": False,
         "default": "recent",
         "choices": ["all", "recent"],
+        "low": None,
+        "high": None,
         "help": "Frames to keep.",
     }
 
@@ -169,7 +171,7 @@ def test_a_model_that_lacks_its_weights_still_shows_its_options(
         (["sam9"], 1, "Error: no predictor called 'sam9' is installed; found "),
         (["broken"], 1, "Error: predictor broken (no_such_package:Model) cannot "),
         (["static", "-o", "size=1"], 1, "Error: predictor static has no option 'size'"),
-        (["weighty", "-o", "size=big"], 1, "Error: option size=big: expected int"),
+        (["weighty", "-o", "size=big"], 1, "Error: option size=big: expected a w"),
         (["-o", "size=1"], 2, "Usage: "),
     ],
     ids=["unknown", "broken", "no-option", "no-value", "no-name"],

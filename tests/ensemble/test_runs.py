@@ -22,6 +22,7 @@ from submit.ensemble import MergeSettings, VideoMerger
 from submit.png.palette import encode, read
 from submit.runs import Run, SoftWriter
 from submit.system.files import digest
+from submit.system.tables import to_toml
 from tests.conftest import WriteSplit
 from tests.ensemble.members import SIZE
 
@@ -160,7 +161,9 @@ def test_a_settings_file_says_it_all(
         method="max", members=("two", "one"), overrides={"a/2": {"one": 0}}
     )
     tuned = tmp_path / "tuned.toml"
-    tuned.write_text(settings.to_toml() + "\n[postprocess]\nfill_holes = 9\n")
+    tuned.write_text(
+        to_toml({"ensemble": settings.to_table()}) + "\n[postprocess]\nfill_holes = 9\n"
+    )
     assert submit("ensemble --settings tuned.toml --name t").exit_code == 0
     run = Run.open(imported / "t")
     assert run.settings == settings.for_members(("one", "two")).to_table()

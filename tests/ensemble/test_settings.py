@@ -19,6 +19,7 @@ from submit.ensemble import (
     read_weights,
 )
 from submit.errors import SettingsError
+from submit.system.tables import to_toml
 
 FULL = """
 [ensemble]
@@ -66,7 +67,9 @@ SETTINGS = MergeSettings(
 
 def read(path: Path, text: str) -> MergeSettings:
     path.write_text(text, encoding="utf-8")
-    return MergeSettings.from_table(read_ensemble_table(path), where=str(path))
+    return MergeSettings.from_table(
+        read_ensemble_table(path), where=str(path), at=("ensemble",)
+    )
 
 
 def test_a_full_file_is_read(tmp_path: Path) -> None:
@@ -106,7 +109,7 @@ def test_what_is_written_is_read_again(
     wanted: MergeSettings, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("settings") / "tuned.toml"
-    assert read(path, wanted.to_toml()) == wanted
+    assert read(path, to_toml({"ensemble": wanted.to_table()})) == wanted
 
 
 def test_parameters_of_other_methods_are_not_part_of_the_settings() -> None:
@@ -128,13 +131,22 @@ def test_equal_settings_have_one_full_form() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("[ensemble]\n", "[ensemble]\nmehtod = 1\n"), "unknown key 'mehtod'; it may"),
-        (('"select"', '"mean"'), "method: expected one of mean_logits, mean_prob"),
-        (('"select"', "3"), "method: expected a text, found 3"),
+        (
+            ("[ensemble]\n", "[ensemble]\nmehtod = 1\n"),
+            "unknown key 'mehtod'; did you mean 'me",
+        ),
+        (('"select"', '"mean"'), '[ensemble] method = "mean": expected one of mean_l'),
+        (('"select"', "3"), "[ensemble] method = 3: expected one of mean_logits,"),
         (('"a b"]', '"plain"]'), "members: a run is a member twice"),
-        (('"a b"]', "4]"), "members: expected a list of texts, found"),
-        (("plain = 2.0", "plain = -2.0"), "weights must not be negative"),
-        (("plain = 2.0", 'plain = "2"'), "weights: expected a table of numbers"),
+        (('"a b"]', "4]"), 'flipped", 4]: expected a list of texts'),
+        (
+            ("plain = 2.0", "plain = -2.0"),
+            "plain = -2.0: expected a number of at l",
+        ),
+        (
+            ("plain = 2.0", 'plain = "2"'),
+            'ensemble.weights] plain = "2": expected a n',
+        ),
         (("plain = 2.0\n", ""), "weights: expected one for each member, found none"),
         (
             ("plain = 2.0", "plain = 2\nother = 1"),
@@ -144,17 +156,26 @@ def test_equal_settings_have_one_full_form() -> None:
             ("flipped = 0.5", "other = 0.5"),
             "weights: 4vznweiu: 'other' is not a member; those are plain, flipped, a b",
         ),
-        (("flipped = 0.5", "flipped = inf"), "weights: 4vznweiu: flipped: expected 0"),
-        (("threshold = 0.4", "threshold = 4"), "gate: threshold: expected 0 to 1, f"),
-        (("threshold = 0.4", "limit = 0"), "gate: unknown key 'limit'; it may"),
-        (("= false", "= 0"), "gate: drop_blind: expected true or false, found 0"),
+        (("flipped = 0.5", "flipped = inf"), "4vznweiu] flipped = Infinity: expected"),
+        (
+            ("threshold = 0.4", "threshold = 4"),
+            "[ensemble.gate] threshold = 4.0: ex",
+        ),
+        (
+            ("threshold = 0.4", "limit = 0"),
+            "[ensemble.gate]: unknown key 'limit'; l",
+        ),
+        (("= false", "= 0"), "[ensemble.gate] drop_blind = 0: expected true or false"),
         (
             ("[ensemble.gate.weights]\nplain", "[ensemble.gate.weights]\nother"),
             "gate: weights: 'other' is not a member",
         ),
-        (('by = ["iou"]', "by = []"), "select: by: expected iou, presence or agreem"),
-        (('"frame"', '"clip"'), "select: scope: expected one of video, frame, found"),
-        (("[postprocess]", "[other]"), "unknown key 'other'; expected the table"),
+        (
+            ('by = ["iou"]', "by = []"),
+            "[ensemble.select] by = []: expected some of iou",
+        ),
+        (('"frame"', '"clip"'), 'select] scope = "clip": expected one of video, frame'),
+        (("[postprocess]", "[other]"), "unknown key 'other'; expected the tables"),
         (("[ensemble]\n", "[ensemble\n"), "is not valid TOML"),
     ],
 )
@@ -174,7 +195,7 @@ def test_a_file_without_the_table_is_said(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         read_ensemble_table(path)
     path.write_text("[postprocess]\n")
-    with pytest.raises(SettingsError, match=r"expected a table \[ensemble\], found No"):
+    with pytest.raises(SettingsError, match=r"expected a table \[ensemble\], found no"):
         read_ensemble_table(path)
 
 

@@ -78,11 +78,11 @@ def test_scales_are_legal_where_32_divides_the_input(checkpoint: Path) -> None:
     [
         ("image_size=1000", "image_size=1000: expected a multiple of 32"),
         ("image_size=32", "at least 64"),
-        ("batch=0", "batch=0: expected at least 1"),
-        ("promote=-1", "promote=-1: expected at least 0"),
+        ("batch=0", "batch=0: expected a whole number of at least 1"),
+        ("promote=-1", "promote=-1: expected a whole number of at least 0"),
         ("model=sam3", "expected one of"),
         ("dtype=float16", "expected one of auto, float32, bfloat16"),
-        ("quality=good", "expected float"),
+        ("quality=good", "quality=good: expected a number from 0 to 1"),
     ],
 )
 def test_an_illegal_option_is_named(setting: str, message: str) -> None:

@@ -192,92 +192,105 @@ def changed(old: str, new: str) -> str:
     [
         ("split = ", "is not valid TOML: "),
         (changed('split = "data/valid"', ""), "expected the key 'split'"),
-        (changed('"data/valid"', "3"), "split: expected a text, found 3"),
+        (changed('"data/valid"', "3"), "split = 3: expected a path"),
         (
             changed('runs = "out"', 'run = "out"'),
-            "unknown key 'run'; expected split, runs, meta, sample, predict, ",
+            "unknown key 'run'; did you mean 'runs'? Legal keys are split, submission",
         ),
-        (changed('runs = "out"', "runs = 7"), "runs: expected a text, found 7"),
-        (changed("[submission]", "[other]"), "expected the key 'submission'"),
+        (changed('runs = "out"', "runs = 7"), "runs = 7: expected a path"),
+        ('split = "a"', "expected the key 'submission'"),
+        (
+            changed("[submission]", "[other]"),
+            "unknown key 'other'; legal keys are split, submission, runs, ",
+        ),
         (
             changed("[submission]", "[[submission]]"),
-            "submission: expected a table, fou",
+            'submission = [{"run": "all", "zip": "entry.zip", "team": ',
         ),
         (
             changed("[[import]]", "[import]"),
-            "import: expected an array of tables, foun",
+            '"path": "cutie.zip"}: expected an array of tables',
         ),
         (
             'split = "a"\npredict = [3]\n[submission]\nrun = "a"',
-            "predict 1: expected a",
+            "[[predict]] 1 = 3: expected a table",
         ),
-        (changed('run = "all"', ""), "submission: expected the key 'run'"),
-        (changed('predictor = "sam2"', ""), "predict 1: expected the key 'predictor'"),
+        (changed('run = "all"', ""), "[submission]: expected the key 'run'"),
+        (
+            changed('predictor = "sam2"', ""),
+            "[[predict]] plain: expected the key 'predictor'",
+        ),
         (
             changed('"hflip"]', '"hflip"]\ndevice = "cuda"'),
-            "predict 1: unknown key 'device'; it may have name, predictor, options, ",
+            "[[predict]] plain: unknown key 'device'; legal keys are name, predictor, ",
         ),
         (
             changed('predictor = "sam2"', "predictor = 2"),
-            "predictor: expected a text, ",
+            "[[predict]] plain: predictor = 2: expected a text",
         ),
         (
             changed('["hflip"]', '"hflip"'),
-            "tta: expected a list of texts, found 'hflip'",
+            'tta = "hflip": expected a list of texts',
         ),
-        (changed('["hflip"]', "[1]"), "tta: expected a list of texts, found [1]"),
-        (changed("= true", "= 1"), "late_objects: expected true or false, found 1"),
+        (changed('["hflip"]', "[1]"), "tta = [1]: expected a list of texts"),
+        (changed("= true", "= 1"), "late_objects = 1: expected true or false"),
         (
             changed('"a.pt"', "[1]"),
-            "options: expected a table of texts, numbers and bo",
+            "options.checkpoint = [1]: expected a text, a number, true or false",
         ),
         (
             changed("videos = 2", "videos = 2.5"),
-            "videos: expected a whole number, found",
+            "[sample] videos = 2.5: expected a whole number",
         ),
         (
             changed("videos = 2", "videos = true"),
-            "videos: expected a whole number, fou",
+            "[sample] videos = true: expected a whole number",
         ),
-        (changed("[64, 48]", "[64]"), "size: expected [width, height], found [64]"),
+        (changed("[64, 48]", "[64]"), "size = [64]: expected [width, height]"),
         (
             changed("[64, 48]", "[64, 4.5]"),
-            "size: expected [width, height], found [64, ",
+            "size = [64, 4.5]: expected [width, height]",
         ),
-        (changed('path = "cutie.zip"', "path = 1"), "path: expected a path, found 1"),
+        (changed('path = "cutie.zip"', "path = 1"), "path = 1: expected a path"),
         (
             changed("[2, 0.5]", "[true, 1]"),
-            "ensemble both: weights: expected a number, found True",
+            "[[ensemble]] both: weights = [true, 1]: expected a list of numbers",
         ),
         (
             changed("[2, 0.5]", "[1]"),
-            "ensemble both: weights: expected 2 weights, one p",
+            "[[ensemble]] both: weights: expected 2 weights, one p",
         ),
-        (changed("[2, 0.5]", "[1, -1]"), "ensemble both: weights must not be negative"),
-        (changed("[2, 0.5]", "[0, 0]"), "ensemble both: weights must not be negative"),
+        (
+            changed("[2, 0.5]", "[1, -1]"),
+            "[[ensemble]] both: weights must not be ",
+        ),
+        (
+            changed("[2, 0.5]", "[0, 0]"),
+            "[[ensemble]] both: weights must not be ",
+        ),
         (
             changed('"reweight"', '"reweigh"'),
-            "ensemble both: missing: expected 'fail' or 'reweight', found 'reweigh'",
+            '[[ensemble]] both: missing = "reweigh": expected one of fail, reweight',
         ),
         (
             changed("[2, 0.5]", "2"),
-            "ensemble both: weights: expected a table or a list of numbers, found 2",
+            "[[ensemble]] both: weights = 2: expected a table or a list of numbers",
         ),
         (
             changed("[2, 0.5]", "{ plain = 2, other = 1 }"),
-            "ensemble both: weights: 'other' is not a member; those are plain, cutie",
+            "[[ensemble]] both: weights: 'other' is not a member; those are plain, c",
         ),
         (
             changed("[2, 0.5]", "[2, 1]\nmethod = 'mode'"),
-            "ensemble both: method: expected one of mean_logits, mean_probabilities,",
+            '[[ensemble]] both: method = "mode": expected one of mean_logits, mean_pr',
         ),
         (
             changed("[2, 0.5]", "[2, 1]\ngate = { threshold = 2 }"),
-            "ensemble both: gate: threshold: expected 0 to 1, found 2.0",
+            "[[ensemble]] both: gate.threshold = 2.0: expected a number from 0 to 1",
         ),
         (
             changed("[2, 0.5]", "[2, 1]\nwieghts = 1"),
-            "ensemble both: unknown key 'wieghts'; it may have method, members, weigh",
+            "[[ensemble]] both: unknown key 'wieghts'; did you mean 'weights'? Legal",
         ),
         (
             changed("[2, 0.5]", "[2, 1]\nsettings = 'none.toml'"),
@@ -285,19 +298,19 @@ def changed(old: str, new: str) -> str:
         ),
         (
             changed('["both", "plain"]', "[]"),
-            "ensemble all: expected at least one memb",
+            "[[ensemble]] all: expected at least one memb",
         ),
         (
             changed('["both", "plain"]', '["both", "both"]'),
-            "ensemble all: members: a run is a member twice; give it a weight",
+            "[[ensemble]] all: members: a run is a member twice; give it a weight",
         ),
         (
             changed('["plain", "cutie"]', '["plain", "all"]'),
-            "ensemble both: member 'all' is not made before it; there are cutie, plain",
+            "[[ensemble]] both: member 'all' is not made before it; there are cutie, ",
         ),
         (
             changed('["both", "plain"]', '["all", "plain"]'),
-            "ensemble all: member 'all' is not made before it; there are both, cutie,",
+            "[[ensemble]] all: member 'all' is not made before it; there are both, ",
         ),
         (
             changed('name = "cutie"', 'name = "plain"'),
@@ -317,19 +330,19 @@ def changed(old: str, new: str) -> str:
         ),
         (
             changed('run = "all"', 'run = "none"'),
-            "submission: no step makes the run 'none'; there are all, both, cutie, pl",
+            "[submission]: no step makes the run 'none'; there are all, both",
         ),
         (
             'split = "a"\n[submission]\nrun = "a"',
-            "submission: no step makes the run 'a'; there are none",
+            "[submission]: no step makes the run 'a'; there are none",
         ),
         (
             changed('"scale=1.25"', '"vflip"'),
-            "predict plain: variant 'vflip': expected",
+            "[[predict]] plain: variant 'vflip': expected",
         ),
         (
             changed('["hflip"]', '["scale=x"]'),
-            "predict plain: variant 'scale=x': expect",
+            "[[predict]] plain: variant 'scale=x': expect",
         ),
     ],
 )

@@ -140,7 +140,7 @@ def test_later_commands_take_the_masks_that_were_exported(
     ("arguments", "message"),
     [
         (["--settings", "none.toml"], "none.toml: cannot be read"),
-        (["--holes", "3"], "holes: expected a number from 0 to 1, found 3"),
+        (["--holes", "3"], "holes = 3.0: expected a number from 0 to 1"),
     ],
 )
 def test_what_is_not_legal_ends_in_a_line(

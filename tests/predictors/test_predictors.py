@@ -32,7 +32,7 @@ class Options:
     gain: float = option(1.5, "Factor on the logits.")
     flip: bool = option(False, "Also track the mirrored video.")
     memory: str = option("recent", "Which frames to keep.", choices=("all", "recent"))
-    limit: int | None = option(None, "Frames to keep; none for all.")
+    limit: int | None = option(None, "Frames to keep; none for all.", low=0)
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -81,18 +81,22 @@ def test_a_dash_in_a_key_is_an_underscore() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("size=big", "option size=big: expected int, found 'big'"),
-        ("size=1.5", "option size=1.5: expected int, found '1.5'"),
-        ("flip=maybe", "option flip=maybe: expected bool, found 'maybe'"),
-        (
-            "memory=some",
-            "option memory=some: expected one of all, recent, found 'some'",
-        ),
+        ("size=big", "option size=big: expected a whole number"),
+        ("size=1.5", "option size=1.5: expected a whole number"),
+        ("flip=maybe", "option flip=maybe: expected true or false"),
+        ("memory=some", "option memory=some: expected one of all, recent"),
+        ("limit=-1", "option limit=-1: expected a whole number of at least 0"),
+        ("gain=nan", "option gain=nan: expected a number"),
         ("size", "option 'size' of predictor mine: expected key=value"),
         (
             "scale=2",
             "predictor mine has no option 'scale'; it has flip, gain, limit, memory, "
             "size (see: submit predictors mine)",
+        ),
+        (
+            "sizee=2",
+            "predictor mine has no option 'sizee'; did you mean 'size'? It has flip, "
+            "gain, limit, memory, size (see: submit predictors mine)",
         ),
         ("size=0", "predictor mine: size must be positive, found 0"),
     ],

@@ -15,6 +15,7 @@ from submit.errors import ScoringError
 from submit.metrics.bootstrap import expanded_interval, resampled_means
 from submit.postprocess import Postprocess, read_postprocess
 from submit.runs import Run
+from submit.system.tables import read_toml, to_toml
 from submit.tuning import Budget, Candidate, Evaluator, Tuned, settings_toml, tune
 
 
@@ -233,7 +234,12 @@ def test_a_recipe_takes_one_file_for_both_of_its_tables(
     evaluator = Evaluator(split, opened)
     wanted = evaluator.mean(candidate)
     path.write_text(
-        f"{settings.to_toml()}\n[postprocess]\nmin_area = {candidate.post.min_area}\n"
+        to_toml(
+            {
+                "ensemble": settings.to_table(),
+                "postprocess": {"min_area": candidate.post.min_area},
+            }
+        )
     )
     done = command(tmp_path, "build", recipe, "--json")
     assert done.exit_code == 0, done.stderr
@@ -250,7 +256,7 @@ def test_the_command_says_what_it_tried(
     assert done.exit_code == 0, done.stderr
     assert "members good" in " ".join(done.stdout.split())
     assert "has 6 videos; with so few" in done.stderr
-    assert 'members = ["good"]' in path.read_text()
+    assert read_toml(path)["ensemble"]["members"] == ["good"]
 
 
 @pytest.mark.parametrize(
