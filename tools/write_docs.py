@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that say what the code says: cli.md and precheck.md.
+"""Write the pages of docs/ that say what the code says: cli, methods and precheck.
 
 python tools/write_docs.py           write them
 python tools/write_docs.py --check   fail when one is stale
@@ -7,13 +7,17 @@ python tools/write_docs.py --check   fail when one is stale
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import click
 
 from submit.checks import RULES, Severity
 from submit.cli import SECTIONS, cli
+from submit.postprocess import STEPS
+from submit.system.schema import Setting, settings_of
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -25,6 +29,23 @@ COMMANDS = """\
 
 Written by `make docs` from the commands themselves; each page is what
 `submit COMMAND --help` prints.
+"""
+
+METHODS = """\
+# What can be chosen
+
+Written by `make docs` from the registries in the code. Each row is one file in the
+folder that the section names; a new file there is a new row here, a new option of the
+commands and a new key of settings files.
+"""
+
+POSTPROCESSING = """\
+## Post-processing
+
+`submit export` and the table `[postprocess]` of a settings file take these, and `submit
+tune` tries them; one file each in `submit/postprocess/steps/`. Steps that look ahead
+come first, then those of logits, the overlap rule, and those of masks.
+[tuning.md](tuning.md) says what they cost and whether they help.
 """
 
 PRECHECK = """\
@@ -104,7 +125,43 @@ def render_rules() -> str:
     return "\n".join(page)
 
 
-PAGES = {"cli.md": render_commands, "precheck.md": render_rules}
+def render_methods() -> str:
+    """Return the page of what can be chosen by name."""
+    return "\n".join([METHODS, POSTPROCESSING, choices(STEPS)])
+
+
+def choices(registry: Mapping[str, type]) -> str:
+    """Return the table of a registry."""
+    rows = [
+        f"| `{name}` | {values(settings_of(entry))} | {about(entry)} |"
+        for name, entry in registry.items()
+    ]
+    return "| name | settings | does |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def values(settings: Iterable[Setting]) -> str:
+    """Return names, defaults and legal values."""
+    return "<br>".join(
+        f"`{one.name} = {shown(one.default)}`: {one.expected}" for one in settings
+    )
+
+
+def shown(value: object) -> str:
+    """Return a default as a settings file has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def about(entry: object) -> str:
+    """Return a docstring as one line."""
+    text = inspect.getdoc(entry) or ""
+    return " ".join(text.partition("\n\nAttributes:")[0].split())
+
+
+PAGES = {
+    "cli.md": render_commands,
+    "methods.md": render_methods,
+    "precheck.md": render_rules,
+}
 
 
 def main() -> int:

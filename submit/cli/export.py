@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..errors import RunError
+from ..postprocess import Postprocess, all_settings, read_postprocess
 from ..system.words import counted
 from ._options import (
     OUTPUT,
@@ -27,31 +27,7 @@ from ._runs import local_executor, report, run_path
 
 if TYPE_CHECKING:
     from ..data import Split
-    from ..postprocess import Postprocess
     from ..runs import Run
-
-
-#: Post-processing as options: the type of the value and its help. The dataclass that
-#: they fill is not imported for `submit --help`; a test holds the two together.
-_POSTPROCESS: dict[str, tuple[type[float | int], str]] = {
-    "threshold": (float, "Logit that a pixel must exceed."),
-    "holes": (float, "Fill holes up to this share of the object's area."),
-    "components": (
-        float,
-        "Remove parts smaller than this share of the object's largest.",
-    ),
-    "min_area": (int, "Remove objects of fewer pixels."),
-    "gaps": (int, "Close gaps of up to this many pixels between two objects."),
-    "flicker": (
-        int,
-        "Remove objects that are visible for fewer frames with low confidence.",
-    ),
-    "flicker_score": (
-        float,
-        "Low confidence is a mean object score below this. Default: 2.",
-    ),
-    "dropout": (int, "Fill in objects that are absent for fewer frames."),
-}
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -59,9 +35,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def _postprocess_options(command: Command) -> Command:
     """Add an option for each setting of post-processing; None where it is not given."""
-    for name, (kind, words) in reversed(_POSTPROCESS.items()):
-        flag = f"--{name.replace('_', '-')}"
-        command = click.option(flag, type=kind, metavar="N", help=words)(command)
+    for one in reversed(all_settings().values()):
+        flag = f"--{one.name.replace('_', '-')}"
+        command = click.option(flag, type=one.type, metavar="N", help=one.help)(command)
     return command
 
 
@@ -167,11 +143,9 @@ def _postprocess(
     settings: Path | None, options: dict[str, float | None]
 ) -> Postprocess:
     """Post-processing as the file says, with the options that were given."""
-    from ..postprocess import Postprocess, read_postprocess
-
     base = Postprocess() if settings is None else read_postprocess(settings)
-    given: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
-    return dataclasses.replace(base, **given)
+    given = {k: v for k, v in options.items() if v is not None}
+    return base.replace(**given)
 
 
 def _listed(table: dict[str, float | int]) -> str:

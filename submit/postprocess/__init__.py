@@ -4,7 +4,21 @@ Everything is off unless asked for: by `submit export`, or by a settings file th
 `submit tune` has written.
 """
 
-from .settings import Postprocess, read_postprocess
+from .frames import steady_frames
+from .settings import Postprocess, all_settings, read_postprocess
+from .step import STEPS, LabelStep, LogitStep, LookAheadStep, Step
 from .video import frame_labels, labels_of
 
-__all__ = ["Postprocess", "frame_labels", "labels_of", "read_postprocess"]
+__all__ = [
+    "STEPS",
+    "LabelStep",
+    "LogitStep",
+    "LookAheadStep",
+    "Postprocess",
+    "Step",
+    "all_settings",
+    "frame_labels",
+    "labels_of",
+    "read_postprocess",
+    "steady_frames",
+]

@@ -8,108 +8,145 @@ holes = 0.05
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from ..masks import LOGIT_LIMIT
-from ..system.schema import check, read, setting
+from ..system.schema import Setting, check, read, settings_of, unknown_key
 from ..system.tables import read_settings_table
+from .step import STEPS, LabelStep, LogitStep, LookAheadStep, Step
 
-__all__ = ["LONGEST", "WIDEST", "Postprocess", "read_postprocess"]
-
-#: Most frames to look ahead: so many are held in memory at their logits' resolution.
-LONGEST = 100
-#: Widest gap, in pixels.
-WIDEST = 64
+__all__ = ["Postprocess", "all_settings", "read_postprocess"]
 
 
-@dataclass(frozen=True)
+def all_settings() -> dict[str, Setting]:
+    """All settings of all steps, by name, in the order of the steps."""
+    return {one.name: one for step in STEPS.values() for one in settings_of(step)}
+
+
 class Postprocess:
     """What to do to the masks of a run at export; nothing by default.
 
-    Frame by frame, in this order: `flicker`, `dropout`, `threshold` and the overlap
-    rule, `components`, `min_area`, `holes`, `gaps`. The first frame is the annotation
-    whatever is asked for.
+    The steps and their settings are those in `submit/postprocess/steps/`. The first
+    frame is the annotation whatever is asked for.
 
-    Attributes:
-        threshold: Logit that a pixel must exceed to be of an object.
-        holes: Background inside an object is filled up to this share of its area.
-        components: Parts smaller than this share of the object's largest are removed.
-        min_area: An object of fewer pixels is taken out of the frame.
-        gaps: Background between two objects goes to the nearer one where they are at
-            most so many pixels apart.
-        flicker: An object that shows up for fewer frames than this is taken out of
-            them if their mean object score is below `flicker_score`. It must have been
-            gone before and be gone again.
-        flicker_score: As a logit; the highest logit of the mask stands in where a run
-            has no object scores.
-        dropout: An object that is gone for fewer frames than this gets the logits of
-            the nearest frame in which it is there.
+    >>> Postprocess(holes=0.05)["holes"]
+    0.05
+
+    Args:
+        values: Settings by name.
 
     Raises:
-        SettingsError: A value is out of its range.
+        SettingsError: There is no such setting, or a value is out of its range.
     """
 
-    threshold: float = setting(0.0, low=-LOGIT_LIMIT, high=LOGIT_LIMIT)
-    holes: float = setting(0.0, low=0, high=1)
-    components: float = setting(0.0, low=0, high=1)
-    min_area: int = setting(0, low=0)
-    gaps: int = setting(0, low=0, high=WIDEST)
-    flicker: int = setting(0, low=0, high=LONGEST)
-    flicker_score: float = setting(2.0)
-    dropout: int = setting(0, low=0, high=LONGEST)
+    def __init__(self, **values: float) -> None:
+        known = all_settings()
+        for name in values:
+            if name not in known:
+                raise unknown_key(name, known)
+        self._steps: tuple[Step, ...] = tuple(
+            step(
+                **{
+                    one.name: values[one.name]
+                    for one in settings_of(step)
+                    if one.name in values
+                }
+            )
+            for step in STEPS.values()
+        )
 
-    def __post_init__(self) -> None:
-        check(self)
+    def __getitem__(self, name: str) -> float:
+        return dict(self._items())[name]
+
+    def _items(self) -> Iterator[tuple[str, float]]:
+        for step in self._steps:
+            yield from dataclasses.asdict(step).items()  # type: ignore[call-overload]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Postprocess) and self._steps == other._steps
+
+    def __hash__(self) -> int:
+        return hash(self._steps)
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={value}" for name, value in self.to_table().items())
+        return f"Postprocess({values})"
 
     @property
     def is_off(self) -> bool:
         """Whether masks are exported as they are."""
-        return not (self.changes_shapes or self.looks_ahead or self.threshold)
-
-    @property
-    def changes_shapes(self) -> bool:
-        """Whether masks are changed after the overlap rule."""
-        return bool(self.holes or self.components or self.min_area or self.gaps)
+        return all(step.is_off for step in self._steps)
 
     @property
     def looks_ahead(self) -> bool:
         """Whether a frame depends on others."""
-        return self.flicker > 1 or self.dropout > 1
+        return bool(self.look_ahead_steps)
+
+    @property
+    def look_ahead_steps(self) -> list[LookAheadStep]:
+        """The steps that look ahead and are on, in their order."""
+        return [one for one in self._on() if isinstance(one, LookAheadStep)]
+
+    @property
+    def logit_steps(self) -> list[LogitStep]:
+        """The steps that change logits and are on, in their order."""
+        return [one for one in self._on() if isinstance(one, LogitStep)]
+
+    @property
+    def label_steps(self) -> list[LabelStep]:
+        """The steps that change labels and are on, in their order."""
+        return [one for one in self._on() if isinstance(one, LabelStep)]
+
+    def _on(self) -> Iterator[Step]:
+        return (step for step in self._steps if not step.is_off)
+
+    def replace(self, **values: float) -> Postprocess:
+        """The same with other values of some settings."""
+        return Postprocess(**{**self.to_table(), **values})
 
     def effective(self) -> Postprocess:
         """The same without values that change nothing: equal for equal masks."""
-        kept: dict[str, Any] = {
-            "min_area": self.min_area if self.min_area > 1 else 0,
-            "dropout": self.dropout if self.dropout > 1 else 0,
-        }
-        if self.flicker <= 1:
-            default = type(self)()
-            kept |= {"flicker": 0, "flicker_score": default.flicker_score}
-        return dataclasses.replace(self, **kept)
+        values: dict[str, float] = {}
+        for step in self._on():
+            values |= dataclasses.asdict(step)  # type: ignore[call-overload]
+        return Postprocess(**values)
 
-    def to_table(self) -> dict[str, float | int]:
+    def to_table(self) -> dict[str, float]:
         """The settings that are not as by default, as a TOML table has them."""
+        known = all_settings()
         return {
-            field.name: getattr(self, field.name)
-            for field in dataclasses.fields(self)
-            if getattr(self, field.name) != field.default
+            name: value for name, value in self._items() if value != known[name].default
         }
 
     @classmethod
-    def from_table(cls, table: Mapping[str, Any], where: str) -> Postprocess:
+    def from_table(
+        cls, table: Mapping[str, Any], where: str, *, at: tuple[str, ...] = ()
+    ) -> Postprocess:
         """Read a TOML table.
 
         Args:
             table: Names and values.
-            where: What messages call it, such as `tuned.toml: postprocess`.
+            where: What messages call it, such as `tuned.toml`.
+            at: Keys of the table in the file.
 
         Raises:
             SettingsError: A name is unknown, or a value not legal.
         """
-        return read(cls, table, where)
+        fields = [
+            (one.name, known.type, field(default=one.default, metadata=one.metadata))
+            for step in STEPS.values()
+            for one, known in zip(
+                dataclasses.fields(step),  # type: ignore[arg-type]
+                settings_of(step),
+                strict=True,
+            )
+        ]
+        kind = dataclasses.make_dataclass(
+            "PostprocessTable", fields, namespace={"__post_init__": check}
+        )
+        return cls(**vars(read(kind, table, where, at=at)))
 
 
 def read_postprocess(path: Path) -> Postprocess:
@@ -120,4 +157,4 @@ def read_postprocess(path: Path) -> Postprocess:
             table is not legal.
     """
     table = read_settings_table(path, "postprocess")
-    return read(Postprocess, table, str(path), at=("postprocess",))
+    return Postprocess.from_table(table, str(path), at=("postprocess",))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ..masks import VALUES, Codes, Labels, Values, to_labels
-from ..runs import VideoMasks
-from .presence import steady_frames
+from .frames import steady_frames
 from .settings import Postprocess
+
+if TYPE_CHECKING:
+    # The options of `submit export` are listed without opening runs.
+    from ..runs import VideoMasks
 
 __all__ = ["frame_labels", "labels_of"]
 
@@ -37,7 +39,7 @@ def frame_labels(
     *,
     values: Values = VALUES,
 ) -> Labels:
-    """Make one mask: threshold, overlap rule, shapes.
+    """Make one mask: steps on logits, the overlap rule, steps on labels.
 
     Args:
         codes: n×h×w codes of logits.
@@ -46,13 +48,9 @@ def frame_labels(
         settings: What to do; nothing that depends on other frames is done here.
         values: What the codes stand for.
     """
-    if settings.threshold:
-        # Resizing is linear, so that a threshold may be taken off before it.
-        values = values - np.float32(settings.threshold)
+    for step in settings.logit_steps:
+        values = step.apply_to_values(values)
     labels = to_labels(codes, objects, size, values=values)
-    if settings.changes_shapes:
-        # OpenCV is imported only where it is needed.
-        from .shapes import tidy
-
-        tidy(labels, settings)
+    for each in settings.label_steps:
+        each.apply_to_labels(labels)
     return labels

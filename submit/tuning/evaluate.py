@@ -14,8 +14,7 @@ from ..data import Split
 from ..errors import ScoringError
 from ..masks import Codes, Labels
 from ..metrics import FrameScorer, FrameScores, ObjectScore, object_score
-from ..postprocess import frame_labels
-from ..postprocess.presence import steady_frames
+from ..postprocess import frame_labels, steady_frames
 from ..runs import Run, VideoMasks
 from ..scoring.plan import require_truth
 from ..system.machine import cores

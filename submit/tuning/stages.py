@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 from ..ensemble import METHODS, Gate, MergeSettings
+from ..postprocess import STEPS
 from .candidate import Candidate
 
 __all__ = ["Stage", "all_stages"]
-
-#: Values of each setting of post-processing, or of several that belong together.
-_POSTPROCESS: dict[str, tuple[dict[str, Any], ...]] = {
-    "threshold": tuple(
-        {"threshold": value} for value in (-2.0, -1.0, -0.5, -0.25, 0.25, 0.5, 1.0, 2.0)
-    ),
-    "components": tuple({"components": value} for value in (0.02, 0.1, 0.3)),
-    "holes": tuple({"holes": value} for value in (0.01, 0.05, 0.2)),
-    "min_area": tuple({"min_area": value} for value in (10, 30, 100)),
-    "gaps": tuple({"gaps": value} for value in (2, 5)),
-    "flicker": tuple(
-        {"flicker": length, "flicker_score": score}
-        for length in (3, 8)
-        for score in (0.0, 2.0, 4.0)
-    ),
-    "dropout": tuple({"dropout": value} for value in (2, 4, 8)),
-}
 
 #: Methods that are tried while members are chosen.
 _MEANS = ("mean_logits", "mean_probabilities", "vote")
@@ -67,9 +51,9 @@ def all_stages(runs: Sequence[str], *, several_objects: bool) -> tuple[Stage, ..
             Stage("method", _methods),
             Stage("gate", _gates),
         ]
-    for name, values in _POSTPROCESS.items():
-        if name != "gaps" or several_objects:
-            stages.append(Stage(name, _settings(values)))
+    for step in STEPS.values():
+        if several_objects or not step.several:
+            stages.append(Stage(step.name, _settings(step.tried)))
     return tuple(stages)
 
 
@@ -142,13 +126,13 @@ def _gates(candidate: Candidate) -> Iterator[Candidate]:
 
 
 def _settings(
-    values: Sequence[dict[str, Any]],
+    values: Sequence[Mapping[str, float]],
 ) -> Callable[[Candidate], Iterator[Candidate]]:
     """Other values of a setting of post-processing."""
 
     def neighbours(candidate: Candidate) -> Iterator[Candidate]:
         for one in values:
-            post = dataclasses.replace(candidate.post, **one)
+            post = candidate.post.replace(**one)
             if post != candidate.post:
                 yield dataclasses.replace(candidate, post=post)
 

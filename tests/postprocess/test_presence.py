@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from submit.masks import OLD_VALUES
-from submit.postprocess import Postprocess, labels_of
-from submit.postprocess.presence import steady_frames
+from submit.postprocess import Postprocess, labels_of, steady_frames
 
 
 @dataclass
@@ -53,7 +52,7 @@ def video(pattern: str, *, scores: Sequence[float] | None = None) -> Memory:
 
 
 def seen(masks: Memory, **settings: float) -> str:
-    found = labels_of(masks, Postprocess(**settings))  # type: ignore[arg-type]
+    found = labels_of(masks, Postprocess(**settings))
     return "".join("#" if labels.any() else "." for labels in found)
 
 

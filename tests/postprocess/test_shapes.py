@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from submit.masks.regions import boxes
 from submit.postprocess import Postprocess
-from submit.postprocess.shapes import tidy
 
 
 def drawn(*rows: str) -> NDArray[np.uint8]:
@@ -20,7 +19,8 @@ def drawn(*rows: str) -> NDArray[np.uint8]:
 
 def tidied(labels: NDArray[np.uint8], **settings: float) -> NDArray[np.uint8]:
     result = labels.copy()
-    tidy(result, Postprocess(**settings))  # type: ignore[arg-type]
+    for step in Postprocess(**settings).label_steps:
+        step.apply_to_labels(result)
     return result
 
 

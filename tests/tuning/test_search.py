@@ -237,7 +237,7 @@ def test_a_recipe_takes_one_file_for_both_of_its_tables(
         to_toml(
             {
                 "ensemble": settings.to_table(),
-                "postprocess": {"min_area": candidate.post.min_area},
+                "postprocess": {"min_area": candidate.post["min_area"]},
             }
         )
     )

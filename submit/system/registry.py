@@ -1,0 +1,79 @@
+"""Registries: what can be chosen by name, each in a file of its own.
+
+A registry belongs to a folder of modules. The first look into it imports them all, and
+each registers what it defines. So a new file in the folder is all that it takes: the
+command line, settings files, `submit tune` and the docs are made from the registry.
+"""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Generic, Protocol, TypeVar
+
+__all__ = ["Named", "Registry"]
+
+
+class Named(Protocol):
+    """What a registry holds."""
+
+    @property
+    def name(self) -> str:
+        """What it is chosen by."""
+        ...
+
+    @property
+    def order(self) -> int:
+        """Its place among the others: the lower the earlier."""
+        ...
+
+
+Entry = TypeVar("Entry", bound=Named)
+
+
+class Registry(Mapping[str, Entry], Generic[Entry]):
+    """Everything of one kind by name, in its order.
+
+    Args:
+        package: The package whose modules register: `submit.postprocess.steps`.
+    """
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+        self._entries: dict[str, Entry] = {}
+        self._complete = False
+
+    def register(self, entry: Entry) -> Entry:
+        """Add an entry, and return it; also for use as a decorator.
+
+        Raises:
+            ValueError: There is one of this name.
+        """
+        if entry.name in self._entries:
+            raise ValueError(f"{self._package} has two entries called {entry.name!r}")
+        self._entries[entry.name] = entry
+        ordered = sorted(self._entries.items(), key=lambda item: item[1].order)
+        self._entries = dict(ordered)
+        return entry
+
+    def remove(self, name: str) -> None:
+        """Take out an entry."""
+        del self._known()[name]
+
+    def _known(self) -> dict[str, Entry]:
+        if not self._complete:
+            self._complete = True
+            package = import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__):
+                import_module(f"{self._package}.{module.name}")
+        return self._entries
+
+    def __getitem__(self, name: str) -> Entry:
+        return self._known()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known())
+
+    def __len__(self) -> int:
+        return len(self._known())
