@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from submit.predictors import Mask, Video
+from submit.predictors import Mask, Video, parse_options
 from submit_sam2 import Sam2Options, Sam2Predictor
 from submit_sam2.build import random_weights
 from submit_sam2.config import MODELS
@@ -141,8 +141,8 @@ def build_official(options: Sam2Options) -> Any:
         if memory.memory == "rcms":
             config = FORK_CONFIG.get(options.model, config)
             choices = {
-                "num_prev_frames_to_promote": memory.promote,
-                "low_quality_threshold": memory.quality,
+                "num_prev_frames_to_promote": options.of_policy()["promote"],
+                "low_quality_threshold": options.of_policy()["quality"],
             }
         predictor = build_sam2_video_predictor(
             config,
@@ -273,13 +273,16 @@ def main() -> int:
             checkpoint = Path(folder) / "random.pt"
             state = random_weights(MODELS[args.model], seed=args.seed)
             torch.save({"model": state}, checkpoint)
-        options = Sam2Options(
-            model=args.model,
-            checkpoint=str(checkpoint),
-            image_size=args.image_size,
-            preset=args.preset,
-            quality=args.quality,
-            dtype="float32",
+        settings = {
+            "model": args.model,
+            "checkpoint": checkpoint,
+            "image_size": args.image_size,
+            "preset": args.preset,
+            "quality": args.quality,
+            "dtype": "float32",
+        }
+        options: Sam2Options = parse_options(
+            "sam2", Sam2Options, (f"{key}={value}" for key, value in settings.items())
         )
         if args.absent and state is not None:
             # Move the presence score so that this share of the frames is empty.

@@ -18,6 +18,7 @@ from submit.checks import RULES, Severity
 from submit.cli import SECTIONS, cli
 from submit.postprocess import STEPS
 from submit.system.schema import Setting, settings_of
+from submit_sam2.memory import POLICIES
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -46,6 +47,14 @@ POSTPROCESSING = """\
 tune` tries them; one file each in `submit/postprocess/steps/`. Steps that look ahead
 come first, then those of logits, the overlap rule, and those of masks.
 [tuning.md](tuning.md) says what they cost and whether they help.
+"""
+
+MEMORY = """\
+## Memory
+
+`-o memory=NAME` of the predictor `sam2` takes these; one file each in
+`models/submit_sam2/memory/`. Their settings are options of the predictor too.
+[sam2.md](sam2.md) says where they come from.
 """
 
 PRECHECK = """\
@@ -127,13 +136,22 @@ def render_rules() -> str:
 
 def render_methods() -> str:
     """Return the page of what can be chosen by name."""
-    return "\n".join([METHODS, POSTPROCESSING, choices(STEPS)])
+    policies = {name: policy.Options for name, policy in POLICIES.items()}
+    return "\n".join(
+        [
+            METHODS,
+            POSTPROCESSING,
+            choices(STEPS, STEPS),
+            MEMORY,
+            choices(POLICIES, policies),
+        ]
+    )
 
 
-def choices(registry: Mapping[str, type]) -> str:
-    """Return the table of a registry."""
+def choices(registry: Mapping[str, type], settings: Mapping[str, type]) -> str:
+    """Return the table of a registry, with the dataclass of each entry's settings."""
     rows = [
-        f"| `{name}` | {values(settings_of(entry))} | {about(entry)} |"
+        f"| `{name}` | {values(settings_of(settings[name]))} | {about(entry)} |"
         for name, entry in registry.items()
     ]
     return "| name | settings | does |\n|---|---|---|\n" + "\n".join(rows) + "\n"
@@ -152,9 +170,9 @@ def shown(value: object) -> str:
 
 
 def about(entry: object) -> str:
-    """Return a docstring as one line."""
+    """Return the first paragraph of a docstring as one line."""
     text = inspect.getdoc(entry) or ""
-    return " ".join(text.partition("\n\nAttributes:")[0].split())
+    return " ".join(text.partition("\n\n")[0].split())
 
 
 PAGES = {

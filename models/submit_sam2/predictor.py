@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -26,10 +26,11 @@ from submit.predictors import (
     Prompts,
     Video,
     option,
+    option_infos,
 )
 
 from .config import MODELS
-from .memory import MemoryPolicy, RcmsMemory, Sam2Memory
+from .memory import POLICIES, MemoryPolicy
 
 if TYPE_CHECKING:
     # `submit predictors` lists options without the second that torch takes.
@@ -59,8 +60,6 @@ class Preset:
     """A published set of choices for the memory."""
 
     memory: str = "sam2"
-    promote: int = 4
-    quality: float = 0.6
     mask_scale: float = 20.0
     mask_bias: float = -10.0
 
@@ -74,6 +73,28 @@ PRESETS = {
 }
 
 
+def _with_policies(options: type[Any]) -> type[Any]:
+    """Add the options of all memory policies; None stands for a policy's default."""
+    fields = [
+        (
+            one.name,
+            one.type | None,
+            option(None, one.help, choices=one.choices, low=one.low, high=one.high),
+        )
+        for policy in POLICIES.values()
+        for one in option_infos(policy.Options)
+    ]
+    made = make_dataclass(
+        options.__name__,
+        fields,
+        bases=(options,),
+        frozen=True,
+        namespace={"__doc__": options.__doc__, "__module__": options.__module__},
+    )
+    return made
+
+
+@_with_policies
 @dataclass(frozen=True)
 class Sam2Options:
     """Options of the `sam2` predictor; None takes the preset's value.
@@ -100,13 +121,7 @@ class Sam2Options:
         decides=False,  # It fills in those.
     )
     memory: str | None = option(
-        None, "Which earlier frames are looked back to.", choices=("sam2", "rcms")
-    )
-    promote: int | None = option(
-        None, "Good frames that rcms keeps for ever when an object disappears.", low=0
-    )
-    quality: float | None = option(
-        None, "What rcms takes for a good frame.", low=0, high=1
+        None, "Which earlier frames are looked back to.", choices=tuple(POLICIES)
     )
     conditioning: int | None = option(
         None,
@@ -144,10 +159,20 @@ class Sam2Options:
         for name, value in vars(PRESETS[self.preset]).items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
+        for policy in POLICIES.values():
+            for one in option_infos(policy.Options):
+                if getattr(self, one.name) is None:
+                    object.__setattr__(self, one.name, one.default)
 
     def resolved(self) -> Preset:
         """The memory options, with the preset's values where none is given."""
         return Preset(**{name: getattr(self, name) for name in vars(Preset())})
+
+    def of_policy(self) -> dict[str, Any]:
+        """The options of the memory policy that is chosen."""
+        assert self.memory is not None
+        infos = option_infos(POLICIES[self.memory].Options)
+        return {one.name: getattr(self, one.name) for one in infos}
 
 
 class Sam2Predictor:
@@ -187,11 +212,8 @@ class Sam2Predictor:
             "compile": str(options.compile).lower(),
             "deterministic": str(options.deterministic).lower(),
         }
-        if memory.memory == "rcms":
-            details |= {
-                "promote": str(memory.promote),
-                "quality": f"{memory.quality:g}",
-            }
+        for name, value in options.of_policy().items():
+            details[name] = f"{value:g}" if isinstance(value, float) else str(value)
         if options.conditioning is not None:
             details["conditioning"] = str(options.conditioning)
         return Description(
@@ -242,10 +264,7 @@ class Sam2Predictor:
                         dtype=_dtype(options.dtype, device),
                     ),
                     policy=_policy(
-                        memory,
-                        memories=network.config.memories,
-                        pointers=pointers,
-                        conditioning=options.conditioning,
+                        options, memories=network.config.memories, pointers=pointers
                     ),
                     pointers=pointers,
                 ),
@@ -359,14 +378,15 @@ def _to_tensor(frame: NDArray[np.uint8], side: int) -> torch.Tensor:
 
 
 def _policy(
-    memory: Preset, *, memories: int, pointers: int, conditioning: int | None
+    options: Sam2Options, *, memories: int, pointers: int
 ) -> Callable[[], MemoryPolicy]:
     """Make the maker of an object's memory policy."""
-    make: Callable[..., MemoryPolicy] = Sam2Memory
-    if memory.memory == "rcms":
-        make = partial(RcmsMemory, promote=memory.promote, quality=memory.quality)
     return partial(
-        make, memories=memories, pointers=pointers, conditioning=conditioning
+        POLICIES[options.resolved().memory],
+        memories=memories,
+        pointers=pointers,
+        conditioning=options.conditioning,
+        **options.of_policy(),
     )
 
 

@@ -1,5 +1,6 @@
 """Predictors: what a model owes the toolkit, its options, and which are installed."""
 
+from ..system.registry import Registry
 from .options import (
     OptionInfo,
     check_options,
@@ -46,6 +47,7 @@ __all__ = [
     "Predictor",
     "Prompt",
     "Prompts",
+    "Registry",
     "Session",
     "StaticOptions",
     "StaticPredictor",

@@ -1,10 +1,24 @@
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from submit_sam2.memory import MemoryPolicy, RcmsMemory, Recall, Sam2Memory
+from submit.predictors import option_infos
+from submit_sam2.memory import (
+    POLICIES,
+    MemoryPolicy,
+    RcmsMemory,
+    Recall,
+    Sam2Memory,
+)
 
 #: Presence and quality of one frame.
 Frames = list[tuple[float, float]]
@@ -190,3 +204,71 @@ def test_the_nearest_prompted_frames_are_conditioning_and_others_like_any(
         latest = policy.kept()
         assert latest.maps - {frame} <= kept.maps
         kept = latest
+
+
+def test_a_new_policy_is_an_option_with_its_own_options(
+    repository: Path, tmp_path: Path
+) -> None:
+    """Put one file into the folder, and ask the command."""
+    shutil.copytree(
+        repository / "models" / "submit_sam2",
+        tmp_path / "submit_sam2",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
+    (tmp_path / "submit_sam2" / "memory" / "tree.py").write_text(
+        dedent(
+            """
+            from dataclasses import dataclass
+            from submit.predictors import option
+            from .policy import POLICIES
+            from .sam2 import Sam2Memory
+
+            @dataclass(frozen=True)
+            class _Options:
+                branches: int = option(3, "Hypotheses that are kept.", low=1)
+
+            @POLICIES.register
+            class TreeMemory(Sam2Memory):
+                name = "tree"
+                order = 30
+                Options = _Options
+
+                def __init__(self, *, branches=3, **places):
+                    super().__init__(**places)
+            """
+        )
+    )
+    code = "import sys; from submit.cli import cli; cli(sys.argv[1:])"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, "predictors", "sam2"],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "sam2|rcms|tree" in done.stdout
+    assert "branches" in done.stdout
+    assert "int of at least 1" in done.stdout
+    code = (
+        "import pickle; from submit.predictors import parse_options; "
+        "from submit_sam2 import Sam2Options; "
+        "one = parse_options('sam2', Sam2Options, ['memory=tree', 'branches=5']); "
+        "print(pickle.loads(pickle.dumps(one)).of_policy())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "{'branches': 5}\n"
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_policy_says_what_it_does(name: str) -> None:
+    assert POLICIES[name].__doc__
+    assert all(one.help for one in option_infos(POLICIES[name].Options))

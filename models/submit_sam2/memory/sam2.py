@@ -1,0 +1,107 @@
+"""The memory of SAM 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from .policy import POLICIES, Kept, Recall
+
+__all__ = ["Sam2Memory"]
+
+
+@dataclass(frozen=True)
+class _Options:
+    """It has none."""
+
+
+@POLICIES.register
+class Sam2Memory:
+    """Frames with a prompt for ever, and a window of the latest frames.
+
+    Matches `_prepare_memory_conditioned_features` of sam2/modeling/sam2_base.py
+    (facebookresearch/sam2 @ 2b90b9f) in the published settings.
+    """
+
+    name: ClassVar[str] = "sam2"
+    order: ClassVar[int] = 10
+    Options: ClassVar[type[Any]] = _Options
+
+    def __init__(
+        self, *, memories: int = 7, pointers: int = 16, conditioning: int | None = None
+    ) -> None:
+        """Remember.
+
+        Args:
+            memories: Places in time; the last belongs to conditioning frames.
+            pointers: Greatest age of a pointer in the window, plus one.
+            conditioning: Most conditioning frames that are looked back to, at least 2;
+                None for all.
+        """
+        self._memories, self._pointers = memories, pointers
+        self._limit = conditioning
+        #: Frames with a prompt, and those that are treated alike, in the order they
+        #: became so.
+        self._conditioning: list[int] = []
+        #: The latest other frames, as far back as pointers go.
+        self._window: list[int] = []
+        self._latest = -1
+
+    @property
+    def wants_quality(self) -> bool:
+        """Whether the quality of the next frame makes a difference."""
+        return False
+
+    def given(self, frame: int) -> None:
+        """Note a frame with a prompt for the object."""
+        self._conditioning.append(frame)
+        self._latest = frame
+
+    def tracked(self, frame: int, *, presence: float, quality: float) -> None:
+        """Note a frame that was predicted."""
+        del presence, quality
+        oldest = frame - max(self._pointers, self._memories) + 2
+        self._window = [old for old in self._window if old >= oldest] + [frame]
+        self._latest = frame
+
+    def recall(self, frame: int) -> Recall:
+        """Choose what to look back to from the next frame."""
+        last = self._memories - 1
+        near = self._nearest(frame)
+        maps = [(known, last) for known in near]
+        pointers = [(known, frame - known) for known in near]
+        # Conditioning frames that are not among the nearest are like any other.
+        window = sorted({*self._window, *self._conditioning}.difference(near))
+        for known in window:
+            age = frame - known
+            if 0 < age <= last:
+                maps.append((known, age - 1))
+        for known in reversed(window):
+            age = frame - known
+            if 0 < age < self._pointers:
+                pointers.append((known, age))
+        return Recall(tuple(maps), tuple(pointers))
+
+    def _nearest(self, frame: int) -> list[int]:
+        """The conditioning frames that are looked back to, as many as may be.
+
+        Matches `select_closest_cond_frames` of sam2/modeling/sam2_utils.py: first the
+        one before, then the one after, then the others by distance.
+        """
+        known = self._conditioning
+        if self._limit is None or len(known) <= self._limit:
+            return known
+        before = max((old for old in known if old < frame), default=None)
+        after = min((new for new in known if new >= frame), default=None)
+        first = [one for one in (before, after) if one is not None]
+        others = [other for other in known if other not in first]
+        others.sort(key=lambda other: abs(other - frame))
+        return [*first, *others][: self._limit]
+
+    def kept(self) -> Kept:
+        """Say what must be kept after the latest frame."""
+        upcoming = self.recall(self._latest + 1)
+        return Kept(
+            frozenset(frame for frame, _ in upcoming.maps),
+            frozenset(frame for frame, _ in upcoming.pointers),
+        )
