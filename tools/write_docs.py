@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from submit.augment import AUGMENTATIONS
 from submit.checks import RULES, Severity
 from submit.cli import SECTIONS, cli
 from submit.postprocess import STEPS
@@ -47,6 +48,14 @@ POSTPROCESSING = """\
 tune` tries them; one file each in `submit/postprocess/steps/`. Steps that look ahead
 come first, then those of logits, the overlap rule, and those of masks.
 [tuning.md](tuning.md) says what they cost and whether they help.
+"""
+
+AUGMENTATION = """\
+## Augmentations
+
+`submit predict --variant` and `--tta` take these, joined by `+`; one file each in
+`submit/augment/augmentations/`. [ensembling.md](ensembling.md#variants) says how they
+are merged and what they brought.
 """
 
 MEMORY = """\
@@ -142,6 +151,8 @@ def render_methods() -> str:
             METHODS,
             POSTPROCESSING,
             choices(STEPS, STEPS),
+            AUGMENTATION,
+            choices(AUGMENTATIONS, AUGMENTATIONS),
             MEMORY,
             choices(POLICIES, policies),
         ]

@@ -2,42 +2,70 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from ..errors import OptionError
+from ..system.schema import settings_of
+from .augmentation import AUGMENTATIONS, Augmentation
 
-__all__ = ["Variant", "parse_variant"]
+__all__ = ["Variant", "forms", "parse_variant"]
 
 
-@dataclass(frozen=True)
 class Variant:
-    """One way to look at a video.
+    """One way to look at a video: augmentations, each with its value.
 
-    Attributes:
-        hflip: Mirrored left to right.
-        scale: Input resolution of the model as a multiple of its usual one.
-        zoom: Small objects are tracked once more, in a window that follows them.
-        gamma: Exponent of the brightness; below 1 is brighter.
-        clahe: With equalised local contrast.
+    >>> str(Variant(hflip=True, scale=0.75))
+    'hflip+scale=0.75'
+
+    Args:
+        values: By the name of an augmentation its value; True and False for one that
+            takes none.
     """
 
-    hflip: bool = False
-    scale: float = 1.0
-    zoom: bool = False
-    gamma: float = 1.0
-    clahe: bool = False
+    def __init__(self, **values: float) -> None:
+        made = []
+        for name, kind in AUGMENTATIONS.items():
+            if name not in values:
+                continue
+            takes = settings_of(kind)
+            if not takes and values[name]:
+                made.append(kind())
+            elif takes and values[name] != takes[0].default:
+                made.append(kind(values[name]))  # type: ignore[call-arg]
+        self.augmentations: tuple[Augmentation, ...] = tuple(made)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Variant) and self.augmentations == other.augmentations
+
+    def __hash__(self) -> int:
+        return hash(self.augmentations)
 
     def __str__(self) -> str:
-        parts = []
-        for name in ("hflip", "scale", "zoom", "gamma", "clahe"):
-            value = getattr(self, name)
-            if value is True:
-                parts.append(name)
-            elif value is not False and value != 1.0:
-                # All digits, since runs are told apart by this text.
-                parts.append(f"{name}={value!r}".removesuffix(".0"))
-        return "+".join(parts) or "plain"
+        return "+".join(map(_written, self.augmentations)) or "plain"
+
+    def __repr__(self) -> str:
+        return f"Variant({str(self)!r})"
+
+    @property
+    def scale(self) -> float:
+        """Input resolution of the model as a multiple of its usual one."""
+        scale = 1.0
+        for one in self.augmentations:
+            scale *= one.scale
+        return scale
+
+
+def _written(one: Augmentation) -> str:
+    for value in vars(one).values():
+        # All digits, since runs are told apart by this text.
+        return f"{one.name}={value!r}".removesuffix(".0")
+    return one.name
+
+
+def forms() -> str:
+    """All that may be joined by `+`, for help and messages: `hflip, scale=F, …`."""
+    return ", ".join(
+        f"{name}={kind.metavar}" if kind.metavar else name
+        for name, kind in AUGMENTATIONS.items()
+    )
 
 
 def parse_variant(text: str) -> Variant:
@@ -46,30 +74,33 @@ def parse_variant(text: str) -> Variant:
     Raises:
         OptionError: A transform is unknown, given twice, or its value not legal.
     """
-    values: dict[str, Any] = {}
+    values: dict[str, float] = {}
     for part in text.split("+"):
         name, equals, value = part.strip().partition("=")
         if name in values:
             raise OptionError(f"variant {text!r}: {name} is given twice")
-        if name in ("hflip", "zoom", "clahe") and not equals:
+        takes = settings_of(AUGMENTATIONS[name]) if name in AUGMENTATIONS else ()
+        if takes:
+            values[name] = _value(text, name, value)
+        elif name in AUGMENTATIONS and not equals:
             values[name] = True
-        elif name in ("scale", "gamma"):
-            values[name] = _positive(text, name, value)
         elif name != "plain" or equals:
             raise OptionError(
-                f"variant {text!r}: expected plain, hflip, scale=<factor>, zoom, "
-                f"gamma=<exponent> or clahe, joined by +, found {part.strip()!r}"
+                f"variant {text!r}: expected plain, or some of {forms()} joined by +, "
+                f"found {part.strip()!r}"
             )
     return Variant(**values)
 
 
-def _positive(text: str, name: str, value: str) -> float:
+def _value(text: str, name: str, value: str) -> float:
+    (one,) = settings_of(AUGMENTATIONS[name])
     try:
-        number = float(value)
+        number: float = one.type(value)
     except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
+        number = float("nan")
+    if not one.allows(number):
         raise OptionError(
-            f"variant {text!r}: expected {name}=<positive number>, found {value!r}"
+            f"variant {text!r}: expected {name}=<{one.expected.removeprefix('a ')}>, "
+            f"found {value!r}"
         )
     return number

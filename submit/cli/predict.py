@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ..augment import forms
 from ..system.words import counted
 from ._options import (
     device_option,
@@ -31,8 +32,7 @@ from ._splits import open_split
 @click.option(
     "--variant",
     metavar="V",
-    help="Track this variant instead: hflip, scale=F, zoom, gamma=G, clahe, or some "
-    "of them joined by +.",
+    help=f"Track this variant instead: {forms()}, or some of them joined by +.",
 )
 @click.option(
     "--tta",

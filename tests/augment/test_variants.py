@@ -155,10 +155,7 @@ def test_variants_are_read(text: str, variant: Variant) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (
-            "",
-            "expected plain, hflip, scale=<factor>, zoom, gamma=<exponent> or clahe, ",
-        ),
+        ("", "expected plain, or some of hflip, scale=F, zoom, gamma=G, clahe joined "),
         ("vflip", "found 'vflip'"),
         ("hflip=1", "found 'hflip=1'"),
         ("hflip+", "found ''"),

@@ -39,11 +39,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from ..masks import LOGIT_LIMIT, Logits, resize_logits
-from ..predictors import (
+from ...masks import LOGIT_LIMIT, Logits, resize_logits
+from ...predictors import (
     Box,
     Frame,
     Points,
@@ -53,9 +54,24 @@ from ..predictors import (
     Session,
     Video,
 )
-from .window import Window, box_of, extent_of, window_for
+from ..augmentation import AUGMENTATIONS, Augmentation
+from ..window import Window, box_of, extent_of, window_for
 
-__all__ = ["ZoomedSession"]
+__all__ = ["Zoom", "ZoomedSession"]
+
+
+@AUGMENTATIONS.register
+@dataclass(frozen=True)
+class Zoom(Augmentation):
+    """Small objects once more by themselves, in a window that follows them."""
+
+    name = "zoom"
+    order = 30
+    depth = 10
+
+    def session(self, video: Video, open_session: Callable[[int], Session]) -> Session:
+        """Open a video in full, and a window for each small object."""
+        return ZoomedSession(video, open_session)
 
 
 class ZoomedSession:

@@ -1,0 +1,55 @@
+"""What a test-time augmentation is.
+
+An augmentation is one file in `submit/augment/augmentations/`: a frozen dataclass with
+its value, if it takes one, and the session that shows a model another view. `--variant`
+and `--tta` take it by its name then, and docs/methods.md lists it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from ..predictors import Session, Video
+from ..system.registry import Registry
+
+__all__ = ["AUGMENTATIONS", "Augmentation"]
+
+
+class Augmentation:
+    """One augmentation; a subclass is a frozen dataclass of at most one setting.
+
+    Attributes:
+        name: How it is written, alone or with `=` and its value.
+        order: Its place in the text of a variant.
+        depth: Its place around the model: what is lowest changes frames last, right
+            before the model sees them.
+        metavar: The value in help; empty for one without a value.
+    """
+
+    name: ClassVar[str]
+    order: ClassVar[int]
+    depth: ClassVar[int]
+    metavar: ClassVar[str] = ""
+
+    @property
+    def scale(self) -> float:
+        """Input resolution of the model as a multiple of its usual one."""
+        return 1.0
+
+    def session(self, video: Video, open_session: Callable[[int], Session]) -> Session:
+        """Open a video as the augmentation shows it, logits in the video's geometry.
+
+        Args:
+            video: The video.
+            open_session: Opens the model, or what is nearer to it, for so many frames.
+        """
+        return self.wrap(open_session(video.length))
+
+    def wrap(self, session: Session) -> Session:
+        """Return a session that shows another view to this one."""
+        return session
+
+
+#: All augmentations by name.
+AUGMENTATIONS: Registry[type[Augmentation]] = Registry("submit.augment.augmentations")

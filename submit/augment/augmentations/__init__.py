@@ -1,0 +1,1 @@
+"""The augmentations, one in a file; see `submit.augment.augmentation`."""
