@@ -190,7 +190,8 @@ def test_a_place_for_no_file_is_refused_before_the_work(
     }.items():
         if name == "build" and out == "-":
             continue  # In a recipe it is a file of this name.
-        refused(name, out, "zip: expected a path" if name + out == "build" else words)
+        said = 'zip = "": expected a path' if name + out == "build" else words
+        refused(name, out, said)
 
 
 @pytest.mark.parametrize("name", FOLDERS)
