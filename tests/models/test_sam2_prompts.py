@@ -186,7 +186,5 @@ def test_every_kind_works_in_every_precision_and_size(
 
 
 def test_fewer_than_two_prompted_frames_are_no_limit() -> None:
-    with pytest.raises(
-        OptionError, match="conditioning=1: expected a whole number"
-    ):
+    with pytest.raises(OptionError, match="conditioning=1: expected a whole number"):
         parse_options("sam2", Sam2Options, ["conditioning=1"])
