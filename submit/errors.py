@@ -25,7 +25,7 @@ expected, what was found and what to do next.
         ├── PhaseError          the phase is not open                 13
         ├── QuotaError          no room left in the account           14
         ├── RefusedError        a request that the server rejects     15
-        ├── DuplicateError      this very zip was submitted before    16
+        ├── DuplicateError      the same zip was submitted before    16
         ├── UncertainError      whether it was created is not known   17
         ├── ServerError         broken, or under maintenance          18
         ├── NetworkError        not reachable                         19
@@ -178,7 +178,7 @@ class RefusedError(CodabenchError):
 
 
 class DuplicateError(CodabenchError):
-    """This very zip was submitted to this phase before."""
+    """The same zip was submitted to this phase before."""
 
     exit_code = 16
 

@@ -113,7 +113,7 @@ def _problems(content: Mapping[str, Any]) -> Iterator[str]:
         if not _ADDRESS.fullmatch(email.strip()):
             yield f"email: expected one address, found {email[:60]!r}"
         elif _UNREACHABLE.search(email.strip()):
-            yield f"email: nobody can be reached at {email[:60]!r}"
+            yield f"email: {email[:60]!r} is an example address; expected your own"
 
 
 def _members(value: Any) -> Iterator[str]:

@@ -47,7 +47,7 @@ class Rule:
 _FATAL, _COSTLY, _NOTE = Severity
 
 _PACK = "pack the masks again: submit pack"
-_REPAIR = "submit repair mends it"
+_REPAIR = "submit repair corrects it"
 _PREDICT = "predict the video again and export it: submit predict, submit export"
 
 #: By code, in the order in which they are reported within a severity.
@@ -92,8 +92,8 @@ RULES: dict[str, Rule] = {
     ),
     "wrapper-not-alone": Rule(
         _FATAL,
-        "The server looks into a wrapping folder only where nothing else lies beside "
-        "it: every score is 0, without an error.",
+        "The server opens a wrapping folder only if it is alone at the root; "
+        "otherwise every score is 0, without an error.",
         f"zip the contents of the folder, not the folder; {_REPAIR}",
     ),
     "nested-wrapper": Rule(
@@ -110,7 +110,7 @@ RULES: dict[str, Rule] = {
     ),
     "team-missing": Rule(
         _FATAL,
-        "Test phases demand it; an entry without it may be invalid.",
+        "Test phases require it; an entry without it may be invalid.",
         "fill in the example of docs/codabench.md and pack with it: submit pack --team "
         "FILE",
     ),
@@ -144,7 +144,7 @@ RULES: dict[str, Rule] = {
     ),
     "video-case": Rule(
         _COSTLY,
-        "The server does not know a video of this name; the right one scores 0.",
+        "The split has no video of this name; the video it belongs to scores 0.",
         f"name the folder exactly as in the split; {_REPAIR}",
     ),
     "wrong-suffix": Rule(
@@ -198,7 +198,7 @@ RULES: dict[str, Rule] = {
     ),
     "unknown-ids": Rule(
         _COSTLY,
-        "No object of the video has these ids, so their pixels count for nobody.",
+        "No object of the video has these ids, so their pixels are not counted.",
         "write the ids of the annotation as pixel values; where masks are white (255) "
         "and the video has one object, submit repair does",
     ),
@@ -252,12 +252,10 @@ RULES: dict[str, Rule] = {
         "A zip in this form is not read by every program; Python reads it.",
         _PACK,
     ),
-    "damaged-png": Rule(
-        _NOTE, "The server's Pillow happens to read it all the same.", _REPAIR
-    ),
+    "damaged-png": Rule(_NOTE, "The server's Pillow still reads it.", _REPAIR),
     "grey": Rule(
         _NOTE,
-        "The server sees the ids all the same, but viewers show nearly black masks.",
+        "The server still reads the ids, but viewers show nearly black masks.",
         _REPAIR,
     ),
     "first-mask": Rule(
@@ -273,17 +271,17 @@ RULES: dict[str, Rule] = {
     # What the masks themselves look like.
     "never-predicted": Rule(
         _NOTE,
-        "The object scores only in the frames in which it is really gone.",
+        "The object scores only in the frames in which it is absent.",
         "look at the video",
     ),
     "lost": Rule(
         _NOTE,
-        "If the object comes back, all frames after that score 0.",
+        "If the object reappears, all frames after that score 0.",
         "look at the video",
     ),
     "jump": Rule(
         _NOTE,
-        "The mask probably slipped to something else, or leaked.",
+        "The mask probably moved to another object, or includes background.",
         "look at the video",
     ),
     "swap": Rule(

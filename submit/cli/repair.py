@@ -122,7 +122,7 @@ def _repair_view(done: Repaired) -> RenderableType:
         [mend.what, mend.count, mend.where] for mend in done.mends
     ]
     if not rows:
-        rows = [["nothing had to be mended", 0, ""]]
+        rows = [["nothing had to be repaired", 0, ""]]
     return stack(
         table(["mended", number("files"), "such as"], rows),
         facts(

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from ..tuning import ExpectedScore, Gain, StageResult, Tuned
 
 
-#: With fewer videos only large gains can be told from luck.
+#: With fewer videos only large gains are significant.
 _FEW = 10
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -158,9 +158,8 @@ def tune(
         )
     if tuned.videos < _FEW:
         warn(
-            f"{split}: has {counted(tuned.videos, 'video')}; with so few only large "
-            f"gains can be "
-            "told from luck"
+            f"{split}: has {counted(tuned.videos, 'video')}; with so few, only "
+            "large gains are significant"
         )
     if not tuned.is_complete:
         warn(f"the budget of {budget} was spent before everything was tried")
@@ -274,7 +273,7 @@ def _lead(tuned: Tuned) -> dict[str, str]:
     if tuned.lead is None:
         return {}
     first, second = list(tuned.singles)[:2]
-    clear = "" if tuned.lead.is_clear else ", not beyond doubt"
+    clear = "" if tuned.lead.is_clear else ", not significant"
     return {
         "best run": f"{first}, {_signed(tuned.lead.mean)} against {second} "
         f"({_interval(tuned.lead)}){clear}"

@@ -253,8 +253,8 @@ def _precheck(
     if found.exit_code:
         show(report_view(found))
         raise ArchiveError(
-            f"{path}: the precheck has findings; mend them (submit repair {path}), or "
-            "upload it all the same with --skip-check"
+            f"{path}: the precheck has findings; correct them (submit repair {path}), "
+            "or upload it anyway with --skip-check"
         )
     if found.findings:
         text = f"{len(found.findings)} notes, nothing that costs points"

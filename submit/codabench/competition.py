@@ -35,7 +35,7 @@ __all__ = [
 
 #: What the rule of a leaderboard means for a new submission.
 RULES = {
-    "Add": "you put one submission there on the website, for good",
+    "Add": "you choose one submission on the website, permanently",
     "Add_And_Delete": "you choose on the website which one is there",
     "Add_And_Delete_Multiple": "you choose on the website which ones are there",
     "Force_Last": "this submission replaces your earlier one, even a better one",

@@ -133,7 +133,7 @@ class Journal:
         """
         private_folder(self._folder)
         busy = (
-            f"{self._fresh.zip}: another command is uploading this very zip to this "
+            f"{self._fresh.zip}: another command is uploading the same zip to this "
             "phase; wait for it to end, then see submit status"
         )
         with locked(self.path.with_suffix(".lock"), busy=busy):

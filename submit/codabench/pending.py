@@ -27,7 +27,7 @@ def pending(
     """The account's interrupted uploads that can still become a submission.
 
     One is over when its zip is gone or has changed, when its phase has ended, when the
-    server has refused it, and when this very zip was submitted meanwhile, by whatever
+    server has refused it, and when the same zip was submitted meanwhile, by whatever
     command.
 
     Args:

@@ -93,7 +93,7 @@ class UploadPlan:
         answers: Fact sheet; None where there is none.
         force: Whether a zip that was submitted before is submitted again.
         checks: What was looked at.
-        earlier: Submissions of this very zip to this phase.
+        earlier: Submissions of the same zip to this phase.
         submissions: All submissions of the account to this phase.
         facts: What was typed for the fact sheet, by question.
         runs: Heads of the manifests of the runs that the zip was made of.
@@ -425,7 +425,7 @@ def _answers(
 def _duplicates(
     earlier: Sequence[Submission], journal: JournalEntry, *, force: bool
 ) -> tuple[Check, Submission | None]:
-    """Whether this very zip was submitted before, and whether that goes on."""
+    """Whether the same zip was submitted before, and whether that goes on."""
     name = "submitted before"
     alive = [each for each in earlier if not each.has_failed]
     if journal.creating is not None and journal.submission is None:
@@ -452,7 +452,7 @@ def _duplicates(
         Check.stop(
             name,
             DuplicateError(
-                f"this very zip was submitted as {first.id} at {when} ({first.state})",
+                f"the same zip was submitted as {first.id} at {when} ({first.state})",
                 f"see submit status {first.id}, or submit it again with --force",
             ),
         ),

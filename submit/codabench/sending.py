@@ -141,7 +141,7 @@ class Sender:
         if not there:
             self.discard()
         elif not entry.uploaded:
-            self._listener.note("all bytes are there already")
+            self._listener.note("all bytes are already on the server")
             entry.uploaded = True
             self._journal.save()
 

@@ -126,7 +126,7 @@ class Upload:
                 return self._adopt(new[0])
             if new:
                 raise DuplicateError(
-                    f"this very zip was submitted as {new[0].id} meanwhile, by another "
+                    f"the same zip was submitted as {new[0].id} meanwhile, by another "
                     "command",
                     f"see submit status {new[0].id}",
                 )

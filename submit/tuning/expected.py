@@ -274,7 +274,7 @@ class ExpectedScore:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise SettingsError(
                 f"{path}: is not a model of submit tune --expected-score ({error}); "
-                "write it anew"
+                "write it again"
             ) from error
 
 

@@ -301,5 +301,5 @@ def test_the_command_fails_when_something_is_left(
     arguments = ["repair", str(masks), "--split", str(split.root)]
     result = runner.invoke(cli, [*arguments, "-o", str(tmp_path / "b.zip")])
     assert result.exit_code == 1
-    assert "nothing had to be mended" in result.stdout
+    assert "nothing had to be repaired" in result.stdout
     assert "costly absent-video, 6" in result.stdout

@@ -82,7 +82,7 @@ def test_killed_at_any_step_it_continues_and_submits_once(
     assert len(world.created) == 1
     assert [each.in_use for each in world.datasets.values()].count(True) == 1
     if step.startswith("after UPLOAD") or "completed" in step:
-        assert "all bytes are there already" in result.output
+        assert "all bytes are already on the server" in result.output
         assert [method for method, _ in world.requests].count("UPLOAD") == 1
 
 
@@ -109,7 +109,7 @@ def test_a_zip_that_was_submitted_is_refused_unless_forced(
     assert run("upload", path, "--skip-check", "--yes").exit_code == 0
     again = run("upload", path, "--skip-check", "--yes")
     assert again.exit_code == 16
-    assert "this very zip was submitted as 9001" in again.stderr
+    assert "the same zip was submitted as 9001" in again.stderr
     forced = run("upload", path, "--skip-check", "--yes", "--force")
     assert forced.exit_code == 0
     assert len(world.created) == 2

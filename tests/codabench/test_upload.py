@@ -78,7 +78,7 @@ def test_a_zip_that_the_precheck_faults_is_not_uploaded(
     split = submissions.write_split(tmp_path / "split")
     result = run("upload", make_zip(), "--split", split, "--yes")
     assert result.exit_code == 1
-    assert "the precheck has findings; mend them (submit repair" in result.stderr
+    assert "the precheck has findings; correct them (submit repair" in result.stderr
     assert "findings" in result.stderr
     assert world.writes == []
 

@@ -17,7 +17,7 @@ __all__ = ["RcmsMemory"]
 @dataclass(frozen=True)
 class _Options:
     promote: int = option(
-        4, "Good frames that rcms keeps for ever when an object disappears.", low=0
+        4, "Good frames that rcms keeps permanently when an object disappears.", low=0
     )
     quality: float = option(0.6, "What rcms takes for a good frame.", low=0, high=1)
 
