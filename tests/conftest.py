@@ -6,13 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import pytest
-from click.testing import CliRunner
-from hypothesis import settings
-from PIL import Image
+from submit.system.threads import prepare_threads
 
-from submit.png.palette import encode
+# As in the command line, before the libraries are loaded that read the environment.
+prepare_threads()
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+from click.testing import CliRunner  # noqa: E402
+from hypothesis import settings  # noqa: E402
+from PIL import Image  # noqa: E402
+
+from submit.png.palette import encode  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 

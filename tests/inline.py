@@ -18,7 +18,10 @@ class Inline:
         build: Callable[[str], Worker],
         jobs: Sequence[Job],
         notify: Callable[[Event], None],
+        *,
+        threads: int | None = None,
     ) -> None:
+        del threads
         worker = build("cpu")
         for job in jobs:
             if not self._left:

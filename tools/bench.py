@@ -5,6 +5,7 @@ python tools/bench.py scoring --vos-benchmark vos-benchmark --size 854x480
 python tools/bench.py check
 python tools/bench.py ensemble --cutie Cutie
 python tools/bench.py bookkeeping
+python tools/bench.py threads
 
 Every program runs as a process of its own on the same files and cores, start-up
 included, one after the other. Times are of the wall and of all processors together;
@@ -27,6 +28,7 @@ from PIL import Image
 
 from bench_bookkeeping import bookkeeping
 from bench_ensemble import ensemble
+from bench_threads import threads
 from measuring import Usage, measure, report
 from submit.masks import Labels
 from submit.png.palette import DAVIS_PALETTE
@@ -206,6 +208,7 @@ def programs(
 
 bench.add_command(ensemble)
 bench.add_command(bookkeeping)
+bench.add_command(threads)
 
 
 # Synthetic masks: flowers that drift, and a prediction that lags behind.

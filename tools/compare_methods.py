@@ -8,7 +8,6 @@ intervals of 95 % over videos, as `submit compare` gives them.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,6 +122,4 @@ def _line(title: str, score: SplitScore, baseline: SplitScore) -> str:
 
 
 if __name__ == "__main__":
-    # Threads of libraries would only get in each other's way.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     main()

@@ -47,7 +47,7 @@ __all__ = ["Sam2Options", "Sam2Predictor"]
 #: Mean and deviation of each colour, in [0, 1], that the networks were trained with.
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-#: Objects that go through the network at once where memory is not measured.
+#: Most objects that go through the network at once.
 _BATCH = 8
 
 #: Bytes that one object needs on its way through the network, for each pixel of the
@@ -141,9 +141,14 @@ class Sam2Options:
     )
     batch: int | None = option(
         None,
-        "Objects that go through the network at once; none follows the memory.",
+        "Objects that go through the network at once; none: 8, fewer on small GPUs.",
         low=1,
         decides=False,
+    )
+    threads: int = option(
+        2,
+        "Processor threads of a worker, on which last bits of the masks depend.",
+        low=1,
     )
     compile: bool = option(False, "Compile the image encoder; pays off on GPUs.")
     tf32: bool = option(False, "Allow TF32 products on GPUs in float32.")
@@ -221,7 +226,7 @@ class Sam2Predictor:
             licence="Apache-2.0",
             checkpoint=sha256(self._checkpoint()),
             sizes=InputSizes(base=options.image_size, step=32),
-            cores=4,
+            cores=options.threads,
             details=details,
             prompts=AcceptedPrompts(
                 boxes=True, points=True, absences=True, corrections=True
@@ -440,13 +445,17 @@ def _cpu_has_matrix_units() -> bool:
 
 
 def _batch(side: int, device: torch.device) -> int:
-    """How many objects fit into half of the free memory of the device, at most 64."""
+    """How many objects go through the network at once, unless an option says so.
+
+    Products of another size are added up in another order. So it follows the hardware
+    and not what is free at the moment: half of the memory of a GPU.
+    """
     import torch
 
     if device.type != "cuda":
         return _BATCH
-    free, _ = torch.cuda.mem_get_info(device)
-    return max(1, min(64, free // 2 // (_BYTES_PER_PIXEL * side * side)))
+    memory = torch.cuda.get_device_properties(device).total_memory
+    return max(1, min(_BATCH, memory // 2 // (_BYTES_PER_PIXEL * side * side)))
 
 
 @contextlib.contextmanager

@@ -176,9 +176,11 @@ class LazyGroup(click.Group):
                 )
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the command line, with output in any encoding."""
+        """Run the command line, with output in any encoding and one thread."""
+        from ..system.threads import prepare_threads
         from ._encoding import prepare_streams
 
+        prepare_threads()
         prepare_streams()
         return super().main(*args, **kwargs)
 

@@ -107,8 +107,19 @@ class Executor(Protocol):
         build: Callable[[str], Worker],
         jobs: Sequence[Job],
         notify: Callable[[Event], None],
+        *,
+        threads: int | None = None,
     ) -> None:
-        """Run all jobs, long ones first; `notify` hears what happens as it happens."""
+        """Run all jobs, long ones first; `notify` hears what happens as it happens.
+
+        Args:
+            build: Makes a worker, given its device.
+            jobs: What is to be done.
+            notify: Called with each event.
+            threads: Number of threads that the numeric libraries use in a job. It is
+                the same however many workers there are, since sums depend on it; None
+                where results do not.
+        """
         ...
 
 

@@ -8,7 +8,7 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -16,7 +16,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
 from ..errors import PredictorError, SubmitError
-from ..system.machine import cores, end_quickly
+from ..system.machine import end_quickly
+from ..system.threads import prepared_threads, variables
 from ..system.warned import warnings_to
 from .base import (
     Began,
@@ -32,14 +33,6 @@ from .base import (
 
 __all__ = ["LocalExecutor"]
 
-#: Read by the numeric libraries when they are imported, so set before a worker starts.
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
-
 
 class LocalExecutor:
     """Runs jobs in processes of this machine.
@@ -49,7 +42,8 @@ class LocalExecutor:
     that is killed between two videos costs none.
 
     Args:
-        workers: Number of processes; with 1 the work is done in this process.
+        workers: Number of processes; with 1 the work is done in this process, unless
+            it computes with another number of threads than the jobs need.
         devices: Devices that the workers share in turn.
     """
 
@@ -62,13 +56,14 @@ class LocalExecutor:
         build: Callable[[str], Worker],
         jobs: Sequence[Job],
         notify: Callable[[Event], None],
+        *,
+        threads: int | None = None,
     ) -> None:
         """Run all jobs, long ones first; `notify` hears what happens as it happens."""
         queue = longest_first(jobs)
-        if self._workers > 1 and len(queue) > 1:
-            _Pool(build, self._devices, min(self._workers, len(queue))).run(
-                queue, notify
-            )
+        count = min(self._workers, len(queue))
+        if count > 1 or (queue and threads not in (None, prepared_threads())):
+            _Pool(build, self._devices, count, threads or 1).run(queue, notify)
         elif queue:
             worker = build(self._devices[0])
             for job in queue:
@@ -79,10 +74,14 @@ class _Pool:
     """Worker processes, and who of them does what."""
 
     def __init__(
-        self, build: Callable[[str], Worker], devices: Sequence[str], count: int
+        self,
+        build: Callable[[str], Worker],
+        devices: Sequence[str],
+        count: int,
+        threads: int,
     ) -> None:
         self._build = build
-        self._threads = max(1, cores() // count)
+        self._variables = variables(threads)
         self._waiting = [devices[index % len(devices)] for index in range(count)]
         self._members: dict[Connection, _Process] = {}
         self._returned: set[str] = set()
@@ -94,7 +93,7 @@ class _Pool:
             while self._waiting or self._members:
                 while self._waiting:
                     process = _Process.start(
-                        self._build, self._waiting.pop(0), self._threads
+                        self._build, self._waiting.pop(0), self._variables
                     )
                     self._members[process.connection] = process
                 for connection in wait(list(self._members)):
@@ -150,7 +149,10 @@ class _Process:
 
     @classmethod
     def start(
-        cls, build: Callable[[str], Worker], device: str, threads: int
+        cls,
+        build: Callable[[str], Worker],
+        device: str,
+        variables: Mapping[str, str],
     ) -> _Process:
         # Spawn and not fork: threads and CUDA do not survive a fork.
         context = multiprocessing.get_context("spawn")
@@ -158,8 +160,8 @@ class _Process:
         process = context.Process(
             target=_serve, args=(theirs, pickle.dumps(build), device), daemon=True
         )
-        before = {name: os.environ.get(name) for name in _THREAD_VARIABLES}
-        os.environ.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+        before = {name: os.environ.get(name) for name in variables}
+        os.environ.update(variables)
         try:
             # While it imports what it needs, Ctrl-C is not its own to handle either.
             with _no_interrupts():
@@ -197,8 +199,8 @@ class _Process:
         how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         if self.job is None:
             raise PredictorError(
-                f"a worker process ended while it started ({how}); run with "
-                "--workers 1 to see why"
+                f"a worker process ended while it started ({how}); if nothing above "
+                "says why, memory ran out: run with fewer --workers"
             )
         return Finished(
             self.job.name,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import PredictorError, SubmitError
+from ..system.threads import variables
 from ..system.warned import warnings_to
 from .base import Began, Event, Finished, Job, Warned, Worker, do_job, longest_first
 
@@ -46,6 +47,8 @@ class RayExecutor:
         build: Callable[[str], Worker],
         jobs: Sequence[Job],
         notify: Callable[[Event], None],
+        *,
+        threads: int | None = None,
     ) -> None:
         """Run all jobs, long ones first; `notify` hears what happens as it happens."""
         if not jobs:
@@ -64,9 +67,10 @@ class RayExecutor:
         fair = gpus or int(found.get("CPU", 1)) // self._cores
         count = max(1, min(self._workers or fair, len(jobs)))
         needs = {"num_gpus": 1} if gpus else {"num_cpus": self._cores}
+        environment = {"env_vars": variables(threads or 1)}
         device = "cuda" if gpus else self._device.replace("auto", "cpu")
         reports = Queue()
-        actor = ray.remote(**needs)(_Actor)
+        actor = ray.remote(**needs, runtime_env=environment)(_Actor)
         queue = list(reversed(longest_first(jobs)))
         running: dict[Any, tuple[Any, Job]] = {}
         began: set[str] = set()

@@ -115,6 +115,7 @@ def run_jobs(
     on_failed: Callable[[str, str], None] = lambda video, reason: None,
     changed: str = "what they are made from has changed",
     gone: Sequence[str] = (),
+    threads: int | None = None,
     monitor: Monitor = silent,
 ) -> StepOutcome:
     """Run the jobs of a step and keep its outcome, manifest and bar up to date.
@@ -130,6 +131,8 @@ def run_jobs(
         on_failed: Told of each failed video and the reason.
         changed: Why videos are outdated, for a remark.
         gone: Videos that were taken out, since what they were made from is gone.
+        threads: Number of threads that a job computes with; None where the result does
+            not depend on it.
         monitor: Opens the bar.
     """
     frames = {job.name: int(job.cost) for job in jobs}
@@ -170,5 +173,5 @@ def run_jobs(
                 shown.add(traceback)
                 bar.note(f"{event.name} failed: {first}{more}")
 
-        executor.map(build, jobs, hear)
+        executor.map(build, jobs, hear, threads=threads)
     return outcome

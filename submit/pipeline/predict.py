@@ -290,6 +290,7 @@ def predict_split(
             stock=stock,
             on_done=done,
             on_failed=run.fail,
+            threads=predictor.describe().cores,
             monitor=monitor,
         )
 

@@ -135,7 +135,9 @@ class Description:
         licence: Licence of code and weights; non-commercial ones say so.
         checkpoint: SHA-256 of the weights in hex; None for a model without weights.
         sizes: Legal input resolutions.
-        cores: Processor cores that one worker makes good use of when there is no GPU.
+        cores: Processor threads that a worker computes with, and the share of cores
+            that it takes where there is no GPU. They are the same on every machine,
+            since last bits depend on them.
         devices: Kinds of devices that the model can use, such as `("cpu",)`; None for
             all that PyTorch has.
         details: Facts that decide the result and depend on where the model runs, such

@@ -26,7 +26,7 @@ from submit.executors import (
     Warned,
     Worker,
 )
-from submit.system.machine import cores
+from submit.system.threads import prepared_threads
 
 linux_only = pytest.mark.skipif(
     sys.platform != "linux", reason="looks processes up in /proc"
@@ -103,9 +103,11 @@ def run(
     workers: int = 1,
     devices: Sequence[str] = ("cpu",),
     build: Callable[[str], Worker] = build,
+    threads: int | None = None,
 ) -> list[Event]:
     events: list[Event] = []
-    LocalExecutor(workers=workers, devices=devices).map(build, jobs, events.append)
+    executor = LocalExecutor(workers=workers, devices=devices)
+    executor.map(build, jobs, events.append, threads=threads)
     return events
 
 
@@ -150,19 +152,31 @@ def test_the_work_is_done_in_this_process_when_one_worker_does(
     workers: int, count: int
 ) -> None:
     jobs = [Job(f"v{n}", 1, ("where", None)) for n in range(count)]
-    for end in finished(run(jobs, workers=workers, devices=["mine"])).values():
-        assert end.result[:2] == ("mine", os.getpid())
+    for threads in (None, prepared_threads()):
+        events = run(jobs, workers=workers, devices=["mine"], threads=threads)
+        for end in finished(events).values():
+            assert end.result[:2] == ("mine", os.getpid())
 
 
-def test_workers_share_devices_and_cores(tmp_path: Path) -> None:
+def test_another_number_of_threads_takes_another_process() -> None:
+    (end,) = finished(run([Job("a", 1, ("where", None))], threads=5)).values()
+    _, process, threads = end.result
+    assert process != os.getpid()
+    assert threads == "5"
+
+
+def test_workers_share_devices_and_have_the_threads_of_their_jobs(
+    tmp_path: Path,
+) -> None:
     before = dict(os.environ)
     jobs = [Job(name, 1, ("meet", tmp_path)) for name in "ab"]
-    ends = finished(run(jobs, workers=9, devices=["cuda:0", "cuda:1", "cuda:2"]))
+    devices = ["cuda:0", "cuda:1", "cuda:2"]
+    ends = finished(run(jobs, workers=9, devices=devices, threads=3))
     results = [end.result for end in ends.values()]
     assert {device for device, _, _ in results} == {"cuda:0", "cuda:1"}
     pids = {pid for _, pid, _ in results}
     assert len(pids | {os.getpid()}) == 3
-    assert {threads for _, _, threads in results} == {str(max(1, cores() // 2))}
+    assert {threads for _, _, threads in results} == {"3"}
     assert dict(os.environ) == before
 
 

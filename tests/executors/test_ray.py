@@ -30,6 +30,8 @@ def build(device: str) -> Worker:
             os._exit(3)
         if payload == "refuse":
             raise PredictorError("no")
+        if payload == "threads":
+            return os.environ["OMP_NUM_THREADS"], os.environ["OPENBLAS_NUM_THREADS"]
         report(2)
         return f"{payload} on {device}"
 
@@ -50,6 +52,14 @@ def test_an_actor_that_dies_costs_its_job_and_no_other() -> None:
     assert ended["refuse"].error == "no"
     assert "its Ray actor died" in str(ended["die"].error)
     assert Progressed("a", 2) in heard
+
+
+def test_actors_have_the_threads_of_their_jobs() -> None:
+    heard: list[Event] = []
+    executor = RayExecutor(device="cpu")
+    executor.map(build, [Job("a", 1, "threads")], heard.append, threads=3)
+    (ended,) = (event for event in heard if isinstance(event, Finished))
+    assert ended.result == ("3", "1")
 
 
 def test_what_no_job_can_survive_ends_everything() -> None:

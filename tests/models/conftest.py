@@ -28,9 +28,6 @@ TINY = Sam2Config(
     memory_layers=2,
 )
 
-# Threads gain nothing on networks this small, and lose much on a busy machine.
-torch.set_num_threads(1)
-
 #: Bias of the last layer that scores an object's presence.
 SCORE_BIAS = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
 

@@ -21,6 +21,8 @@ class Played:
         build: Callable[[str], Worker],
         jobs: Sequence[Job],
         notify: Callable[[Event], None],
+        *,
+        threads: int | None = None,
     ) -> None:
         for event in self._events:
             notify(event)
