@@ -116,12 +116,15 @@ class Sam2Options:
     )
     preset: str = option(
         "sam2",
-        "Defaults of the memory options.",
+        "Defaults of the memory options: sam2 for official weights, rcms for those of "
+        "the MOSEv2 baseline, masseg for those trained as MASSeg was.",
         choices=tuple(PRESETS),
         decides=False,  # It fills in those.
     )
     memory: str | None = option(
-        None, "Which earlier frames are looked back to.", choices=tuple(POLICIES)
+        None,
+        "Which earlier frames are looked back to; rcms suits official weights, too.",
+        choices=tuple(POLICIES),
     )
     conditioning: int | None = option(
         None,
@@ -473,6 +476,7 @@ def _explained(options: Sam2Options) -> Iterator[None]:
             raise
         raise PredictorError(
             f"{options.model} at image_size={options.image_size} ran out of memory; "
-            "use a smaller -o batch (such as batch=1), -o dtype=bfloat16, a smaller "
-            "-o image_size or a smaller -o model"
+            "continue this run with a smaller -o batch (such as batch=1) or fewer "
+            "--workers; or begin another one (--name) with -o dtype=bfloat16, a "
+            "smaller -o image_size or a smaller -o model, which give other masks"
         ) from error

@@ -145,10 +145,11 @@ def do_job(worker: Worker, job: Job, report: Callable[[Event], None]) -> Finishe
         if isinstance(error, SubmitError):
             return Finished(job.name, error=str(error))
         if is_out_of_memory(error):
+            said = f" ({error})" if str(error) else ""
             return Finished(
                 job.name,
-                error=f"memory ran out ({error}); run the same command again with "
-                "fewer --workers or a smaller input size",
+                error=f"memory ran out{said}; run the same command again with fewer "
+                "--workers, or with a smaller input size under another --name",
             )
         if isinstance(error, OSError) and (text := explain(error)):
             return Finished(job.name, error=text)

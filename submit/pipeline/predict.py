@@ -253,6 +253,7 @@ def predict_split(
         _require_frames(run, stock.outdated)
         run.require_format(stock.wanted)
         facts = _Facts(run, stock.current)
+        facts.require_asked({**recorded, "device": device})
         jobs = [
             Job(
                 name,
@@ -318,6 +319,25 @@ class _Facts:
         self.known: Mapping[str, Any] | None = next(
             (worker["facts"] for worker in workers if worker is not None), None
         )
+
+    def require_asked(self, asked: Mapping[str, Any]) -> None:
+        """Make sure that what is asked for is what the run has, also if all is there.
+
+        Args:
+            asked: Facts as options name them; "auto" takes what is there.
+
+        Raises:
+            RunMismatchError: The run was made in another way.
+        """
+        for name, value in asked.items():
+            had = (self.known or {}).get(name)
+            wanted = str(value).partition(":")[0]
+            if had is not None and wanted not in ("auto", str(had)):
+                raise RunMismatchError(
+                    f"run {self._run}: its videos were made with {name} {had}, asked "
+                    f"for {value}, which gives other masks; leave that out, or choose "
+                    "another name"
+                )
 
     def require(self, record: VideoRecord) -> None:
         """Take a video that was just made.

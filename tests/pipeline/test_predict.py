@@ -1,0 +1,241 @@
+"""What `submit predict` takes for the same run, and where it looks for devices."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+from click.testing import CliRunner, Result
+
+from submit.cli import cli
+from submit.predictors import (
+    GROUP,
+    Description,
+    Frame,
+    Prediction,
+    Prompts,
+    Session,
+    StaticOptions,
+    StaticPredictor,
+    Video,
+    option,
+)
+from submit.runs import Run
+
+Submit = Callable[..., Result]
+
+
+@dataclass(frozen=True)
+class BatchedOptions:
+    """Options as SAM 2 has them."""
+
+    checkpoint: str | None = option(None, "Weights.", file=True)
+    size: int = option(8, "Decides.")
+    batch: int | None = option(None, "Does not.", decides=False)
+    dtype: str = option("auto", "A fact of the worker.", decides=False)
+
+
+class Batched(StaticPredictor):
+    """A model that has no memory for video `b` unless it goes step by step."""
+
+    Options: ClassVar[type[Any]] = BatchedOptions
+
+    def __init__(self, options: BatchedOptions, *, device: str = "auto") -> None:
+        super().__init__(StaticOptions(), device=device)
+        self._options = options
+
+    def describe(self) -> Description:
+        dtype = self._options.dtype
+        return Description(
+            model="batched",
+            licence="MIT",
+            details={"dtype": "float32" if dtype == "auto" else dtype},
+        )
+
+    def session(self, video: Video, *, scale: float = 1.0) -> Session:
+        inner = super().session(video, scale=scale)
+        fails = video.name == "b" and self._options.batch != 1
+        return _Greedy(inner) if fails else inner
+
+
+class _Greedy:
+    def __init__(self, inner: Session) -> None:
+        self._inner = inner
+
+    def step(self, frame: Frame, prompts: Prompts) -> Prediction:
+        raise MemoryError("2 GiB")
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+@pytest.fixture
+def submit(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write_split: Callable[..., Path],
+    runner: CliRunner,
+) -> Submit:
+    """Run a command beside a split, with the model `batched` installed."""
+    from submit.predictors import registry
+
+    known = dict(registry.installed())
+    point = EntryPoint("batched", f"{__name__}:Batched", GROUP)
+    vars(point).update(dist=SimpleNamespace(name="theirs", version="1"))
+    monkeypatch.setattr(
+        "submit.predictors.registry.installed", lambda: {**known, "batched": point}
+    )
+    monkeypatch.chdir(tmp_path)
+    write_split(("a", "b"))
+    Path("weights.pt").write_bytes(b"weights")
+
+    def call(*command: str) -> Result:
+        arguments = [word for part in command for word in part.split()]
+        return runner.invoke(cli, arguments, env={"SUBMIT_WORKERS": "1"})
+
+    return call
+
+
+def _linked(link: Callable[[Path, str], None], path: Path) -> Path:
+    link(path, "link.pt")
+    return Path("link.pt")
+
+
+def predict(submit: Submit, *options: str) -> Result:
+    return submit("predict split --predictor batched --name r", *options)
+
+
+def test_the_advice_when_memory_runs_out_continues_the_run(submit: Submit) -> None:
+    first = predict(submit, "-o checkpoint=weights.pt -o batch=8")
+    assert first.exit_code == 1
+    assert "memory ran out (2 GiB); run the same command again" in first.stderr
+    kept = Path("runs/r/soft/a.npz").read_bytes()
+
+    second = predict(submit, "-o checkpoint=weights.pt -o batch=1")
+
+    assert second.exit_code == 0, second.output
+    assert Path("runs/r/soft/a.npz").read_bytes() == kept
+    assert Run.open(Path("runs/r")).videos.keys() == {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        lambda path: path,
+        Path.absolute,
+        lambda path: Path("..") / Path.cwd().name / path,
+        lambda path: Path(shutil.copy(path, "elsewhere.pt")),
+        lambda path: _linked(os.symlink, path),
+        lambda path: _linked(os.link, path),
+    ],
+    ids=["same", "absolute", "roundabout", "copied", "linked", "hard link"],
+)
+def test_weights_are_known_by_their_content(
+    submit: Submit, place: Callable[[Path], Path]
+) -> None:
+    assert predict(submit, "-o batch=1 -o checkpoint=weights.pt").exit_code == 0
+
+    again = predict(submit, f"-o batch=1 -o checkpoint={place(Path('weights.pt'))}")
+
+    assert again.exit_code == 0, again.output
+    assert "nothing to do" in again.stderr
+
+
+def test_other_weights_at_the_same_path_are_refused(submit: Submit) -> None:
+    assert predict(submit, "-o batch=1 -o checkpoint=weights.pt").exit_code == 0
+    Path("weights.pt").write_bytes(b"retrained")
+
+    again = predict(submit, "-o batch=1 -o checkpoint=weights.pt")
+
+    assert again.exit_code == 1
+    assert "made with other settings (options.checkpoint: it has" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("-o size=16", "options.size: it has 8, asked for 16"),
+        ("-o dtype=bfloat16", "made with dtype float32, asked for bfloat16"),
+        ("--variant hflip", 'variant: it has "plain", asked for "hflip"'),
+        ("--tta hflip", 'tta 1: it has nothing, asked for "hflip"'),
+        ("--no-soft", "soft: it has true, asked for false"),
+        ("--late-objects", "late_objects: it has false, asked for true"),
+    ],
+)
+def test_what_decides_the_masks_is_refused_also_where_all_is_there(
+    submit: Submit, options: str, message: str
+) -> None:
+    assert predict(submit, "-o batch=1").exit_code == 0
+
+    again = predict(submit, "-o batch=1", options)
+
+    assert again.exit_code == 1, again.output
+    assert message in again.stderr
+
+
+@pytest.mark.parametrize(
+    "options", ["-o batch=1", "-o dtype=float32", "-o dtype=auto", "--workers 2"]
+)
+def test_what_does_not_decide_may_change(submit: Submit, options: str) -> None:
+    assert predict(submit, "-o batch=1").exit_code == 0
+
+    again = predict(submit, options)
+
+    assert again.exit_code == 0, again.output
+    assert "nothing to do" in again.stderr
+
+
+def test_the_manifest_has_the_facts_of_the_worker(submit: Submit) -> None:
+    assert predict(submit, "-o batch=1 -o dtype=bfloat16").exit_code == 0
+
+    worker = Run.open(Path("runs/r")).videos["a"].worker
+
+    assert worker is not None
+    assert worker["facts"] == {"device": "cpu", "dtype": "bfloat16"}
+    assert worker["options"] == {"batch": 1, "dtype": "bfloat16"}
+
+
+@pytest.mark.parametrize("predictor", ["static", "classical", "sam2", "batched"])
+@pytest.mark.parametrize("device", ["cuda:99", "gpu", "CPU", "cpu:7"])
+def test_a_device_that_is_not_there_is_an_error_for_every_model(
+    submit: Submit, predictor: str, device: str
+) -> None:
+    options = "-o checkpoint=weights.pt" if predictor == "sam2" else ""
+
+    done = submit(
+        f"predict split --predictor {predictor} --name r --device {device}", options
+    )
+
+    assert done.exit_code == 1, done.output
+    assert device in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not Path("runs/r").exists()
+
+
+def test_devices_are_those_that_pytorch_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    from submit.errors import PredictorError
+    from submit.executors.devices import choose_devices
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for wanted, usable, found in (
+        ("auto", None, ["cuda:0", "cuda:1"]),
+        ("auto", ("cpu",), ["cpu"]),
+        ("cuda", None, ["cuda:0", "cuda:1"]),
+        ("cuda:1", ("cpu", "cuda"), ["cuda:1"]),
+        ("cpu", None, ["cpu"]),
+    ):
+        assert choose_devices(wanted, usable, predictor="m") == found
+    for wanted, usable, message in (
+        ("cuda:2", None, "is not there"),
+        ("cuda", ("cpu",), "m runs on cpu only"),
+    ):
+        with pytest.raises(PredictorError, match=message):
+            choose_devices(wanted, usable, predictor="m")
