@@ -140,8 +140,9 @@ def read_state(path: Path) -> dict[str, Tensor]:
         PredictorError: The file is not there, is damaged, or holds something else.
     """
     if not path.is_file():
+        found = "is a folder" if path.is_dir() else "there is no such file"
         raise PredictorError(
-            f"checkpoint {path}: there is no such file; download an official one with "
+            f"checkpoint {path}: {found}; download an official one with "
             "tools/fetch_checkpoint.py and name it with -o checkpoint=FILE"
         )
     if path.suffix == ".safetensors":

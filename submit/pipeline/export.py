@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from ..masks import Labels
 from ..postprocess import Postprocess, labels_of
 from ..runs import KnownMasks, MaskWriter, Run, StoredVideo, VideoMasks
 from ..system.files import atomic_folder, locked
+from ..system.pool import run_in_threads
 from .exported import Exported, ExportRecord
 from .outcome import Monitor, StepOutcome, run_jobs, silent
 
@@ -46,8 +47,8 @@ def export_run(
         monitor: Opens the progress bar.
 
     Raises:
-        RunError: The run has no videos, or it has masks only, which post-processing
-            would have to overwrite.
+        RunError: The run has no videos, a soft file is not the one that was written, or
+            the run has masks only, which post-processing would have to overwrite.
         RunMismatchError: The folder was exported with other post-processing, or holds
             the masks of another run.
         ArchiveError: The folder holds files that no export wrote.
@@ -68,6 +69,7 @@ def export_run(
         record = ExportRecord.open(target)
         with record.writing(run, postprocess, lock, renew=renew) as there:
             stock = there if videos is None else there.only(videos)
+            _require_soft_files(run, stock.current)
             jobs = [
                 Job(
                     name,
@@ -109,6 +111,19 @@ def _own_masks(run: Run, videos: Collection[str] | None) -> StepOutcome:
     return StepOutcome(run.name, skipped=masks.videos())
 
 
+def _require_soft_files(run: Run, names: Sequence[str]) -> None:
+    """Make sure that masks are not older than the soft files beside them.
+
+    A soft file that was removed, to make room, contradicts nothing.
+
+    Raises:
+        RunError: A soft file is not the one that was written.
+    """
+    videos = [run.stored(name) for name in names if run.videos[name].soft]
+    there = [video for video in videos if video.path.exists()]
+    run_in_threads(StoredVideo.require_unchanged, there)
+
+
 def is_exported(run: Run, videos: Collection[str] | None = None) -> bool:
     """Whether videos of a run, or all, were exported since they were made."""
     if not run.is_soft:
@@ -128,8 +143,8 @@ def exported_masks(run: Run, videos: Collection[str] | None = None) -> KnownMask
     digest when it is read.
 
     Raises:
-        RunError: They were not exported, the run has changed since, or a mask is
-            missing.
+        RunError: They were not exported, the run has changed since, a soft file is not
+            the one that was written, or a mask is missing.
     """
     names = [name for name in run.videos if videos is None or name in videos]
     if not is_exported(run, names):
@@ -142,6 +157,7 @@ def exported_masks(run: Run, videos: Collection[str] | None = None) -> KnownMask
             {name: run.stored(name).digests() for name in names},
             remedy=f"run the command that made the run {run.name} again",
         )
+    _require_soft_files(run, names)
     record = ExportRecord.open(run.masks_folder)
     done = "".join(
         f" --{name.replace('_', '-')} {value}"

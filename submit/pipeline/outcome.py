@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ from ..executors import Event, Executor, Job, Progressed, Warned, Worker
 from ..runs import Stock
 
 __all__ = ["Bar", "Monitor", "StepOutcome", "run_jobs", "silent"]
+
+#: Videos that a remark lists.
+_LISTED = 4
 
 
 class Bar(Protocol):
@@ -138,6 +142,7 @@ def run_jobs(
     frames = {job.name: int(job.cost) for job in jobs}
     begun: set[str] = set()
     shown: set[str] = set()
+    alike: dict[str, list[str]] = {}
     outcome.skipped.extend(stock.current)
     with monitor(title, total=sum(frames.values())) as bar:
         if outcome.skipped:
@@ -167,11 +172,24 @@ def run_jobs(
             else:
                 on_failed(event.name, event.error)
                 outcome.failed[event.name] = event.error
-                first, _, traceback = event.error.partition("\n")
                 # One mistake in a model fails every video with the same lines.
-                more = f"\n{traceback}" if traceback and traceback not in shown else ""
-                shown.add(traceback)
-                bar.note(f"{event.name} failed: {first}{more}")
+                named = rf"(?<!\w){re.escape(event.name)}(?!\w)"
+                reason = re.sub(named, "", event.error)
+                names = alike.setdefault(reason, [])
+                names.append(event.name)
+                if len(names) == 1:
+                    bar.note(f"{event.name} failed: {event.error}")
 
         executor.map(build, jobs, hear, threads=threads)
+        for names in alike.values():
+            if len(names) > 1:
+                bar.note(_same_reason(names))
     return outcome
+
+
+def _same_reason(names: Sequence[str]) -> str:
+    """Name videos that failed for the reason that was shown for the first one."""
+    first, *others = names
+    listed = ", ".join(sorted(others)[:_LISTED])
+    more = f" and {len(others) - _LISTED} more" if len(others) > _LISTED else ""
+    return f"{listed}{more} failed for the same reason as {first}"

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import RunError, RunMismatchError
-from ..system.files import Lock, locked, read_json, remove_partial, write_json
+from ..system.files import (
+    Lock,
+    digest,
+    locked,
+    read_json,
+    remove_partial,
+    write_json,
+)
 from ..system.machine import git_commit
 from .identity import Identity, Standing, fingerprint, standing_of
 from .masks import KnownMasks, read_digests
@@ -120,6 +127,20 @@ class StoredVideo:
         if record.soft:
             return SoftVideo(self.path, digest=record.digest)
         return self.masks().video(self.name, objects=record.objects, size=record.size)
+
+    def require_unchanged(self) -> None:
+        """Make sure that a soft file is the one that was written, without opening it.
+
+        Raises:
+            RunError: It is another one, or cannot be read.
+        """
+        try:
+            if digest(self.path) == self.record.digest:
+                return
+            reason = "is not the file that was written here"
+        except OSError as error:
+            reason = f"cannot be read ({error.strerror})"
+        raise RunError(f"{self.path}: {reason}; delete it and {self._remedy}")
 
     def masks(self) -> KnownMasks:
         """Its masks as files; for a video without soft masks.
@@ -248,7 +269,8 @@ class Run:
                 "import)"
             ) from None
         except (OSError, ValueError) as error:
-            raise RunError(f"{manifest_path}: cannot be read ({error})") from error
+            reason = str(error).removeprefix(f"{manifest_path}: ")
+            raise RunError(f"{manifest_path}: cannot be read ({reason})") from error
         try:
             if manifest["schema"] not in (SCHEMA, *_OLDER):
                 raise RunError(

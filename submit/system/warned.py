@@ -13,10 +13,13 @@ __all__ = ["warnings_to"]
 
 @contextmanager
 def warnings_to(show: Callable[[str], Any]) -> Iterator[None]:
-    """Hand the warnings of the block to a function; which ones is Python's choice.
+    """Hand the warnings of the block to a function, each text once.
 
-    Of what the toolkit says itself the text suffices; for others it names the place.
+    Which ones there are is Python's choice, but libraries that change its filters for a
+    moment make it forget what it has shown. Of what the toolkit says itself the text
+    suffices; for others it names the place.
     """
+    shown: set[str] = set()
 
     def showwarning(
         message: Warning | str,
@@ -30,7 +33,9 @@ def warnings_to(show: Callable[[str], Any]) -> Iterator[None]:
         if not category.__module__.startswith("submit."):
             place = "/".join(Path(filename).parts[-2:])
             text = f"{category.__name__} in {place}, line {lineno}: {text}"
-        show(text)
+        if text not in shown:
+            shown.add(text)
+            show(text)
 
     with warnings.catch_warnings():
         warnings.showwarning = showwarning

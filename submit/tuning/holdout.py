@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -61,8 +62,8 @@ class HoldoutRuns:
         frames, (height, width) = len(masks.frames), _plane(masks)
         if not self._reserve(frames * len(masks.objects) * height * width):
             return masks
-        decoded = _Decoded(masks)
-        masks.close()
+        with contextlib.closing(masks):
+            decoded = _Decoded(masks)
         self._kept[run, video] = decoded
         return decoded
 
@@ -74,8 +75,13 @@ class HoldoutRuns:
         kept: VideoMasks | None = self._kept.get((key, video))
         if kept is not None:
             return kept
-        members = {name: self.masks(name, video) for name in candidate.members}
-        masks = _Merged(members, candidate, video)
+        members: dict[str, VideoMasks] = {}
+        with contextlib.ExitStack() as stack:
+            for name in candidate.members:
+                members[name] = self.masks(name, video)
+                stack.callback(members[name].close)
+            masks = _Merged(members, candidate, video)
+            stack.pop_all()  # Closing it closes them.
         if key != self._pinned:
             return masks
         planes = [_plane(member) for member in members.values()]
@@ -83,8 +89,8 @@ class HoldoutRuns:
         guess = len(masks.frames) * len(masks.objects) * largest
         if not self._reserve(guess):
             return masks
-        decoded = _Decoded(masks)
-        masks.close()
+        with contextlib.closing(masks):
+            decoded = _Decoded(masks)
         with self._lock:
             self._left += guess - decoded.nbytes
         self._kept[key, video] = decoded

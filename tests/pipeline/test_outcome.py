@@ -44,7 +44,7 @@ class Noted:
         self.lines.append(message)
 
 
-def remarks(*events: Event) -> list[str]:
+def remarks(*events: Event, names: Sequence[str] = tuple("abc")) -> list[str]:
     bar = Noted()
 
     @contextmanager
@@ -56,8 +56,8 @@ def remarks(*events: Event) -> list[str]:
         StepOutcome("r"),
         executor=Played(events),
         build=lambda device: lambda payload, report: None,
-        jobs=[Job(name, 1, None) for name in "abc"],
-        stock=Stock((), (), (), tuple("abc")),
+        jobs=[Job(name, 1, None) for name in names],
+        stock=Stock((), (), (), tuple(names)),
         on_done=lambda video, result: None,
         monitor=monitor,
     )
@@ -71,8 +71,20 @@ def test_many_videos_that_fail_in_one_way_show_one_traceback() -> None:
         Finished("c", error="bug 2\nTraceback:\n  there"),
     ) == [
         "a failed: bug 1\nTraceback:\n  here",
-        "b failed: bug 1",
         "c failed: bug 2\nTraceback:\n  there",
+        "b failed for the same reason as a",
+    ]
+
+
+def test_one_reason_is_told_once_however_many_videos_fail_for_it() -> None:
+    names = [f"v{number:03}" for number in range(400)]
+    lines = remarks(
+        *(Finished(name, error=f"video {name}: memory ran out") for name in names),
+        names=names,
+    )
+    assert lines == [
+        "v000 failed: video v000: memory ran out",
+        "v001, v002, v003, v004 and 395 more failed for the same reason as v000",
     ]
 
 
