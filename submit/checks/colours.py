@@ -22,7 +22,7 @@ nothing decides, that is a doubt.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,17 +33,20 @@ from ..errors import MaskError
 from ..masks import Labels, object_ids
 from ..png.palette import DAVIS_PALETTE, read_file
 from ..png.pictures import Kind, NoIdsError, Picture, decode_picture, read_palette
+from .palettes import (
+    GREYS,
+    ColourIds,
+    IdTable,
+    colour_of,
+    distinct_ids,
+    ids_of,
+    is_same_palette,
+    look_up,
+)
 
 __all__ = ["Colours", "Meaning", "is_annotation"]
 
-#: 256 ids: what each value stands for.
-_Table = NDArray[np.uint8]
-#: An id by the colour that stands for it.
-_Ids = Mapping[bytes, int]
-
 _DAVIS = DAVIS_PALETTE.tobytes()
-#: What programs make of grey PNGs with few values: the grey is the id.
-_GREYS = bytes(value for value in range(256) for _ in range(3))
 _WHITE = 255
 #: An IoU that only one of two sets of pixels with nothing in common can have.
 _FITS = 0.5
@@ -59,7 +62,7 @@ class Meaning:
         doubt: Why it is not certain; the table is None then.
     """
 
-    table: _Table | None = None
+    table: IdTable | None = None
     by_colour: bool = False
     doubt: str | None = None
 
@@ -84,18 +87,19 @@ class Colours:
         self._objects = tuple(objects)
         self._palettes = [p for p in (palette, _DAVIS) if p]
         likely = (0, *self._objects)
-        self._ids = [_ids_of(p, likely) for p in self._palettes]
-        # Of greys only those that can be ids: white is a way to write any object.
-        self._palettes.append(_GREYS)
-        self._ids.append({_GREYS[3 * key : 3 * key + 3]: key for key in likely})
+        self._ids = [ids_of(p, likely) for p in self._palettes]
+        # What programs make of grey PNGs with few values: the grey is the id. White is
+        # a way to write any object.
+        self._palettes.append(GREYS)
+        self._ids.append({GREYS[3 * key : 3 * key + 3]: key for key in likely})
         self._background = [p[:3] for p in self._palettes]
         #: Whether the first mask has shown that colours are those of the annotations, …
         self._certain = False
         #: … while values are others; or that values and colours are others.
         self._remapped = self._has_names = False
         #: Colours of the first mask's objects, where they are others.
-        self._learned: _Ids = {}
-        self._renamed: tuple[Kind, bytes, _Table] | None = None
+        self._learned: ColourIds = {}
+        self._renamed: tuple[Kind, bytes, IdTable] | None = None
         self._known: dict[tuple[Kind, bytes, tuple[int, ...]], Meaning] = {}
 
     @classmethod
@@ -168,47 +172,40 @@ class Colours:
                 self._certain = bool(first.palette)
             else:
                 self._palettes.append(first.palette)
-                self._learned = _distinct(first.palette, used, values)
+                self._learned = distinct_ids(first.palette, used, values)
         elif fits_colours:
             self._certain = self._remapped = True
-        elif names is not None:
+        elif names is not None and not (
+            len(self._objects) > 1 and _is_white(first.kind, first.palette, used)
+        ):
             self._has_names = True
-            self._learned = _distinct(first.palette, used, names)
+            self._learned = distinct_ids(first.palette, used, names)
             if first.kind is not Kind.COLOUR:
                 self._renamed = first.kind, first.palette, names
 
-    def meaning(self, kind: Kind, palette: bytes, used: Sequence[int]) -> Meaning:
+    def meaning(self, picture: Picture) -> Meaning:
         """Say what the values of a mask stand for.
-
-        Args:
-            kind: What its pixels say.
-            palette: Colours of the values; empty where there are none.
-            used: The values that occur.
 
         Raises:
             NoIdsError: Its colours, or its white pixels, are those of no object. The
                 text says what is there and what to do, without the file's name.
         """
-        key = kind, palette, tuple(used)
+        key = picture.kind, picture.palette, picture.used
         if key not in self._known:
             self._known[key] = self._meaning(*key)
         return self._known[key]
 
-    def of_picture(self, picture: Picture) -> Meaning:
-        """Say what the values of a picture stand for; see `meaning`."""
-        return self.meaning(picture.kind, picture.palette, picture.used)
-
     def _meaning(self, kind: Kind, palette: bytes, used: tuple[int, ...]) -> Meaning:
         if self._renamed is not None:
             first_kind, first, names = self._renamed
-            if kind is first_kind and _is_same(palette, first, used):
+            if kind is first_kind and is_same_palette(palette, first, used):
                 return Meaning(names)
         if kind is Kind.COLOUR:
             return Meaning(self._of_colours(palette, used), by_colour=True)
-        white = kind is Kind.PALETTE and _colour(palette, _WHITE) == _GREYS[-3:]
+        white = kind is Kind.PALETTE and colour_of(palette, _WHITE) == GREYS[-3:]
         if kind is Kind.GREY or not palette or (white and used[-1] == _WHITE):
             return self._of_values(used)
-        learned = _lookup(self._learned, palette, used)
+        learned = look_up(self._learned, palette, used)
         if self._has_names:
             return self._unclear(palette, used) if learned is None else _found(learned)
         if self._agrees(palette, used):
@@ -228,7 +225,7 @@ class Colours:
 
     def _of_values(self, used: tuple[int, ...]) -> Meaning:
         """What grey values stand for."""
-        if _WHITE in used and set(used) <= {0, _WHITE} and _WHITE not in self._objects:
+        if _is_white(Kind.GREY, b"", used) and _WHITE not in self._objects:
             return Meaning(self._of_white(_WHITE))
         if self._renamed is None:
             return _AS_IT_IS
@@ -237,7 +234,7 @@ class Colours:
             "the objects"
         )
 
-    def _of_white(self, value: int) -> _Table:
+    def _of_white(self, value: int) -> IdTable:
         """The ids of a mask that is black and white, in a video with one object."""
         if len(self._objects) != 1:
             raise NoIdsError(
@@ -250,12 +247,12 @@ class Colours:
         table[value] = self._objects[0]
         return table
 
-    def _of_colours(self, palette: bytes, used: tuple[int, ...]) -> _Table:
+    def _of_colours(self, palette: bytes, used: tuple[int, ...]) -> IdTable:
         """The ids of an image that has nothing but colours."""
         for ids in (self._learned, *self._ids):
-            if (table := _lookup(ids, palette, used)) is not None:
+            if (table := look_up(ids, palette, used)) is not None:
                 return table
-        if palette in (_GREYS[-3:], _GREYS[:3] + _GREYS[-3:]):
+        if _is_white(Kind.COLOUR, palette, used):
             table = self._of_white(used[-1])
             table[list(used[:-1])] = 0
             return table
@@ -268,10 +265,10 @@ class Colours:
             "P, or the colours of the annotations, unsmoothed"
         )
 
-    def _by_colours(self, palette: bytes, used: Sequence[int]) -> _Table | None:
+    def _by_colours(self, palette: bytes, used: Sequence[int]) -> IdTable | None:
         """The ids that the colours say, if all are those of the annotations."""
         for ids in self._ids:
-            if (table := _lookup(ids, palette, used)) is not None:
+            if (table := look_up(ids, palette, used)) is not None:
                 return table
         return None
 
@@ -280,7 +277,7 @@ class Colours:
         return any(
             known.startswith(palette)
             or all(
-                _colour(palette, value) == _colour(known, value) is not None
+                colour_of(palette, value) == colour_of(known, value) is not None
                 for value in used
             )
             for known in self._palettes
@@ -290,7 +287,7 @@ class Colours:
         """Whether the colour of the background is on another value than 0 only."""
         return any(
             palette[:3] != background
-            and any(_colour(palette, value) == background for value in used)
+            and any(colour_of(palette, value) == background for value in used)
             for background in self._background
         )
 
@@ -298,7 +295,7 @@ class Colours:
         colours = ", ".join(
             f"{value} is #{colour.hex()}"
             for value in list(used)[:4]
-            if (colour := _colour(palette, value)) is not None
+            if (colour := colour_of(palette, value)) is not None
         )
         return Meaning(
             doubt="its values and its colours say different things, and the first mask "
@@ -317,83 +314,33 @@ def is_annotation(data: bytes, video: SplitVideo) -> bool:
         picture = decode_picture(data, size=(height, width))
         colours = Colours.of(video)
         colours.learn(picture, truth)
-        meaning = colours.of_picture(picture)
+        meaning = colours.meaning(picture)
     except MaskError:
         return False
     return bool(truth.any()) and np.array_equal(meaning.labels(picture.values), truth)
 
 
-def _is_same(palette: bytes, other: bytes, used: Sequence[int]) -> bool:
-    """Whether two palettes have the same colours, as far as both go or are used."""
-    if palette.startswith(other) or other.startswith(palette):
-        return True
-    return all(_colour(palette, v) == _colour(other, v) for v in used)
+def _is_white(kind: Kind, palette: bytes, used: Sequence[int]) -> bool:
+    """Whether a mask is white where any object is, and black elsewhere."""
+    if kind is Kind.GREY:
+        return _WHITE in used and set(used) <= {0, _WHITE}
+    colours = {colour_of(palette, value) for value in used}
+    return GREYS[-3:] in colours and colours <= {GREYS[:3], GREYS[-3:]}
 
 
-def _found(table: _Table) -> Meaning:
+def _found(table: IdTable) -> Meaning:
     """Colours say what the values stand for; which may be the values themselves."""
     if np.array_equal(table, np.arange(256)):
         return _AS_IT_IS
     return Meaning(table, by_colour=True)
 
 
-def _colour(palette: bytes, value: int) -> bytes | None:
-    """The colour of a value; None where the palette is too short."""
-    return palette[3 * value : 3 * value + 3] or None
-
-
-def _ids_of(palette: bytes, likely: Sequence[int]) -> dict[bytes, int]:
-    """Turn a palette round; a colour of two of the likely ids belongs to none."""
-    ids: dict[bytes, int] = {}
-    double = set()
-    for key in likely:
-        if (colour := _colour(palette, key)) is None:
-            continue
-        if ids.setdefault(colour, key) != key:
-            double.add(colour)
-    for key in range(len(palette) // 3):
-        ids.setdefault(palette[3 * key : 3 * key + 3], key)
-    for colour in double:
-        del ids[colour]
-    return ids
-
-
-def _distinct(palette: bytes, used: Sequence[int], table: _Table | None) -> _Ids:
-    """The id of each colour in a palette; empty where two values share one."""
-    if table is None:
-        return {}
-    ids = {
-        colour: int(table[value])
-        for value in used
-        if (colour := _colour(palette, value)) is not None
-    }
-    return ids if len(ids) == len(used) else {}
-
-
-def _lookup(ids: _Ids, palette: bytes, used: Sequence[int]) -> _Table | None:
-    """Look up the colours of the values that occur.
-
-    Returns:
-        256 ids, values that do not occur standing for themselves; None where a colour
-        is not known, or two values share one.
-    """
-    table = np.arange(256, dtype=np.uint8)
-    seen = set()
-    for value in used:
-        colour = _colour(palette, value)
-        if colour is None or colour in seen or colour not in ids:
-            return None
-        seen.add(colour)
-        table[value] = ids[colour]
-    return table
-
-
-def _equal(one: _Table, other: _Table, values: list[int]) -> bool:
+def _equal(one: IdTable, other: IdTable, values: list[int]) -> bool:
     return bool((one[values] == other[values]).all())
 
 
 def _disputed(
-    values: _Table | None, colours: _Table | None, objects: Sequence[int]
+    values: IdTable | None, colours: IdTable | None, objects: Sequence[int]
 ) -> Sequence[int]:
     """The objects that have other pixels by values than by colours; all if by none."""
     if values is None or colours is None or np.array_equal(values, colours):
@@ -402,7 +349,7 @@ def _disputed(
 
 
 def _overlap(
-    counts: NDArray[np.int64], table: _Table | None, objects: Sequence[int]
+    counts: NDArray[np.int64], table: IdTable | None, objects: Sequence[int]
 ) -> float:
     """The mean IoU of some objects; 0 where there is nothing to compare.
 
@@ -424,7 +371,7 @@ def _overlap(
 
 def _renaming(
     counts: NDArray[np.int64], objects: Sequence[int], used: Sequence[int]
-) -> _Table | None:
+) -> IdTable | None:
     """Find the names of the annotation's objects in a mask.
 
     Returns:

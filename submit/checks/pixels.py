@@ -167,7 +167,7 @@ class _Checker:
         if not palette or self._objects is None or self._colours.is_plain(palette):
             return labels
         picture = Picture(Kind.PALETTE, labels.unpack(), palette)
-        meaning = self._colours.of_picture(picture)
+        meaning = self._colours.meaning(picture)
         if meaning.doubt is not None:
             self._add("unclear-ids", name, meaning.doubt, scored)
         if meaning.table is None or not meaning.by_colour:

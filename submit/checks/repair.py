@@ -353,7 +353,7 @@ class _Video:
         if picture.kind is Kind.GREY:
             mends = (*mends, "grey PNG written with a palette")
         try:
-            meaning = self.colours.of_picture(picture)
+            meaning = self.colours.meaning(picture)
         except NoIdsError:
             if picture.kind is Kind.COLOUR:
                 return None, ("left out, having values or colours that no id has",)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from ..system.words import counted
 from ._options import (
     PATH,
     json_option,
@@ -16,7 +15,7 @@ from ._options import (
     videos_option,
     workers_option,
 )
-from ._output import emit, note, warn
+from ._output import emit
 from ._progress import progress
 from ._runs import local_executor, new_run_path, report
 from ._splits import open_split
@@ -75,15 +74,6 @@ def import_(
         monitor=progress,
     )
     report(outcome, path / "failed.json")
-    for what, count in outcome.details["remarks"].items():
-        note(f"{outcome.name}: {what}: {counted(count, 'mask')}")
-    absent = outcome.details["absent"]
-    if absent:
-        warn(
-            f"{source} lacks {counted(len(absent), 'video')} of {split}, such as "
-            f"{absent[0]}; their objects would score 0, so that submit pack "
-            "refuses the run without --partial"
-        )
     emit(
         outcome_view(path, outcome, "imported"),
         {"run": path, **vars(outcome)},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from ..executors import Executor, Job, Worker
 from ..runs import Identity, MaskWriter, Run, Standing, VideoRecord
 from ..runs.identity import take_stock
 from ..system.files import atomic_folder
+from ..system.words import counted
 from .formats import Source, open_video
 from .outcome import Monitor, StepOutcome, run_jobs, silent
 
@@ -66,6 +67,16 @@ def import_masks(
         remarks.update(record.details.get("remarks", {}))
         run.add(name, record)
 
+    def closing() -> Iterator[str]:
+        for what, count in remarks.items():
+            yield f"{what}: {counted(count, 'mask')}"
+        if absent:
+            yield (
+                f"{source} lacks {counted(len(absent), 'video')} of {split.root}, such "
+                f"as {absent[0]}; their objects would score 0, so that submit pack "
+                "refuses the run without --partial"
+            )
+
     with (
         opened,
         Run.making(
@@ -106,6 +117,7 @@ def import_masks(
             on_failed=run.fail,
             changed=f"{source} has changed",
             gone=gone,
+            closing=closing,
             monitor=monitor,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -120,6 +120,7 @@ def run_jobs(
     changed: str = "what they are made from has changed",
     gone: Sequence[str] = (),
     threads: int | None = None,
+    closing: Callable[[], Iterable[str]] = tuple,
     monitor: Monitor = silent,
 ) -> StepOutcome:
     """Run the jobs of a step and keep its outcome, manifest and bar up to date.
@@ -137,6 +138,7 @@ def run_jobs(
         gone: Videos that were taken out, since what they were made from is gone.
         threads: Number of threads that a job computes with; None where the result does
             not depend on it.
+        closing: Asked at the end for what is worth a remark.
         monitor: Opens the bar.
     """
     frames = {job.name: int(job.cost) for job in jobs}
@@ -184,6 +186,8 @@ def run_jobs(
         for names in alike.values():
             if len(names) > 1:
                 bar.note(_same_reason(names))
+        for remark in closing():
+            bar.note(f"{title}: {remark}")
     return outcome
 
 

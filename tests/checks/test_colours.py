@@ -20,11 +20,12 @@ from submit.checks.repair import repair
 from submit.data import Split, read_split
 from submit.errors import ArchiveError
 from submit.png.palette import DAVIS_PALETTE, encode, read
-from submit.png.pictures import decode_picture
+from submit.png.pictures import NoIdsError, decode_picture
 from tests.submissions import (
     FRAMES,
     VIDEOS,
     A,
+    B,
     C,
     colours,
     labels_of,
@@ -149,7 +150,7 @@ def test_any_order_in_any_file_is_undone(orders: list[list[int]], padding: int) 
         picture = decode_picture(reordered(labels, order, padding=padding))
         if frame == 0:
             found.learn(picture, labels)
-        meaning = found.of_picture(picture)
+        meaning = found.meaning(picture)
         assert meaning.doubt is None
         assert np.array_equal(meaning.labels(picture.values), labels)
 
@@ -290,7 +291,7 @@ def test_two_swapped_objects_of_many_are_not_outvoted(tmp_path: Path) -> None:
     picture = decode_picture(encode(swap[labels]))
     found.learn(picture, labels)
     assert found.renamed == [(3, 4), (4, 3)]
-    assert np.array_equal(found.of_picture(picture).labels(picture.values), labels)
+    assert np.array_equal(found.meaning(picture).labels(picture.values), labels)
 
 
 def test_what_nothing_decides_is_named_and_not_written(
@@ -312,5 +313,16 @@ def test_what_nothing_decides_is_named_and_not_written(
 def test_every_colour_of_the_palette_is_an_id_again(key: int, other: int) -> None:
     labels = np.array([[key, other]], np.uint8)
     picture = decode_picture(colours(labels))
-    meaning = Colours(b"", (1, 2)).of_picture(picture)
+    meaning = Colours(b"", (1, 2)).meaning(picture)
     assert meaning.labels(picture.values).tolist() == labels.tolist()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_white_is_no_certain_object_where_another_one_comes_later(mode: str) -> None:
+    truth = labels_of(B, 0)
+    white = Image.fromarray((truth > 0).astype(np.uint8) * 255).convert(mode)
+    picture = decode_picture(saved(white))
+    found = Colours(DAVIS_PALETTE.tobytes(), (1, 2))
+    found.learn(picture, truth)
+    with pytest.raises(NoIdsError, match=r"black and white .* objects 1, 2"):
+        found.meaning(picture)

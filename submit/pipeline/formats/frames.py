@@ -81,7 +81,7 @@ class _Reader:
         data = self._files.read(path)
         picture = decode_picture(data, name=name, size=self._video.size)
         try:
-            meaning = self._colours.of_picture(picture)
+            meaning = self._colours.meaning(picture)
         except NoIdsError as error:
             raise NoIdsError(f"{name}: {error}") from error
         if meaning.doubt is not None:
