@@ -193,7 +193,7 @@ class _Bench:
             self._submit("export", member, *runs, workers=False)
             masks = root / "runs" / member / "masks"
             self._submit("import", masks, "--name", name, *split, *runs)
-        for method in ("vote", "mean_logits"):
+        for method in ("vote", "mean_probabilities", "mean_logits"):
             options = [*names, "--method", method, *split, *runs]
             self._submit("ensemble", *options, "--name", f"warm-{method}")
             usages[method] = self._submit("ensemble", *options, "--name", method)

@@ -26,10 +26,11 @@ __all__ = ["MergedPredictor", "augmented"]
 
 
 class MergedPredictor:
-    """Tracks several variants side by side and averages their logits.
+    """Tracks several variants side by side and averages their probabilities.
 
-    Every frame's logits are averaged before any threshold, at the largest resolution
-    of the variants; presence and IoU are averaged where every variant has them.
+    That is done before any threshold, at the largest resolution of the variants, as the
+    method `mean_probabilities` does with runs; presence and IoU are averaged where
+    every variant has them.
     """
 
     Options: ClassVar[type[Any]] = Variant
@@ -66,12 +67,13 @@ def _mean(predictions: Sequence[Prediction]) -> Prediction:
     """Average predictions of the same objects.
 
     Logits are clipped to the range of the run store, as those of runs are that are
-    merged later; an infinite one would otherwise outvote everybody.
+    merged later. With p the mean probability, the logit is log(p / (1 − p)).
     """
     first = predictions[0]
     shapes = [prediction.logits.shape[1:] for prediction in predictions]
     height, width = max(shapes, key=lambda shape: shape[0] * shape[1])
-    total = np.zeros((len(first.objects), height, width), np.float32)
+    inside = np.zeros((len(first.objects), height, width), np.float32)
+    outside = np.zeros_like(inside)
     for prediction in predictions:
         if prediction.objects != first.objects:
             raise PredictorError(
@@ -79,7 +81,9 @@ def _mean(predictions: Sequence[Prediction]) -> Prediction:
                 f"{list(prediction.objects)}; this is a bug of the predictor"
             )
         logits = np.clip(prediction.logits, -LOGIT_LIMIT, LOGIT_LIMIT)
-        total += resize_logits(logits, (height, width))
+        odds = np.exp(resize_logits(logits, (height, width)))
+        inside += odds / (1 + odds)
+        outside += 1 / (1 + odds)
 
     def mean(values: Sequence[NDArray[np.float32] | None]) -> Any:
         present = [value for value in values if value is not None]
@@ -87,7 +91,7 @@ def _mean(predictions: Sequence[Prediction]) -> Prediction:
 
     return Prediction(
         objects=first.objects,
-        logits=total / np.float32(len(predictions)),
+        logits=np.log(inside / outside),
         presence=mean([prediction.presence for prediction in predictions]),
         iou=mean([prediction.iou for prediction in predictions]),
     )

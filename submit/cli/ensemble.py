@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "--method",
     type=click.Choice(list(METHODS)),
-    help="How to merge. Default: mean_logits.",
+    help="How to merge. Default: mean_probabilities.",
 )
 @click.option(
     "--weights",

@@ -17,6 +17,7 @@ is applied once, at export.
 from .merger import MergedFrame, VideoMerger
 from .report import Influence, MemberReport, summarise
 from .settings import (
+    DEFAULT_METHOD,
     METHODS,
     Cascade,
     Gate,
@@ -28,6 +29,7 @@ from .settings import (
 )
 
 __all__ = [
+    "DEFAULT_METHOD",
     "METHODS",
     "Cascade",
     "Gate",

@@ -1,15 +1,14 @@
 """The loops over pixels in which members are merged, compiled.
 
 Kept apart from `methods` so that importing that module does not import the compiler.
-All take int8 codes of the run store. What a code stands for, weighted and as a logit, a
-probability or its logarithm, is read from tables of 256, that of the code c at c + 128.
-Results are exact in float64 and then rounded to the nearest code.
+All take int8 codes of the run store. What a code stands for, as a probability or its
+logarithm, is read from tables of 256, that of the code c at c + 128. Results are exact
+in float64 and then rounded to the nearest code.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,19 +30,17 @@ __all__ = [
 
 
 @compiled()
-def mean(stack: NDArray[np.int8], tables: NDArray[np.float64]) -> NDArray[np.int8]:
-    """Weighted mean of M×h×w codes.
+def mean(stack: NDArray[np.int8], weights: NDArray[np.float64]) -> NDArray[np.int8]:
+    """Weighted mean of the logits of M×h×w codes; the weights sum to 1.
 
-    Args:
-        stack: The members' codes.
-        tables: M×256 logits, times the weights of the members, which sum to 1.
+    Logits count as far as ±16.
     """
     height, width = stack.shape[1:]
     result = np.empty((height, width), np.int8)
     line = np.empty(width, np.float64)
     logits = np.empty(width, np.float32)
     for y in range(height):
-        _add_up(stack, tables, y, line)
+        _add_up(stack, weights, y, line)
         logits[:] = line
         encode(logits, result[y])
         _keep_equal(stack, y, result[y])
@@ -52,14 +49,14 @@ def mean(stack: NDArray[np.int8], tables: NDArray[np.float64]) -> NDArray[np.int
 
 @compiled()
 def weighted_sum(
-    stack: NDArray[np.int8], tables: NDArray[np.float64]
+    stack: NDArray[np.int8], weights: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Weighted sum of M×h×w codes, as logits; see `mean`."""
+    """Weighted sum of the logits of M×h×w codes; see `mean`."""
     height, width = stack.shape[1:]
     result = np.empty((height, width), np.float32)
     line = np.empty(width, np.float64)
     for y in range(height):
-        _add_up(stack, tables, y, line)
+        _add_up(stack, weights, y, line)
         result[y] = line
     return result
 
@@ -67,16 +64,21 @@ def weighted_sum(
 @compiled()
 def _add_up(
     stack: NDArray[np.int8],
-    tables: NDArray[np.float64],
+    weights: NDArray[np.float64],
     y: int,
     line: NDArray[np.float64],
 ) -> None:
     """Add up a row of all members in the order of the members."""
     line[:] = 0
     for m in range(len(stack)):
-        table, row = tables[m], stack[m, y]
+        weight, row = weights[m] / 64, stack[m, y]
         for x in range(len(line)):
-            line[x] += table[int(row[x]) + 128]
+            # The value of the code in 64ths, computed: processors do that for many
+            # pixels at once, and look up only one.
+            code = int(row[x])
+            size = abs(code)
+            value = min(((16 + (size & 15)) << (size >> 4)) - 16, 16 * 64)
+            line[x] += weight * (value if code > 0 else -value)
 
 
 @compiled()
@@ -137,25 +139,33 @@ def mean_of_odds(
 
 
 @compiled()
-def geometric_mean(stack: Any, tables: NDArray[np.float64]) -> NDArray[np.int8]:
+def geometric_mean(
+    stack: NDArray[np.int8], tables: NDArray[np.float64]
+) -> NDArray[np.int8]:
     """Weighted geometric mean of the probabilities of M×h×w codes, as codes.
 
     Args:
         stack: The members' codes.
         tables: M×256 logarithms of probabilities, times the weights of the members.
     """
-    height, width = stack.shape[1:]
+    members, height, width = stack.shape
     result = np.empty((height, width), np.int8)
-    line = np.empty(width, np.float64)
-    logits = np.empty(width, np.float32)
+    logits = np.zeros(width, np.float32)
     for y in range(height):
-        out = result[y]
-        _add_up(stack, tables, y, line)
         for x in range(width):
+            first = stack[0, y, x]
+            same = True
+            for m in range(1, members):
+                same = same and stack[m, y, x] == first
+            if same:
+                continue
+            total = 0.0
+            for m in range(members):
+                total += tables[m, int(stack[m, y, x]) + 128]
             # log(g / (1 − g)) with g = exp(total)
-            logits[x] = line[x] - math.log(-math.expm1(line[x]))
-        encode(logits, out)
-        _keep_equal(stack, y, out)
+            logits[x] = total - math.log(-math.expm1(total))
+        encode(logits, result[y])
+        _keep_equal(stack, y, result[y])
     return result
 
 

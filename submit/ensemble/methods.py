@@ -31,9 +31,6 @@ Plane = NDArray[np.int8]
 Tables = NDArray[np.float64]
 Merge = Callable[[NDArray[np.int8], Tables], Plane]
 
-#: As far as the logits of a member count in a mean of logits.
-_VOTE_LIMIT = 16.0
-
 
 def merge_planes(
     method: str,
@@ -142,7 +139,7 @@ def _sum_of_sizes(
         ]
         part = weighted_sum(
             np.stack([plane for plane, _ in alike]),
-            _weighted(_limited(), [share for _, share in alike]),
+            np.asarray([share for _, share in alike], np.float64),
         )
         total += resize_logits(part[None], shape)[0]
     return total
@@ -151,7 +148,7 @@ def _sum_of_sizes(
 def _mean_of_logits(stack: NDArray[np.int8], weights: Tables) -> Plane:
     from ._kernels import mean
 
-    return mean(stack, _weighted(_limited(), weights))
+    return mean(stack, weights)
 
 
 def _mean_of_probabilities(stack: NDArray[np.int8], weights: Tables) -> Plane:
@@ -176,15 +173,9 @@ _MEANS: dict[str, Merge] = {
 }
 
 
-def _weighted(table: Tables, weights: Sequence[float] | Tables) -> Tables:
+def _weighted(table: Tables, weights: Tables) -> Tables:
     """M×256: a table, times the weight of each member."""
-    return np.multiply.outer(np.asarray(weights, np.float64), table)
-
-
-@functools.cache
-def _limited() -> Tables:
-    """The logit of each code as far as it counts in a mean of logits."""
-    return np.clip(VALUES.astype(np.float64), -_VOTE_LIMIT, _VOTE_LIMIT)
+    return np.multiply.outer(weights, table)
 
 
 @functools.cache

@@ -1,7 +1,7 @@
 """What an ensemble is asked for, and the file that says so.
 
     [ensemble]
-    method = "mean_logits"
+    method = "mean_probabilities"
     members = ["plain", "flipped"]
 
     [ensemble.weights]
@@ -41,6 +41,7 @@ from ..system.schema import (
 from ..system.tables import read_settings_table, read_toml
 
 __all__ = [
+    "DEFAULT_METHOD",
     "METHODS",
     "Cascade",
     "Gate",
@@ -53,14 +54,18 @@ __all__ = [
 
 #: How members are merged: name → what it does, in a line for help and docs.
 METHODS: dict[str, str] = {
-    "mean_logits": "weighted mean of the logits",
     "mean_probabilities": "weighted mean of the probabilities",
+    "mean_logits": "weighted mean of the logits",
     "geometric_mean": "weighted geometric mean of the probabilities",
     "max": "the highest logit of all members",
     "vote": "each pixel goes to the label with the most votes",
     "select": "the best member of each object",
     "cascade": "the first member; where it is in doubt, the next one",
 }
+
+#: The method where none is named: it is better than a mean of logits where members
+#: disagree, since one very sure member counts for less.
+DEFAULT_METHOD = "mean_probabilities"
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,7 @@ class MergeSettings:
         SettingsError: A value is not legal.
     """
 
-    method: str = setting("mean_logits", choices=METHODS)
+    method: str = setting(DEFAULT_METHOD, choices=METHODS)
     members: tuple[str, ...] = ()
     weights: Mapping[str, float] = setting(factory=dict, low=0)
     overrides: Mapping[str, Mapping[str, float]] = setting(

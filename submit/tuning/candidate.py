@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
-from ..ensemble import MergeSettings
+from ..ensemble import DEFAULT_METHOD, MergeSettings
 from ..postprocess import Postprocess
 
 __all__ = ["Candidate"]
@@ -31,7 +31,7 @@ class Candidate:
     @property
     def is_single(self) -> bool:
         """Whether it is one run as it is, apart from post-processing."""
-        plain = self.merge.method == "mean_logits" and self.merge.gate is None
+        plain = self.merge.method == DEFAULT_METHOD and self.merge.gate is None
         return plain and len(self.members) == 1
 
     @property

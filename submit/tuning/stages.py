@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from ..ensemble import METHODS, Gate, MergeSettings
+from ..ensemble import DEFAULT_METHOD, METHODS, Gate, MergeSettings
 from ..postprocess import STEPS
 from .candidate import Candidate
 
 __all__ = ["Stage", "all_stages"]
 
 #: Methods that are tried while members are chosen.
-_MEANS = ("mean_logits", "mean_probabilities", "vote")
+_MEANS = ("mean_probabilities", "mean_logits", "vote")
 
 #: By how much a weight may change in one step.
 _FACTORS = (2.0, 0.5)
@@ -75,7 +75,7 @@ def _memberships(runs: Sequence[str]) -> Callable[[Candidate], Iterator[Candidat
             # Two that vote differently have elected nobody.
             if method != "vote" or len(one) != 2:
                 # There is nothing to merge in one; equal settings have one form.
-                used = method if len(one) > 1 else "mean_logits"
+                used = method if len(one) > 1 else DEFAULT_METHOD
                 merge = MergeSettings(method=used, members=tuple(sorted(one)))
                 yield dataclasses.replace(candidate, merge=merge)
 

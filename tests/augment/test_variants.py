@@ -263,7 +263,7 @@ def test_a_scale_the_model_cannot_do_is_refused_at_once(scale: float) -> None:
         augmented(FakePredictor(), variant=None, tta=[Variant(scale=scale)])
 
 
-def test_variants_side_by_side_give_the_mean_of_their_logits(
+def test_variants_side_by_side_give_the_mean_of_their_probabilities(
     frames: Frames, masks: dict[int, NDArray[np.bool_]]
 ) -> None:
     variants = [Variant(hflip=True), Variant(scale=0.5)]
@@ -280,9 +280,9 @@ def test_variants_side_by_side_give_the_mean_of_their_logits(
         assert prediction.logits.dtype == np.float32
         shape = parts[0].logits.shape[1:]
         resized = [resize_logits(part.logits, (shape[0], shape[1])) for part in parts]
-        np.testing.assert_allclose(
-            prediction.logits, np.mean(resized, axis=0), atol=1e-5
-        )
+        chance = np.mean([1 / (1 + np.exp(-one.astype(float))) for one in resized], 0)
+        wanted = np.log(chance / (1 - chance))
+        np.testing.assert_allclose(prediction.logits, wanted, atol=1e-5)
         for name in ("presence", "iou"):
             wanted = np.mean([getattr(part, name) for part in parts], axis=0)
             np.testing.assert_allclose(getattr(prediction, name), wanted, rtol=1e-6)
@@ -317,7 +317,7 @@ def test_the_mean_of_equal_members_is_the_member(
     alone = track(FakePredictor(), frames, masks)
     merged = track(MergedPredictor([FakePredictor()] * 2), frames, masks)
     for one, other in zip(alone, merged, strict=True):
-        np.testing.assert_array_equal(one.logits, other.logits)
+        np.testing.assert_allclose(one.logits, other.logits, atol=1e-5)
 
 
 class Constant:
@@ -334,13 +334,24 @@ class Constant:
         return self._prediction
 
 
-def test_an_infinite_logit_is_one_voice_among_others(frames: Frames) -> None:
-    members: Any = [Constant((1,), np.inf), Constant((1,), -np.inf), Constant((1,), 3)]
-    logits = MergedPredictor(members).session(VIDEO).step(frames[0], {}).logits
-    np.testing.assert_array_equal(logits, np.ones((1, 2, 2)))
-    members = [Constant((1,), np.inf), Constant((1,), 0)]
-    logits = MergedPredictor(members).session(VIDEO).step(frames[0], {}).logits
-    np.testing.assert_array_equal(logits, np.full((1, 2, 2), LOGIT_LIMIT / 2))
+@pytest.mark.parametrize("limit", [np.inf, np.finfo(np.float32).max])
+def test_an_infinite_logit_is_one_voice_among_others(
+    frames: Frames, limit: float
+) -> None:
+    """Of p = 1, 0 and σ(3) = 0.953; and of 0 and 0.5."""
+    for values, wanted in (((limit, -limit, 3), 0.65086), ((-limit, 0), 0.25)):
+        members: Any = [Constant((1,), value) for value in values]
+        logits = MergedPredictor(members).session(VIDEO).step(frames[0], {}).logits
+        logit = np.full((1, 2, 2), np.log(wanted / (1 - wanted)))
+        np.testing.assert_allclose(logits, logit, atol=2e-4)
+
+
+def test_where_all_members_are_sure_the_mean_is_as_sure(frames: Frames) -> None:
+    for value in (-np.inf, -40, 40, np.inf):
+        members: Any = [Constant((1,), value)] * 3
+        logits = MergedPredictor(members).session(VIDEO).step(frames[0], {}).logits
+        wanted = np.full((1, 2, 2), np.clip(value, -LOGIT_LIMIT, LOGIT_LIMIT))
+        np.testing.assert_allclose(logits, wanted, rtol=1e-5)
 
 
 def test_members_that_mix_up_their_objects_are_not_averaged(frames: Frames) -> None:

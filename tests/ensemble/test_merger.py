@@ -27,7 +27,7 @@ def merged(
     index: int = 0,
 ) -> MergedFrame:
     named = {} if weights is None else dict(zip(members, weights, strict=True))
-    settings = MergeSettings(weights=named)
+    settings = MergeSettings(method="mean_logits", weights=named)
     return VideoMerger(members, settings, reweight=reweight).merge(index)
 
 

@@ -375,17 +375,17 @@ def test_weights_of_a_video_and_of_an_object_take_the_place_of_the_general_ones(
         weights={"a": 2, "b": 1},
         overrides={"v": {"a": 0}, "v/2": {"a": 6, "b": 2}, "w/1": {"b": 0}},
     )
-    alone = merged({"b": members["b"]}, "mean_logits")
+    alone = merged({"b": members["b"]}, "mean_probabilities")
     frame = VideoMerger(members, settings, video="v").merge(0)
     np.testing.assert_array_equal(frame.codes[0], alone.codes[0])
-    wanted = merged(members, "mean_logits", [3, 1])
+    wanted = merged(members, "mean_probabilities", [3, 1])
     np.testing.assert_array_equal(frame.codes[1], wanted.codes[1])
     other = VideoMerger(members, settings, video="w").merge(0)
     np.testing.assert_array_equal(other.codes[0], members["a"].logits[0][0])
-    general = merged(members, "mean_logits", [2, 1])
+    general = merged(members, "mean_probabilities", [2, 1])
     np.testing.assert_array_equal(other.codes[1], general.codes[1])
     # A partial entry is on the scale of the general weights.
     partial = MergeSettings(weights={"a": 2, "b": 1}, overrides={"v/1": {"b": 4}})
     frame = VideoMerger(members, partial, video="v").merge(0)
-    wanted = merged(members, "mean_logits", [1, 2])
+    wanted = merged(members, "mean_probabilities", [1, 2])
     np.testing.assert_array_equal(frame.codes[0], wanted.codes[0])

@@ -347,7 +347,9 @@ class Endless:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["mean_logits", "select", "vote"])
+@pytest.mark.parametrize(
+    "method", ["mean_probabilities", "mean_logits", "select", "vote"]
+)
 def test_memory_does_not_grow_with_the_video(tmp_path: Path, method: str) -> None:
     length = 5000
     members: dict[str, Any] = {str(n): Endless(length, n) for n in range(3)}

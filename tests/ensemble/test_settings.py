@@ -76,9 +76,9 @@ def test_a_full_file_is_read(tmp_path: Path) -> None:
     assert read(tmp_path / "tuned.toml", FULL) == SETTINGS
 
 
-def test_a_table_without_anything_is_the_mean_of_logits() -> None:
+def test_a_table_without_anything_is_the_mean_of_probabilities() -> None:
     assert MergeSettings.from_table({}) == MergeSettings()
-    assert MergeSettings().to_table() == {"method": "mean_logits"}
+    assert MergeSettings().to_table() == {"method": "mean_probabilities"}
 
 
 numbers = st.floats(0.01, 100)
@@ -135,8 +135,11 @@ def test_equal_settings_have_one_full_form() -> None:
             ("[ensemble]\n", "[ensemble]\nmehtod = 1\n"),
             "unknown key 'mehtod'; did you mean 'me",
         ),
-        (('"select"', '"mean"'), '[ensemble] method = "mean": expected one of mean_l'),
-        (('"select"', "3"), "[ensemble] method = 3: expected one of mean_logits,"),
+        (('"select"', '"mean"'), '[ensemble] method = "mean": expected one of mean_p'),
+        (
+            ('"select"', "3"),
+            "[ensemble] method = 3: expected one of mean_probabilities,",
+        ),
         (('"a b"]', '"plain"]'), "members: a run is a member twice"),
         (('"a b"]', "4]"), 'flipped", 4]: expected a list of texts'),
         (

@@ -62,7 +62,7 @@ def test_members_that_are_noise_leave_the_best_single_run(
     assert found.lead is not None
     assert found.lead.is_clear
     assert found.candidate.members == ("good",)
-    assert found.candidate.merge.method == "mean_logits"
+    assert found.candidate.merge.method == "mean_probabilities"
     assert not any(one.kept for one in found.stages if one.stage == "members")
 
 
