@@ -282,7 +282,7 @@ def changed(old: str, new: str) -> str:
         ),
         (
             changed("[2, 0.5]", "[2, 1]\nmethod = 'mode'"),
-            '[[ensemble]] both: method = "mode": expected one of mean_probabilities, mean_lo',
+            '[[ensemble]] both: method = "mode": expected one of mean_prob',
         ),
         (
             changed("[2, 0.5]", "[2, 1]\ngate = { threshold = 2 }"),
