@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from submit.cli import cli
 from submit.ensemble import MergeSettings, VideoMerger
+from submit.masks import VALUES, Codes
 from submit.png.palette import encode, read
 from submit.runs import Run, SoftWriter
 from submit.system.files import digest
@@ -337,10 +338,11 @@ class Endless:
         self.presence = np.full(shape, 3 - seed, np.float32)
         self.iou = np.full(shape, 0.7, np.float32)
         random = np.random.default_rng(seed)
-        self._steps = random.integers(-127, 128, (3, 64, 64)).astype(np.int8)
+        self.values = VALUES
+        self._codes = random.integers(-128, 128, (3, 64, 64)).astype(np.int8)
 
-    def steps(self, index: int) -> NDArray[np.int8]:
-        return np.roll(self._steps, index, axis=2)
+    def codes(self, index: int) -> Codes:
+        return np.roll(self._codes, index, axis=2)
 
     def close(self) -> None:
         pass
