@@ -145,10 +145,11 @@ def test_a_flipped_bit_is_judged_as_zipfile_does(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", PACKED)
-def test_every_flipped_bit_is_judged_as_zipfile_does(
+def test_every_fifth_flipped_bit_is_judged_as_zipfile_does(
     split: Split, folder: Path, kind: str
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        for bit in range(8 * len(PACKED[kind])):
+        # All of them take six minutes. Steps of five reach each bit of a byte in turn.
+        for bit in range(0, 8 * len(PACKED[kind]), 5):
             agrees_with_zipfile(split, flip(PACKED[kind], bit), folder)
