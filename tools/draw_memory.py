@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from submit_sam2.memory import MemoryPolicy, RcmsMemory, Sam2Memory
+from submit_sam2.memory import MemoryPolicy, Noted, RcmsMemory, Sam2Memory
 
 COLUMN, ROW, LEFT, THUMB = 19, 7, 74, 66
 INK, GRID, PAPER = (38, 42, 51), (226, 229, 234), (255, 255, 255)
@@ -75,7 +75,7 @@ def paint(
             draw.text((left, bottom + 3), str(frame), INK, font)
     policy.given(0)
     for frame in range(1, length):
-        recall = policy.recall(frame)
+        recall = policy.recalls(frame)[0]
         maps = dict(recall.maps)
         for known in {number for number, _ in recall.pointers} | maps.keys():
             colour = POINTER
@@ -85,11 +85,8 @@ def paint(
             draw.rectangle(
                 (left + 2, row + 1, left + COLUMN - 3, row + ROW - 2), colour
             )
-        policy.tracked(
-            frame,
-            presence=1.0 if quality[frame] else -1.0,
-            quality=float(quality[frame]),
-        )
+        presence = 1.0 if quality[frame] else -1.0
+        policy.tracked(frame, Noted(presence=presence, quality=float(quality[frame])))
     draw.text((8, top - 2), "looked\nback to", INK, font)
     draw.text((8, bottom + 3), "in frame", INK, font)
     return bottom + 28

@@ -160,11 +160,18 @@ class Sam2Network(nn.Module):
             else None,
         )
 
-    def take_masks(self, features: Features, masks: Tensor, grids: Grids) -> Seen:
+    def take_masks(
+        self,
+        features: Features,
+        masks: Tensor,
+        grids: Grids,
+        *,
+        threshold: float = 0.0,
+    ) -> Seen:
         """Take given masks, N×S×S of zeros and ones, for what is seen.
 
         The decoder runs for the pointers' sake only. Its own opinion of whether the
-        object is there counts for them, beside the mask being empty.
+        object is there (see `track`) counts for them, beside the mask being empty.
         """
         logits = F.interpolate(
             self.sure_logits(masks)[:, None],
@@ -176,11 +183,12 @@ class Sam2Network(nn.Module):
         prompt = self.sam_prompt_encoder(self.mask_downsample(masks[:, None]))
         decoded = self.decode(to_tokens(features.pixels), grids, mask=prompt)
         given = masks.flatten(1).any(1)
+        present = decoded.presence > threshold
         return Seen(
             logits=logits[:, 0],
             presence=torch.where(given, _SURE, -_SURE),
             iou=torch.ones_like(logits[:, 0, 0, 0]),
-            pointers=self.pointers(decoded.masks[:, 0], given & (decoded.presence > 0)),
+            pointers=self.pointers(decoded.masks[:, 0], given & present),
         )
 
     def sure_logits(self, masks: Tensor) -> Tensor:
@@ -231,6 +239,7 @@ class Sam2Network(nn.Module):
         grids: Grids,
         *,
         logits: Tensor | None = None,
+        threshold: float = 0.0,
     ) -> Seen:
         """Find N objects by points; all have equally many.
 
@@ -241,6 +250,7 @@ class Sam2Network(nn.Module):
             grids: Position encodings of the input size.
             logits: N×4h×4w, what was seen without the points, to be corrected; None if
                 nothing was.
+            threshold: See `track`.
         """
         prompts, decoder = self.sam_prompt_encoder, self.sam_mask_decoder
         mask = None
@@ -261,7 +271,7 @@ class Sam2Network(nn.Module):
         else:
             pointer = choice = best
         rows = torch.arange(len(best), device=best.device)
-        present = decoded.presence > 0
+        present = decoded.presence > threshold
         return Seen(
             logits=torch.where(present[:, None, None], drawn[rows, choice], ABSENT),
             presence=decoded.presence.float(),
@@ -269,20 +279,29 @@ class Sam2Network(nn.Module):
             pointers=self.pointers(decoded.masks[rows, pointer], present),
         )
 
-    def track(self, features: Features, image: Tensor, grids: Grids) -> Seen:
-        """Find N objects again by what they left in memory.
+    def track(
+        self,
+        features: Features,
+        decoded: Decoded,
+        *,
+        choice: Tensor | None = None,
+        threshold: float = 0.0,
+    ) -> Seen:
+        """Say what N objects that left something in memory look like now.
 
         Args:
             features: Of the frame.
-            image: N×h·w×C, from `condition`.
-            grids: Position encodings of the input size.
+            decoded: From `decode`, without a prompt.
+            choice: N numbers of the candidates to take, from 1 to 3; None for those
+                with the highest predicted IoU.
+            threshold: An object is in the frame where its presence is above this.
         """
-        decoded = self.decode(image, grids)
-        # Candidate 0 is for clear prompts; a memory may mean several things.
-        iou, choice = decoded.iou[:, 1:].max(1)
-        choice = choice + 1
-        tokens = decoded.masks[torch.arange(len(choice), device=choice.device), choice]
-        present = decoded.presence > 0
+        rows = torch.arange(len(decoded.presence), device=decoded.presence.device)
+        if choice is None:
+            # Candidate 0 is for clear prompts; a memory may mean several things.
+            choice = decoded.iou[:, 1:].argmax(1) + 1
+        tokens = decoded.masks[rows, choice]
+        present = decoded.presence > threshold
         logits = tokens.new_full(
             (len(choice), *features.fine.shape[2:]), ABSENT, dtype=torch.float32
         )
@@ -297,9 +316,16 @@ class Sam2Network(nn.Module):
         return Seen(
             logits=logits,
             presence=decoded.presence.float(),
-            iou=iou.float(),
+            iou=decoded.iou[rows, choice].float(),
             pointers=self.pointers(tokens, present),
         )
+
+    def draw_candidates(self, features: Features, decoded: Decoded) -> Tensor:
+        """Logits N×3×4h×4w of the candidates that `track` chooses from."""
+        drawn = self.sam_mask_decoder.draw_all(
+            decoded.image, decoded.masks, features.fine, features.middle
+        )
+        return drawn[:, 1:].float()
 
     def enlarge(self, logits: Tensor, grids: Grids) -> Tensor:
         """Bring logits N×K×4h×4w to the resolution of the input: N×K×S×S."""

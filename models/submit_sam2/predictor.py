@@ -265,6 +265,7 @@ class Sam2Predictor:
                 Tracker(
                     network,
                     Settings(
+                        size=(video.height, video.width),
                         image_size=side,
                         mask_scale=memory.mask_scale,
                         mask_bias=memory.mask_bias,

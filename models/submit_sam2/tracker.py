@@ -6,18 +6,22 @@ without its stores: of earlier frames only what the memory policies still need i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import accumulate, pairwise
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .memory import MemoryPolicy, Recall
+from .memory import MemoryPolicy, Pick, Recall
 from .model import ABSENT, Features, Sam2Network, Seen
+from .modeling.mask_decoder import Decoded
 from .modeling.memory_attention import MemoryTokens
 from .modeling.prompt_encoder import Click
+from .sightings import Offers, Sightings
 
 __all__ = ["Settings", "Tracker"]
 
@@ -29,6 +33,7 @@ class Settings:
     """How a tracker runs its network.
 
     Attributes:
+        size: Height and width of the video's frames.
         image_size: Side of the square input, a multiple of 32.
         mask_scale: Mask probabilities are multiplied by it for the memory …
         mask_bias: … and this is added.
@@ -36,6 +41,7 @@ class Settings:
         dtype: Precision of the large products: float32 or bfloat16.
     """
 
+    size: tuple[int, int]
     image_size: int = 1024
     mask_scale: float = 20.0
     mask_bias: float = -10.0
@@ -51,10 +57,10 @@ class Track:
         self.maps: dict[int, Tensor] = {}
         self.pointers: dict[int, Tensor] = {}
 
-    def keep(self, frame: int, memory: Tensor, pointer: Tensor) -> None:
-        """Keep a frame's memory L×M and pointer C, and forget what is not needed."""
-        self.maps[frame] = memory
-        self.pointers[frame] = pointer
+    def keep(self, number: int, memory: Tensor, pointer: Tensor) -> None:
+        """Keep a memory L×M with its pointer C, and forget what is not needed."""
+        self.maps[number] = memory
+        self.pointers[number] = pointer
         kept = self.policy.kept()
         for known in self.maps.keys() - kept.maps:
             del self.maps[known]
@@ -86,6 +92,7 @@ class Tracker:
         with torch.no_grad():
             self._grids = network.grids(settings.image_size)
         self._tracks: dict[int, Track] = {}
+        self._threshold = policy().threshold
         self._frame = -1
 
     @property
@@ -105,9 +112,11 @@ class Tracker:
 
         Returns:
             Logits S/4×S/4, presence and predicted IoU of all objects in their order.
+            The presence is above zero where the object is in the frame.
         """
         self._frame += 1
         network, grids = self._network, self._grids
+        threshold = self._threshold
         image = image.to(network.device, non_blocking=True)
         masks = {key: it for key, it in given.items() if isinstance(it, Tensor)}
         clicks = {key: it for key, it in given.items() if isinstance(it, Click)}
@@ -120,30 +129,40 @@ class Tracker:
         with self._precision():
             features = network.encode_image(image, grids, reads_memory=bool(known))
             for keys, recalls in self._batches(known, clicks):
-                tokens = self._tokens(keys, recalls)
-                conditioned = network.condition(features, tokens, grids)
-                seen = network.track(features, conditioned, grids)
+                conditioned = self._look_back(features, keys, recalls)
+                decoded = network.decode(conditioned, grids)
                 if keys[0] in clicks:
+                    seen = network.track(features, decoded, threshold=threshold)
                     points = self._join_clicks([clicks[key] for key in keys])
                     seen = network.take_clicks(
-                        features, conditioned, points, grids, logits=seen.logits
+                        features,
+                        conditioned,
+                        points,
+                        grids,
+                        logits=seen.logits,
+                        threshold=threshold,
                     )
                     self._keep_given(keys, features, seen)
                 else:
-                    self._keep_tracked(keys, features, seen)
+                    seen = self._follow(features, keys, recalls, decoded)
                 parts.update(_split(keys, seen))
             for keys in _chunks(list(masks), self._settings.batch):
                 inputs = [self._to_input(masks[key].to(network.device)) for key in keys]
-                seen = network.take_masks(features, torch.stack(inputs), grids)
+                seen = network.take_masks(
+                    features, torch.stack(inputs), grids, threshold=threshold
+                )
                 self._keep_given(keys, features, seen)
                 parts.update(_split(keys, seen))
             for keys in self._alike(new, clicks):
                 points = self._join_clicks([clicks[key] for key in keys])
                 plain = network.without_memory(features).expand(len(keys), -1, -1)
-                seen = network.take_clicks(features, plain, points, grids)
+                seen = network.take_clicks(
+                    features, plain, points, grids, threshold=threshold
+                )
                 self._keep_given(keys, features, seen)
                 parts.update(_split(keys, seen))
-        return _join([parts[key] for key in self._tracks])
+        seen = _join([parts[key] for key in self._tracks])
+        return replace(seen, presence=seen.presence - threshold) if threshold else seen
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(
@@ -186,22 +205,52 @@ class Tracker:
 
     def _batches(
         self, keys: Sequence[int], clicks: Mapping[int, Click]
-    ) -> Iterator[tuple[list[int], list[Recall]]]:
+    ) -> Iterator[tuple[list[int], list[Sequence[Recall]]]]:
         """Put objects together that look back to equally many frames.
 
         Args:
             keys: The objects.
             clicks: Points of some; those with equally many are put together.
         """
-        groups: dict[tuple[int, int, int], list[tuple[int, Recall]]] = {}
+        groups: dict[Hashable, list[tuple[int, Sequence[Recall]]]] = {}
         for key in keys:
-            recall = self._tracks[key].policy.recall(self._frame)
-            points = len(clicks[key]) if key in clicks else 0
-            size = len(recall.maps), len(recall.pointers), points
-            groups.setdefault(size, []).append((key, recall))
+            recalls = self._tracks[key].policy.recalls(self._frame)
+            points = 0
+            if key in clicks:
+                points, recalls = len(clicks[key]), recalls[:1]
+            kind = points, tuple(_shape(recall) for recall in recalls)
+            groups.setdefault(kind, []).append((key, recalls))
         for group in groups.values():
-            for chunk in _chunks(group, self._settings.batch):
-                yield [key for key, _ in chunk], [recall for _, recall in chunk]
+            ways = len(group[0][1])
+            for chunk in _chunks(group, max(1, self._settings.batch // ways)):
+                yield [key for key, _ in chunk], [recalls for _, recalls in chunk]
+
+    def _look_back(
+        self,
+        features: Features,
+        keys: Sequence[int],
+        recalls: Sequence[Sequence[Recall]],
+    ) -> Tensor:
+        """Condition features on each recall of each object, in this order: R×h·w×C."""
+        rows = [
+            (key, recall)
+            for key, ways in zip(keys, recalls, strict=True)
+            for recall in ways
+        ]
+        groups: dict[Hashable, list[int]] = {}
+        for index, (_, recall) in enumerate(rows):
+            groups.setdefault(_shape(recall), []).append(index)
+        parts = []
+        for group in groups.values():
+            chosen = [rows[index] for index in group]
+            tokens = self._tokens(
+                [key for key, _ in chosen], [recall for _, recall in chosen]
+            )
+            parts.append(self._network.condition(features, tokens, self._grids))
+        if len(parts) == 1:
+            return parts[0]
+        order = [index for group in groups.values() for index in group]
+        return torch.cat(parts)[sorted(range(len(order)), key=order.__getitem__)]
 
     def _tokens(self, keys: Sequence[int], recalls: Sequence[Recall]) -> MemoryTokens:
         """Gather what a batch of objects looks back to."""
@@ -228,39 +277,94 @@ class Tracker:
             dtype=torch.float32,
             device=device,
         )
+        span: int | Tensor = max(self._pointers - 1, 1)
+        if any(recall.span is not None for recall in recalls):
+            spans = [recall.span or span for recall in recalls]
+            span = torch.tensor(spans, device=device)[:, None]
         return MemoryTokens(
             maps=maps,
             times=times,
             pointers=network.pointer_tokens(pointers),
-            pointer_times=network.pointer_times(ages / max(self._pointers - 1, 1)),
+            pointer_times=network.pointer_times(ages / span),
         )
 
-    def _keep_tracked(
-        self, keys: Sequence[int], features: Features, seen: Seen
-    ) -> None:
-        """Remember a frame in which objects were looked for."""
+    def _follow(
+        self,
+        features: Features,
+        keys: Sequence[int],
+        recalls: Sequence[Sequence[Recall]],
+        decoded: Decoded,
+    ) -> Seen:
+        """Choose masks for objects that were looked for, and remember them.
+
+        Returns:
+            What the first pick of each object shows.
+        """
+        network, frame, threshold = self._network, self._frame, self._threshold
+        draw = partial(network.draw_candidates, features)
+        offers = Offers(
+            decoded, draw=draw, side=self._settings.image_size, threshold=threshold
+        )
         tracks = [self._tracks[key] for key in keys]
-        memories = self._remember(features, seen)
-        presence = seen.presence.tolist()
-        quality = [0.0] * len(keys)
-        if any(track.policy.wants_quality for track in tracks):
-            quality = seen.quality().tolist()
-        for index, track in enumerate(tracks):
-            track.policy.tracked(
-                self._frame, presence=presence[index], quality=quality[index]
-            )
-            track.keep(self._frame, memories[index], seen.pointers[index])
+        firsts = _starts(recalls)
+        answers = [
+            track.policy.choose(frame, [offers.of(row) for row in range(first, end)])
+            for track, (first, end) in zip(tracks, pairwise(firsts), strict=True)
+        ]
+        choice = None
+        picks: list[Sequence[Pick]] = [(Pick(0, 0, frame),)] * len(keys)
+        if any(answer is not None for answer in answers):
+            picks = [
+                answer or (_best(offers.ious[first], frame),)
+                for answer, first in zip(answers, firsts[:-1], strict=True)
+            ]
+            rows = [
+                first + pick.recall
+                for own, first in zip(picks, firsts[:-1], strict=True)
+                for pick in own
+            ]
+            if rows != list(range(firsts[-1])):
+                decoded = decoded.select(rows)
+            chosen = [pick.candidate + 1 for own in picks for pick in own]
+            choice = torch.tensor(chosen, device=network.device)
+        seen = network.track(features, decoded, choice=choice, threshold=threshold)
+        sightings = Sightings(
+            seen,
+            others=lambda row: draw(decoded.select([row]))[0],
+            size=self._settings.size,
+        )
+        *firsts, end = _starts(picks)
+        for track, first in zip(tracks, firsts, strict=True):
+            track.policy.tracked(frame, sightings.of(first))
+        owners = [
+            (track, pick)
+            for track, own in zip(tracks, picks, strict=True)
+            for pick in own
+        ]
+        sharp = [track.policy.sharp for track, _ in owners]
+        memories = self._remember(features, seen, sharp)
+        for row, (track, pick) in enumerate(owners):
+            track.keep(pick.number, memories[row], seen.pointers[row])
+        return seen if end == len(keys) else seen.select(firsts)
 
     def _keep_given(self, keys: Sequence[int], features: Features, seen: Seen) -> None:
         """Remember the frame in which objects were given."""
-        memories = self._remember(features, seen)
-        for index, key in enumerate(keys):
-            track = self._tracks[key]
+        tracks = [self._tracks[key] for key in keys]
+        for track in tracks:
             track.policy.given(self._frame)
+        sharp = [track.policy.sharp for track in tracks]
+        memories = self._remember(features, seen, sharp)
+        for index, track in enumerate(tracks):
             track.keep(self._frame, memories[index], seen.pointers[index])
 
-    def _remember(self, features: Features, seen: Seen) -> Tensor:
-        """Memories N×L×M of what was seen; equal masks are encoded once."""
+    def _remember(self, features: Features, seen: Seen, sharp: list[bool]) -> Tensor:
+        """Memories N×L×M of what was seen; equal masks are encoded once.
+
+        Args:
+            features: Of the frame.
+            seen: Of N objects.
+            sharp: For each, whether its mask is remembered instead of probabilities.
+        """
         settings = self._settings
         # Absent objects all have the same mask: one of them stands for the others.
         rows: list[int] = []
@@ -275,15 +379,36 @@ class Tracker:
             chosen.append(len(rows))
             rows.append(index)
         kept = seen if len(rows) == len(chosen) else seen.select(rows)
+        logits = self._network.enlarge(kept.logits[:, None], self._grids)[:, 0]
+        if any(sharp):
+            # The probability of an infinite logit is 0 or 1.
+            hard = torch.where(logits > 0, torch.inf, -torch.inf)
+            which = torch.tensor([sharp[row] for row in rows], device=logits.device)
+            logits = torch.where(which[:, None, None], hard, logits)
         memories = self._network.remember(
             features,
-            self._network.enlarge(kept.logits[:, None], self._grids)[:, 0],
+            logits,
             kept.presence,
             scale=settings.mask_scale,
             bias=settings.mask_bias,
         )
         # In every precision; half the memory, and as the official predictor keeps them.
         return memories.bfloat16().contiguous()[chosen]
+
+
+def _shape(recall: Recall) -> Hashable:
+    """What recalls have in common that go through the network together."""
+    return len(recall.maps), len(recall.pointers)
+
+
+def _starts(parts: Sequence[Sequence[object]]) -> list[int]:
+    """Where each part begins if all are put into one list, and where that ends."""
+    return list(accumulate(map(len, parts), initial=0))
+
+
+def _best(ious: Sequence[float], frame: int) -> Pick:
+    """Pick the candidate with the highest predicted IoU, of the only recall."""
+    return Pick(0, max(range(len(ious)), key=ious.__getitem__), frame)
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from textwrap import dedent
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from submit.predictors import option_infos
 from submit_sam2.memory import (
     POLICIES,
     MemoryPolicy,
+    Noted,
     RcmsMemory,
     Recall,
     Sam2Memory,
@@ -68,12 +70,10 @@ class Endless:
 def play(policy: MemoryPolicy, frames: Frames) -> list[Recall]:
     """Announce frames; returns what each looks back to."""
     policy.given(0)
-    recalls = []
+    recalls: list[Recall] = []
     for number, (presence, quality) in enumerate(frames, 1):
-        recalls.append(policy.recall(number))
-        if not policy.wants_quality:
-            quality = 0.0
-        policy.tracked(number, presence=presence, quality=quality)
+        recalls += policy.recalls(number)
+        policy.tracked(number, Noted(presence=presence, quality=quality))
     return recalls
 
 
@@ -125,12 +125,21 @@ def test_an_object_that_disappears_at_once_has_nothing_to_keep() -> None:
 
 
 def test_rcms_asks_for_quality_until_it_has_acted() -> None:
+    class Seen:
+        def __init__(self, presence: float) -> None:
+            self.presence = presence
+
+        @property
+        def quality(self) -> float:
+            asked.append(self.presence)
+            return 1.0
+
+    asked: list[float] = []
     policy = RcmsMemory()
     policy.given(0)
-    assert policy.wants_quality
-    policy.tracked(1, presence=-1.0, quality=0.0)
-    assert not policy.wants_quality
-    assert not Sam2Memory().wants_quality
+    for frame, presence in enumerate((2.0, -1.0, 3.0), 1):
+        policy.tracked(frame, cast(Any, Seen(presence)))
+    assert asked == [2.0]
 
 
 @pytest.mark.parametrize("promote", [None, 0, 1, 4])
@@ -159,7 +168,7 @@ def test_what_is_recalled_is_that_of_a_memory_that_forgets_nothing(
         # Nothing is recalled that was forgotten, and little is kept.
         assert {known for known, _ in recall.maps} <= maps
         assert {known for known, _ in recall.pointers} <= kept_pointers
-        policy.tracked(number, presence=presence, quality=quality)
+        policy.tracked(number, Noted(presence=presence, quality=quality))
         endless.tracked(number, presence, quality)
         maps = (maps | {number}) & policy.kept().maps
         kept_pointers = (kept_pointers | {number}) & policy.kept().pointers
@@ -200,7 +209,7 @@ def test_the_nearest_prompted_frames_are_conditioning_and_others_like_any(
             policy.given(frame)
             given.add(frame)
         else:
-            policy.tracked(frame, presence=1.0, quality=1.0)
+            policy.tracked(frame, Noted())
         latest = policy.kept()
         assert latest.maps - {frame} <= kept.maps
         kept = latest

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from submit_sam2.memory import RcmsMemory, Sam2Memory
+from submit_sam2.memory import Noted, RcmsMemory, Sam2Memory
 from submit_sam2.modeling.attention import attend_blocks
 from submit_sam2.modeling.layers import DropPath
 from submit_sam2.modeling.memory_attention import MemoryTokens
@@ -404,6 +404,6 @@ def test_the_age_of_pointers_is_relative_to_the_clip() -> None:
         policy = Sam2Memory(pointers=min(frames, 16))
         policy.given(0)
         for frame in range(1, frames - 1):
-            policy.tracked(frame, presence=1, quality=0)
+            policy.tracked(frame, Noted())
         ages.append(max(age for _, age in policy.recall(frames - 1).pointers[1:]))
     assert ages == [6, 15]

@@ -1,6 +1,16 @@
 """Memory policies: which earlier frames an object looks back to."""
 
-from .policy import POLICIES, Kept, MemoryPolicy, Recall
+from .policy import (
+    POLICIES,
+    Kept,
+    MemoryPolicy,
+    Noted,
+    Offer,
+    Pick,
+    PixelBox,
+    Recall,
+    Sighting,
+)
 from .rcms import RcmsMemory
 from .sam2 import Sam2Memory
 
@@ -8,7 +18,12 @@ __all__ = [
     "POLICIES",
     "Kept",
     "MemoryPolicy",
+    "Noted",
+    "Offer",
+    "Pick",
+    "PixelBox",
     "RcmsMemory",
     "Recall",
     "Sam2Memory",
+    "Sighting",
 ]

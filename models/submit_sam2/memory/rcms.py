@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from submit.predictors import option
 
-from .policy import POLICIES, Kept
+from .policy import POLICIES, Kept, Sighting
 from .sam2 import Sam2Memory
 
 __all__ = ["RcmsMemory"]
@@ -63,22 +63,17 @@ class RcmsMemory(Sam2Memory):
         self._good: deque[int] = deque(maxlen=promote)
         self._disappeared = False
 
-    @property
-    def wants_quality(self) -> bool:
-        """Whether the quality of the next frame makes a difference."""
-        return not self._disappeared
-
-    def tracked(self, frame: int, *, presence: float, quality: float) -> None:
+    def tracked(self, frame: int, seen: Sighting) -> None:
         """Note a frame that was predicted; the first without the object matters."""
-        super().tracked(frame, presence=presence, quality=quality)
+        super().tracked(frame, seen)
         if self._disappeared:
             return
-        if presence <= 0:
+        if seen.presence <= 0:
             self._disappeared = True
             self._conditioning += reversed(self._good)
             self._window = [known for known in self._window if known not in self._good]
             self._good.clear()
-        elif quality > self._quality:
+        elif seen.quality > self._quality:
             self._good.append(frame)
 
     def kept(self) -> Kept:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from .policy import POLICIES, Kept, Recall
+from .policy import POLICIES, Kept, Offer, Pick, Recall, Sighting
 
 __all__ = ["Sam2Memory"]
 
@@ -25,6 +26,7 @@ class Sam2Memory:
 
     name: ClassVar[str] = "sam2"
     order: ClassVar[int] = 10
+    licence: ClassVar[str | None] = None
     Options: ClassVar[type[Any]] = _Options
 
     def __init__(
@@ -48,8 +50,13 @@ class Sam2Memory:
         self._latest = -1
 
     @property
-    def wants_quality(self) -> bool:
-        """Whether the quality of the next frame makes a difference."""
+    def threshold(self) -> float:
+        """The object is in a frame where the logit of its presence is above this."""
+        return 0.0
+
+    @property
+    def sharp(self) -> bool:
+        """Whether the latest frame is remembered by its mask, in or out of it."""
         return False
 
     def given(self, frame: int) -> None:
@@ -57,12 +64,21 @@ class Sam2Memory:
         self._conditioning.append(frame)
         self._latest = frame
 
-    def tracked(self, frame: int, *, presence: float, quality: float) -> None:
+    def tracked(self, frame: int, seen: Sighting) -> None:
         """Note a frame that was predicted."""
-        del presence, quality
+        del seen
         oldest = frame - max(self._pointers, self._memories) + 2
         self._window = [old for old in self._window if old >= oldest] + [frame]
         self._latest = frame
+
+    def recalls(self, frame: int) -> Sequence[Recall]:
+        """Choose what to look back to from the next frame."""
+        return (self.recall(frame),)
+
+    def choose(self, frame: int, offers: Sequence[Offer]) -> Sequence[Pick] | None:
+        """Leave the choice to the predicted IoU."""
+        del frame, offers
+        return None
 
     def recall(self, frame: int) -> Recall:
         """Choose what to look back to from the next frame."""

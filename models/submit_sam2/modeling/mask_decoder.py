@@ -8,6 +8,7 @@ Training wants all of them, `draw_all`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -41,6 +42,13 @@ class Decoded:
     iou: Tensor
     presence: Tensor
     image: Tensor
+
+    def select(self, rows: Sequence[int]) -> Decoded:
+        """Some of the objects, in the order of `rows`, also more than once."""
+        index = torch.tensor(rows, device=self.image.device)
+        return Decoded(
+            self.masks[index], self.iou[index], self.presence[index], self.image[index]
+        )
 
 
 class MaskDecoder(nn.Module):

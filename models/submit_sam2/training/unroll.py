@@ -25,6 +25,7 @@ from ..modeling.layers import run
 from ..modeling.mask_decoder import Decoded
 from ..modeling.memory_attention import FrameStart, MemoryTokens
 from ..modeling.prompt_encoder import Click
+from ..sightings import Sightings
 from .losses import Pass
 from .prompts import PromptPlan, draw_box, draw_click
 
@@ -264,13 +265,10 @@ class _Unroll:
         self._pointers[frame] = pointers
 
     def _note(self, frame: int, seen: Seen) -> None:
-        """Tell the policies of a tracked frame; numbers only where one wants them."""
-        presence = quality = [0.0] * len(self._policies)
-        if any(policy.wants_quality for policy in self._policies):
-            presence = seen.presence.tolist()
-            quality = seen.quality().tolist()
+        """Tell the policies of a tracked frame."""
+        sightings = Sightings(seen)
         for index, policy in enumerate(self._policies):
-            policy.tracked(frame, presence=presence[index], quality=quality[index])
+            policy.tracked(frame, sightings.of(index))
 
     def _condition(self, frame: int, features: Features) -> Tensor:
         """Let features look at the memories of each object: N×h·w×C."""
@@ -282,7 +280,7 @@ class _Unroll:
         start = network.memory_attention.begin(tokens, self._grids)
         groups: dict[Recall, list[int]] = {}
         for row, policy in enumerate(self._policies):
-            groups.setdefault(policy.recall(frame), []).append(row)
+            groups.setdefault(policy.recalls(frame)[0], []).append(row)
         parts = [
             network.condition(
                 _started(features, start, rows, self._clip.objects),
