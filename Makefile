@@ -36,7 +36,7 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 
 .PHONY: submission
 submission: $(STAMP) ## Predict, export, pack and check a submission (DATA=, RECIPE=, PREDICTOR=, CHECKPOINT=)
-	$(BIN)/submit build $(RECIPE) $(if $(DATA),--split $(DATA)) $(if $(PREDICTOR),--predictor $(PREDICTOR)) $(if $(CHECKPOINT),-o checkpoint=$(CHECKPOINT)) $(if $(filter sam2,$(PREDICTOR)),-o memory=rcms) $(ARGS)
+	$(BIN)/submit build $(RECIPE) $(if $(DATA),--split $(DATA)) $(if $(PREDICTOR),--predictor $(PREDICTOR)) $(if $(CHECKPOINT),-o checkpoint=$(CHECKPOINT)) $(if $(filter sam2,$(PREDICTOR)),$(if $(findstring preset=,$(ARGS)),,-o memory=rcms)) $(ARGS)
 
 .PHONY: preview
 preview: $(STAMP) ## Compare runs without truth (DATA=, RUNS="a b"; else those of the sample)

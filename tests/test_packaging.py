@@ -4,6 +4,8 @@ import ast
 import configparser
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -12,6 +14,9 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
+
+from submit.predictors import parse_options
+from submit_sam2 import Sam2Predictor
 
 PACKAGE = "mose-submit"
 
@@ -23,6 +28,33 @@ DISTRIBUTION_OF = {
     "tomli_w": "tomli-w",
     "zlib_ng": "zlib-ng",
 }
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+@pytest.mark.parametrize(
+    ("arguments", "memory"),
+    [
+        ((), "rcms"),
+        (("ARGS=-o preset=rcms",), "rcms"),
+        (("ARGS=-o preset=masseg",), "sam2"),
+        (("ARGS=-o memory=sam2",), "sam2"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
+)
+def test_make_leaves_the_memory_to_the_preset(
+    arguments: tuple[str, ...], memory: str, repository: Path
+) -> None:
+    done = subprocess.run(
+        ["make", "-n", "submission", "PREDICTOR=sam2", "DATA=valid", *arguments],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    words = shlex.split(done.stdout.splitlines()[-1])
+    given = [words[at + 1] for at, word in enumerate(words) if word == "-o"]
+    options = parse_options("sam2", Sam2Predictor.Options, given)
+    assert options.resolved().memory == memory
 
 
 @pytest.fixture

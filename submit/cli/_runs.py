@@ -126,15 +126,17 @@ def masks_of(runs: Path, source: str, split: Split | None = None) -> Masks:
         record = ExportRecord.open(folder)
         return record.all_masks() if record.exists else open_masks(folder)
     videos = None if split is None or not split.others else split.videos.keys()
-    if not is_exported(run, videos):
-        export_run(
-            run,
-            split if split is not None else split_of(run),
-            executor=local_executor(None),
-            videos=videos,
-            monitor=progress,
-        ).require_complete(str(run.path))
-    return exported_masks(run, videos)
+    if is_exported(run, videos):
+        return exported_masks(run, videos)
+    outcome = export_run(
+        run,
+        split if split is not None else split_of(run),
+        executor=local_executor(None),
+        videos=videos,
+        monitor=progress,
+    )
+    outcome.require_complete(str(run.path))
+    return exported_masks(run, videos, after=outcome)
 
 
 def missing_videos(runs: Path, source: str) -> str | None:

@@ -404,8 +404,7 @@ def _matching(
         if pattern not in names and not any(fnmatchcase(n, pattern) for n in names):
             raise SplitError(
                 f"{root}: no video matches {pattern!r}; it has "
-                f"{counted(len(names), 'video')}, such as "
-                f"{names[0]}"
+                f"{counted(len(names), 'video')}, such as {names[0]}"
             )
     return tuple(
         name

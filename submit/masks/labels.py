@@ -80,8 +80,8 @@ def to_labels(
     ids = np.asarray(objects, dtype=np.uint8)
     if len(ids) != len(logits):
         raise MaskError(
-            f"expected logits of {counted(len(ids), 'object')}, found {len(logits)} "
-            f"planes"
+            f"expected logits of {counted(len(ids), 'object')}, "
+            f"found {counted(len(logits), 'plane')}"
         )
     if not len(ids):
         return np.zeros(size, np.uint8)

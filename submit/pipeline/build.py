@@ -225,7 +225,7 @@ class _Builder:
         postprocess = self._postprocess(run)
         own = run.is_soft or postprocess.is_off
         folder = run.masks_folder if own else run.path / "postprocessed"
-        export_run(
+        outcome = export_run(
             run,
             self.split,
             executor=self.executor,
@@ -233,9 +233,10 @@ class _Builder:
             postprocess=postprocess,
             renew=True,
             monitor=self.monitor,
-        ).require_complete(str(folder))
+        )
+        outcome.require_complete(str(folder))
         if own:
-            return exported_masks(run)
+            return exported_masks(run, after=outcome)
         return ExportRecord.open(folder).masks(
             run.videos, remedy=f"delete {folder} and build again"
         )

@@ -136,11 +136,22 @@ def is_exported(run: Run, videos: Collection[str] | None = None) -> bool:
     )
 
 
-def exported_masks(run: Run, videos: Collection[str] | None = None) -> KnownMasks:
-    """The palette masks of a run's videos, or of some, once they are all exported.
+def exported_masks(
+    run: Run,
+    videos: Collection[str] | None = None,
+    *,
+    after: StepOutcome | None = None,
+) -> KnownMasks:
+    """Open the exported palette masks of a run, with any post-processing.
 
-    They may have been exported with any post-processing. Each is compared with its
-    digest when it is read.
+    Each mask is compared with its digest when it is read.
+
+    Args:
+        run: The run.
+        videos: Names of the videos; None for all. All of them must be exported.
+        after: What `export_run` has just returned for the run's own masks. It compared
+            the soft files of its videos with their digests, so that they are not read
+            again.
 
     Raises:
         RunError: They were not exported, the run has changed since, a soft file is not
@@ -157,7 +168,8 @@ def exported_masks(run: Run, videos: Collection[str] | None = None) -> KnownMask
             {name: run.stored(name).digests() for name in names},
             remedy=f"run the command that made the run {run.name} again",
         )
-    _require_soft_files(run, names)
+    compared = {*after.done, *after.skipped} if after is not None else set()
+    _require_soft_files(run, [name for name in names if name not in compared])
     record = ExportRecord.open(run.masks_folder)
     done = "".join(
         f" --{name.replace('_', '-')} {value}"

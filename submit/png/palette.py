@@ -343,9 +343,8 @@ def _image_data(data: bytes, name: str) -> Iterator[memoryview]:
         kind, end = data[place + 4 : place + 8], place + 8 + length
         if end + 4 > len(data):
             raise MaskError(
-                f"{name}: is truncated after {counted(len(data), 'byte')}, in the "
-                f"chunk "
-                f"{_start(kind)}"
+                f"{name}: is truncated after {counted(len(data), 'byte')}, "
+                f"in the chunk {_start(kind)}"
             )
         if zlib.crc32(view[place + 4 : end]) != int.from_bytes(
             view[end : end + 4], "big"

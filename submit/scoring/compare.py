@@ -300,8 +300,7 @@ def _require_same_objects(baseline: ScoredEntry, other: ScoredEntry) -> None:
             video, key = keys[0]
             raise ScoringError(
                 f"only {name} has {counted(len(keys), 'object')}, such as {key} of "
-                f"{video}; "
-                "entries can be compared when they were scored on the same split"
+                f"{video}; compare entries that were scored on the same split"
             )
     if not baseline.objects:
         raise ScoringError(f"{baseline.name}: holds no objects to compare")

@@ -150,8 +150,8 @@ def make_holdout(
         example = "".join(f"; {k}: {v}" for k, v in sorted(skipped.items())[:1])
         raise SplitError(
             f"{split.root}: expected {counted(videos, 'video')} with complete ground "
-            "truth, found "
-            f"{len(traits)}{example} (the train set has them, valid has not)"
+            f"truth, found {len(traits)}{example} (the train set has them, valid has "
+            "not)"
         )
     chosen = tuple(sorted(names or choose_videos(traits, videos, seed=seed)))
     existed = _is_same(folder, chosen, force=force)

@@ -138,9 +138,8 @@ def tune(
     if len(evaluator.videos) < LEAST_VIDEOS:
         raise ScoringError(
             f"{evaluator.split.root}: has {counted(len(evaluator.videos), 'video')}, "
-            f"and tuning "
-            f"needs {LEAST_VIDEOS} to leave some out; make a larger hold-out (submit "
-            "holdout)"
+            f"and tuning needs {LEAST_VIDEOS} to leave some out; make a larger "
+            "hold-out (submit holdout)"
         )
     return _Search(evaluator, seed, report).run(stages)
 

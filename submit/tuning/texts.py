@@ -71,8 +71,7 @@ def _remarks(tuned: Tuned, source: str) -> Iterator[str]:
     yield f"Tuned by submit tune for {measure}{f' on {source}' if source else ''}:"
     yield (
         f"{counted(tuned.videos, 'video')}, {counted(tuned.objects, 'object')}, "
-        f"{frames}, "
-        f"{tuned.evaluations:.1f} evaluations, seed {tuned.seed}."
+        f"{frames}, {tuned.evaluations:.1f} evaluations, seed {tuned.seed}."
     )
     if not tuned.is_complete:
         yield "The budget was spent before everything was tried."

@@ -12,11 +12,11 @@ from click.testing import CliRunner, Result
 
 from submit.cli import cli
 from submit.data import Split, read_split
-from submit.errors import RunMismatchError
+from submit.errors import RunError, RunMismatchError
 from submit.pipeline import export_run, exported_masks
 from submit.png.palette import encode, read
 from submit.postprocess import Postprocess
-from submit.runs import Identity, Run, SoftWriter, VideoRecord
+from submit.runs import Identity, Run, SoftWriter, StoredVideo, VideoRecord
 from submit.system.files import digest
 from tests.inline import Inline
 
@@ -134,6 +134,38 @@ def test_later_commands_take_the_masks_that_were_exported(
     done = submit("score", "noise", "--split", split.root, "--json")
     assert json.loads(done.stdout)["totals"]["j"] < 0.05
     assert content(run.masks_folder) == masks
+
+
+def test_soft_files_are_read_once_for_an_export_and_what_follows(
+    submit: Invoke, run: Run, split: Split, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    compare = StoredVideo.require_unchanged
+
+    def counting(video: StoredVideo) -> None:
+        read.append(video.name)
+        compare(video)
+
+    monkeypatch.setattr(StoredVideo, "require_unchanged", counting)
+    first = export_run(run, split, executor=Inline(), videos=("a",))
+    exported_masks(run, ("a",), after=first)
+    assert read == []  # The export opened the file, which compares it.
+    outcome = export_run(run, split, executor=Inline())
+    exported_masks(run, after=outcome)
+    assert read == ["a"]
+    exported_masks(run)
+    assert sorted(read) == ["a", "a", "b", "c"]
+    read.clear()
+    assert submit("check", "noise", "--split", split.root).exit_code == 0
+    assert sorted(read) == ["a", "b", "c"]
+
+
+def test_what_was_not_just_exported_is_compared(run: Run, split: Split) -> None:
+    export_run(run, split, executor=Inline())
+    run.soft_path("b").write_bytes(b"another file")
+    outcome = export_run(run, split, executor=Inline(), videos=("a",))
+    with pytest.raises(RunError, match=r"b\.npz: is not the file"):
+        exported_masks(run, after=outcome)
 
 
 @pytest.mark.parametrize(
