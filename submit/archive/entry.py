@@ -2,8 +2,8 @@
 
 The server unpacks a zip with `zipfile.extractall` of Python, on Linux. A name ends at
 its first NUL; parts that are empty, `.` or `..` are dropped, and so is a `/` in front.
-A backslash or a drive letter is a character like any other. Whatever reads a
-submission names its files by what is left, so that all agree with the server.
+A backslash or a drive letter is a character like any other. All code that reads a
+submission uses the name that remains, as the server does.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 __all__ = ["LARGEST_FILE", "Entry", "shown", "unpacked_name"]
 
-#: Bytes that no mask comes near; a larger file is a mistake or an attack.
+#: Largest size of a mask in bytes; a larger file is a mistake or an attack.
 LARGEST_FILE = 1 << 28
-#: Bytes that one byte becomes at most when it is unpacked, by compression method.
+#: Largest ratio of unpacked to packed bytes, by compression method.
 _MOST_INFLATION = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: 1032}
 
 #: Characters of a name that a message shows.
 _SHOWN = 100
-#: What no file system stores in one part of a path, and in a whole path.
+#: Longest part of a path, and longest path, that file systems store, in bytes.
 _LONGEST_PART, _LONGEST_PATH = 255, 4000
 
 
@@ -30,7 +30,7 @@ class Entry:
 
     Attributes:
         name: Path with `/` between its parts, as the server unpacks it; a folder's ends
-            with `/`. Empty where nothing is left of the name.
+            with `/`. Empty if no part of the name remains.
         size: Bytes of the file.
         stored: Bytes that it takes in the zip; `size` in a folder.
         is_folder: Whether it is a folder and no file.
@@ -55,14 +55,14 @@ class Entry:
 
     @property
     def is_huge(self) -> bool:
-        """Whether unpacking it would make a file that no mask is."""
+        """Whether it is larger, unpacked, than a mask can be."""
         inflation = _MOST_INFLATION.get(self.method)
         possible = self.size if inflation is None else self.stored * inflation
         return min(self.size, possible) > LARGEST_FILE
 
     @property
     def is_too_long(self) -> bool:
-        """Whether no file system can store a file of this name."""
+        """Whether the name is too long for file systems."""
         parts = self.name.encode(errors="surrogateescape").split(b"/")
         return (
             max(map(len, parts)) > _LONGEST_PART

@@ -19,11 +19,11 @@ from .team import TEAM_FILE, read_team
 
 __all__ = ["SUBMISSION_ZIP", "PackedZip", "pack", "write_zip"]
 
-#: The time of every file in a zip: the earliest that a zip can say.
+#: The time of every file in a zip: the earliest that the format can store.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MASK = re.compile(r"[^/]+/[^/]+\.png")
 
-#: The system that made the zip, whatever it is: modes are those of Unix.
+#: The system that the zip names as its origin, always Unix: modes are those of Unix.
 _UNIX = 3
 
 
@@ -55,8 +55,8 @@ def pack(
     sorted, times and modes fixed.
 
     Args:
-        source: The masks; whatever else lies beside them is left out.
-        path: The zip; it appears, or replaces an older one, when it is complete.
+        source: The masks; other files are left out.
+        path: The zip; it is created or replaced when it is complete.
         team: A `team.json`, which test phases demand at the root of the zip.
 
     Raises:
@@ -96,11 +96,11 @@ def pack(
 def write_zip(path: Path, files: Iterable[tuple[str, bytes]]) -> tuple[str, int]:
     """Write files into a zip, in this order; returns its SHA-256 and its size.
 
-    Its bytes depend on nothing but names and contents: Python's zipfile has written
-    the same since version 3.6.
+    Its bytes depend only on names and contents: Python's zipfile has written the same
+    bytes since version 3.6.
 
     Args:
-        path: The zip; it appears, or replaces an older one, when it is complete.
+        path: The zip; it is created or replaced when it is complete.
         files: Name and content of each file.
 
     Raises:
@@ -122,11 +122,11 @@ def write_zip(path: Path, files: Iterable[tuple[str, bytes]]) -> tuple[str, int]
 
 
 def _stranger(path: Path) -> Path | None:
-    """A file that is not a zip as `write_zip` makes it of a submission."""
+    """Whether a file is not a submission zip as `write_zip` makes it."""
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except Exception:  # zipfile raises anything on damaged files.
+    except Exception:  # zipfile raises exceptions of many types on damaged files.
         return path
     ours = bool(entries) and all(
         entry.date_time == _EPOCH

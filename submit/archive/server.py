@@ -1,9 +1,9 @@
-"""How the official server looks at a submission: which videos, which frames.
+"""Which videos and frames the official server finds in a submission.
 
-The scorer looks for video folders at the root, or in the one folder that stands there
-alone. Of a video it lists the PNGs, sorts them by number and scores those from the
-second on, two fewer than the video is long; it opens the truth by the name it found.
-So a missing mask shifts everything after it (`main` and `process_video_chunk` of
+The scorer looks for video folders at the root, or in the only folder at the root. Of a
+video it lists the PNGs, sorts them by number and scores those from the second on, two
+fewer than the video is long; it opens the truth by the name it found. So a missing mask
+shifts everything after it (`main` and `process_video_chunk` of
 https://github.com/henghuiding/MOSE-api/blob/241977a/MOSEv2/sam2_rcms/tools/score.py).
 """
 
@@ -23,7 +23,7 @@ __all__ = [
     "unpacking_problems",
 ]
 
-#: How the server's answer to a fatal problem is described.
+#: Describes the server's answer to a fatal problem.
 FATAL = "the server would fail the whole submission"
 
 #: How many names a message lists.
@@ -76,7 +76,7 @@ def server_view(entries: Iterable[Entry]) -> ServerView:
 
 
 def unpacking_problems(entries: Sequence[Entry]) -> Iterator[tuple[Entry, str]]:
-    """Find names at which `zipfile.extractall` gives up, on Linux.
+    """Find names that `zipfile.extractall` cannot unpack on Linux.
 
     Args:
         entries: All files and folders of a zip.
@@ -113,8 +113,8 @@ class FramePlan:
 
     Attributes:
         frames: Stems of the frames it would score; empty where it would fail.
-        problem: What is wrong and what the server would do about it; None where it
-            would score what it should.
+        problem: What is wrong and what the server would do about it; None if it would
+            score the right frames.
         fatal: Whether it would fail the whole submission.
     """
 
@@ -157,7 +157,7 @@ def plan_frames(truth: Sequence[str], found: Sequence[str]) -> FramePlan:
 
 
 def _failure(stems: Sequence[str], what: str, error: str) -> FramePlan:
-    """The plan of a video at which the server gives up."""
+    """The plan of a video that makes the server fail."""
     return FramePlan((), f"{_list(stems)}: {what}; {FATAL} ({error})", fatal=True)
 
 

@@ -25,7 +25,7 @@ from .entry import LARGEST_FILE, Entry, shown, unpacked_name
 
 __all__ = ["MaskFolder", "MaskZip", "Masks", "open_masks"]
 
-#: Bytes that are read at once where the decompressor knows no limit: bzip2 and LZMA
+#: Bytes to read at once if the decompressor cannot limit its output: bzip2 and LZMA
 #: make up to 80 MB of so many.
 _PIECE = 1 << 12
 
@@ -44,11 +44,12 @@ class Masks:
     """The masks of a submission: `<video>/<frame>.png`, in a zip or in a folder.
 
     Files are named as the server unpacks them, see `unpacked_name`. Hidden files,
-    `__MACOSX` and whatever is not a PNG directly in a video's folder do not count;
-    `entries` has them all the same. Where everything lies in one folder more, as the
-    official scorer allows, that folder is looked through.
+    `__MACOSX` and files that are not a PNG directly in a video's folder are not masks;
+    `entries` has them too. If everything is inside one more folder, as the official
+    scorer allows, that folder is used.
 
-    It can be sent to another process, which opens it anew, and read by many at once.
+    It can be sent to another process, which opens it again, and many threads can read
+    it at once.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,7 +61,7 @@ class Masks:
         raise NotImplementedError
 
     def read_entry(self, name: str) -> bytes:
-        """Read one file by the name of its entry; of several the last.
+        """Read one file by the name of its entry; if several have the name, the last.
 
         Raises:
             ArchiveError: It is not there, damaged, encrypted or packed in a way that
@@ -70,7 +71,7 @@ class Masks:
 
     @property
     def wrapper(self) -> str:
-        """The one folder around all videos with its `/`, empty where there is none."""
+        """The one folder around all videos with its `/`; empty if there is none."""
         return self._layout[0]
 
     def videos(self) -> list[str]:
@@ -118,7 +119,7 @@ class Masks:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Free the file; what is read afterwards opens it again."""
+        """Close the file; the next read opens it again."""
 
     def __enter__(self) -> Masks:
         return self
@@ -192,7 +193,7 @@ class MaskZip(Masks):
         return self._contents.layout
 
     def read_entry(self, name: str) -> bytes:
-        """Read one file by the name of its entry; of several the last.
+        """Read one file by the name of its entry; if several have the name, the last.
 
         Raises:
             ArchiveError: It is not there, damaged, encrypted or packed in a way that
@@ -226,10 +227,10 @@ class MaskZip(Masks):
         return info.file_size, info.CRC
 
     def damaged(self, known: Collection[str]) -> Iterator[tuple[str, str]]:
-        """Find what the server cannot unpack among files that nobody has read yet.
+        """Find files that the server cannot unpack among those not read yet.
 
-        What is huge is not read. Files that overlap are named too, read or not: since
-        3.11.8 Python refuses them.
+        Huge files are not read. Files that overlap are named too, read or not: Python
+        refuses them since 3.11.8.
 
         Args:
             known: Names of entries that were read.
@@ -245,7 +246,7 @@ class MaskZip(Masks):
             if name in known and contents.files[name] is info:
                 continue
             if _entry(info).is_huge:
-                # Whether it begins as a file does is known without reading it.
+                # The local header is checked without reading the file.
                 if (problem := self._unopened(info)) is not None:
                     yield info.orig_filename, problem
                 continue
@@ -259,7 +260,7 @@ class MaskZip(Masks):
 
     def _open(self) -> IO[bytes]:
         """The zip, open for reading."""
-        with self._opening:  # Of two threads that open it, one would leak its file.
+        with self._opening:  # If two threads opened it, one file would stay open.
             if self._stream is None:
                 self._stream = _open(self.path)
             return self._stream
@@ -281,9 +282,9 @@ class MaskZip(Masks):
             return _problem(info, error)
 
     def _pieces(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
-        """Read a file through zipfile, in one piece where it is a mask, or in a few.
+        """Read a file through zipfile: a mask in one piece, a larger file in a few.
 
-        Reading to the very end makes zipfile compare the checksum.
+        Reading to the end makes zipfile compare the checksum.
         """
         plain = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         with self._zipfile().open(info) as file:
@@ -291,7 +292,7 @@ class MaskZip(Masks):
                 yield piece
 
     def close(self) -> None:
-        """Free the file; what is read afterwards opens it again."""
+        """Close the file; the next read opens it again."""
         if self._archive is not None:
             self._archive.close()
             self._archive = None
@@ -327,8 +328,8 @@ class _Contents:
 
     Attributes:
         infos: Its directory, as zipfile sees it.
-        end: Where the directory begins, and all files have ended.
-        files: What the server keeps of each name: of several files the last.
+        end: Where the directory begins, after the end of all files.
+        files: The file that the server keeps of each name: the last of several.
     """
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
@@ -360,7 +361,7 @@ def _contents(path: Path, stamp: tuple[int, int, int]) -> _Contents:
                 return _Contents(archive)
         except OSError as error:
             raise _unreadable(path, error) from error
-        except Exception as error:  # zipfile lets through what decoders raise.
+        except Exception as error:  # zipfile does not catch what decoders raise.
             stream.seek(0)
             if stream.read(4).startswith(b"PK"):
                 raise ArchiveError(
@@ -392,11 +393,11 @@ def _overlapping(contents: _Contents) -> Iterator[tuple[str, str]]:
 
 
 def _read_plain(file: int, info: zipfile.ZipInfo) -> bytes | None:
-    """Read a file that is packed as nearly all are; None leaves it to zipfile.
+    """Read a file that is stored or deflated, without zipfile; None if zipfile has to.
 
     Threads that read through zipfile wait for each other: with it alone the check of
-    66,526 masks of 854×480 takes 10 % longer on two cores. What this takes, zipfile
-    takes as well, and everything else it has to judge.
+    66,526 masks of 854×480 takes 10 % longer on two cores. zipfile accepts every file
+    that this accepts, and decides about all others.
     """
     utf8 = info.flag_bits & _UTF8
     size, stored = info.file_size, info.compress_size

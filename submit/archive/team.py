@@ -2,7 +2,7 @@
 
 LSVOS asks for it since 2025: https://github.com/LSVOS/LSVOS.github.io, index_2025.html,
 "Team Information Requirement". Missing, false or empty information may make an entry
-invalid, and so may what is left of the organisers' example.
+invalid, and so may values left from the organisers' example.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _EXAMPLES = frozenset(
     }
 )
 _ADDRESS = re.compile(r"[^\s@,;<>]+@[^\s@,;<>]+\.[^\s@,;<>.]{2,}")
-#: Domains that nobody can be reached at (RFC 2606).
+#: Domains that are reserved for examples (RFC 2606).
 _UNREACHABLE = re.compile(
     r"@(?:.*\.)?(?:example\.(?:com|org|net|edu)|example|invalid|test|localhost)$",
     re.IGNORECASE,
@@ -78,7 +78,7 @@ def read_team(path: Path | str) -> bytes:
 
 
 def team_problems(data: bytes) -> list[str]:
-    """List what keeps a team file from being accepted; empty when nothing does.
+    """List the problems of a team file; empty if it is accepted.
 
     >>> team_problems(b"{}")[1:]
     ['team_name is missing', 'members is missing', 'email is missing']

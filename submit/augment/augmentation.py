@@ -1,8 +1,8 @@
 """What a test-time augmentation is.
 
 An augmentation is one file in `submit/augment/augmentations/`: a frozen dataclass with
-its value, if it takes one, and the session that shows a model another view. `--variant`
-and `--tta` take it by its name then, and docs/methods.md lists it.
+its value, if it takes one, and the session that shows the model another view.
+`--variant` and `--tta` accept its name, and docs/methods.md lists it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Augmentation:
     Attributes:
         name: How it is written, alone or with `=` and its value.
         order: Its place in the text of a variant.
-        depth: Its place around the model: what is lowest changes frames last, right
-            before the model sees them.
+        depth: Its place around the model: the lowest changes frames last, right before
+            the model sees them.
         metavar: The value in help; empty for one without a value.
     """
 
@@ -42,7 +42,8 @@ class Augmentation:
 
         Args:
             video: The video.
-            open_session: Opens the model, or what is nearer to it, for so many frames.
+            open_session: Opens the model, or the next inner augmentation, for so many
+                frames.
         """
         return self.wrap(open_session(video.length))
 

@@ -1,4 +1,4 @@
-"""Several variants side by side, merged on the fly."""
+"""Several variants tracked at once and merged frame by frame."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ __all__ = ["MergedPredictor", "augmented"]
 
 
 class MergedPredictor:
-    """Tracks several variants side by side and averages their probabilities.
+    """Tracks several variants at once and averages their probabilities.
 
-    That is done before any threshold, at the largest resolution of the variants, as the
-    method `mean_probabilities` does with runs; presence and IoU are averaged where
+    The mean is taken before any threshold, at the largest resolution of the variants,
+    as the method `mean_probabilities` does for runs. Presence and IoU are averaged if
     every variant has them.
     """
 
@@ -105,7 +105,7 @@ def augmented(
     Args:
         predictor: The model.
         variant: Tracked instead of the plain video.
-        tta: Tracked beside it and merged on the fly.
+        tta: Tracked as well and merged frame by frame.
 
     Raises:
         OptionError: The model does not run at a scale that is asked for.

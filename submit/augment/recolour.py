@@ -1,4 +1,4 @@
-"""A session that shows other colours to a model."""
+"""A session that changes the colours of frames for a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["RecolouredSession"]
 
 
 class RecolouredSession:
-    """Shows a session other colours in the same places."""
+    """Changes the colours of frames before a session sees them."""
 
     def __init__(self, inner: Session, recolour: Callable[[Frame], Frame]) -> None:
         self._inner = inner

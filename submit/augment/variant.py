@@ -16,8 +16,8 @@ class Variant:
     'hflip+scale=0.75'
 
     Args:
-        values: By the name of an augmentation its value; True and False for one that
-            takes none.
+        values: The value of each augmentation by its name; True or False for one
+            without a value.
     """
 
     def __init__(self, **values: float) -> None:

@@ -15,13 +15,15 @@ __all__ = ["Window", "box_of", "extent_of", "window_for"]
 
 #: An object's box takes about this share of the window's sides at first …
 _FILL = 1 / 3
-#: … but a window is enlarged at most so much, and below the second it is no use.
+#: … but a window is enlarged at most by the first factor, and below the second it does
+#: not help.
 _MOST, _LEAST = 4.0, 1.5
-#: The box's centre may be so far from the window's, in sides, before that moves.
+#: Distance of the box's centre from the window's, in sides, above which the window
+#: moves.
 _SLACK = 1 / 6
 #: A box that takes more of a side than this is too large for the window.
 _FULL = 0.9
-#: Share of a side over which the window's logits give way to those around it.
+#: Share of a side over which the window's logits are blended with those around it.
 _FEATHER = 1 / 16
 
 
@@ -51,7 +53,7 @@ class Window:
         )
 
     def following(self, box: Box) -> Window:
-        """The window moved as little as brings the box's centre near its own."""
+        """The window, moved just enough that the box's centre is near its own."""
         places = []
         for centre, start, side, whole in zip(
             _centre(box),
@@ -66,7 +68,7 @@ class Window:
         return Window(places[0], places[1], self.height, self.width, self.frame)
 
     def showing(self, box: Box) -> Window:
-        """The window moved as little as brings the whole box into it.
+        """The window, moved just enough to contain the whole box.
 
         Args:
             box: In the frame; it must fit.
@@ -141,8 +143,8 @@ class Window:
     def paste(self, logits: Logits, patch: Logits) -> None:
         """Write the window's logits into those of the frame.
 
-        Towards edges of the window that are not edges of the frame they give way
-        gradually to what was there.
+        Towards edges of the window that are not edges of the frame they are blended
+        with the logits of the frame.
 
         Args:
             logits: h×w of the whole frame; changed in place.
@@ -253,7 +255,7 @@ def _centre(box: Box) -> tuple[float, float]:
 def _taps(
     start: int, side: int, whole: int, logits: Logits, patch: Logits, axis: int
 ) -> tuple[NDArray[np.int64], tuple[NDArray[np.int64], NDArray[np.int64], Logits]]:
-    """Lines of the frame's logits in the window, and where they lie in the patch.
+    """Lines of the frame's logits in the window, and their places in the patch.
 
     Returns:
         The lines whose centres are in the window; the two lines of the patch that each

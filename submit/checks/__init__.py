@@ -1,4 +1,4 @@
-"""The precheck: everything that the server would reject, or silently punish."""
+"""The precheck: everything that the server would reject, or silently score lower."""
 
 from .check import check_masks, expected_frames, masks_to_check
 from .report import CheckReport, Finding, Group

@@ -27,7 +27,7 @@ def check_masks(
     workers: int | None = None,
     progress: Callable[[str, int], None] = lambda video, frames: None,
 ) -> CheckReport:
-    """Find everything that the server would reject, or silently punish.
+    """Find everything that the server would reject, or silently score lower.
 
     The zip is read in place. Videos are checked by threads: reading, inflating and
     comparing masks all run without the interpreter lock.
@@ -35,8 +35,8 @@ def check_masks(
     Args:
         source: A zip, or a folder of `<video>/<frame>.png`.
         split: What the submission is for.
-        sample: The organisers' sample submission, which then says which videos and
-            frames there must be.
+        sample: The organisers' sample submission, which then decides which videos and
+            frames are expected.
         team: Whether a `team.json` must be there, as in test phases.
         workers: Threads; one for each core by default.
         progress: Called with a video and a number of masks that are done, from any
@@ -60,7 +60,7 @@ def check_masks(
         report.add([*findings, *layout.findings])
         jobs = [(found, split.videos[found.name]) for found in layout.videos]
         seen: list[Finding] = []
-        # Long videos first, so that none is left alone at the end.
+        # Long videos first, so that no worker has a long one left at the end.
         jobs.sort(key=lambda job: -len(job[0].frames))
         for checked in run_in_threads(
             lambda job: check_video(masks, *job, progress=progress),
@@ -99,11 +99,11 @@ def masks_to_check(split: Split) -> int:
 def expected_frames(
     split: Split, sample: Path | str | None = None
 ) -> tuple[dict[str, tuple[str, ...]], list[Finding]]:
-    """Which frames of which videos there must be.
+    """List the frames that are expected of each video.
 
     Args:
         split: The split.
-        sample: The organisers' sample submission, which is believed where there is one.
+        sample: The organisers' sample submission, which decides if it is given.
 
     Returns:
         Stems by video, and findings where split and sample disagree.
@@ -139,7 +139,7 @@ def _disagreements(
 
 
 def _frames(video: SplitVideo) -> tuple[str, ...]:
-    """Stems of a video's frames; counted up where the split has no images."""
+    """Stems of a video's frames; numbered from 0 if the split has no images."""
     length = None if video.meta is None else video.meta.length
     if video.images or length is None or length <= video.length:
         return video.frames

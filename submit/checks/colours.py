@@ -1,23 +1,23 @@
-"""What the values of a video's masks stand for, where colours or the first mask say so.
+"""The object ids behind a video's mask values, by colours and the first mask.
 
 A mask is read by its values: they are object ids. Programs that make PNGs smaller sort
 the palette and renumber the values, file by file: the mask looks the same and means
-something else. Its colours then still say which id was meant.
+something else. Its colours still show which id was meant.
 
 What counts as evidence, in this order:
 
-1. The first mask against the annotation. For the objects about which values and colours
-   disagree, the overlap (IoU) with the annotation is above 0.5 for one of both readings
-   at most, since their pixels have nothing in common. If neither fits, values that fit
-   the annotation under other names are renamed.
+1. The first mask against the annotation. Where values and colours disagree about
+  objects, both readings give them different pixels, so that at most one of them has an
+  overlap (IoU) with the annotation above 0.5. If neither has, values that fit another
+  id of the annotation are renamed.
 2. Without such a first mask: the colour of the background on another value than 0,
    while value 0 has another colour.
 
 The colours of ids are those of the annotation's own palette, or those of DAVIS, or the
 greys that were the ids before a program made a palette of them. Nothing else is
-evidence. A palette of other colours says nothing (all black, Matplotlib), and neither
-does one whose first mask fits by its values. Where values and colours disagree and
-nothing decides, that is a doubt.
+evidence: not a palette of other colours (all black, Matplotlib), and not one whose
+first mask fits by its values. If values and colours disagree and nothing decides, the
+meaning is doubtful.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ __all__ = ["Colours", "Meaning", "is_annotation"]
 
 _DAVIS = DAVIS_PALETTE.tobytes()
 _WHITE = 255
-#: An IoU that only one of two sets of pixels with nothing in common can have.
+#: At most one of two disjoint sets of pixels can have a larger IoU.
 _FITS = 0.5
 
 
@@ -93,7 +93,8 @@ class Colours:
         self._palettes.append(GREYS)
         self._ids.append({GREYS[3 * key : 3 * key + 3]: key for key in likely})
         self._background = [p[:3] for p in self._palettes]
-        #: Whether the first mask has shown that colours are those of the annotations, …
+        #: Whether the first mask has shown that its colours are those of the
+        #: annotations, …
         self._certain = False
         #: … while values are others; or that values and colours are others.
         self._remapped = self._has_names = False
@@ -115,14 +116,14 @@ class Colours:
             try:
                 palette = read_palette(read_file(video.masks[frame]))
             except MaskError:
-                palette = b""  # Whoever reads the annotation says what is wrong.
+                palette = b""  # Reported where the annotation is read.
         return cls(palette, video.objects if objects is None else objects)
 
     @property
     def renamed(self) -> list[tuple[int, int]]:
-        """Ids of the annotation and what the first mask calls them, where they differ.
+        """Ids of the annotation and their values in the first mask, where they differ.
 
-        Colours have no say in that.
+        Colours are ignored here.
         """
         if self._renamed is None:
             return []
@@ -143,7 +144,7 @@ class Colours:
 
         Args:
             first: The mask.
-            truth: H×W labels. Without an object they say nothing.
+            truth: H×W labels; ignored if they hold no object.
         """
         objects = object_ids(truth)
         if not objects or first.values.shape != truth.shape:
@@ -159,7 +160,8 @@ class Colours:
             colours = self._by_colours(first.palette, used)
         names = _renaming(counts, objects, used)
         if names is None:
-            # Not every object is well recognised. Those decide that are in dispute.
+            # Objects may be segmented badly. Only objects with different readings
+            # decide.
             disputed = _disputed(values, colours, objects)
             fits_values = _overlap(counts, values, disputed) > _FITS
             fits_colours = _overlap(counts, colours, disputed) > _FITS
@@ -187,8 +189,8 @@ class Colours:
         """Say what the values of a mask stand for.
 
         Raises:
-            NoIdsError: Its colours, or its white pixels, are those of no object. The
-                text says what is there and what to do, without the file's name.
+            NoIdsError: Its colours, or its white pixels, belong to no object. The text
+                says what was found and what to do, without the file's name.
         """
         key = picture.kind, picture.palette, picture.used
         if key not in self._known:
@@ -248,7 +250,7 @@ class Colours:
         return table
 
     def _of_colours(self, palette: bytes, used: tuple[int, ...]) -> IdTable:
-        """The ids of an image that has nothing but colours."""
+        """The ids of an image that has colours and no palette."""
         for ids in (self._learned, *self._ids):
             if (table := look_up(ids, palette, used)) is not None:
                 return table
@@ -266,7 +268,7 @@ class Colours:
         )
 
     def _by_colours(self, palette: bytes, used: Sequence[int]) -> IdTable | None:
-        """The ids that the colours say, if all are those of the annotations."""
+        """The ids that the colours stand for, if all are colours of the annotations."""
         for ids in self._ids:
             if (table := look_up(ids, palette, used)) is not None:
                 return table
@@ -321,7 +323,7 @@ def is_annotation(data: bytes, video: SplitVideo) -> bool:
 
 
 def _is_white(kind: Kind, palette: bytes, used: Sequence[int]) -> bool:
-    """Whether a mask is white where any object is, and black elsewhere."""
+    """Whether a mask is white at every object, and black elsewhere."""
     if kind is Kind.GREY:
         return _WHITE in used and set(used) <= {0, _WHITE}
     colours = {colour_of(palette, value) for value in used}
@@ -329,7 +331,7 @@ def _is_white(kind: Kind, palette: bytes, used: Sequence[int]) -> bool:
 
 
 def _found(table: IdTable) -> Meaning:
-    """Colours say what the values stand for; which may be the values themselves."""
+    """The meaning that colours give; values may stand for themselves."""
     if np.array_equal(table, np.arange(256)):
         return _AS_IT_IS
     return Meaning(table, by_colour=True)
@@ -342,7 +344,7 @@ def _equal(one: IdTable, other: IdTable, values: list[int]) -> bool:
 def _disputed(
     values: IdTable | None, colours: IdTable | None, objects: Sequence[int]
 ) -> Sequence[int]:
-    """The objects that have other pixels by values than by colours; all if by none."""
+    """The objects whose pixels differ by values and by colours; all if none differ."""
     if values is None or colours is None or np.array_equal(values, colours):
         return objects
     return [key for key in objects if not np.array_equal(values == key, colours == key)]
@@ -351,7 +353,7 @@ def _disputed(
 def _overlap(
     counts: NDArray[np.int64], table: IdTable | None, objects: Sequence[int]
 ) -> float:
-    """The mean IoU of some objects; 0 where there is nothing to compare.
+    """The mean IoU of some objects; 0 if there is nothing to compare.
 
     Args:
         counts: 256×256 pixels by id in the annotation and value in the mask.
@@ -372,7 +374,7 @@ def _overlap(
 def _renaming(
     counts: NDArray[np.int64], objects: Sequence[int], used: Sequence[int]
 ) -> IdTable | None:
-    """Find the names of the annotation's objects in a mask.
+    """Find which values of a mask stand for the annotation's objects.
 
     Returns:
         The id of each value; None unless every object overlaps one value by an IoU of

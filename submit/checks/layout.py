@@ -1,4 +1,4 @@
-"""The submission as a tree of names: folders, junk, dangerous paths, and frames."""
+"""Checks of names: folders, unrelated files, dangerous paths, and frames."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from .rules import Severity
 
 __all__ = ["Found", "Layout", "check_layout", "listed"]
 
-#: At the root these make Codabench take a zip of results for one of code.
+#: If one of these is at the root, Codabench treats a zip of results as code.
 _METADATA = ("metadata", "metadata.yaml")
 #: What Python's zipfile unpacks: none, deflate, bzip2, LZMA; the first two all do.
 _COMMON_METHODS, _KNOWN_METHODS = (0, 8), (0, 8, 12, 14)
 _MACOS = "__MACOSX"
 _IMAGE = re.compile(r"\.(png|jpe?g|bmp|tiff?|gif|npy)$", re.IGNORECASE)
 
-#: Bytes from which uploads to Codabench were seen to fail, and how bad that is.
+#: Sizes in bytes from which uploads to Codabench have failed, with the severity.
 _BUDGETS = (
     (1_000_000_000, Severity.COSTLY, "uploads above 1 GB hang or are scored 0"),
     (150_000_000, Severity.NOTE, "an upload of 150 MB was seen to fail"),
@@ -83,7 +83,7 @@ def check_layout(
     Args:
         masks: The submission.
         expected: Stems of the frames of each video that is looked at, in order.
-        others: Other videos of the split, which may be there or not.
+        others: Other videos of the split; each may be present or absent.
         team: Whether a `team.json` must be there, as in test phases.
     """
     layout = Layout()
@@ -93,10 +93,10 @@ def check_layout(
         layout.findings += _check_unpacking(entries)
         size = masks.path.stat().st_size
     else:
-        # What packs a folder leaves hidden files out, and follows links.
+        # `submit pack` leaves hidden files out, and follows links.
         entries = [e for e in entries if not _is_hidden(e.name)]
         size = sum(entry.size for entry in entries)
-    # What tar calls ./ is nothing once it is unpacked.
+    # The entry ./ of tar has no name after unpacking.
     entries = [entry for entry in entries if entry.name]
     layout.findings += _check_budget(masks, size)
     layout.findings += _check_names(entries, expected)
@@ -120,7 +120,7 @@ def _check_zip(
     expected: Mapping[str, Sequence[str]],
     others: Collection[str],
 ) -> Iterator[Finding]:
-    """Find what only a zip can have."""
+    """Find problems that only a zip can have."""
     yield from _about(
         "encrypted", (e.written for e in entries if e.encrypted), "is encrypted"
     )
@@ -153,7 +153,7 @@ def _check_budget(masks: Masks, size: int) -> Iterator[Finding]:
 
 
 def _check_unpacking(entries: Sequence[Entry]) -> Iterator[Finding]:
-    """Find what the server cannot unpack, or what takes more than it should."""
+    """Find files that the server cannot unpack, or that are too large unpacked."""
     problems: dict[str, list[str]] = {}
     for entry, problem in unpacking_problems(entries):
         problems.setdefault(problem, []).append(entry.written)
@@ -243,11 +243,11 @@ def _find_root(
     expected: Mapping[str, Sequence[str]],
     others: Collection[str],
 ) -> tuple[str, list[Finding]]:
-    """Find the folder in which the videos lie, and what the server makes of that.
+    """Find the folder that holds the videos, and what the server does with it.
 
     Returns:
-        The folder with its `/`, empty for the root, and the findings. It is where the
-        videos are, also where the server would not look.
+        The folder with its `/`, empty for the root, and the findings. It is the folder
+        that holds the videos, even if the server does not look there.
     """
     view = server_view(entries)
     known = {*expected, *others}
@@ -258,7 +258,7 @@ def _find_root(
             ]
         return "", []
     if view.prefix and view.prefix[:-1] in known:
-        # Of some videos one may be there alone.
+        # If only some videos are checked, there may be a single one.
         if others:
             return "", []
         return "", [Finding.of("single-video", view.prefix, "is alone at the root")]
@@ -282,7 +282,7 @@ def _find_root(
 
 
 def _check_junk(entries: Sequence[Entry], prefix: str) -> Iterator[Finding]:
-    """Find what the server ignores, and what Codabench does not."""
+    """Find unrelated files: those the server ignores, and those Codabench acts on."""
     files = [entry.name for entry in entries if not entry.is_folder]
     roots = [name for name in files if "/" not in name]
     yield from _about(
@@ -311,7 +311,7 @@ def _is_hidden(name: str) -> bool:
 
 @dataclass
 class _Folder:
-    """What lies in one folder: stems of its PNGs, each once, and other files."""
+    """The content of one folder: stems of its PNGs, each once, and other files."""
 
     masks: dict[str, None] = field(default_factory=dict)
     others: list[str] = field(default_factory=list)
@@ -345,7 +345,7 @@ def _check_video(
     plan = plan_frames(frames, list(stems))
     known = set(frames)
     present = [frame for frame in frames if frame in stems]
-    # Where the server would fail, judge masks as it would once that is mended.
+    # Where the server would fail, check masks as if that were repaired.
     found = Found(name, where, present, plan.frames or frames[1:-1])
     findings: list[Finding] = []
     depth = where.count("/")
@@ -422,7 +422,7 @@ def _check_absent(
     folders: Mapping[str, _Folder],
     prefix: str,
 ) -> Iterator[Finding]:
-    """Find videos of the split that are not there, and folders that are no videos."""
+    """Find missing videos of the split, and folders that are not videos."""
     known = {*expected, *others}
     unknown = {name.lower(): name for name in folders if name not in known}
     mistaken = set()
@@ -446,7 +446,7 @@ def _check_absent(
 def _about(
     code: str, names: Iterable[str], what: str, *, severity: Severity | None = None
 ) -> list[Finding]:
-    """One finding about all of these files; none where there are none."""
+    """One finding about all of these files; none without files."""
     names = list(names)
     if not names:
         return []

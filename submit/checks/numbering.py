@@ -13,7 +13,7 @@ from ..system.words import counted
 
 __all__ = ["Numbering", "number_frames", "number_in"]
 
-#: A number with more digits is no frame's.
+#: Most digits that the number of a frame has.
 _MOST_DIGITS = 99
 
 
@@ -25,8 +25,8 @@ class Numbering:
         stems: The mask of each frame that has one, in the order of the frames.
         missing: Frames without a mask.
         surplus: Masks of no frame.
-        shifted: Whether the numbers are others than those of the frames, and the order
-            was taken instead.
+        shifted: Whether the numbers differ from those of the frames, so that the order
+            decided.
     """
 
     stems: Mapping[str, str]
@@ -58,9 +58,9 @@ def number_frames(
 ) -> Numbering:
     """Match masks and frames.
 
-    A mask belongs to the frame of the same name, or else of the same number. Where the
-    masks are numbered from another start or in other steps, their order decides: there
-    must be as many masks as frames, and the first one must be the annotation.
+    A mask belongs to the frame of the same name, or else of the same number. If the
+    masks are numbered from another start or in other steps, their order decides. Then
+    there must be as many masks as frames, and the first one must be the annotation.
 
     Args:
         frames: Stems of the frames, in order.
@@ -69,8 +69,8 @@ def number_frames(
         is_first: Whether the mask of this stem is the annotation of the first frame.
 
     Raises:
-        ArchiveError: The masks are numbered otherwise than the frames, and it is not
-            certain how. Or two masks belong to one frame.
+        ArchiveError: The masks are numbered in another way than the frames, and it is
+            not certain how; or two masks belong to one frame.
     """
     own = set(frames)
     numbers = {
@@ -106,7 +106,7 @@ def number_frames(
     there = sorted(numbered)
     even = _is_even(there, sorted(numbers))
     if not even and frames[0] in direct:
-        # The first mask has its place, so that the others are strangers.
+        # The first mask matches, so that masks without a frame are unknown files.
         return plain
     ordered = [numbered[number] for number in there]
     same = len(ordered) == len(frames) == len(numbers)
@@ -129,7 +129,7 @@ def number_frames(
 
 
 def _is_even(numbers: Sequence[int], frames: Sequence[int]) -> bool:
-    """Whether masks are numbered as frames are, but for the start and the step."""
+    """Whether masks are numbered as frames are, except for the start and the step."""
     if len(numbers) < 2:
         return True
     if len(numbers) != len(frames):

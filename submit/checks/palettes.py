@@ -32,12 +32,12 @@ GREYS = bytes(value for value in range(256) for _ in range(3))
 
 
 def colour_of(palette: bytes, value: int) -> bytes | None:
-    """The colour of a value; None where the palette is too short."""
+    """The colour of a value; None if the palette is too short."""
     return palette[3 * value : 3 * value + 3] or None
 
 
 def ids_of(palette: bytes, likely: Sequence[int]) -> dict[bytes, int]:
-    """Turn a palette round; a colour of two of the likely ids belongs to none."""
+    """Map colours to ids; a colour that two of the likely ids share belongs to none."""
     ids: dict[bytes, int] = {}
     double = set()
     for key in likely:
@@ -70,8 +70,8 @@ def look_up(ids: ColourIds, palette: bytes, used: Sequence[int]) -> IdTable | No
     """Look up the colours of the values that occur.
 
     Returns:
-        256 ids, values that do not occur standing for themselves; None where a colour
-        is not known, or two values share one.
+        256 ids; a value that does not occur stands for itself. None if a colour is not
+        known, or two values share one.
     """
     table = np.arange(256, dtype=np.uint8)
     seen = set()
@@ -85,7 +85,7 @@ def look_up(ids: ColourIds, palette: bytes, used: Sequence[int]) -> IdTable | No
 
 
 def is_same_palette(palette: bytes, other: bytes, used: Sequence[int]) -> bool:
-    """Whether two palettes have the same colours, as far as both go or are used."""
+    """Whether two palettes agree in the colours that both have, or that are used."""
     if palette.startswith(other) or other.startswith(palette):
         return True
     return all(colour_of(palette, v) == colour_of(other, v) for v in used)

@@ -38,7 +38,7 @@ _UNSCORED = "The server does not score this frame and never opens it."
 
 @dataclass
 class VideoCheck:
-    """What the masks of one video have shown.
+    """The result of checking the masks of one video.
 
     Attributes:
         frames: Masks that were read.
@@ -56,7 +56,7 @@ def check_video(
     *,
     progress: Callable[[str, int], None] = lambda video, frames: None,
 ) -> VideoCheck:
-    """Read each mask of a video once and look at everything.
+    """Read each mask of a video once and check it.
 
     Args:
         masks: The submission.
@@ -83,7 +83,7 @@ class _Case:
 
 
 class _Checker:
-    """Goes through the masks of a video in order."""
+    """Checks the masks of a video in order."""
 
     def __init__(self, found: Found, video: SplitVideo, masks: Masks) -> None:
         self._name = found.name
@@ -153,15 +153,15 @@ class _Checker:
             self._truth = truth
             picture = decode_picture(masks.read_entry(name), name=name, size=size)
         except (ArchiveError, MaskError, SplitError):
-            return  # What is wrong with it is found when it is its turn.
+            return  # Its problems are reported when it is checked in its place.
         self._colours.learn(picture, truth)
 
     def _by_colours(
         self, data: bytes, labels: PackedLabels, name: str, scored: bool
     ) -> PackedLabels:
-        """Find values that have the colours of other ids, and put them right.
+        """Find values that have the colours of other ids, and correct them.
 
-        What follows is then about the masks as they were meant.
+        Later checks then see the masks with the ids that were meant.
         """
         palette = read_palette(data)
         if not palette or self._objects is None or self._colours.is_plain(palette):
@@ -183,7 +183,7 @@ class _Checker:
     def _labels(self, data: bytes, name: str, scored: bool) -> PackedLabels | None:
         """Decode a mask as the server does; None where the server cannot.
 
-        The size is looked at first: a wrong one can be any, and take any memory.
+        The size is checked first: a wrong size could take any amount of memory.
         """
         header, problem = None, ""
         try:
@@ -252,7 +252,7 @@ class _Checker:
         return False
 
     def _check_ids(self, counts: NDArray[np.int64], name: str, scored: bool) -> None:
-        """Find ids that no object has."""
+        """Find ids that are not objects of the video."""
         if self._objects is None:
             return
         known = {0, *self._objects}
@@ -281,7 +281,7 @@ class _Checker:
         )
 
     def _add_renamed(self, name: str, labels: PackedLabels) -> None:
-        """Say that the first mask has other names for the objects."""
+        """Report that the first mask has other ids for the objects."""
         renamed = self._colours.renamed
         restored = labels.unpack()
         table = np.arange(256, dtype=np.uint8)
@@ -302,7 +302,7 @@ class _Checker:
         severity: Severity | None = None,
         consequence: str | None = None,
     ) -> None:
-        """Count a defect; one of a frame that is not scored is only worth a note."""
+        """Count a defect; in a frame that is not scored it is only a note."""
         if not scored:
             severity, consequence = Severity.NOTE, _UNSCORED
         key = code, severity, consequence

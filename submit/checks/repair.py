@@ -1,8 +1,8 @@
-"""Mending a submission: everything that follows from what is there, and no guesses.
+"""Repairing a submission where the right content is certain, without guessing.
 
-A mask belongs to the video whose name its folder has, wherever that folder lies, and
-to the frame whose number its name has. Its ids are its values, or those of its DAVIS
-colours. What does not follow from that stays as it is, and `submit check` names it.
+A mask belongs to the video that its folder is named after, at any depth, and to the
+frame whose number is in its name. Its ids are its values, or those of its DAVIS
+colours. Everything else stays as it is, and `submit check` reports it.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Repaired:
 
     Attributes:
         packed: The zip that was written.
-        mends: What was done, in the order in which it was first needed.
+        mends: What was done, in the order of the first use.
     """
 
     packed: PackedZip
@@ -77,14 +77,14 @@ def repair(
     fill_missing: bool = False,
     workers: int | None = None,
 ) -> Repaired:
-    """Write a submission anew, with all that can be mended without guessing.
+    """Write a repaired copy of a submission, without guessing.
 
     Args:
         source: A zip or a folder; never written to.
         path: The zip to write.
         split: What the submission is for.
         sample: The organisers' sample submission; see `check_masks`.
-        team: A `team.json` for the root; without it the one that is there is kept.
+        team: A `team.json` for the root; None keeps the one that exists.
         fill_missing: Whether to put empty masks where masks are missing.
         workers: Threads; one for each core by default.
 
@@ -113,7 +113,7 @@ def repair(
 
 @dataclass(frozen=True)
 class _Mask:
-    """A mended mask: the file, and what had to be done."""
+    """A repaired mask: the file, and what was changed."""
 
     data: bytes | None
     mends: tuple[str, ...] = ()
@@ -121,7 +121,7 @@ class _Mask:
 
 @dataclass
 class _Mender:
-    """Finds the masks and mends them, video by video."""
+    """Finds the masks and repairs them, video by video."""
 
     masks: Masks
     split: Split
@@ -214,7 +214,7 @@ class _Mender:
         return sources
 
     def _key(self, video: str, stem: str) -> str:
-        """What two files have in common that could be the mask of one frame."""
+        """The key that is equal for two files that could be the mask of one frame."""
         frames = self._frames_by_number.setdefault(
             video, {number_in(frame): frame for frame in self.expected[video]}
         )
@@ -264,7 +264,7 @@ class _Mender:
         return sources
 
     def _require_equal(self, video: str, frame: str, one: str, other: str) -> None:
-        """Accept a mask that is there twice, and never choose between two."""
+        """Accept two equal masks of a frame, and refuse two different ones."""
         if self.masks.read_entry(one) != self.masks.read_entry(other):
             raise ArchiveError(
                 f"{self.masks.path}: {one} and {other} differ, and each could be the "
@@ -303,7 +303,7 @@ class _Video:
         frames: Sequence[str],
         sources: Mapping[str, str],
     ) -> _Video:
-        """Look at the split, and at the mask of the first annotated frame."""
+        """Read the annotation and the mask of the first annotated frame."""
         first = None
         if frames and frames[0] in video.masks:
             first = frames[0], video.read_mask(frames[0])
@@ -319,7 +319,7 @@ class _Video:
         return found
 
     def mend(self, frame: str) -> _Mask:
-        """Mend one mask."""
+        """Repair one mask."""
         checkpoint()
         if self.first is not None and frame == self.first[0]:
             return self._first_mask(frame)
@@ -335,11 +335,11 @@ class _Video:
         return _Mask(None if labels is None else encode(labels), mends)
 
     def _labels(self, frame: str, data: bytes) -> tuple[Labels | None, tuple[str, ...]]:
-        """Read a mask as ids, and say how; None where there is no way.
+        """Read a mask as ids, and say how; None if that is not possible.
 
         Raises:
             ArchiveError: Values and colours disagree, and it is not certain which of
-                them are right. To write either would hide that.
+                them are right. Writing either would hide that.
         """
         try:
             picture = decode_picture(data, size=self.size)
@@ -387,7 +387,7 @@ class _Video:
 
 
 def _has_other_size(data: bytes, size: tuple[int, int]) -> bool:
-    """Whether a PNG says that it has another size; broken ones say nothing."""
+    """Whether the header of a PNG has another size; False for broken files."""
     try:
         header = read_header(data)
     except MaskError:
@@ -396,7 +396,7 @@ def _has_other_size(data: bytes, size: tuple[int, int]) -> bool:
 
 
 def _video_of(parts: Sequence[str], spelled: Mapping[str, str]) -> str | None:
-    """The video that a path belongs to: the one that its folder is called after."""
+    """The video that a path belongs to: the one that its folder is named after."""
     if len(parts) < 2 or ".." in parts:
         return None
     if "__MACOSX" in parts or any(part.startswith(".") for part in parts):

@@ -1,4 +1,4 @@
-"""What a check has found, grouped and counted."""
+"""The findings of a check, grouped and counted."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Finding:
         severity: Severity | None = None,
         consequence: str | None = None,
     ) -> Finding:
-        """Make a finding of a rule; the rule's own words are the default."""
+        """Make a finding of a rule. Default: the rule's own texts."""
         rule = RULES[code]
         return cls(
             severity=rule.severity if severity is None else severity,
@@ -103,7 +103,7 @@ class CheckReport:
     findings: list[Finding] = field(default_factory=list)
 
     def add(self, findings: Sequence[Finding]) -> None:
-        """Take in findings and keep all in order: severity, rule, place."""
+        """Add findings and keep all sorted by severity, rule and place."""
         order = {code: place for place, code in enumerate(RULES)}
         self.findings = sorted(
             [*self.findings, *findings],

@@ -1,7 +1,7 @@
-"""What masks look like without ground truth: objects lost, leaking, or exchanged.
+"""Suspicious masks, found without ground truth: objects lost, leaking, or swapped.
 
-Nothing here is wrong for sure, so nothing here is more than a note. The thresholds are
-set such that ordinary tracking stays below them.
+None of this is certainly wrong, so each is only a note. The thresholds are set so that
+ordinary tracking stays below them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .report import Finding
 
 __all__ = ["Tracks", "as_packed", "pixels_by_ids"]
 
-#: An object counts as lost when it is gone for the last part of a video, …
+#: An object counts as lost when it is absent in the last part of a video, …
 _LOST_SHARE = 0.5
 #: … and for at least so many frames.
 _LOST_FRAMES = 20
@@ -48,7 +48,7 @@ class Tracks:
         self._moved = False
 
     def follow(self, frame: str, labels: PackedLabels) -> NDArray[np.int64]:
-        """Take in the next mask; returns its pixels by id, 256 of them."""
+        """Add the next mask; returns 256 counts, its pixels by id."""
         before = self._before
         if before is None or before.shape != labels.shape:
             before = labels
@@ -65,12 +65,12 @@ class Tracks:
         return areas
 
     def skip(self) -> None:
-        """Pass over a mask that cannot be read."""
+        """Skip a mask that cannot be read."""
         self._before = None
         self._moved = True
 
     def findings(self, video: str) -> list[Finding]:
-        """Say what is worth a look."""
+        """Return notes about suspicious masks."""
         if len(self._areas) < 2:
             return []
         areas = np.stack(self._areas)
@@ -134,7 +134,7 @@ class Tracks:
         ]
 
     def _find_swaps(self, frame: str, counts: NDArray[np.int64]) -> None:
-        """Find pairs of objects of which each one now is where the other one was.
+        """Find pairs of objects that have swapped their places.
 
         Args:
             frame: The later frame.
@@ -156,7 +156,7 @@ def _where(video: str, key: int) -> str:
 
 
 def as_packed(labels: Labels) -> PackedLabels:
-    """Labels as if they came from a file of 8 bits."""
+    """Labels as an 8-bit PNG would hold them."""
     data = np.ascontiguousarray(labels).reshape(-1)
     # Compiled loops take arrays that cannot be written to as another type; those of
     # files cannot.
@@ -180,14 +180,14 @@ def pixels_by_ids(before: PackedLabels, after: PackedLabels) -> NDArray[np.int64
     ):
         before, after = as_packed(before.unpack()), as_packed(after.unpack())
     counts: NDArray[np.int64] = transitions(before.data, after.data, after.depth)
-    # What fills up rows to whole bytes is 0 as well.
+    # The padding of rows to whole bytes is 0 as well.
     height, width = after.shape
     counts[0, 0] -= height * (after.stride * (8 // after.depth) - width)
     return counts
 
 
 def _is_plain(labels: PackedLabels) -> bool:
-    """Whether all that is in the data are ids, and zeros between rows."""
+    """Whether the data are only ids, and zeros between rows."""
     if labels.step > 1:
         return False
     unused = (labels.stride - labels.lead) * 8 - labels.shape[1] * labels.depth

@@ -1,7 +1,7 @@
 """The `submit` command: one lazy group, and the one place where errors become output.
 
 A command is a line in `SECTIONS`, and a function in the module of its name. The module
-is imported only when the command runs, so `submit --help` stays instant.
+is imported only when the command runs, so `submit --help` stays fast.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from ..errors import SubmitError
 __all__ = ["SECTIONS", "LazyGroup", "cli"]
 
 #: The commands under their headings, both in the order of work, each with the first
-#: sentence of its docstring without the full stop. A test holds the two together; to
-#: read it from the module would import that.
+#: sentence of its docstring without the full stop. A test compares the two; reading it
+#: from the module would import the module.
 SECTIONS: dict[str, dict[str, str]] = {
     "Data": {
         "sample": "Write a synthetic split with complete ground truth",
@@ -96,7 +96,7 @@ class _Interrupted(click.ClickException):
 
 
 class _Bug(click.ClickException):
-    """What nobody foresaw: the traceback, and a line that says whose fault it is."""
+    """An unexpected error: the traceback, and a line that asks for a report."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(f"{type(error).__name__}: {error}")
@@ -117,7 +117,7 @@ class _Bug(click.ClickException):
 
 @contextmanager
 def _errors_become_messages() -> Iterator[None]:
-    """Turn what the user can act on into a message, and say what is a bug."""
+    """Turn expected errors into messages, and mark all others as bugs."""
     if os.environ.get("SUBMIT_DEBUG", "") not in ("", "0"):
         yield
         return
@@ -128,7 +128,7 @@ def _errors_become_messages() -> Iterator[None]:
     except OSError as error:
         from ..system.refusals import explain
 
-        if error.errno == errno.EPIPE:  # Click ends quietly when no one reads.
+        if error.errno == errno.EPIPE:  # Click ends quietly if stdout is closed.
             raise
         if text := explain(error):
             raise _Failure(text) from error
@@ -158,7 +158,7 @@ class LazyGroup(click.Group):
         """Import one command; None when there is no such command."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        # What Python reserves, such as `import`, has an underscore behind it.
+        # Names that Python reserves, such as `import`, end with an underscore.
         name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
         command = getattr(import_module(f".{name}", __name__), name)
         assert isinstance(command, click.Command)
@@ -185,7 +185,7 @@ class LazyGroup(click.Group):
         return super().main(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what the user can act on becomes one `Error:` line."""
+        """Run the command; an expected error becomes one `Error:` line."""
         from ..system.machine import end_quickly
         from ..system.warned import warnings_to
 

@@ -1,4 +1,4 @@
-"""What is being waited for, said on stderr: a spinner, or a line now and then."""
+"""Requests that take long, shown on stderr: a spinner, or a line at times."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Activity", "spinning"]
 
-#: Seconds after which a request that is not answered is worth a spinner.
+#: Seconds without an answer after which a spinner is shown.
 _PATIENCE = 0.7
 
 
 class Activity:
-    """Tells the user what a request waits for, when it takes long.
+    """Shows the user which request takes long.
 
     It has the methods of a `submit.codabench.Observer`.
     """
@@ -69,7 +69,7 @@ class Activity:
 
 @contextmanager
 def spinning(title: str, hint: str = "") -> Iterator[None]:
-    """Show on a terminal that the program is alive while the block runs.
+    """Show a spinner on a terminal while the block runs.
 
     Args:
         title: What it does.

@@ -102,7 +102,7 @@ def server_options(command: Command) -> Command:
 
 
 def system_clock() -> Clock:
-    """The clock that commands wait by."""
+    """The clock that commands use to wait."""
     from ..codabench import SystemClock
 
     return SystemClock()
@@ -130,7 +130,7 @@ def token_store() -> TokenStore:
 
 
 def ledger() -> Ledger:
-    """What this machine remembers."""
+    """The ledger of this machine."""
     from ..codabench import Ledger
 
     return Ledger(state())
@@ -157,14 +157,14 @@ def connect(url: str, *, anonymous: bool = False) -> Iterator[Client]:
 
 
 def account(client: Client) -> str:
-    """Whose token it is, exactly as the server has it."""
+    """The account of the token, spelled exactly as on the server."""
     name = client.account
     remember_account(client, name)
     return name
 
 
 def remember_account(client: Client, name: str) -> None:
-    """Remember whose token it is, for when the server is not asked."""
+    """Remember the token's account, for commands that do not ask the server."""
     token = client.transport.token
     if token is not None:
         with keeping() as kept:
@@ -172,7 +172,7 @@ def remember_account(client: Client, name: str) -> None:
 
 
 def ask(question: str, *, yes: bool) -> bool:
-    """Ask on the terminal; with `--yes` the answer is known.
+    """Ask on the terminal; `--yes` answers yes.
 
     Raises:
         SubmitError: There is no terminal to answer on.
@@ -186,7 +186,7 @@ def ask(question: str, *, yes: bool) -> bool:
 
 @contextmanager
 def answered(otherwise: str) -> Iterator[None]:
-    """Ask questions within; without a terminal, say what to do otherwise.
+    """Allow questions in the block; without a terminal, say what to do instead.
 
     Raises:
         SubmitError: There is no terminal to answer on.
@@ -216,7 +216,7 @@ def check_view(checks: Sequence[Check]) -> RenderableType:
 
 
 def score_view(tables: Sequence[TaskScores], best: Submission | None) -> RenderableType:
-    """The scores, one table for each task, beside the best submission before."""
+    """The scores and the best earlier submission's, one table for each task."""
     return stack(*(_score_table(each, best) for each in tables))
 
 
@@ -252,7 +252,7 @@ def when(moment: datetime | None) -> str | None:
 
 @contextmanager
 def keeping() -> Iterator[Ledger]:
-    """Write to the ledger; a disk that refuses does not undo what the server did."""
+    """Write to the ledger; an error of the disk is only a warning."""
     try:
         yield ledger()
     except StorageError as error:
@@ -272,7 +272,7 @@ def keep_submission(
 
     Args:
         client: Talks to the server.
-        name: Whose token it is; others' submissions are not remembered.
+        name: The token's account; submissions of others are not remembered.
         competition: What the submission belongs to; None when that is not known.
         submission: The submission.
         ranked: Whether the leaderboard was read.

@@ -1,8 +1,8 @@
-"""The two consoles, and what moves on them: bars and spinners.
+"""The consoles for stdout and stderr, and the bar or spinner on them.
 
-There is one console for each stream, so that every message goes above what moves
-instead of into its line. What is printed past them, such as results when stdout and
-stderr are the same terminal, has to be `uncovered` first.
+There is one console for each stream, so that every message is printed above the bar and
+not into its line. Text that is printed without them, such as results when stdout and
+stderr are the same terminal, must be inside `uncovered`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from rich.console import Console
 
 __all__ = ["begin_live", "end_live", "is_live", "stderr", "stdout", "uncovered"]
 
-#: Columns of output that goes to a file or a pipe: lines are never wrapped or cut.
+#: Columns of output to a file or a pipe: lines are never wrapped or cut.
 _UNLIMITED = 100_000
-#: What rich looks at when a console is made.
+#: Variables that rich reads when a console is made.
 _ENVIRONMENT = ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "TERM", "TTY_COMPATIBLE")
 
 _CONSOLES: dict[bool, tuple[tuple[Any, ...], Console]] = {}
@@ -34,7 +34,7 @@ class _Live(Protocol):
     def stop(self) -> None: ...
 
 
-#: What moves at present; one thing at most, since there is one last line.
+#: The bar or spinner that is shown; at most one, since there is one last line.
 _LIVE: list[_Live] = []
 _LOCK = threading.RLock()
 
@@ -51,12 +51,12 @@ def stderr() -> Console:
 
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
-    # While something moves, rich puts a stream of its own in the place of ours.
+    # While a bar is shown, rich replaces the stream by its own.
     stream = getattr(stream, "rich_proxied_file", stream)
     made_for = (stream, *map(os.environ.get, _ENVIRONMENT))
     if stderr in _CONSOLES and _CONSOLES[stderr][0] == made_for:
         return _CONSOLES[stderr][1]
-    # Names of videos are not markup, and numbers in them are nothing to colour.
+    # Names of videos are not markup, and numbers in them are not coloured.
     console = Console(
         stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True
     )
@@ -67,7 +67,7 @@ def _console(*, stderr: bool) -> Console:
 
 
 def is_live() -> bool:
-    """Whether something moves on the terminal."""
+    """Whether a bar or a spinner is shown."""
     return bool(_LIVE)
 
 
@@ -79,7 +79,7 @@ def begin_live(display: _Live) -> None:
 
 
 def end_live(display: _Live) -> None:
-    """Take it off the screen."""
+    """Remove the bar or spinner."""
     with _LOCK:
         display.stop()
         _LIVE.remove(display)
@@ -87,7 +87,7 @@ def end_live(display: _Live) -> None:
 
 @contextmanager
 def uncovered() -> Iterator[None]:
-    """Take what moves off the screen for a while, to print past the consoles."""
+    """Hide the bar or spinner during the block, to print without the consoles."""
     with _LOCK:
         for display in _LIVE:
             display.stop()

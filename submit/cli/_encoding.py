@@ -1,4 +1,4 @@
-"""Output in the encoding of the terminal: what it lacks is spelled with what it has.
+"""Output in the encoding of the terminal: characters that it lacks are spelled out.
 
 Latin-1, cp1252 and ASCII lack characters that the field uses, such as Ḟ. An output
 stream that meets one spells it (`F.`), and a name in another script becomes escapes
@@ -43,8 +43,8 @@ _SPELLINGS = str.maketrans(
 
 #: The handler of encoding errors, as streams know it.
 _HANDLER = "submit.spell"
-#: ASCII by a name that Click does not know: streams that say `ascii` it takes for
-#: misconfigured, and writes UTF-8 to them.
+#: ASCII by a name that Click does not know: Click considers streams with the encoding
+#: `ascii` misconfigured and writes UTF-8 to them.
 _ASCII = "submit_ascii"
 
 
@@ -68,7 +68,7 @@ def spell(text: str, encoding: str | None = None) -> str:
 def prepare_streams() -> None:
     """Let stdout and stderr write every character, whatever their encoding."""
     for stream in (sys.stdout, sys.stderr):
-        # One that was closed is None; one of another program's may be of any kind.
+        # A closed stream is None; another program may put an object of any type here.
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is None:
             continue

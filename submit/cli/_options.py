@@ -37,7 +37,7 @@ META = "submit.meta"
 
 
 class _Path(click.Path):
-    """A path that is not empty, as that of an unset variable is.
+    """A path that is not empty, as the value of an unset variable would be.
 
     `~` is the home folder, also where no shell reads it: in `--split=~/data` and in
     variables such as SUBMIT_RUNS.
@@ -84,10 +84,10 @@ class _Source(click.ParamType[str]):
         return os.path.expanduser(str(value))
 
 
-#: What a command reads. Whether it is there is for those to say who read it: they know
-#: the way out.
+#: An input of a command. The code that reads it reports a missing one: it knows what to
+#: do.
 PATH = _Path(path_type=Path)
-#: What a command writes; `submit.system.outputs.claim` looks at it.
+#: An output of a command; `submit.system.outputs.claim` checks it.
 OUTPUT = _Output(path_type=Path)
 #: A run, or masks in a folder or zip.
 SOURCE = _Source()

@@ -45,11 +45,11 @@ __all__ = [
 
 Cell: TypeAlias = str | int | Text | None
 
-#: What a table shows where there is no value.
+#: Shown in tables where there is no value.
 NOTHING = "–"
 
-#: Unicode categories of characters that act instead of showing: controls, formats
-#: (such as the switches of writing direction), surrogates, line and paragraph breaks.
+#: Unicode categories of characters that control the terminal: controls, formats (such
+#: as changes of the writing direction), surrogates, line and paragraph breaks.
 _ACTIVE = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
@@ -145,7 +145,7 @@ def table(
     *,
     title: str | None = None,
 ) -> Table:
-    """Lay out rows as the toolkit's tables look.
+    """Make a table in the toolkit's layout.
 
     Args:
         columns: Headers; `number(header)` for a column of numbers.
@@ -179,7 +179,7 @@ def facts(pairs: Mapping[str, Cell]) -> Table:
 
 
 def stack(*views: RenderableType) -> Group:
-    """Put views below each other, an empty line between them."""
+    """Put views below each other, with an empty line between them."""
     spaced: list[RenderableType] = []
     for view in views:
         spaced += ["", view] if spaced else [view]
@@ -203,7 +203,7 @@ def _cell(value: Cell) -> Text:
 
 
 def _shown(text: str) -> str:
-    """Text as it will be printed, so that columns are as wide as what is in them."""
+    """Text as it will be printed, so that columns get the right width."""
     return spell(escape(text))
 
 
@@ -219,8 +219,8 @@ def emit(
         as_json: The command's `--json`.
     """
     if as_json:
-        # ASCII survives every terminal and encoding, and carries names that are not
-        # valid Unicode; NaN is not JSON, "no value" is null.
+        # ASCII works on every terminal and encoding, also for names that are not valid
+        # Unicode. NaN is not JSON; "no value" is null.
         text = json.dumps(data, indent=2, default=_plain, allow_nan=False)
         with uncovered():
             click.echo(text)
@@ -242,7 +242,7 @@ def _print(console: Console, view: RenderableType, *, err: bool) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Turn what JSON does not know into what it knows."""
+    """Convert a value to types that JSON has."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             field.name: getattr(value, field.name)

@@ -23,7 +23,7 @@ LINE_EVERY = 10.0
 
 
 class _Display(Protocol):
-    """What shows the state of a `Progress`; called with its lock held."""
+    """Shows the state of a `Progress`; called with its lock held."""
 
     def added(self, name: str, total: int) -> None: ...
 
@@ -37,7 +37,7 @@ class _Display(Protocol):
 
 
 class Progress:
-    """Counts units of work over several tasks in flight, from any thread.
+    """Counts units of work over several running tasks, from any thread.
 
     Use it through `progress`. A task is named, such as a video, so that counts can
     come from worker processes, in any order.
@@ -72,7 +72,7 @@ class Progress:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is to be done, as announced, and nothing was done."""
+        """Whether the total is 0 and nothing was done."""
         return self._fixed_total == 0 and self.done == 0
 
     @property
@@ -88,7 +88,7 @@ class Progress:
 
     @property
     def left(self) -> float | None:
-        """Seconds to go at the present rate; None when unknown."""
+        """Seconds that are left at the present rate; None when unknown."""
         rate = self.rate
         return None if rate is None else max(self.total - self.done, 0) / rate
 
@@ -102,7 +102,7 @@ class Progress:
         self._display = display
 
     def add(self, name: str, total: int) -> None:
-        """Begin a task of `total` units; beginning it anew sets its count to 0."""
+        """Begin a task of `total` units; beginning it again sets its count to 0."""
         with self._lock:
             if name in self._totals:
                 self.done -= self._counts[name]
@@ -115,7 +115,7 @@ class Progress:
                 self._display.added(name, total)
 
     def advance(self, name: str, count: int = 1) -> None:
-        """Count `count` more units of a task; an unknown name counts to the whole."""
+        """Count `count` more units of a task; an unknown name counts in the total."""
         with self._lock:
             self.done += count
             if name in self._counts:
@@ -124,7 +124,7 @@ class Progress:
                 self._display.advanced(name, count)
 
     def finish(self, name: str) -> None:
-        """End a task, complete or failed. What it did not do is no longer awaited."""
+        """End a task, complete or failed; the units it did not do leave the total."""
         with self._lock:
             if name not in self._totals:
                 return
@@ -213,7 +213,7 @@ class _Lines:
 
 
 class _Bars:
-    """Bars: the whole, and below it one for each task in flight."""
+    """Bars: one for the total, and below it one for each running task."""
 
     def __init__(self, state: Progress, console: Console) -> None:
         from rich import progress as rich_progress
@@ -259,7 +259,7 @@ class _Bars:
 
 
 def _whole_column(state: Progress) -> ProgressColumn:
-    """Make the column with the rate and the time left, on the whole's bar only."""
+    """Make the column with the rate and the time left, for the bar of the total."""
     from rich.progress import ProgressColumn
     from rich.text import Text
 
@@ -284,8 +284,8 @@ def progress(
 
     Args:
         title: What is being done, such as `predict`.
-        total: Units to do in all; by default the sum over the tasks added so far.
-            With 0 nothing but remarks is shown.
+        total: Units in all. Default: the sum over the tasks added so far. With 0 only
+            remarks are shown.
         unit: What is counted, in the plural.
         clock: Seconds that only grow.
 

@@ -1,4 +1,4 @@
-"""What a command line says about runs, executors and sources of masks."""
+"""Runs, executors and masks from the arguments of a command line."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def open_runs(runs: Path, names: Sequence[str]) -> dict[str, Run]:
 
 
 def local_executor(workers: int | None, *, device: str = "cpu") -> LocalExecutor:
-    """Workers that need no model: as many as there are cores."""
+    """Workers without a model. Default: one for each core."""
     from ..executors.local import LocalExecutor
     from ..system.machine import cores
 
@@ -78,7 +78,7 @@ def local_executor(workers: int | None, *, device: str = "cpu") -> LocalExecutor
 def model_executor(
     predictor: Predictor, workers: int | None, device: str, *, kind: str = "local"
 ) -> Executor:
-    """One worker for each GPU, or for each share of the cores that the model needs.
+    """Workers with a model. Default: one per GPU, else as many as the cores allow.
 
     Raises:
         PredictorError: The device is not there, or the model cannot use it.
@@ -87,7 +87,7 @@ def model_executor(
     if kind == "ray":
         from ..executors.ray import RayExecutor
 
-        # No GPU is asked for where the model cannot use one.
+        # No GPU is requested if the model cannot use one.
         only = described.devices == ("cpu",) and device == "auto"
         return RayExecutor(
             workers=workers, device="cpu" if only else device, cores=described.cores
@@ -104,13 +104,13 @@ def model_executor(
 
 
 def masks_of(runs: Path, source: str, split: Split | None = None) -> Masks:
-    """Open the masks that RUN|DIR|ZIP names; those of a run are exported if need be.
+    """Open the masks that RUN|DIR|ZIP names; a run is exported if it is not yet.
 
     Args:
         runs: Where runs are kept.
         source: A zip, a folder of videos, or a run's name or folder.
-        split: The split, where the run's own may have moved; or those of its videos
-            that are needed.
+        split: The split, if it is not at the place that the run records, or with only
+            the videos that are needed.
 
     Raises:
         RunError: There is neither such a file or folder nor such a run, or a mask of
@@ -140,7 +140,7 @@ def masks_of(runs: Path, source: str, split: Split | None = None) -> Masks:
 
 
 def missing_videos(runs: Path, source: str) -> str | None:
-    """Say which videos RUN|DIR lacks, as far as that is known; None for none.
+    """Say which videos RUN|DIR is known to lack; None for none.
 
     Raises:
         RunError: There is neither such a folder nor such a run.
@@ -181,7 +181,7 @@ def _run_of(runs: Path, source: str) -> Run | None:
 
 
 def report(outcome: StepOutcome, where: Path) -> None:
-    """Say what became of a step; a video that is not there is an error.
+    """Report how a step ended; a missing video is an error.
 
     Raises:
         RunError: Some videos failed.

@@ -1,4 +1,4 @@
-"""How commands open a split: which of its videos, by which meta file."""
+"""Opening a split for a command, with its videos and its meta file."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def open_split(
     say_subset: bool = True,
     say_absent: bool = True,
 ) -> Split:
-    """Open a split, or some of its videos, and say what is worth knowing of it.
+    """Open a split, or some of its videos, and print the remarks about it.
 
-    The meta file is that of `--meta`, where the command has got it.
+    The meta file is that of `--meta`, if the command has the option.
 
     Args:
         path: The split's folder.
-        videos: Shell patterns of the videos, as `--videos` gives them; all without one.
+        videos: Shell patterns of the videos, as in `--videos`; without any, all videos.
         say_subset: Whether to say that these are some of the videos only.
         say_absent: Whether to say that the meta file lists videos without a folder.
 

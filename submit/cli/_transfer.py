@@ -17,7 +17,7 @@ __all__ = ["Transfer"]
 
 
 class Transfer:
-    """Shows bytes on their way: a bar on a terminal, plain lines elsewhere.
+    """Shows the bytes sent: a bar on a terminal, plain lines elsewhere.
 
     It has the methods of a `submit.codabench.Listener`.
 
@@ -37,7 +37,7 @@ class Transfer:
         self._start = self._last = 0.0
 
     def begin(self, size: int) -> None:
-        """Begin at the first of `size` bytes."""
+        """Begin an upload of `size` bytes."""
         self._size, self._done = size, 0
         self._start = self._last = self._clock()
         if self._console.is_terminal and not self._console.is_dumb_terminal:
@@ -57,11 +57,11 @@ class Transfer:
             self._console.print(self._line())
 
     def end(self, *, arrived: bool) -> None:
-        """Say what was done; begin may follow again.
+        """Print the result; `begin` may be called again.
 
         Args:
-            arrived: Whether the other side has confirmed all bytes. Those that were
-                sent may be in the buffers of a connection that broke.
+            arrived: Whether the storage has confirmed all bytes. Bytes that were sent
+                may be lost in the buffers of a broken connection.
         """
         if self._bar is not None:
             end_live(self._bar)

@@ -1,4 +1,4 @@
-"""What several commands show alike: findings, scores, comparisons."""
+"""Tables that several commands print: findings, scores, comparisons."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ __all__ = [
     "score_columns",
 ]
 
-#: Findings of one kind that are listed; --json has all.
+#: Most findings of one kind that are listed; --json has all.
 _FINDINGS = 5
 
 
-#: Videos that are listed of each comparison; --json has all.
+#: Most videos that are listed for each comparison; --json has all.
 _VIDEOS = 8
 
 
-#: The seven official numbers in their official order, and where results keep them.
+#: The seven official numbers in their official order, with the names of their fields.
 MOSEV2 = {name: attribute for attribute, name in MEASURES.items()}
 
 
@@ -96,7 +96,7 @@ def report_view(found: CheckReport) -> RenderableType:
 
 
 def score_cells(scores: object, names: Mapping[str, str] = MOSEV2) -> list[Cell]:
-    """The numbers of a row: of an object, or the totals of a split."""
+    """The cells of a row of scores: of an object, or of the totals of a split."""
     return [format_score(getattr(scores, name)) for name in names.values()]
 
 
@@ -106,7 +106,7 @@ def score_columns(names: Mapping[str, str] = MOSEV2) -> list[Column]:
 
 
 def comparison_view(found: Comparison) -> RenderableType:
-    """The measures, then the videos that decide."""
+    """The measures, then the videos with the largest differences."""
     rows: list[list[Cell]] = []
     for name, attribute in MOSEV2.items():
         one = found.measures[attribute]
@@ -150,7 +150,7 @@ def comparison_view(found: Comparison) -> RenderableType:
 
 
 def format_calibration(model: ExpectedScore) -> str:
-    """How far the model can be trusted, in a line."""
+    """The calibration of the predicted score, in one line."""
     found = model.calibration
     correlation = "–" if found.correlation is None else f"{found.correlation:.2f}"
     return (

@@ -35,9 +35,9 @@ __all__ = [
 
 #: Lines of a log that are shown after a failure.
 _LINES = 20
-#: Seconds that scores wait for their names and for what they are compared with.
+#: Seconds to wait for names of scores and for the scores to compare with.
 NAMES = 3.0
-#: Seconds that a result waits for its place on the leaderboard.
+#: Seconds to wait for the place on the leaderboard.
 RANK = 10.0
 #: Seconds between looks for the archive with the results.
 _STEP = 5.0
@@ -51,20 +51,20 @@ def watch_to_end(
     expected: int,
     minutes: float | None,
 ) -> tuple[WatchOutcome, Aside[Context] | None]:
-    """Follow a submission, saying what happens.
+    """Follow a submission and print what happens.
 
     Args:
         client: Talks to the server.
         number: The submission.
         competition: What it belongs to; None to find out while it is watched.
-        expected: The competition that it is expected in.
+        expected: Number of the competition that it is expected in.
         minutes: How long to watch at most; None for no end.
 
     Returns:
-        How it came out, and what it is shown beside, where that had to be read.
+        The outcome, and the context of the submission if that had to be read.
 
     Raises:
-        WaitError: It was not over in time.
+        WaitError: It was not finished in time.
         CodabenchError: The server refuses.
     """
     from ..codabench import Watch
@@ -107,7 +107,7 @@ def watch_to_end(
 
 
 def read_beside(client: Client, seen: Submission, expected: int) -> Aside[Context]:
-    """Begin to read what a submission is shown beside; nothing waits for it long."""
+    """Begin to read a submission's context in a thread, without waiting for it long."""
     from ..codabench import Aside, read_context
 
     remembered = None
@@ -122,14 +122,14 @@ def read_beside(client: Client, seen: Submission, expected: int) -> Aside[Contex
 
 @dataclass
 class SubmissionView:
-    """Shows a submission: its scores at once, everything else when it is there.
+    """Shows a submission: its scores at once, everything else when it has arrived.
 
     Attributes:
         client: Talks to the server.
         submission: Its state.
-        context: What it is shown beside.
+        context: Its competition and earlier submissions.
         as_json: Whether one document is printed at the end instead.
-        columns: What its scores are called.
+        columns: The names of its scores.
         best: The best submission before it.
         standing: Its place on the leaderboard.
         metrics: Files with the scores of single objects.
@@ -155,7 +155,7 @@ class SubmissionView:
         *,
         as_json: bool,
     ) -> SubmissionView:
-        """Make one; what is not there in a moment is done without."""
+        """Make a view, without what does not arrive in a moment."""
         from ..codabench import Aside, Context, board_columns, previous_best
 
         if isinstance(context, Aside):
@@ -178,7 +178,7 @@ class SubmissionView:
         return made
 
     def _named(self, competition: Competition | None) -> Competition | None:
-        """The competition; with remembered columns where there are none to be had."""
+        """The competition; with remembered columns if the server shows none."""
         if competition is None or competition.columns:
             return competition
         columns = ledger().columns(
@@ -192,7 +192,7 @@ class SubmissionView:
         return self.submission.account == self.context.account
 
     def show(self, head: Mapping[str, Cell] | None = None) -> None:
-        """Print what is known, the scores among it."""
+        """Print what is known, with the scores."""
         from ..codabench import score_tables
 
         if self.as_json:
@@ -229,7 +229,7 @@ class SubmissionView:
             emit(facts({f"{name:7}": text}), None, as_json=False)
 
     def _rank(self) -> str | None:
-        """Where it stands, or why it does not; None when that is not known."""
+        """Its rank, or why it has none; None when that is not known."""
         from ..codabench import Aside, rank_of, why_unranked
 
         seen, phase = self.submission, self.submission.phase
@@ -265,7 +265,7 @@ class SubmissionView:
         )
 
     def _fetch_metrics(self, wait: float) -> None:
-        """Fetch the scores of single objects; that they are kept back is no failure."""
+        """Fetch the scores of single objects; they may be kept back."""
         from ..codabench import NotYetError
 
         until = self.client.clock.monotonic() + wait
@@ -301,7 +301,7 @@ class SubmissionView:
                 return
             path = kept.keep_metrics(url, part.id, text)
             if not self.metrics and part.id != self.submission.id:
-                # What the whole is compared by is its first task.
+                # A submission with several tasks is compared by its first task.
                 kept.keep_metrics(url, self.submission.id, text)
         self.metrics.append(str(path))
 
@@ -346,7 +346,7 @@ def show_failure(report: SubmissionView, failed: Sequence[Submission]) -> None:
 
 
 def require_success(outcome: WatchOutcome) -> None:
-    """Tell scripts by the exit status how it came out.
+    """Raise if the evaluation failed, so that scripts see it by the exit status.
 
     Raises:
         EvaluationError: It failed, was cancelled or has no scores.
@@ -355,7 +355,7 @@ def require_success(outcome: WatchOutcome) -> None:
     for part in outcome.failed:
         what = "" if part.id == seen.id else f", {_task_of(part)}"
         reason = f" ({part.details})" if part.details else ""
-        # The server counts whole submissions, and forgives only those that failed.
+        # The server counts whole submissions, and returns attempts only of failed ones.
         cost = "costs no attempt" if seen.status == "Failed" else "costs an attempt"
         raise EvaluationError(
             f"submission {seen.id}{what} is {part.status}{reason}, which {cost}",

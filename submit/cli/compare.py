@@ -1,4 +1,4 @@
-"""`submit compare`: which entry is better, and how surely."""
+"""`submit compare`: which entry is better, and whether that is significant."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def compare(
     from ..scoring.compare import compare_entries
 
     sources = (baseline, *others)
-    # Entries from files need no split, unless it says which videos are meant.
+    # Entries from files need no split, unless it chooses the videos.
     from_files = all(source.endswith(".json") for source in sources)
     opened = None if from_files and not videos else open_split(split, videos)
     entries = [_entry(source, opened, runs, workers) for source in sources]

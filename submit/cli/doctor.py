@@ -31,7 +31,7 @@ def doctor(phase: str | None, competition: int, url: str, as_json: bool) -> None
     try:
         token = store.find(checked)
     except LoginError:
-        token = None  # The examination says what is wrong with it.
+        token = None  # The checks report what is wrong with it.
     with Client(checked, token, clock=system_clock(), observer=Activity()) as client:
         checks = list(
             examine(client, store, state(), competition=competition, phase=phase)

@@ -158,7 +158,7 @@ def _weights(text: str) -> Any:
 
 
 def _gate(who: str, returning: str | None, threshold: float | None) -> dict[str, Any]:
-    """The table of a gate in which some members have the same say."""
+    """The table of a gate with equal weights of some members."""
     gate: dict[str, Any] = {}
     if who != "all":
         gate["weights"] = dict.fromkeys(who.split(","), 1.0)

@@ -34,7 +34,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _postprocess_options(command: Command) -> Command:
-    """Add an option for each setting of post-processing; None where it is not given."""
+    """Add an option for each setting of post-processing; None if it is not given."""
     for one in reversed(all_settings().values()):
         flag = f"--{one.name.replace('_', '-')}"
         command = click.option(flag, type=one.type, metavar="N", help=one.help)(command)
@@ -142,7 +142,7 @@ def _chosen(run: Run, split: Split, patterns: tuple[str, ...]) -> list[str] | No
 def _postprocess(
     settings: Path | None, options: dict[str, float | None]
 ) -> Postprocess:
-    """Post-processing as the file says, with the options that were given."""
+    """Post-processing of the settings file, changed by the options that were given."""
     base = Postprocess() if settings is None else read_postprocess(settings)
     given = {k: v for k, v in options.items() if v is not None}
     return base.replace(**given)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 #: Seconds that the list waits for the leaderboards.
 BOARDS = 10.0
 
-#: What a CSV of the history has before its scores.
+#: Columns of the CSV before the scores.
 _FIELDS = (
     "id",
     "created",
@@ -120,7 +120,7 @@ def _remembered(url: str, competition: int) -> tuple[str | None, Sequence[Column
 
 
 def _remembered_account(url: str) -> str | None:
-    """Whose the present token is; None for all accounts when that is not known."""
+    """The account of the present token; None for all accounts if it is not known."""
     try:
         return ledger().account(url, token_store().find(url))
     except LoginError as error:
@@ -160,7 +160,7 @@ def _competition_of(client: Client, phase: int | None, expected: int) -> int | N
 
 
 def _merge(url: str, competition: int) -> tuple[str | None, Sequence[Column]]:
-    """Take over what the server knows; returns the account, and the columns."""
+    """Store what the server knows; returns the account, and the columns."""
     from ..codabench import Record, board_columns, rank_of
 
     with connect(url) as client:
@@ -219,7 +219,7 @@ def _boards(
 
 
 def _view(records: Sequence[Record], columns: Sequence[Column]) -> RenderableType:
-    """The table, newest last, and how local and server scores go together."""
+    """The table, newest last, and how well local scores predict those of the server."""
     from ..codabench import correlate
 
     keys = {column.key: column.title for column in columns if not column.hidden}
@@ -228,7 +228,7 @@ def _view(records: Sequence[Record], columns: Sequence[Column]) -> RenderableTyp
             if all(column.key != key for column in columns):
                 keys.setdefault(key, key)
     digits = {column.key: column.precision for column in columns}
-    # Only a leaderboard says which measure ranks.
+    # Only a leaderboard tells which measure ranks.
     primary = columns[0].key if columns else ""
     owners = {record.username for record in records}
     tasks = {record.task for record in records if record.task is not None}

@@ -23,7 +23,7 @@ from ._views import outcome_view
 
 
 class _Import(click.Command):
-    """Lists the known layouts in its help, which needs more than other helps do."""
+    """A command whose help lists the known layouts, imported when the help is shown."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of layouts."""

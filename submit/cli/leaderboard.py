@@ -1,4 +1,4 @@
-"""`submit leaderboard`: who leads."""
+"""`submit leaderboard`: the ranking of a phase."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         Phase,
     )
 
-#: Seconds that the leaderboard waits for which submissions are one's own.
+#: Seconds to wait for the list of the account's own submissions.
 OWN = 5.0
 
 
@@ -107,7 +107,7 @@ def _view(
     mine: set[int],
     top: int,
 ) -> RenderableType:
-    """The table: the first rows, and one's own; of several tasks, each has columns."""
+    """The table: the first rows, and the account's own; each task has its columns."""
     from rich.text import Text
 
     tasks = phase.tasks if len(phase.tasks) > 1 else (None,)
@@ -134,7 +134,7 @@ def _view(
 
 
 def _keys(board: Sequence[LeaderboardRow]) -> list[Column]:
-    """Columns by their keys, where the competition shows no leaderboard."""
+    """Columns named by their keys, if the competition shows no leaderboard."""
     from ..codabench import Column
 
     keys = dict.fromkeys(score.key for row in board for score in row.scores)

@@ -62,5 +62,5 @@ def login(username: str | None, token_stdin: bool, no_keyring: bool, url: str) -
 
 
 def _removal(source: str) -> str:
-    """What to type so that a token from somewhere is no longer used."""
+    """What to type so that a token from this source is no longer used."""
     return "do: unset SUBMIT_TOKEN" if source == "SUBMIT_TOKEN" else "do: submit logout"

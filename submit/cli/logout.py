@@ -1,4 +1,4 @@
-"""`submit logout`: forget the token."""
+"""`submit logout`: delete the token."""
 
 from __future__ import annotations
 

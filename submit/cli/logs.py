@@ -1,4 +1,4 @@
-"""`submit logs`: what an evaluation has written."""
+"""`submit logs`: the logs of an evaluation."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def logs(
     from ..system.outputs import OutputKind, claim
 
     if output is not None:
-        # Logs of one name follow each other while an evaluation goes on.
+        # Several logs can have one name while an evaluation runs.
         claim(output, OutputKind.of_folder("logs", "submit logs"))
     with connect(url) as client:
         there = client.details(submission).logs
@@ -99,7 +99,7 @@ def logs(
 def _nothing(
     client: Client, number: int, *, there: bool, every: bool
 ) -> EvaluationError:
-    """Say why there is nothing to show, and where there may be something."""
+    """Say why there is no log, and where one may be."""
     seen = client.whole_submission(number)
     if seen.children:
         parts = [f"submit logs {child}" for child in seen.children]
@@ -129,7 +129,7 @@ def _nothing(
 
 
 def _lines(data: bytes, count: int | None) -> list[str]:
-    """The lines of a log; progress bars leave only their last state."""
+    """The lines of a log; of a progress bar only its last state."""
     text = data.decode("utf-8", "replace").rstrip("\n")
     found = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
     return found if count is None else found[-count:]

@@ -1,4 +1,4 @@
-"""`submit predict`: a model over a split."""
+"""`submit predict`: run a model over a split."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from ._output import emit, facts, number, stack, table
 
 @dataclass(frozen=True)
 class _Listed:
-    """A model as the list shows it: without building it."""
+    """A model in the list, which is not built for it."""
 
     name: str
     package: str | None
@@ -37,7 +37,7 @@ class _Listed:
 
 @dataclass(frozen=True)
 class _Described:
-    """A model as its own page shows it; facts that need weights may be missing."""
+    """A model in full; facts that need weights may be missing."""
 
     listed: _Listed
     options: tuple[OptionInfo, ...]
@@ -76,7 +76,7 @@ def _list(point: EntryPoint) -> _Listed:
     try:
         about = _first_sentence(load(point.name))
     except PredictorError as error:
-        # One broken plugin must not hide the others.
+        # A broken plugin does not hide the others.
         problem = _first_line(error)
     package = None if point.dist is None else f"{point.dist.name} {point.dist.version}"
     return _Listed(point.name, package, point.value, about, problem)
@@ -92,13 +92,13 @@ def _describe(name: str, settings: tuple[str, ...]) -> _Described:
     except PredictorError as error:
         if settings:
             raise
-        # A model that cannot do without weights still has options to show.
+        # A model that needs weights can still show its options.
         listed = replace(listed, problem=_first_line(error))
     return _Described(listed, options, description)
 
 
 def _first_line(error: PredictorError) -> str:
-    """What is wrong; the traceback that may follow has no place in a table."""
+    """The first line of an error, without a traceback that may follow."""
     return str(error).partition("\n")[0]
 
 

@@ -1,4 +1,4 @@
-"""`submit preview`: what to look at where there is no truth."""
+"""`submit preview`: what to look at first, without ground truth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`submit repair`: mends a submission, and checks what came out."""
+"""`submit repair`: repair a submission and check the result."""
 
 from __future__ import annotations
 

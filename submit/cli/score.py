@@ -128,7 +128,7 @@ def score(
     for text in scores.notes:
         warn(text)
     view = _view(source, scores, DAVIS if davis else MOSEV2, objects=objects)
-    # First, since the disk may refuse what follows.
+    # First, since writing the files may fail.
     emit(view, json.loads(scores_json(scores)), as_json=as_json)
     if output is not None:
         write_scores(scores, output)

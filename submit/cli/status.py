@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Submissions that `submit status` lists.
 _SHOWN = 10
-#: Seconds that the list waits for what is known of interrupted uploads.
+#: Seconds to wait for the list of interrupted uploads.
 PENDING = 5.0
 
 
@@ -57,7 +57,7 @@ def status(
 
 
 def _show(client: Client, number: int, expected: int, as_json: bool) -> None:
-    """Everything about one submission, whichever competition it belongs to."""
+    """Everything about one submission, of any competition."""
     seen = client.whole_submission(number)
     report = SubmissionView.of(
         client, seen, read_beside(client, seen, expected), as_json=as_json
@@ -82,7 +82,7 @@ def _show(client: Client, number: int, expected: int, as_json: bool) -> None:
 
 
 def _remembered(report: SubmissionView) -> dict[str, Cell]:
-    """What only this machine knows of a submission."""
+    """The facts about a submission that only this machine has."""
     client, seen = report.client, report.submission
     record = ledger().find(client.url, seen.account, seen.id)
     if record is None:
@@ -160,7 +160,7 @@ def _list(
 
 
 def _pending(client: Client, competition: Competition) -> list[dict[str, str]]:
-    """Interrupted uploads; a slow server keeps none of them from being named."""
+    """Interrupted uploads; all are listed even if the server is slow."""
     from ..codabench import Aside, command_of, pending, unfinished
 
     entries: list[JournalEntry] = unfinished(

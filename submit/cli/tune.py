@@ -1,4 +1,4 @@
-"""`submit tune`: what helps on a hold-out."""
+"""`submit tune`: search settings on a hold-out."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def tune(
 
 
 def _budget(text: str) -> tuple[float, float]:
-    """Read a number of evaluations or a time in seconds; the other one is unbounded."""
+    """Read a number of evaluations or a time in seconds; the other is infinite."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text)
     if match is None or float(match[1]) <= 0:
         raise click.BadParameter(
@@ -269,7 +269,7 @@ def _tuned_view(tuned: Tuned, model: ExpectedScore | None) -> RenderableType:
 
 
 def _lead(tuned: Tuned) -> dict[str, str]:
-    """By how much the best run leads, which is luck unless it is clear."""
+    """By how much the best run leads, and whether that is significant."""
     if tuned.lead is None:
         return {}
     first, second = list(tuned.singles)[:2]

@@ -1,4 +1,4 @@
-"""`submit upload`: one zip, one attempt, one submission."""
+"""`submit upload`: upload a zip, submit it once, wait for the scores."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def _command(
 ) -> list[str]:
     """The options that continue this upload from any folder, for a later hint.
 
-    Those that describe the submission are remembered by themselves.
+    Options that describe the submission are remembered elsewhere.
     """
     flags = {"--team": team, "--force": force, "--keep-upload": keep_upload}
     check = ["--skip-check"] if split is None else ["--split", os.path.abspath(split)]
@@ -215,7 +215,7 @@ def _pairs(settings: Sequence[str]) -> dict[str, str]:
 
 
 def _read(path: Path) -> Package:
-    """Compute the digests of a zip; of a large one with a bar."""
+    """Compute the digests of a zip; for a large one show a bar."""
     from ..codabench import Package
 
     if not path.is_file() or path.stat().st_size < _LARGE:

@@ -1,4 +1,4 @@
-"""`submit videos`: what a split holds, and what is wrong with it."""
+"""`submit videos`: list the videos of a split and their problems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`submit whoami`: whose token it is, and what is left for it today."""
+"""`submit whoami`: the token's account, and its attempts left today."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codabench: upload once, watch to the end, remember what it was."""
+"""Codabench: upload exactly once, wait for the scores, keep a record."""
 
 from __future__ import annotations
 

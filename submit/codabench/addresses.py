@@ -1,4 +1,4 @@
-"""Addresses that something may be sent to: the server's own, and signed ones."""
+"""Checks of addresses before something is sent: the server's own, and signed ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def check_url(url: str) -> str:
     """Check the address of a server; returns it without a slash at the end.
 
     Raises:
-        ServerError: It is no address that a token may be sent to.
+        ServerError: A token must not be sent to this address.
     """
     try:
         parts = urlsplit(url.strip())
@@ -59,7 +59,7 @@ def check_signed(url: str, server: str) -> str:
     """Check where a signed URL leads; returns the host.
 
     Args:
-        url: What the server gave out.
+        url: A signed URL from the server.
         server: The server's own address.
 
     Raises:

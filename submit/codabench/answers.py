@@ -1,4 +1,4 @@
-"""What the server answers, and one sentence for each of the ways it says no.
+"""Answers of the server, and one error message for each kind of refusal.
 
 Refusals come as JSON objects with `detail`, `error`, `error_msg` or the names of
 fields, as lists, as strings, as XML from the storage and as pages of HTML.
@@ -37,7 +37,7 @@ _NO_LOGIN = (
     "CSRF Failed",
     "Invalid token header",
 )
-#: The environment variable that goes before every token that is kept.
+#: The environment variable that is used before every stored token.
 _VARIABLE = "SUBMIT_TOKEN"
 #: Keys whose value is the message itself; all others are names of fields.
 _MESSAGE_KEYS = ("detail", "error", "error_msg", "message", "non_field_errors")
@@ -96,7 +96,7 @@ class Reply:
         )
 
     def retry_after(self, now: datetime) -> float | None:
-        """Seconds the server asks to wait; None where it does not."""
+        """Seconds the server asks to wait; None if it does not."""
         text = self.headers.get("retry-after", "").strip()
         if text.isascii() and text.isdecimal():
             return float(text)
@@ -113,7 +113,7 @@ def _http_date(text: str) -> datetime | None:
 
 
 def sentence(reply: Reply) -> str:
-    """Say in the server's words why it refused; its pages of HTML are left out."""
+    """The server's own reason for a refusal, without pages of HTML."""
     if _is_html(reply) or not reply.body.strip():
         return _without_words(reply.status)
     try:
@@ -144,7 +144,7 @@ def _xml(text: str) -> str:
 
 
 def _messages(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
-    """Walk through objects, lists and strings; fields are named."""
+    """Yield the messages in objects, lists and strings, with names of fields."""
     if depth > 5 or value is None:
         return
     if isinstance(value, Mapping):
@@ -160,7 +160,7 @@ def _messages(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
 
 
 def refusal(reply: Reply, doing: str, *, source: str = "") -> CodabenchError:
-    """Make the error of an answer that is not what was wanted.
+    """Make the error for an answer that refuses or fails.
 
     Args:
         reply: The answer.
@@ -182,7 +182,7 @@ def refusal(reply: Reply, doing: str, *, source: str = "") -> CodabenchError:
         )
     if status in (401, 403) and any(part in said for part in _NO_LOGIN):
         return _login_error(said, doing, source)
-    # Whatever such an answer says, the request may have been carried out.
+    # After such an answer the request may have been carried out all the same.
     if status >= 500:
         if b"maintenance" in reply.body[:20_000].lower():
             said = "Codabench is under maintenance"
@@ -198,17 +198,17 @@ def refusal(reply: Reply, doing: str, *, source: str = "") -> CodabenchError:
         error, advice = kind
         return error(problem, advice)
     if status == 403 and "xml" in reply.kind:
-        # Only storage answers in XML, and signed URLs are its only permissions.
+        # Only storage answers in XML, and a signed URL is the only permission it knows.
         return RefusedError(problem, "run the command again for a new address")
     if status == 403:
-        # That the account is no participant would have been said.
+        # If the account were no participant, the server would have said so.
         return RefusedError(problem, "see whose token it is with submit whoami")
     advice = "check the number" if status == 404 else "see submit doctor"
     return RefusedError(f"{problem} (HTTP {status})", advice)
 
 
 def _login_error(said: str, doing: str, source: str) -> LoginError:
-    """Say which token is refused, and what helps against that."""
+    """Say which token is refused, and what to type."""
     if _INACTIVE in said:
         return LoginError(
             f"cannot {doing}: the account is not active ({said})",
@@ -226,7 +226,7 @@ def login_advice(source: str) -> str:
 
     Args:
         source: Where the present token comes from. The environment variable is used
-            before any token that `submit login` keeps, so that has to go first.
+            before any token of `submit login`, so it must be unset first.
     """
     if source == _VARIABLE:
         return (
@@ -237,13 +237,13 @@ def login_advice(source: str) -> str:
 
 
 def reason_error(reason: str) -> CodabenchError | None:
-    """Make the error of a reason that the server gives for a no; None if unknown."""
+    """Make the error for a reason that the server gives; None if it is unknown."""
     kind = _kind(reason)
     return None if kind is None else kind[0](f"cannot submit: {reason}", kind[1])
 
 
 def _kind(said: str) -> tuple[type[CodabenchError], str] | None:
-    """Tell by its words what a refusal is about."""
+    """Classify a refusal by its words."""
     low = said.lower()
     if "maximum" in low and ("submission" in low or "allowed" in low):
         return LimitError, "see submit whoami for what is left; days begin at 00:00 UTC"

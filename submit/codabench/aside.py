@@ -1,4 +1,4 @@
-"""Work beside the main one: a result that is waited for, but never for long."""
+"""Work in a second thread, with a result that is optional."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 class Aside(Generic[T]):
-    """Does some work in a thread, for a result that is welcome and not needed.
+    """Does some work in a thread, for a result that is useful and not required.
 
-    A server that is slow, or sends byte by byte, holds up nothing but this thread,
-    which ends with the program.
+    A server that is slow, or sends byte by byte, delays only this thread, which ends
+    with the program.
 
     Args:
         doing: What it is for, such as `read the leaderboard`.
@@ -42,13 +42,13 @@ class Aside(Generic[T]):
     def _run(self) -> None:
         try:
             self._result = self._work()
-        except BaseException as error:  # It is raised where the result is asked for.
+        except BaseException as error:  # Raised again by `get`.
             self._error = error
         finally:
             self._over.set()
 
     def get(self, seconds: float) -> T:
-        """The result, waited for at most so long.
+        """Wait for the result for at most so many seconds.
 
         Raises:
             CodabenchError: It is not there in time, or the work failed.
@@ -59,7 +59,7 @@ class Aside(Generic[T]):
                 "run the command again later",
             )
         if isinstance(self._error, CodabenchError):
-            # One that was raised before would carry the frames of this thread along.
+            # An exception that was raised before would hold the frames of this thread.
             raise type(self._error)(self._error.problem, self._error.advice)
         if self._error is not None:
             raise self._error

@@ -1,4 +1,4 @@
-"""The calls of the API, typed. Paths, oddities and versions of the server end here."""
+"""The calls of the API, typed. Only here are paths and versions of the server known."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MOST_PAGES = 200
 
 @dataclass(frozen=True)
 class Profile:
-    """Whose token it is.
+    """The account of a token.
 
     Attributes:
         username: The user name, as it can be shown.
@@ -50,10 +50,10 @@ class Profile:
 
 @dataclass(frozen=True)
 class NewRecord:
-    """A place to upload to.
+    """A new record on the server, to upload a file to.
 
     Attributes:
-        key: What the submission will refer to.
+        key: The key by which a submission refers to the file.
         url: Signed URL, a secret.
         expires: When it stops working; None when the URL does not say.
     """
@@ -79,14 +79,14 @@ class DataRecord:
 
 
 class Client:
-    """Talks to Codabench in one account's name, or in nobody's.
+    """Sends requests to Codabench, for one account or without one.
 
     Args:
         url: Address of the server.
         token: The account's token; see `TokenStore`.
-        clock: Tells the time and waits.
+        clock: The clock for times and waiting.
         stall: Seconds without progress after which an upload counts as stalled.
-        observer: Is told what is being waited for.
+        observer: Gets an event when a request begins, ends or is retried.
 
     Example:
         with Client(token=TokenStore(state_folder()).require(DEFAULT_URL)) as client:
@@ -111,7 +111,7 @@ class Client:
         self._account: str | None = None
 
     def fork(self) -> Client:
-        """Make another in the same name, for use in another thread; see `Aside`."""
+        """Make another client of the same account, for another thread; see `Aside`."""
         made = Client(transport=self.transport.fork())
         made._account = self._account
         return made
@@ -144,7 +144,7 @@ class Client:
 
     @property
     def clock(self) -> Clock:
-        """Tells the time and waits."""
+        """The clock for times and waiting."""
         return self.transport.clock
 
     @property
@@ -153,10 +153,10 @@ class Client:
         return self.transport.server_now
 
     def login(self, username: str, password: str) -> str:
-        """Exchange a password for the account's token.
+        """Get the account's token for a password.
 
         Raises:
-            LoginError: They do not fit.
+            LoginError: The password is wrong.
         """
         name = username.strip()
         # Mail addresses are kept in lower case; names are not.
@@ -179,7 +179,7 @@ class Client:
         return str(_field(reply, "token"))
 
     def profile(self) -> Profile:
-        """Whose token this is.
+        """Read the account of the token.
 
         Raises:
             LoginError: The token is not accepted.
@@ -195,10 +195,10 @@ class Client:
 
     @property
     def account(self) -> str:
-        """The user name whose token this is, exactly; asked for once.
+        """The exact user name of the token's account; read once.
 
         Raises:
-            CodabenchError: The server does not say.
+            CodabenchError: The server does not tell it.
         """
         if not self._account:
             self.profile()
@@ -222,7 +222,7 @@ class Client:
         return [int(row["id"]) for row in rows if str(row.get("id", "")).isdecimal()]
 
     def can_submit(self, phase: int) -> tuple[bool, str]:
-        """Ask whether an attempt is left; False comes with the server's reason."""
+        """Ask whether an attempt is left; if not, with the server's reason."""
         value = self._get(f"can_make_submission/{phase}/", "ask for attempts left")
         return bool(value.get("can")), clean(value.get("reason") or "")
 
@@ -245,7 +245,7 @@ class Client:
     def create_record(
         self, competition: int, file_name: str, size: int, description: str
     ) -> NewRecord:
-        """Ask for a place to upload to.
+        """Create a record to upload a file to.
 
         Args:
             competition: Its number. Without it, the file would count as unused, and a
@@ -272,18 +272,18 @@ class Client:
         return NewRecord(key, url, _expiry(url))
 
     def complete_record(self, key: str) -> bool:
-        """Tell the server that the bytes are there; it then looks at their number.
+        """Tell the server that all bytes are uploaded; it then reads their number.
 
         Returns:
-            Whether there is such a record: one that was deleted is gone for good,
-            although the storage still takes bytes for it.
+            Whether there is such a record. A deleted one cannot be restored, although
+            the storage still accepts bytes for it.
         """
         path = f"datasets/completed/{key}/"
         reply = self.transport.call("PUT", path, "complete the upload", accept=(404,))
         return reply.ok
 
     def record(self, key: str) -> DataRecord | None:
-        """Look at an uploaded file; None where there is none."""
+        """Read the record of an uploaded file; None if there is none."""
         value = self._get("datasets/", "look at the upload", key=key)
         for each in _rows(value):
             if each.get("key") == key:
@@ -309,7 +309,7 @@ class Client:
         answers: Mapping[str, Any] | None = None,
         idempotency_key: str = "",
     ) -> Submission:
-        """Submit an uploaded file: the call that costs an attempt.
+        """Submit an uploaded file; this costs an attempt.
 
         It is sent once. After a `ServerError` or a `NetworkError` only a look at the
         list of submissions tells whether it was created.
@@ -319,10 +319,10 @@ class Client:
             key: Key of the uploaded file.
             tasks: Numbers of the phase's tasks; all without any.
             answers: Fact sheet.
-            idempotency_key: Names this attempt, for servers that will know it.
+            idempotency_key: A name for this attempt, for future servers that read it.
         """
         if not key:
-            # The server would create a submission of nothing, and count it.
+            # The server would create an empty submission and count it.
             raise ValueError("a submission needs the key of an uploaded file")
         reply = self.transport.call(
             "POST",
@@ -365,8 +365,7 @@ class Client:
     ) -> list[Submission]:
         """List the submissions that the account may see, newest first.
 
-        Organisers see those of everybody. Parts are in the submission that they are
-        parts of.
+        Organisers see all submissions. Parts are listed in their submission.
 
         Args:
             phase: Only those of a phase.
@@ -399,13 +398,13 @@ class Client:
         return [each for each in found if each.account == account]
 
     def details(self, number: int) -> Details:
-        """Ask where logs and results of a submission can be fetched."""
+        """Read the addresses of a submission's logs and results."""
         path = f"submissions/{number}/get_details/"
         reply = self.transport.call("GET", path, f"open the files of {number}")
         return Details.parse(reply.json())
 
     def cancel(self, number: int) -> bool:
-        """Cancel a submission, which still costs its attempt; False when it is over."""
+        """Cancel a submission, which still costs its attempt; False if it has ended."""
         path = f"submissions/{number}/cancel_submission/"
         return bool(self._get(path, f"cancel submission {number}").get("canceled"))
 
@@ -432,10 +431,10 @@ class Client:
     def _pages(
         self, path: str, doing: str, params: Mapping[str, Any], *, key: str = "results"
     ) -> list[Mapping[str, Any]]:
-        """Collect a list, which old servers send whole and new ones in pages.
+        """Collect a list, which old servers send in one piece and new ones in pages.
 
         The server's own links to the next page are not followed: behind some proxies
-        they begin with `http:` and would send the token in the clear.
+        they begin with `http:` and would send the token without encryption.
         """
         rows: dict[Any, Mapping[str, Any]] = {}
         for page in range(1, _MOST_PAGES + 1):
@@ -486,7 +485,7 @@ def _field(reply: Reply, name: str) -> str:
 
 
 def _expiry(url: str) -> datetime | None:
-    """When a signed URL stops working, as far as it says so."""
+    """When a signed URL expires; None if it does not say."""
     query = parse_qs(urlsplit(url).query)
     try:
         return utc(float(query["Expires"][0]))

@@ -1,4 +1,4 @@
-"""Time, in one place: what the network code waits for, tests let pass at once."""
+"""The clock of the network code, which tests replace."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ __all__ = ["Clock", "SystemClock", "format_time", "next_midnight", "parse_time",
 
 
 class Clock(Protocol):
-    """Tells the time and lets it pass."""
+    """Gives the time and waits."""
 
     def now(self) -> float:
         """Seconds since 1970, UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that only grow, to measure durations with."""
+        """Monotonic seconds, to measure durations."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Wait."""
         ...
 
 
@@ -33,7 +33,7 @@ class SystemClock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds that only grow."""
+        """Monotonic seconds."""
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:

@@ -1,7 +1,7 @@
 """A competition as the server describes it: phases, limits, leaderboard, questions.
 
-Only what is needed is taken over. The server's own object holds the password of the
-organisers' queue, and so is dropped at once.
+Only what is needed is kept. The server's own object holds the password of the
+organisers' queue, so it is dropped at once.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class Column:
     """One number of the leaderboard.
 
     Attributes:
-        key: What scores are found under.
+        key: The key of its scores.
         title: The official name.
-        descending: Whether more is better.
+        descending: Whether higher is better.
         precision: Digits after the point.
         computed: Whether the server derives it from other columns.
         hidden: Whether participants do not see it.
@@ -69,7 +69,7 @@ class Column:
         return None if value is None else f"{value:.{self.precision}f}"
 
     def better(self, value: float, than: float) -> bool:
-        """Whether one value beats another."""
+        """Whether one value is better than another."""
         return value > than if self.descending else value < than
 
 
@@ -98,7 +98,7 @@ class Question:
     """One question of the fact sheet.
 
     Attributes:
-        key: What the answer is sent under.
+        key: The key of the answer.
         title: The question.
         kind: `text`, `checkbox` or `select`.
         choices: What may be selected: as it is typed, and as the server wants it.
@@ -113,7 +113,7 @@ class Question:
 
     @property
     def needed(self) -> bool:
-        """Whether there must be an answer: a selection has no empty choice."""
+        """Whether an answer is required; a selection always needs one."""
         return self.required or (self.kind == "select" and bool(self.choices))
 
     def answer(self, text: str | None) -> Any:
@@ -129,7 +129,7 @@ class Question:
             checked = _CHECKED.get((text or "").strip().lower())
             if checked is None:
                 raise _WrongError("yes or no")
-            # One without choices makes the server fail over anything but text.
+            # For a selection without choices the server fails on anything but text.
             return checked if self.choices else "true" * checked
         if self.kind == "select" and text is not None and self.choices:
             if text not in self.choices:
@@ -146,7 +146,7 @@ class Question:
         return shlex.join([f"{self.key}={choices or 'TEXT'}"])
 
 
-#: What may be typed for a checkbox; nothing leaves it unchecked.
+#: Accepted texts for a checkbox; an empty text leaves it unchecked.
 _CHECKED = {
     **dict.fromkeys(("true", "yes", "y", "1", "on"), True),
     **dict.fromkeys(("false", "no", "n", "0", "off", ""), False),
@@ -199,7 +199,7 @@ class Phase:
 
     @property
     def left_today(self) -> int | None:
-        """Attempts left today, by the daily limit and the one in all."""
+        """Attempts left today, by the daily limit and the total limit."""
         limits = [self.left_in_all]
         if self.day_limit is not None:
             limits.append(max(0, self.day_limit - self.used_today))
@@ -214,7 +214,7 @@ class Phase:
         return max(0, self.total_limit - (self.used or 0))
 
     def window(self) -> str:
-        """Say when it is open."""
+        """The dates between which it is open, as text."""
         start = format_time(self.start) or "ever"
         end = format_time(self.end)
         return f"{start} to {end}" if end else f"since {start}, without end"
@@ -229,7 +229,7 @@ class Quota:
 
     @property
     def left(self) -> int:
-        """What is free."""
+        """Free bytes."""
         return max(0, self.total - self.used)
 
 
@@ -281,7 +281,7 @@ class Competition:
                 else None,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            # The text of the error could quote the object, which holds a password.
+            # The error text could quote the object, which holds a password.
             kind = type(error).__name__
         raise ServerError(
             f"the server describes the competition in an unknown way ({kind})",
@@ -330,7 +330,7 @@ class Competition:
         )
 
     def show_phase(self, wanted: str | None, now: datetime) -> Phase:
-        """Choose the phase to look at: the open one, else the last that began."""
+        """Choose the phase to show: the open one, else the last that began."""
         if wanted is not None:
             return self.find_phase(wanted)
         begun = [p for p in self.phases if p.start is None or p.start <= now]
@@ -360,7 +360,7 @@ class Competition:
         )
 
     def with_columns(self, columns: Sequence[Column]) -> Competition:
-        """The same with a leaderboard of these columns, where there is none to see."""
+        """A copy with a leaderboard of these columns, if the server shows none."""
         if self.boards or not columns:
             return self
         return dataclasses.replace(self, boards=(Board("", "", tuple(columns)),))
@@ -471,7 +471,7 @@ def _question(key: str, value: Mapping[str, Any]) -> Question:
     if isinstance(choices, str):
         choices = choices.split(",")
     return Question(
-        # The server compares the keys of the sheet, and wants its own choices back.
+        # The server compares the keys of the sheet, and expects its own choices.
         key=key,
         title=clean(value.get("title") or key),
         kind=clean(value.get("type") or "text"),
@@ -483,7 +483,7 @@ def _question(key: str, value: Mapping[str, Any]) -> Question:
 def participation_problem(
     competition: Competition, url: str
 ) -> ParticipationError | None:
-    """What keeps the account from submitting, if anything does."""
+    """Why the account cannot submit; None if it can."""
     page = f"{url}/competitions/{competition.id}/"
     status = competition.participation
     if status == "approved":

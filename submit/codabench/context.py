@@ -1,4 +1,4 @@
-"""What a submission is shown beside: its competition, and those submitted before it."""
+"""The context of a submission: its competition, and earlier submissions."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from .submission import Submission
 
 __all__ = ["Context", "find_competition", "read_context"]
 
-#: Competitions of an account that are looked through for a phase.
+#: Most competitions of an account that are searched for a phase.
 _MOST = 30
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a submission is shown beside.
+    """The context in which a submission is shown.
 
     Attributes:
-        account: The account that asks, exactly as the server has it; None when that is
-            not known.
+        account: The token's account, spelled as on the server; None when that is not
+            known.
         competition: What the submission belongs to; None when that is not known.
         submissions: Those to the same phase that the account may see.
     """
@@ -34,7 +34,7 @@ class Context:
 def read_context(
     client: Client, submission: Submission, number: int, remembered: int | None = None
 ) -> Context:
-    """Read what a submission is shown beside.
+    """Read the context of a submission.
 
     Args:
         client: Talks to the server.
@@ -56,16 +56,16 @@ def read_context(
 def find_competition(
     client: Client, phase: int | None, number: int, remembered: int | None = None
 ) -> Competition | None:
-    """Find the competition of a phase: the server does not name it.
+    """Find the competition of a phase, which the server does not name.
 
     Args:
         client: Talks to the server.
         phase: Number of the phase; None for the competition that is expected.
-        number: The competition that is looked at first.
-        remembered: The one that is looked at next.
+        number: The competition that is tried first.
+        remembered: The one that is tried next.
 
     Returns:
-        The competition; None when it is none that the account takes part in.
+        The competition; None if the account takes part in no such competition.
 
     Raises:
         CodabenchError: The server refuses or is broken.
@@ -76,7 +76,7 @@ def find_competition(
         if phase is None or expected.phase(phase) is not None:
             return expected
     except CodabenchError as error:
-        # That one may be none of this server's.
+        # The remembered one may belong to another server.
         failure = error
     others = [remembered] if remembered is not None else []
     others += client.competitions()

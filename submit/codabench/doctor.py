@@ -1,4 +1,4 @@
-"""Is everything in place for an upload? Each answer has the next step to type."""
+"""Checks before an upload; each failed check has the next step to type."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def examine(
         phase: Number or name of the phase; None for the open one.
     """
     yield _state(folder)
-    # What is public can be read without a token, whatever is wrong with that.
+    # Public data can be read without a token, so a bad token does not matter here.
     with Client(client.url, clock=client.clock) as public:
         try:
             public.competition(competition)
@@ -123,7 +123,7 @@ def _storage(client: Client) -> Check:
 
 
 def _storage_host(client: Client, competition: int) -> Check:
-    """Whether the host of uploads answers; only signed URLs tell which one it is."""
+    """Whether the host of uploads answers; only a signed URL tells its name."""
     newest = client.own_submissions(competition=competition)[:3]
     for part in (part for submission in newest for part in submission.scored):
         try:
@@ -137,7 +137,7 @@ def _storage_host(client: Client, competition: int) -> Check:
 
 
 def _guarded(name: str, check: Callable[[], Check]) -> Check:
-    """Do a check; what it raises is its result."""
+    """Run a check; an exception becomes its result."""
     try:
         return check()
     except SubmitError as error:

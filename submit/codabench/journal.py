@@ -1,4 +1,4 @@
-"""What is known of one upload, so that it can continue after any interruption.
+"""The state of one upload, so that it can continue after any interruption.
 
 There is one journal for each zip, phase, account and server. It is written before each
 step that cannot be undone. The signed URL is not in it: an upload cannot continue in
@@ -25,7 +25,7 @@ __all__ = ["Journal", "JournalEntry", "unfinished"]
 #: Version of the files; those of version 1 lack `facts`, `runs`, `local`, `command`.
 SCHEMA = 2
 
-#: What describes an upload and is no state of it.
+#: Fields that describe an upload and do not change during it.
 _DESCRIPTION = ("zip", "label", "facts", "runs", "local", "command")
 
 
@@ -45,10 +45,10 @@ class JournalEntry:
         file_name: What the zip is called on the server.
         key: Key of the record to upload to; None before there is one.
         modified: Time of the zip's last change when that record was made, in
-            nanoseconds. A zip that was changed since, and changed back, may have been
-            sent while it was another.
+            nanoseconds. If the zip was changed since, and changed back, other bytes may
+            have been sent.
         uploaded: Whether the storage has all bytes and the server knows it.
-        creating: Since when the creation may have been sent; None before.
+        creating: When the creation may have been sent; None before that.
         known: Submissions to the phase that were there before.
         unlisted: Attempts that were counted and not in the list, before; None when the
             server did not say.
@@ -100,7 +100,7 @@ class Journal:
 
     Args:
         folder: The state folder.
-        entry: What is uploaded where; replaced by what the journal holds.
+        entry: The upload; replaced by the content of the journal.
 
     Attributes:
         path: The file.
@@ -126,7 +126,7 @@ class Journal:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[JournalEntry]:
-        """Hold the journal; what another command has written meanwhile is read again.
+        """Lock the journal and read it again: another command may have written it.
 
         Raises:
             StorageError: Another command is uploading this zip.
@@ -143,7 +143,7 @@ class Journal:
             yield self.entry
 
     def save(self) -> None:
-        """Write it down.
+        """Write the journal.
 
         Raises:
             StorageError: The disk refuses.
@@ -152,7 +152,7 @@ class Journal:
         write_json(self.path, content, private=True)
 
     def restart(self) -> None:
-        """Forget a submission that is over, to make another of the same upload."""
+        """Forget a submission that has ended, to make another of the same upload."""
         old = self.entry
         self.entry = dataclasses.replace(
             self._fresh, key=old.key, modified=old.modified, uploaded=old.uploaded
@@ -160,7 +160,7 @@ class Journal:
 
 
 def unfinished(folder: Path, *, url: str, username: str) -> list[JournalEntry]:
-    """Uploads of one account that became no submission, sorted by zip.
+    """Uploads of one account without a submission, sorted by zip.
 
     Args:
         folder: The state folder.

@@ -1,9 +1,8 @@
-"""The local memory of submissions: what was sent, what it was made of, what it scored.
+"""The local record of submissions: the zip, its runs and its scores.
 
 A SQLite file in the state folder. The server knows which submissions there are and what
 they scored; only the ledger knows the label, the runs and the hold-out score behind
-them. `merge` brings the two together. Everything is kept for each server and account
-apart.
+them. `merge` brings the two together. Records are separate for each server and account.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ SCHEMA = 2
 
 #: Columns that hold JSON.
 _JSON = ("scores", "runs")
-#: What names a record; `username` is empty where the account is not known.
+#: The primary key; `username` is empty if the account is not known.
 _KEY = ("url", "username", "id")
 
 _CREATE = """
@@ -79,7 +78,7 @@ CREATE TABLE accounts (
 
 @dataclass(frozen=True)
 class Record:
-    """One submission as it is remembered; None where nothing is known.
+    """One remembered submission; None for what is not known.
 
     Attributes:
         url: Address of the server.
@@ -128,7 +127,7 @@ class Record:
 
     @classmethod
     def of(cls, url: str, submission: Submission, **known: Any) -> Record:
-        """What the server tells about a submission, and what else is known."""
+        """Make a record from the server's answer and from what else is known."""
         first = submission.scored[0]
         return cls(
             url=url,
@@ -150,7 +149,7 @@ class Record:
     def uploaded(
         cls, entry: JournalEntry, submission: Submission, **known: Any
     ) -> Record:
-        """What is known of a submission that has just been made."""
+        """Make the record of a submission that has just been created."""
         return cls.of(
             entry.url,
             submission,
@@ -171,7 +170,7 @@ class Record:
 
 
 _COLUMNS = tuple(each.name for each in fields(Record))
-#: What the server alone decides: nothing there now means that there is nothing.
+#: Columns that only the server decides: an empty value replaces a known one.
 _STATE = ("status", "details", "task", "scores")
 
 
@@ -191,20 +190,20 @@ class Ledger:
         self._metrics = folder / "metrics"
 
     def keep(self, record: Record) -> None:
-        """Remember what is known of a submission; None leaves what is there."""
+        """Store a record; None leaves a known value."""
         self.merge([record])
 
     def merge(self, records: Iterable[Record]) -> None:
-        """Remember what is known of many; None leaves what is there."""
+        """Store several records; None leaves a known value."""
         with self._open() as base:
             for record in records:
                 _upsert(base, record, ())
 
     def update(self, records: Iterable[Record], *, ranked: Iterable[int] = ()) -> None:
-        """Remember what the server has just said of submissions.
+        """Store what the server has just answered about submissions.
 
-        What it no longer says, such as a reason or a rank that was lost, is forgotten;
-        what only this machine knows stays.
+        Values that the server no longer has, such as a reason or a rank, are removed;
+        values that only this machine knows stay.
 
         Args:
             records: Made by `Record.of`.
@@ -224,11 +223,11 @@ class Ledger:
         username: str | None = None,
         competition: int | None = None,
     ) -> list[Record]:
-        """What is remembered, oldest first.
+        """The records, oldest first.
 
         Args:
             url: Only of one server.
-            username: Only of one account, and what is of no known one.
+            username: Only of one account, and records without a known account.
             competition: Only of one competition.
         """
         if not self.path.exists():
@@ -246,7 +245,7 @@ class Ledger:
         return [_record(row) for row in rows]
 
     def find(self, url: str, username: str | None, number: int) -> Record | None:
-        """What is remembered of one submission; None for whatever account."""
+        """The record of one submission; `username` None for any account."""
         found = self.records(url=url, username=username)
         return next((each for each in found if each.id == number), None)
 
@@ -260,7 +259,7 @@ class Ledger:
         return found.pop() if len(found) == 1 else None
 
     def keep_account(self, url: str, token: Token, username: str) -> None:
-        """Remember whose a token is, for when the server is not asked."""
+        """Remember the account of a token, for commands that do not ask the server."""
         if self.account(url, token) != username:
             with self._open() as base:
                 base.execute(
@@ -269,7 +268,7 @@ class Ledger:
                 )
 
     def account(self, url: str, token: Token | None) -> str | None:
-        """Whose a token is, as far as that is remembered."""
+        """The remembered account of a token."""
         if token is None or not self.path.exists():
             return None
         with self._open() as base:
@@ -280,7 +279,7 @@ class Ledger:
         return None if row is None else str(row[0])
 
     def keep_columns(self, url: str, username: str, competition: Competition) -> None:
-        """Remember a leaderboard's columns; one that is hidden leaves what is there."""
+        """Remember a leaderboard's columns; a hidden one leaves the known ones."""
         if not competition.columns:
             return
         content = json.dumps([dataclasses.asdict(c) for c in competition.columns])
@@ -297,7 +296,7 @@ class Ledger:
 
         Args:
             url: Address of the server.
-            username: Who saw them; None for whoever did.
+            username: The account that saw them; None for any.
             competition: Number of the competition.
         """
         if not self.path.exists():
@@ -321,14 +320,14 @@ class Ledger:
         return path
 
     def metrics_path(self, url: str, number: int) -> Path:
-        """Where the scores of single objects are, if they are."""
+        """The file with the scores of single objects; None if there is none."""
         if self.path.exists():
             with self._open():
-                pass  # Files of an older version are moved to where they belong.
+                pass  # Files of an older version are moved to the present place.
         return self._place(url, number)
 
     def require_metrics(self, url: str, number: int) -> Path:
-        """Where the scores of single objects are.
+        """The file with the scores of single objects.
 
         Raises:
             CodabenchError: They are not there.
@@ -347,7 +346,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """Open the file for one piece of work, which is done wholly or not at all."""
+        """Open the file for one transaction."""
         private_folder(self.path.parent)
         try:
             self.path.touch(0o600)
@@ -362,11 +361,11 @@ class Ledger:
             ) from error
 
     def _prepare(self, base: sqlite3.Connection) -> None:
-        """Make the tables, or bring those of an older version up to date."""
+        """Make the tables, or upgrade those of an older version."""
         if _version(base) == SCHEMA:
             return
         with base:
-            # Two commands may start at once: the second finds everything done.
+            # If two commands start at once, the second finds the tables made.
             base.execute("BEGIN IMMEDIATE")
             version = _version(base)
             if version == SCHEMA:
@@ -385,7 +384,7 @@ class Ledger:
             base.execute(f"PRAGMA user_version = {SCHEMA}")
 
     def _take_over(self, base: sqlite3.Connection) -> None:
-        """Take over what schema 1 kept by server and number only."""
+        """Convert the records of schema 1, whose keys were server and number only."""
         kept = ", ".join(name for name in _COLUMNS if name not in ("username", "task"))
         base.execute(
             f"INSERT INTO submissions (username, {kept}) "
@@ -418,7 +417,7 @@ def _server_name(url: str) -> str:
 
 
 def _upsert(base: sqlite3.Connection, record: Record, stale: Sequence[str]) -> None:
-    """Write a record over what is there; None leaves it, except for `stale` columns."""
+    """Update a record; None leaves the known value, except for `stale` columns."""
     if record.username:
         _adopt(base, record)
 
@@ -431,7 +430,7 @@ def _upsert(base: sqlite3.Connection, record: Record, stale: Sequence[str]) -> N
 
 
 def _adopt(base: sqlite3.Connection, record: Record) -> None:
-    """Give what is kept of a submission, for no known account, to its account."""
+    """Move the record of a submission without a known account to its account."""
     where = "WHERE url = ? AND username = '' AND id = ?"
     key = (record.url, record.id)
     row = base.execute(
@@ -446,7 +445,7 @@ def _adopt(base: sqlite3.Connection, record: Record) -> None:
 def _insert(
     base: sqlite3.Connection, record: Record, merged: Callable[[str], str]
 ) -> None:
-    """Insert a record; where there is one, each column becomes what `merged` says."""
+    """Insert a record; if it exists, set each column to the value of `merged`."""
     updates = ", ".join(
         f"{name} = {merged(name)}" for name in _COLUMNS if name not in _KEY
     )
@@ -461,8 +460,8 @@ def _insert(
 def _stored(record: Record, name: str) -> Any:
     value = getattr(record, name)
     if name in _JSON:
-        # Nothing known leaves what is there, as None does elsewhere. The order of
-        # scores is the leaderboard's.
+        # Empty scores leave the known ones, as None does for other columns. The order
+        # of scores is the leaderboard's.
         return json.dumps(value) if value else None
     return value or "" if name == "username" else value
 

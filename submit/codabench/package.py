@@ -37,7 +37,7 @@ def is_marked(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Package:
-    """A zip as it was when its digests were taken.
+    """A zip, with its digests.
 
     Attributes:
         path: Where it is.
@@ -57,7 +57,7 @@ class Package:
     def read(
         cls, path: Path, progress: Callable[[int], None] = lambda count: None
     ) -> Package:
-        """Look at a zip and take its digests.
+        """Read a zip and compute its digests.
 
         Args:
             path: The zip.
@@ -65,7 +65,7 @@ class Package:
 
         Raises:
             ArchiveError: It is missing, no zip, empty, or of a kind that the server
-                would take for a program.
+                would treat as a program.
         """
         try:
             before = path.stat()
@@ -107,10 +107,10 @@ class Package:
         return f"{plain or 'mosev2'}-{self.mark}.zip"
 
     def require_unchanged(self) -> None:
-        """Make sure that the file is still the one whose digests were taken.
+        """Make sure that the file has not changed since its digests were computed.
 
         Raises:
-            ArchiveError: It is not.
+            ArchiveError: It has changed.
         """
         try:
             now = os.stat(self.path)
@@ -125,7 +125,7 @@ class Package:
 
 
 def _require_submission(path: Path, size: int) -> None:
-    """Refuse what the server would only find out after the attempt is spent."""
+    """Refuse a zip that the server would reject after it has counted the attempt."""
     if path.is_dir():
         raise ArchiveError(f"{path}: is a folder; make the zip with submit pack")
     if size > LARGEST:
@@ -155,7 +155,7 @@ class ZipBody:
 
     Attributes:
         failure: What went wrong with the file itself.
-        sent: Bytes that were handed out.
+        sent: Bytes that were read so far.
     """
 
     def __init__(
@@ -176,7 +176,7 @@ class ZipBody:
             yield block
 
     def read(self, size: int = -1) -> bytes:
-        """Read on; never beyond the size that was announced."""
+        """Read the next bytes, never beyond the announced size."""
         left = self._package.size - self.sent
         wanted = left if size < 0 else min(size, left)
         try:
@@ -193,7 +193,7 @@ class ZipBody:
 
     @property
     def md5(self) -> str:
-        """Digest of what was handed out."""
+        """MD5 of the bytes that were read so far."""
         return self._md5.hexdigest()
 
     def close(self) -> None:

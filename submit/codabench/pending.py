@@ -1,4 +1,4 @@
-"""Uploads that were interrupted: which are still to be continued, and how."""
+"""Interrupted uploads that can be continued, and the commands for that."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .plan import matching
 
 __all__ = ["command_of", "pending"]
 
-#: Bytes of a zip above which its time of change alone tells whether it is the same.
+#: Bytes of a zip above which only its time of change is compared.
 _LARGE = 500_000_000
 
 
@@ -26,17 +26,16 @@ def pending(
 ) -> list[JournalEntry]:
     """The account's interrupted uploads that can still become a submission.
 
-    One is over when its zip is gone or has changed, when its phase has ended, when the
-    server has refused it, and when the same zip was submitted meanwhile, by whatever
-    command.
+    An upload cannot continue if its zip is gone or has changed, its phase has ended,
+    the server has refused it, or the same zip was submitted meanwhile by any command.
 
     Args:
-        client: Talks in the account's name.
+        client: Sends the account's requests.
         folder: The state folder.
         competition: A competition that was read, whose phases are known.
 
     Raises:
-        CodabenchError: The server does not say whose token it is.
+        CodabenchError: The server does not tell the token's account.
     """
     entries = unfinished(folder, url=client.url, username=client.account)
     return [
@@ -64,7 +63,7 @@ def command_of(entry: JournalEntry) -> str:
 
 
 def _shown(path: str) -> str:
-    """A path as short as it can be here."""
+    """A path, relative to the current folder if it is inside."""
     relative = os.path.relpath(path)
     return path if relative.startswith(os.pardir) else relative
 
@@ -95,7 +94,7 @@ def _has_ended(
 
 
 def _was_submitted(client: Client, entry: JournalEntry) -> bool:
-    """Whether there is a submission that the upload did not know of."""
+    """Whether there is a newer submission of the zip than the upload knows."""
     mark = Package.mark_of(entry.sha256)
     try:
         there = client.own_submissions(phase=entry.phase, search=mark)

@@ -1,4 +1,4 @@
-"""What can be known before a byte is sent: what would happen, and what prevents it.
+"""The plan of an upload: what would happen, and what prevents it.
 
 All requests to the server only read, so that a plan costs nothing.
 """
@@ -43,14 +43,14 @@ __all__ = [
     "phase_problem",
 ]
 
-#: Seconds by which clocks may differ before it is worth a word.
+#: Seconds by which clocks may differ without a warning.
 SKEW = 60.0
-#: Copies of the zip that the server counts: the upload, and what the worker made of it.
+#: Copies of the zip that the server counts: the upload, and the worker's output.
 COPIES = 2
 
 
 class Level(enum.Enum):
-    """How a check came out."""
+    """The result of a check."""
 
     FINE = "fine"
     WARNING = "warning"
@@ -64,7 +64,7 @@ class Check:
     Attributes:
         name: What was looked at.
         text: What was found.
-        level: How good that is.
+        level: How serious that is.
         error: Why nothing can be submitted; only with `Level.STOP`.
     """
 
@@ -86,7 +86,7 @@ class UploadPlan:
     Attributes:
         package: The zip.
         url: Address of the server.
-        username: Whose attempt it is.
+        username: The account.
         competition: The competition.
         phase: The phase.
         label: What the user calls the submission.
@@ -121,14 +121,14 @@ class UploadPlan:
 
     @property
     def warnings(self) -> list[Check]:
-        """Checks worth a thought."""
+        """Checks with a warning."""
         return [check for check in self.checks if check.level is Level.WARNING]
 
     def require(self) -> None:
-        """Make sure that nothing speaks against it.
+        """Make sure that no check stops the upload.
 
         Raises:
-            CodabenchError: Something does; the first of all reasons.
+            CodabenchError: A check does; the first of them is raised.
         """
         for check in self.checks:
             if check.error is not None:
@@ -167,13 +167,13 @@ def make_plan(
     command: Sequence[str] = (),
     force: bool = False,
 ) -> UploadPlan:
-    """Look at everything that decides whether an upload makes sense.
+    """Run all checks that decide whether an upload makes sense.
 
-    What an earlier command was given for the same zip and phase holds unless it is
+    Options of an earlier command for the same zip and phase are used, unless they are
     given again.
 
     Args:
-        client: Talks in the account's name.
+        client: Sends the account's requests.
         package: The zip.
         folder: The state folder.
         competition: Number of the competition.
@@ -237,7 +237,7 @@ def make_plan(
         )
         checks.append(Check("clock", text, Level.WARNING))
     if resumes is not None:
-        # Its attempt is spent: nothing that prevents another one matters any more.
+        # Its attempt is spent, so reasons against another attempt do not matter.
         checks = [
             dataclasses.replace(c, level=_soft(c.level), error=None) for c in checks
         ]
@@ -252,7 +252,7 @@ def make_plan(
 
 
 def _described(plan: UploadPlan, before: JournalEntry, label: str | None) -> UploadPlan:
-    """The plan with what an earlier command was given, where this one was not."""
+    """The plan, completed by the options of an earlier command."""
     return dataclasses.replace(
         plan,
         label=before.label if label is None else label,
@@ -324,7 +324,7 @@ def _phase(phase: Phase, now: datetime) -> Check:
 def phase_problem(phase: Phase, now: datetime) -> PhaseError | None:
     """Why a phase takes no submissions; None when it does.
 
-    Some servers take them all the same, and count the attempt.
+    Some servers accept them anyway and count the attempt.
     """
     if phase.is_open(now):
         return None
@@ -356,9 +356,9 @@ def _attempts(client: Client, phase: Phase, now: datetime) -> Check:
 
 
 def no_attempt_error(phase: Phase, reason: str, now: datetime) -> CodabenchError:
-    """Say why the server takes no submission, and what can be done.
+    """Say why the server accepts no submission, and what can be done.
 
-    Its reason decides, not the number of attempts: it may be none of that kind.
+    The server's reason decides, not the number of attempts: it may be another reason.
     """
     error = reason_error(reason) if reason else None
     if reason and not isinstance(error, LimitError):
@@ -425,7 +425,7 @@ def _answers(
 def _duplicates(
     earlier: Sequence[Submission], journal: JournalEntry, *, force: bool
 ) -> tuple[Check, Submission | None]:
-    """Whether the same zip was submitted before, and whether that goes on."""
+    """Check for the same zip submitted before; returns the one to continue, if any."""
     name = "submitted before"
     alive = [each for each in earlier if not each.has_failed]
     if journal.creating is not None and journal.submission is None:

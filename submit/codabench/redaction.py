@@ -1,4 +1,4 @@
-"""Text from the server made fit to be shown: no secrets, no terminal escapes."""
+"""Text from the server made safe to show: without secrets and terminal escapes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Iterable
 
 __all__ = ["RedactingFilter", "clean", "redact"]
 
-#: What stands in the place of a secret.
+#: Replaces a secret.
 HIDDEN = "[hidden]"
 
-#: Longest text that is kept of what a server says.
+#: Longest text of a server that is kept.
 LONGEST = 400
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -44,7 +44,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
     Args:
         text: Any text.
-        secrets: Strings to hide wherever they stand.
+        secrets: Strings to hide.
 
     >>> redact("amqp://me:pw@host/x, Token 0123456789abcdef0123456789abcdef01234567")
     'amqp://[hidden]@host/x, Token [hidden]'
@@ -59,7 +59,7 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 def clean(value: object, *, longest: int = LONGEST) -> str:
     """Make one line of anything that a server says: no secrets, controls or breaks."""
-    # Only what can be shown is looked through: nobody reads the end of a megabyte.
+    # Only the part that can be shown is searched; the rest of a long text is cut.
     text = redact(str(value)[: 20 * longest])
     text = "".join(
         " " if unicodedata.category(character) in ("Cc", "Zl", "Zp") else character
@@ -71,7 +71,7 @@ def clean(value: object, *, longest: int = LONGEST) -> str:
 
 
 class RedactingFilter(logging.Filter):
-    """Keeps signed URLs out of the log of the HTTP library, which writes them down."""
+    """Removes signed URLs from the log of the HTTP library."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Replace the record's text by its redacted form."""

@@ -1,4 +1,4 @@
-"""Scores as people compare them: official names, the previous best, the rank."""
+"""Scores for people: official names, the previous best, the rank."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def score_lines(
     """Compare numbers with those of an earlier submission, in the order of columns.
 
     Args:
-        columns: Have the names, the primary one first.
+        columns: Columns with the names, the primary one first.
         values: Numbers by column key.
         best: Those of the earlier submission.
     """
@@ -102,7 +102,7 @@ class TaskScores:
     Attributes:
         task: The task; None where the phase has only one.
         submission: Number of the submission, or of its part for this task.
-        status: Where that stands.
+        status: Its status.
         lines: The scores.
     """
 
@@ -118,7 +118,7 @@ def score_tables(
     """The scores of a submission, for each task apart.
 
     Args:
-        columns: Have the names, the primary one first.
+        columns: Columns with the names, the primary one first.
         submission: The submission.
         best: An earlier one to compare with.
     """
@@ -135,19 +135,20 @@ def score_tables(
 
 
 def _task_id(part: Submission) -> int | None:
-    """What parts of two submissions are matched by."""
+    """The key by which parts of two submissions are matched."""
     return part.task.id if part.parent is not None and part.task else None
 
 
 def previous_best(
     competition: Competition, submissions: Iterable[Submission], before: Submission
 ) -> Submission | None:
-    """The best submission of the same account that was made before one.
+    """The best earlier submission of the same account.
 
     Args:
-        competition: Has the column that ranks; without it none is the best.
-        submissions: Of the same phase, of whoever.
-        before: The one.
+        competition: The competition with the column that ranks; without it no
+            submission is the best.
+        submissions: Submissions to the same phase, of all accounts.
+        before: The submission.
     """
     primary = competition.primary
     if primary is None:
@@ -167,7 +168,7 @@ def previous_best(
 def rank_of(
     board: Sequence[LeaderboardRow], submission: Submission
 ) -> LeaderboardRow | None:
-    """Where a submission stands; None when it is not on the leaderboard.
+    """The rank of a submission; None if it is not on the leaderboard.
 
     Names cannot tell: the board shows names that users choose.
     """
@@ -183,10 +184,10 @@ def why_unranked(
     """Say why a finished submission is not on the leaderboard.
 
     Args:
-        competition: Has the rule.
+        competition: The competition with the rule of its leaderboard.
         board: The leaderboard.
-        submissions: Of the same phase, of whoever.
-        submission: The one.
+        submissions: Submissions to the same phase, of all accounts.
+        submission: The submission.
     """
     rules = {each.rule for each in competition.boards}
     mine = [each for each in submissions if each.account == submission.account]
@@ -211,14 +212,14 @@ def why_unranked(
 def board_columns(
     columns: Sequence[Column], submissions: Iterable[Submission]
 ) -> tuple[Column, ...]:
-    """The columns to show: the leaderboard's, and what else submissions have.
+    """The columns to show: the leaderboard's, and other scores of submissions.
 
     Where the organisers hide the leaderboard, a submission still has its scores, and
     those are shown under their keys.
 
     Args:
-        columns: Of the leaderboard, the primary one first; may be empty.
-        submissions: Whose scores are to be shown.
+        columns: Columns of the leaderboard, the primary one first; may be empty.
+        submissions: The submissions that are shown.
     """
     known = {column.key for column in columns}
     more: dict[str, Column] = {}
@@ -259,7 +260,7 @@ def fetch_metrics(client: Client, number: int) -> str | None:
 
 
 class NotYetError(CodabenchError):
-    """What the worker has yet to write: an empty file stands in its place."""
+    """The worker has not written the file yet: there is only an empty one."""
 
 
 def _from_archive(data: bytes) -> str | None:
@@ -294,7 +295,7 @@ class Correlation:
         count: Submissions that have both.
         pearson: Linear correlation; None without spread.
         spearman: Correlation of the ranks.
-        offset: Mean of server less local, in the server's unit.
+        offset: Mean of server score minus local score, in the server's unit.
     """
 
     count: int
@@ -324,7 +325,7 @@ def correlate(pairs: Sequence[tuple[float, float]]) -> Correlation | None:
 def _pearson(x: Sequence[float], y: Sequence[float]) -> float | None:
     try:
         return round(statistics.correlation(x, y), 6)
-    except statistics.StatisticsError:  # One of them is constant.
+    except statistics.StatisticsError:  # One series is constant.
         return None
 
 

@@ -1,4 +1,4 @@
-"""Bringing the bytes of a zip to the storage, however often the connection breaks."""
+"""Sending the bytes of a zip to the storage, with retries."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ __all__ = ["Listener", "Sender", "Silent"]
 
 #: Seconds before each further try to send the bytes.
 PUT_WAITS = (2.0, 5.0, 10.0, 30.0, 60.0, 60.0, 60.0)
-#: Seconds that a signed URL must still work, or a new one is asked for.
+#: Seconds that a signed URL must still be valid; otherwise a new one is requested.
 MARGIN = 600.0
-#: New addresses that are taken before the upload is given up.
+#: Most new signed URLs before the upload fails.
 RENEWALS = 3
 #: Seconds before each look at the number of bytes that arrived.
 SIZE_WAITS = (0.0, 2.0, 5.0)
@@ -36,22 +36,22 @@ _EXPIRED = re.compile(r"expired|AccessDenied", re.IGNORECASE)
 
 
 class Listener(Protocol):
-    """Is told what an upload does."""
+    """Gets the events of an upload."""
 
     def begin(self, size: int) -> None:
         """The first or another try to send `size` bytes begins."""
         ...
 
     def sent(self, count: int) -> None:
-        """`count` more bytes are on their way, which is not yet their arrival."""
+        """`count` more bytes were sent, but not yet confirmed."""
         ...
 
     def end(self, *, arrived: bool) -> None:
-        """Sending is over; the storage has confirmed all bytes, or it has not."""
+        """Sending has ended, with or without the storage's confirmation."""
         ...
 
     def note(self, message: str) -> None:
-        """Something is worth telling."""
+        """A remark for the user."""
         ...
 
 
@@ -80,13 +80,13 @@ class _Arrival(enum.Enum):
 
 
 class Sender:
-    """Brings a zip to the server, continuing what an earlier command has begun.
+    """Sends a zip to the server, continuing an interrupted upload.
 
     Args:
         client: Talks in the account's name.
         package: The zip.
-        journal: Its journal, which is held for writing.
-        listener: Is told of progress.
+        journal: Its journal, locked for writing.
+        listener: Gets the events of the upload.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Sender:
         """Make sure that the server has all bytes.
 
         Raises:
-            CodabenchError: It does not take them.
+            CodabenchError: The server does not accept them.
             StorageError: The disk refuses the journal.
             ArchiveError: The zip has changed.
         """
@@ -115,11 +115,11 @@ class Sender:
             self._upload()
 
     def discard(self) -> None:
-        """Delete the upload, which nothing refers to.
+        """Delete the upload, which no submission refers to.
 
-        It is out of the journal first: the server may not answer, and what is in the
-        journal would be taken for the zip by the next command if it has its size. A
-        disk that refuses the journal now is told of when it is next saved.
+        It is removed from the journal first: the server may not answer, and the next
+        command would use an upload in the journal if its size is that of the zip. If
+        the journal cannot be written now, the next save reports it.
         """
         key = self._entry.key
         if key is None:
@@ -130,7 +130,7 @@ class Sender:
         self._discard(key)
 
     def _check_upload(self) -> None:
-        """Find out what an interrupted command has left on the server."""
+        """Find out how much of an interrupted upload is on the server."""
         entry = self._entry
         if entry.key is None:
             return
@@ -150,8 +150,8 @@ class Sender:
 
         Args:
             key: The record.
-            sent: Whether the storage has just taken all bytes, so that a server that
-                does not tell their number is believed.
+            sent: Whether the storage has just confirmed all bytes; then a server that
+                does not tell their number is trusted.
         """
         if not self._client.complete_record(key):
             return _Arrival.GONE
@@ -166,12 +166,12 @@ class Sender:
             if record.size is None and sent:
                 return _Arrival.COMPLETE
             if record.size == 0 and not sent:
-                # The empty file that the server has put there itself.
+                # The empty file that the server makes for a new record.
                 break
         return _Arrival.INCOMPLETE
 
     def _discard(self, key: str) -> None:
-        """Delete an upload that nothing refers to; failing to is no harm."""
+        """Delete an upload that no submission refers to; a failure is ignored."""
         with contextlib.suppress(CodabenchError):
             record = self._client.record(key)
             if record is not None:
@@ -225,13 +225,13 @@ class Sender:
         self._journal.save()
 
     def _try(self, record: NewRecord) -> tuple[CodabenchError | None, float | None]:
-        """Send the bytes once; other bytes than the zip's are not left behind.
+        """Send the bytes once; if they are not those of the zip, delete the upload.
 
         Returns:
             See `_put`.
 
         Raises:
-            ArchiveError: The zip cannot be read, or is not what it was.
+            ArchiveError: The zip cannot be read, or has changed.
         """
         try:
             self._package.require_unchanged()
@@ -250,7 +250,7 @@ class Sender:
                         "run the same command again",
                     )
             else:
-                # They may all have arrived although no answer did.
+                # All bytes may have arrived although no answer did.
                 self._package.require_unchanged()
         except ArchiveError:
             self.discard()
@@ -266,7 +266,7 @@ class Sender:
             What went wrong, None for nothing, and the seconds the server asks to wait.
 
         Raises:
-            ArchiveError: The zip cannot be read, or is not what it was.
+            ArchiveError: The zip cannot be read, or has changed.
         """
         package = self._package
         try:
@@ -314,7 +314,7 @@ class Sender:
         return None, asked
 
     def _renewal(self, record: NewRecord, problem: CodabenchError) -> str | None:
-        """Why there must be a new record at once, if there must."""
+        """Why a new record is needed at once; None if it is not."""
         if isinstance(problem, _Gone):
             return "the upload was deleted on the server; sending it again"
         expired = isinstance(problem, _Expired)
@@ -329,15 +329,15 @@ class _Expired(ServerError):
 
 
 class _Gone(ServerError):
-    """The record was deleted: the server will never know of the bytes."""
+    """The record was deleted, so that the server ignores the bytes."""
 
 
 class _Damaged(NetworkError):
-    """The storage has as many bytes as it should, but others."""
+    """The storage has the right number of bytes, but other ones."""
 
 
 def _storage_problem(reply: Reply) -> CodabenchError:
-    """Make the error of a storage server that did not take the bytes."""
+    """Make the error for a storage server that refused the bytes."""
     said = sentence(reply)
     again = "run the same command again"
     if reply.status == 403 and _EXPIRED.search(said):

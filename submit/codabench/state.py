@@ -1,4 +1,4 @@
-"""Where the toolkit remembers: one private folder."""
+"""The state folder: ledger, journals and tokens."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def private_folder(path: Path) -> Path:
-    """Make a folder that nobody else may look into, if it is not there.
+    """Make a folder that only its owner may read, if it does not exist.
 
     Raises:
         StorageError: It cannot be made.

@@ -1,4 +1,4 @@
-"""A submission as the server shows it, and the files it gives out about one."""
+"""Submissions, their files and leaderboard rows, as the server describes them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEANINGS = {
     "Unreachable": "the server does not answer",
 }
 
-#: What workers leave behind instead of a reason: where they ran.
+#: What workers write instead of a reason: the place where they ran.
 _HOSTNAME = re.compile(r"(?:ingestion|scoring)_hostname-\S*")
 
 
@@ -54,7 +54,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Score:
-    """One number, as the server has it: usually in percent.
+    """One number, as on the server: usually in percent.
 
     Attributes:
         key: Key of the leaderboard's column.
@@ -73,13 +73,13 @@ class Submission:
 
     Attributes:
         id: Its number.
-        status: Where it stands; see `MEANINGS`. Servers may know others.
+        status: Its status; see `MEANINGS`. Servers may have others.
         details: What the server says about it, mostly the reason of a failure.
         file_name: Name of the zip on the server.
         phase: Number of the phase; None when not said.
         owner: Who submitted it, as it can be shown.
-        account: Whose it is: the user name exactly as the server has it, which is
-            unique there. Names that only look alike are other accounts.
+        account: Its owner: the exact user name on the server, which is unique there.
+            Similar names are other accounts.
         created: When.
         parent: Number of the submission it is a part of.
         children: Numbers of its parts, one for each task.
@@ -146,7 +146,7 @@ class Submission:
 
     @property
     def is_final(self) -> bool:
-        """Whether the evaluation is over; scores may still be on their way."""
+        """Whether the evaluation has ended; scores may still be missing."""
         return self.status in FINAL
 
     @property
@@ -156,7 +156,7 @@ class Submission:
 
     @property
     def failed_parts(self) -> tuple[Submission, ...]:
-        """Parts that failed: the whole is called finished all the same."""
+        """Parts that failed; the submission has the status Finished nevertheless."""
         return tuple(part for part in self.parts if part.has_failed)
 
     @property
@@ -183,7 +183,7 @@ class Submission:
 
     @property
     def scored(self) -> tuple[Submission, ...]:
-        """What has scores of its own: its parts, otherwise itself."""
+        """The submissions that have scores: its parts, otherwise itself."""
         return self.parts or (self,)
 
     def values(self) -> dict[str, float]:
@@ -197,10 +197,10 @@ class Submission:
         return found
 
     def with_parts(self, parts: Iterable[Submission]) -> Submission:
-        """The same with its parts; those of other submissions are left out."""
+        """A copy with its parts; parts of other submissions are left out."""
         mine = {part.id: part for part in parts if part.id in self.children}
         ordered = tuple(mine[number] for number in sorted(mine))
-        # With some of them missing, none can be told to be the first.
+        # If some are missing, it is not known which is the first.
         return replace(self, parts=ordered if len(mine) == len(self.children) else ())
 
 

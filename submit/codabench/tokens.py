@@ -1,7 +1,7 @@
-"""The token that stands for the account: from the environment, a keyring or a file.
+"""The account's token: from the environment, a keyring or a file.
 
 A token of Codabench never expires and cannot be revoked, not even by a new password. So
-it is kept like a password: it has no readable form, and only goes into one header.
+it is handled like a password: it is never printed, and only sent in one header.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from .state import private_folder
 
 __all__ = ["Keyring", "Token", "TokenStore", "installed_keyring"]
 
-#: The name that entries of a keyring are found under.
+#: The service name of entries in a keyring.
 SERVICE = "mose-submit"
 
 
 class Keyring(Protocol):
-    """What is used of the package `keyring`."""
+    """The functions of the package `keyring` that are used."""
 
     def get_password(self, service: str, name: str) -> str | None:
-        """Look up."""
+        """Read a password."""
         ...
 
     def set_password(self, service: str, name: str, secret: str) -> None:
-        """Keep."""
+        """Store a password."""
         ...
 
     def delete_password(self, service: str, name: str) -> None:
-        """Forget."""
+        """Delete a password."""
         ...
 
 
@@ -63,12 +63,12 @@ class Token:
 
     @property
     def digest(self) -> str:
-        """Tells tokens apart, and cannot be turned back into one."""
+        """A digest that identifies the token without revealing it."""
         return hashlib.sha256(self.value.encode()).hexdigest()
 
 
 def installed_keyring() -> Keyring | None:
-    """The system's keyring, if the package is installed and there is one behind it."""
+    """The system's keyring; None if the package or a keyring is missing."""
     try:
         import keyring
         from keyring.backends import fail
@@ -81,11 +81,11 @@ def installed_keyring() -> Keyring | None:
 
 
 class TokenStore:
-    """Finds and keeps the token of a server.
+    """Finds and stores the token of a server.
 
     Args:
         folder: The state folder; tokens without a keyring are in its `tokens.json`.
-        keyring: The system's keyring; None to do without.
+        keyring: The system's keyring; None to use none.
         environment: Where `SUBMIT_TOKEN` is looked for first.
     """
 
@@ -131,18 +131,18 @@ class TokenStore:
         return token
 
     def keep(self, url: str, value: str, *, in_keyring: bool = True) -> Token:
-        """Keep a token: in the keyring, or in a file that only its owner may read.
+        """Store a token in the keyring, or in a file that only its owner may read.
 
         Args:
             url: Address of the server.
             value: The token.
-            in_keyring: Whether a keyring may be used. Without, one that it holds is
-                removed, since it would be found first.
+            in_keyring: Whether a keyring may be used. If not, a token in it is removed,
+                since it would be found first.
         """
         if self._keyring is not None and in_keyring:
             token = Token(value, "keyring")
             self._try(lambda ring: ring.set_password(SERVICE, url, value))
-            # Some keyrings take everything and keep nothing.
+            # Some keyrings accept a value and do not store it.
             if self._from_keyring(url) == value:
                 return token
         token = Token(value, str(self.path))
@@ -153,7 +153,7 @@ class TokenStore:
         return token
 
     def forget(self, url: str) -> list[str]:
-        """Remove what is kept; returns the places it was in."""
+        """Delete stored tokens; returns the places they were in."""
         places = []
         if self._from_keyring(url) and self._try(
             lambda ring: ring.delete_password(SERVICE, url)

@@ -1,11 +1,11 @@
-"""Requests under the rules that keep the token safe and the answers honest.
+"""HTTP requests, with the rules that protect the token.
 
 * Only `https`; plain `http` is for a server on this machine, without any proxy.
-* The token goes to the API's own host and nowhere else; signed URLs get no headers of
-  ours. Cookies are neither kept nor sent, redirects never followed, `~/.netrc` not
-  read: with a cookie the server ignores the token, a redirect turns PUT into GET.
+* The token is sent to the API's own host only; signed URLs get no headers of ours.
+  Cookies are neither kept nor sent, redirects never followed, `~/.netrc` not read: with
+  a cookie the server ignores the token, a redirect turns PUT into GET.
 * Proxies and certificates are taken from the environment, as every program does.
-* What is safe to repeat is repeated when the connection or the server fails.
+* Requests that are safe to repeat are repeated when the connection or the server fails.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["Body", "Observer", "Transport"]
 #: Seconds to connect, and between two packets of an answer. Details of a large
 #: competition take the server a while.
 CONNECT, READ = 10.0, 90.0
-#: Seconds for a whole answer, so that one that trickles in comes to an end.
+#: Seconds for a whole answer, so that a very slow answer ends.
 WHOLE = 300.0
 #: Seconds without progress after which an upload counts as stalled.
 STALL = 60.0
@@ -42,9 +42,9 @@ STALL = 60.0
 LARGEST = 1 << 26
 #: Seconds before the second, third… try.
 WAITS = (2.0, 5.0, 10.0)
-#: Seconds before the only other try of a request that nothing depends on.
+#: Seconds before the only retry of an optional request.
 BRIEF_WAITS = (1.0,)
-#: Longest wait for a retry, in seconds; longer ones are left to the user.
+#: Longest wait for a retry, in seconds; after a longer one the user decides.
 LONGEST_RETRY = 60.0
 #: Longest wait that a server may ask for with Retry-After, in seconds.
 LONGEST_WAIT = 900.0
@@ -54,7 +54,7 @@ _BLOCK = 1 << 16
 
 
 class Body(Protocol):
-    """What is uploaded: its length is known, and it is read block by block."""
+    """The body of an upload: of known length, read block by block."""
 
     def __len__(self) -> int:
         """Number of bytes."""
@@ -70,7 +70,7 @@ class Body(Protocol):
 
 
 class Observer(Protocol):
-    """Is told what is being waited for, so that the user is."""
+    """Gets an event when a request begins, ends or is retried."""
 
     def begin(self, doing: str) -> None:
         """A request is sent: to `doing`, such as `read competition 10062`."""
@@ -86,7 +86,7 @@ class Observer(Protocol):
 
 
 class _Unobserved:
-    """An observer that tells nobody."""
+    """An observer that ignores all events."""
 
     def begin(self, doing: str) -> None:
         """Nothing."""
@@ -103,10 +103,10 @@ class Transport:
 
     Args:
         url: Address of the server.
-        token: The account's token; None to ask as nobody.
+        token: The account's token; None for requests without one.
         clock: Tells the time and waits.
         stall: Seconds without progress after which an upload counts as stalled.
-        observer: Is told what is being waited for.
+        observer: Gets an event when a request begins, ends or is retried.
         waits: Seconds before each further try of a request that failed.
 
     Attributes:
@@ -152,7 +152,7 @@ class Transport:
     def fork(self) -> Transport:
         """Make another to the same server, for use in another thread.
 
-        It tells nobody what it waits for, and gives up soon.
+        It has no observer, and gives up soon.
         """
         return Transport(
             self.url,
@@ -252,10 +252,10 @@ class Transport:
             self.wait(wait, self.asked_to_wait)
 
     def wait(self, seconds: float, asked: float | None = None) -> None:
-        """Wait a while, longer where the server asks for it; never in step with others.
+        """Wait, longer if the server asks for it, with some randomness against bursts.
 
         Args:
-            seconds: How long at least.
+            seconds: Shortest wait.
             asked: What Retry-After says.
         """
         longer = max(seconds, min(asked or 0.0, LONGEST_WAIT))
@@ -274,8 +274,8 @@ class Transport:
         headers = {"Content-Type": content_type}
         if host.endswith(".blob.core.windows.net"):
             headers["x-ms-blob-type"] = "BlockBlob"
-        # While it sends, the HTTP library waits for each block as long as it would
-        # for the connection; that is what bounds a stall.
+        # While sending, the HTTP library applies the connection's timeout to each
+        # block; that ends a stalled upload.
         return self._send(
             self._storage,
             "PUT",
@@ -327,7 +327,7 @@ class Transport:
         doing: str,
         **options: Any,
     ) -> Reply:
-        """Send one request while the observer knows of it."""
+        """Send one request, with the observer's events around it."""
         self._observer.begin(doing)
         try:
             return self._send(session, method, url, doing, **options)
@@ -351,8 +351,8 @@ class Transport:
         shown = url.partition("?")[0]
         deadline = self.clock.monotonic() + WHOLE
         reason = ""
-        # The errors of the library hold URLs with signatures. Ours is raised outside of
-        # the handler, so that it does not carry them along.
+        # The library's errors hold URLs with signatures. Our error is raised outside of
+        # the handler, so that it does not refer to them.
         try:
             with session.request(
                 method,
@@ -405,7 +405,7 @@ class Transport:
         from requests.utils import get_environ_proxies
 
         def proxies(url: str) -> dict[str, str]:
-            # What is not encrypted stays on this machine.
+            # Requests without encryption stay on this machine.
             if urlsplit(url).scheme != "https":
                 return {}
             return dict(get_environ_proxies(url))

@@ -48,7 +48,7 @@ class Upload:
 
     Args:
         client: Talks in the account's name.
-        plan: What was agreed to.
+        plan: The plan that the user confirmed.
         folder: The state folder.
         listener: Is told of progress.
         keep: Whether an upload stays on the server when the creation is refused.
@@ -72,10 +72,10 @@ class Upload:
         self._keep = keep
 
     def run(self) -> Submission:
-        """Do what is left to do; returns the one submission.
+        """Do the remaining steps; returns the one submission.
 
         Raises:
-            CodabenchError: It is not there, and the message says what to do.
+            CodabenchError: There is no submission, and the message says what to do.
             StorageError: The disk refuses the journal, or another command holds it.
             ArchiveError: The zip has changed.
         """
@@ -96,14 +96,15 @@ class Upload:
         return self._journal.entry
 
     def _there(self) -> Submission | None:
-        """The submission that the journal knows of, unless another one is wanted."""
+        """The submission in the journal, unless another one is requested."""
         number = self._entry.submission
         if number is None:
             return None
         known = {each.id for each in self._plan.earlier}
         in_flight = not self._entry.watched and not self._plan.force
         if number not in known:
-            # Another command was faster; or the server hides it, such as when deleted.
+            # Another command was faster, or the server hides it, for example if
+            # deleted.
             with contextlib.suppress(RefusedError):
                 return self._client.submission(number)
         elif in_flight:
@@ -163,7 +164,7 @@ class Upload:
         )
 
     def _ready(self) -> Phase:
-        """Ask again what may have changed during a long upload.
+        """Check again what may have changed during a long upload.
 
         Raises:
             CodabenchError: The phase has closed, or the attempts are used up.
@@ -186,19 +187,19 @@ class Upload:
     def _look_for_lost(self, failure: CodabenchError | None) -> Submission | None:
         """Find out whether a creation without an answer took place.
 
-        It is found by the digest in its file's name. That it did not take place is
-        certain when several looks find nothing, there is no new submission whose name
-        tells nothing, and the server counts no attempt that is not in its list.
+        It is found by the digest in its file's name. It certainly did not take place if
+        several searches find nothing, no new submission has a name without a digest,
+        and the server counts no attempt that is not in its list.
 
         Args:
-            failure: What came instead of the answer; None for that of an earlier
-                command, after which there is no need to wait for the first look.
+            failure: The error instead of the answer; None for a creation of an earlier
+                command, after which the first search does not have to wait.
 
         Returns:
             The submission; None when it is certain that there is none.
 
         Raises:
-            UncertainError: That cannot be found out.
+            UncertainError: That is not certain.
         """
         earlier = failure is None
         waits = (*LOOKS, LAST_LOOK) if isinstance(failure, NetworkError) else LOOKS
@@ -229,7 +230,7 @@ class Upload:
         return None
 
     def _doubt(self, there: Sequence[Submission]) -> str | None:
-        """Why a creation may have taken place although it is not to be found."""
+        """Why a creation may have taken place although it was not found."""
         for each in there:
             if each.id not in self._entry.known and not is_marked(each.file_name):
                 return f"submission {each.id} ({each.file_name}) is new"
@@ -244,23 +245,23 @@ class Upload:
         return None
 
     def _adopt(self, submission: Submission) -> Submission:
-        """Write down which submission it became."""
+        """Write the submission into the journal."""
         self._entry.submission = submission.id
         self._entry.watched = False
         try:
             self._journal.save()
         except StorageError as error:
-            # It is created: failing now would only hide its number. The journal still
-            # says that a creation was under way, so that it will be found.
+            # The submission exists: an error now would only hide its number. The
+            # journal still says that a creation was sent, so that it will be found.
             self._listener.note(
                 f"submission {submission.id} is not in the journal: {error}"
             )
         return submission
 
     def _refused(self, error: CodabenchError) -> None:
-        """Clean up after a clear no: no submission, so no use for the upload.
+        """Clean up after a refusal: without a submission, the upload is not needed.
 
-        After what the user can change, the upload is kept for the next command.
+        If the user can remove the reason, the upload is kept for the next command.
         """
         self._entry.creating = None
         temporary = isinstance(
@@ -272,7 +273,7 @@ class Upload:
 
 
 def mark_watched(folder: Path, plan: UploadPlan, submission: int) -> None:
-    """Note that the result of a submission was seen: its watch is over."""
+    """Note in the journal that the result of a submission was seen."""
     journal = Journal(folder, plan.entry())
     with journal.writing() as entry:
         if entry.submission == submission:

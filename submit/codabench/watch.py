@@ -1,7 +1,7 @@
-"""Following a submission to its end, which is not when the server says `Finished`.
+"""Following a submission to its end, which is later than the status `Finished`.
 
 The worker sets that status first and posts the scores afterwards, one column at a time;
-when they do not come, the status may still turn to `Failed`. It can go backwards, too.
+without scores the status may still become `Failed`. It can also go back.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from .submission import Submission
 
 __all__ = ["Watch", "WatchOutcome", "Watched", "tail_of_log"]
 
-#: Until which second of the watch there is a look every so many seconds. A day comes to
-#: about 300 looks, well below any limit that servers have had.
+#: Until which second of the watch the server is asked every so many seconds. A day has
+#: about 300 requests, below any limit that servers have had.
 SCHEDULE = ((60.0, 5.0), (600.0, 15.0), (3600.0, 60.0), (float("inf"), 300.0))
-#: Seconds between looks, and seconds in all, while scores come in.
+#: Seconds between requests, and seconds in all, while scores arrive.
 GRACE_STEP, GRACE = 5.0, 120.0
 #: Seconds in one status after which the user is told what it may mean.
 STUCK = {"Submitting": 600.0, "Submitted": 1800.0}
@@ -36,13 +36,13 @@ PADDING = 1200.0
 #: Default of a phase's time limit, in seconds.
 TIME_LIMIT = 600
 
-#: Logs that tell why an evaluation failed, the most telling first.
+#: Logs that tell why an evaluation failed, the most useful first.
 LOGS = ("scoring_stderr", "scoring_stdout", "prediction_stderr", "prediction_stdout")
 
 
 @dataclass(frozen=True)
 class WatchOutcome:
-    """How a submission came out.
+    """How a submission ended.
 
     Attributes:
         submission: Its last state; of a failed part, the reason is in `details`.
@@ -59,13 +59,13 @@ class WatchOutcome:
 
 @dataclass(frozen=True)
 class Watched:
-    """What one look found.
+    """The answer to one request for the state.
 
     Attributes:
         submission: The state.
-        changed: Whether it differs from the last look's.
+        changed: Whether it differs from the previous one.
         seconds: How long the watch has lasted.
-        hint: What the user should know, said once for each reason.
+        hint: A remark for the user, given once for each reason.
         outcome: The end of the watch.
     """
 
@@ -78,10 +78,10 @@ class Watched:
 
 @dataclass
 class Watch:
-    """Looks at a submission again and again.
+    """Asks for the state of a submission repeatedly.
 
-    Walk through `events` until one has an outcome; stopping earlier costs nothing, a
-    new watch takes up where the server is by then.
+    Iterate over `events` until one has an outcome. Stopping earlier is harmless: a new
+    watch continues.
 
     Attributes:
         client: Talks to the server.
@@ -89,8 +89,7 @@ class Watch:
         competition: What it belongs to. Until it is known, scores are complete when
             they no longer change.
         patience: Seconds to watch at most; None for no end.
-        find: Tells what a submission belongs to, if that is known by now; asked until
-            it is.
+        find: Returns the competition once it is known; called until then.
     """
 
     client: Client
@@ -103,7 +102,7 @@ class Watch:
     _parts: dict[int, Submission | None] = field(default_factory=dict, repr=False)
 
     def events(self) -> Iterator[Watched]:
-        """Yield what each look finds; the last has an outcome, or patience is over."""
+        """Yield each answer; the last has an outcome, or `patience` has passed."""
         clock = self.client.clock
         began = since = clock.monotonic()
         grace: float | None = None
@@ -145,7 +144,7 @@ class Watch:
             clock.sleep(step if left is None else min(step, left))
 
     def _look(self) -> tuple[Submission | None, str]:
-        """Read the submission and its parts; trouble on the way is told, not raised."""
+        """Read the submission and its parts; network errors become a hint."""
         try:
             seen = self.client.submission(self.number)
             for child in seen.children:
@@ -157,12 +156,12 @@ class Watch:
             return None, f"{error.problem}; the watch goes on"
         read = [part for part in self._parts.values() if part is not None]
         if not all(part.is_final for part in read):
-            # The server may call the whole finished when its first parts are.
+            # The server may set `Finished` when the first parts are finished.
             return replace(seen, status=_open_status(seen)), ""
         return seen.with_parts(read), ""
 
     def _part(self, child: int) -> Submission | None:
-        """Read a part; None for one that is kept from participants."""
+        """Read a part; None if participants may not read it."""
         try:
             return self.client.submission(child)
         except (ParticipationError, RefusedError):
@@ -171,14 +170,14 @@ class Watch:
     def _outcome(
         self, seen: Submission, now: float, grace: float | None, scores_since: float
     ) -> WatchOutcome | None:
-        """Tell whether it is over."""
+        """The outcome; None while the evaluation runs."""
         if seen.has_failed:
             return WatchOutcome(seen, bool(seen.scores), seen.failed_parts or (seen,))
         if seen.status != "Finished" or grace is None:
             return None
         columns = () if self.competition is None else self.competition.columns
         wanted = sum(not column.computed for column in columns)
-        # What failed has no scores to wait for.
+        # A failed submission gets no scores.
         tasks = max(len(seen.children), 1) - len(seen.failed_parts)
         complete = bool(wanted) and len(seen.scores) >= wanted * tasks
         settled = bool(seen.scores) and now - scores_since >= 2 * GRACE_STEP
@@ -188,7 +187,7 @@ class Watch:
         return None
 
     def _stuck(self, seen: Submission, seconds: float) -> str | None:
-        """Say what it may mean that nothing happens, once for each status."""
+        """Explain a long time without a change, once for each status."""
         limit = STUCK.get(seen.status)
         known = self.competition
         by_hand = not seen.runs_by_itself or (known and not known.runs_by_itself)
@@ -247,8 +246,8 @@ def tail_of_log(
 
     Args:
         client: Talks to the server.
-        failed: What failed; the first with a log counts. A log that the worker has not
-            written is empty, and so no log.
+        failed: What failed; the first with a log is used. A log that the worker has not
+            written is empty and is ignored.
         lines: How many lines at most.
 
     Returns:

@@ -1,38 +1,38 @@
-"""Small objects tracked once more, enlarged.
+"""Small objects tracked a second time, enlarged.
 
-What a model can see of an object of thirty pixels is lost when the frame is shrunk to
-its input. This variant gives such an object a tracker of its own that sees only a
-window around it, enlarged to the size of the frame.
+An object of thirty pixels loses its detail when the frame is shrunk to the model's
+input. This variant gives such an object a tracker of its own that sees only a window
+around it, enlarged to the size of the frame.
 
 A tracker's memory is tied to its view: it holds what the object looked like, how large
 it was and, in most models, where. So the design keeps the view as steady as it can:
 
 * One session tracks all objects in the full frame, as the plain video does, and one
   more session tracks each small object in its window, from the object's first mask to
-  the last frame. Sessions are never begun anew from predicted masks, which would make
-  drift into truth.
+  the last frame. No session is started from predicted masks, since their errors would
+  then count as given masks.
 * An object is small when its first box takes less than 2/9 of either side of the
   frame, so that the window enlarges it by at least 1.5; by 4 at most. The size of an
   object that is first given by points is not known: it gets no window.
-* A later prompt of the object goes to both sessions. The window moves so that it shows
-  the prompt whole; clicks on the background that are outside of it are left out. An
-  object that is too large for the window by then is left to the full frame from there
-  on: its window would go on with what the prompt was to correct.
+* A later prompt of the object goes to both sessions. The window moves so that it
+  contains the whole prompt; clicks on the background outside of it are left out. If the
+  object is now too large for the window, only the full frame tracks it from there on:
+  the window could not see the correction.
 * The window keeps its size for the whole video. The scale in the tracker's memory
   stays true, and an object that comes nearer looks larger, as it should.
-* The window hangs on a leash: the object's centre may wander within a third of the
-  window's side; beyond that, the window moves just as far as the object does. To the
-  tracker that is a camera that pans smoothly after the object.
-* The leash is held by the window's own tracker while it sees the object. When that has
-  lost it (no pixel, or an object score below 0), or it has outgrown the window, the
-  full frame's logits hold for the object; and the window goes at once to where the full
-  frame sees it, since there is nothing left in view that a jump could upset.
-* Inside the window the window's logits hold, outside of it those of the full frame;
-  in between they blend over a sixteenth of its side. Logits come back at a resolution
-  that keeps the window's detail, up to that of the frame.
+* The object's centre may move within a third of the window's side; beyond that, the
+  window moves as far as the object does. To the tracker this looks like a camera that
+  follows the object smoothly.
+* The window follows its own tracker while that sees the object. When the tracker has
+  lost the object (no pixel, or an object score below 0), or the object is too large for
+  the window, the full frame's logits are used for the object. The window then moves at
+  once to where the full frame sees it: without the object in view, a jump does no harm.
+* Inside the window its own logits are used, outside those of the full frame; at the
+  border both are blended over a sixteenth of the window's side. Logits come back at a
+  resolution that keeps the window's detail, up to that of the frame.
 
-It costs one more run of the tracker for each small object. A video without small
-objects gives the plain result, bit for bit.
+Each small object costs one more run of the tracker. A video without small objects gives
+the plain result, bit for bit.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ __all__ = ["Zoom", "ZoomedSession"]
 @AUGMENTATIONS.register
 @dataclass(frozen=True)
 class Zoom(Augmentation):
-    """Small objects once more by themselves, in a window that follows them."""
+    """Small objects tracked a second time, each in a window that follows it."""
 
     name = "zoom"
     order = 30
@@ -146,7 +146,7 @@ class ZoomedSession:
         return self._video.height, self._video.width
 
     def _resolution(self, logits: Logits) -> tuple[int, int]:
-        """What keeps the detail of the windows, and is not above the frame's."""
+        """The resolution of the windows' detail, at most that of the frame."""
         factor = max(
             math.ceil(zoom.window.frame[0] / zoom.window.height)
             for zoom in self._zooms.values()
@@ -164,7 +164,7 @@ class _Zoom:
     Attributes:
         window: Where the window is in the frame that was shown last.
         session: Tracks the object in the window.
-        trusted: Whether the window's logits hold in that frame.
+        trusted: Whether the window's logits are used in that frame.
     """
 
     def __init__(self, key: int, window: Window, session: Session) -> None:
@@ -217,5 +217,5 @@ class _Zoom:
 
 
 def _limited(logits: Logits) -> Logits:
-    """Keep "no object", which some models write as −∞, from spoiling its neighbours."""
+    """Limit logits, so that −∞ for "no object" does not change pixels beside it."""
     return np.clip(logits, -LOGIT_LIMIT, LOGIT_LIMIT)
