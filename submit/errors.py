@@ -4,21 +4,16 @@ Every failure that is not a bug is a `SubmitError`; the command line turns it in
 `Error:` line and exit status 1. The message names the file or the value, what was
 expected, what was found and what to do next.
 
-    SubmitError
-    ├── SplitError          the data set on disk
-    ├── MaskError           one mask file or array
-    ├── PredictorError      a model: unknown, misconfigured, or failing
-    │   ├── OptionError     one `-o key=value` of a model
-    │   └── PromptError     a prompt, or a model that does not take it
-    ├── RunError            a run folder
-    │   └── RunMismatchError
-    ├── ArchiveError        a submission zip or folder
-    ├── ScoringError        ground truth that cannot be scored against
-    ├── RecipeError         a recipe file
-    ├── SettingsError       how runs are to be merged, or their masks to be changed
-    ├── StorageError        the disk: full, read-only, not there
-    ├── OutputError         an output that would replace something else
-    └── CodabenchError      the competition server, or the way to it
+    SubmitError ├── SplitError          the data set on disk ├── MaskError           one
+    mask file or array ├── PredictorError      a model: unknown, misconfigured, or
+    failing │   ├── OptionError     one `-o key=value` of a model │   └── PromptError
+    a prompt, or a model that does not take it ├── RunError            a run folder │
+    └── RunMismatchError ├── ArchiveError        a submission zip or folder ├──
+    ScoringError        ground truth that cannot be scored against ├── RecipeError
+    a recipe file ├── SettingsError       settings for merging or post-processing ├──
+    StorageError        the disk: full, read-only, not there ├── OutputError         an
+    output that would replace something else └── CodabenchError      the competition
+    server, or the way to it
         ├── LoginError          no token, or one that is refused      exit status 10
         ├── ParticipationError  not an approved participant           11
         ├── LimitError          no attempt left                       12
@@ -69,7 +64,7 @@ __all__ = [
 
 
 class SubmitError(Exception):
-    """Something the user can put right; the message says how."""
+    """An error that the user can correct; the message says how."""
 
     exit_code: ClassVar[int] = 1
 
@@ -115,7 +110,7 @@ class RecipeError(SubmitError):
 
 
 class SettingsError(SubmitError):
-    """Settings contradict themselves or name something that does not exist."""
+    """Settings contradict each other or name something that does not exist."""
 
 
 class StorageError(SubmitError):
@@ -123,7 +118,7 @@ class StorageError(SubmitError):
 
     def __init__(self, message: str, *, everywhere: bool = True) -> None:
         super().__init__(message)
-        #: Whether other files would meet the same refusal.
+        #: Whether writing other files would fail in the same way.
         self.everywhere = everywhere
 
 
@@ -132,10 +127,10 @@ class OutputError(SubmitError):
 
 
 class CodabenchError(SubmitError):
-    """The competition server, or something on the way to it, said no."""
+    """The competition server, or the connection to it, refused or failed."""
 
     def __init__(self, problem: str, advice: str = "") -> None:
-        """Say what is wrong, and what to type or do next."""
+        """Take the message, and what to type or do next."""
         super().__init__(f"{problem}; {advice}" if advice else problem)
         self.problem = problem
         self.advice = advice

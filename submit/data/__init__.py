@@ -1,4 +1,4 @@
-"""Splits on disk: their videos, their frames, and what is wrong with them."""
+"""Splits on disk: their videos, frames and problems."""
 
 from .audit import (
     Problem,

@@ -1,4 +1,4 @@
-"""What is wrong with a split on disk, found before a night is lost to it."""
+"""The audit of a split on disk: its problems, found before a prediction."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from .split import Split, SplitVideo
 
 __all__ = ["Problem", "VideoAudit", "audit_split", "audit_video"]
 
-#: What a complete file ends with, by format; some writers pad it. Of other formats only
-#: decoding tells.
+#: The last bytes of a complete file, by format; some writers add padding. For other
+#: formats only decoding tells.
 _ENDS = {"JPEG": b"\xff\xd9", "MPO": b"\xff\xd9", "PNG": b"IEND"}
 _TAIL = 1024
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with a video.
+    """One problem of a video.
 
     Attributes:
         kind: A short name, such as `missing-frame`.
         where: The file, or the video's name.
         what: What was expected and what was found.
-        serious: Whether predicting the video would fail or go wrong; the rest is worth
-            knowing.
+        serious: Whether predicting the video would fail or be wrong; otherwise it is a
+            remark.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class VideoAudit:
-    """One video, listed and looked at.
+    """One video, listed and checked.
 
     Attributes:
         name: The video.
@@ -51,7 +51,7 @@ class VideoAudit:
         size: Height and width in pixels; None where no file can be opened.
         objects: Object ids in the first mask and the meta file.
         annotated: Number of annotated frames.
-        problems: What is wrong.
+        problems: Its problems.
     """
 
     name: str
@@ -63,12 +63,12 @@ class VideoAudit:
 
 
 def audit_split(split: Split, *, decode: bool = False) -> Iterator[VideoAudit]:
-    """Audit the videos of a split in order, and those that only the meta file has.
+    """Audit the videos of a split in order, then those that only the meta file has.
 
     Args:
         split: The split.
         decode: Whether to decode every frame; otherwise only headers and ends of files
-            are read, which finds truncation and not damage in the middle.
+            are read, which finds truncation but no damage in the middle.
     """
     known = split.meta_path is not None
     for video in split.videos.values():
@@ -81,11 +81,12 @@ def audit_split(split: Split, *, decode: bool = False) -> Iterator[VideoAudit]:
 def audit_video(
     video: SplitVideo, *, meta_expected: bool = False, decode: bool = False
 ) -> VideoAudit:
-    """Look at one video; see `audit_split`.
+    """Audit one video; see `audit_split`.
 
     Args:
         video: The video.
-        meta_expected: Whether the split has a meta file, which then must know it.
+        meta_expected: Whether the split has a meta file, which must then list the
+            video.
         decode: Whether to decode every frame.
     """
     problems = [
@@ -156,7 +157,7 @@ def _frame_problems(
 def _about_pixels(
     video: SplitVideo, headers: Mapping[str, ImageHeader]
 ) -> Iterator[Problem]:
-    """What is special about the frames, and how they are read all the same."""
+    """Remarks about unusual pixels, and how they are read."""
     turned: dict[str, list[str]] = {}
     colours: dict[str, list[str]] = {}
     for frame, header in headers.items():
@@ -204,7 +205,7 @@ def _listed(frames: Sequence[str]) -> str:
 
 
 def _gaps(frames: Sequence[str]) -> Iterator[str]:
-    """Say which frames are missing, where names are numbered."""
+    """Find missing frames by the numbers in names."""
     numbers = _numbers(frames)
     steps = {later - earlier for earlier, later in pairwise(numbers)}
     step = min(steps - {0}, default=0)
@@ -247,7 +248,7 @@ def _renumbered(frame: str, old: int, new: int) -> str:
 
 
 def _ends_well(path: Path, header: ImageHeader) -> bool:
-    """Whether a file has the end of its format; decoding decides otherwise."""
+    """Whether a file ends as its format demands, or else can be decoded."""
     end = _ENDS.get(header.format)
     if end is None:
         return False
@@ -321,7 +322,7 @@ def _no_first_object(video: SplitVideo, later: Mapping[int, str]) -> Problem:
 def _meta_problems(
     video: SplitVideo, objects: tuple[int, ...], *, meta_expected: bool
 ) -> Iterator[Problem]:
-    """Where the meta file disagrees with the files."""
+    """Contradictions between the meta file and the files."""
     if video.meta is None:
         if meta_expected:
             yield Problem("meta", video.name, "the meta file does not know this video")

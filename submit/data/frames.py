@@ -15,18 +15,18 @@ from .images import read_frame
 
 __all__ = ["FrameReader"]
 
-#: Frames decoded and not yet used: enough to hide the decoder behind the model, and
-#: 50 MB at 1920×1080 …
+#: Frames decoded ahead: enough that the model does not wait for the decoder, and 50 MB
+#: at 1920×1080 …
 AHEAD = 8
-#: … but no more of huge ones than take so many bytes.
+#: … but fewer if the frames are so large that they need more bytes than this.
 _MEMORY = 1 << 28
 
 
 class FrameReader:
     """Iterates over the decoded frames of a video, in order.
 
-    At most `ahead` frames wait decoded, fewer of huge ones. An error in the thread
-    reaches the consumer at the frame it belongs to; leaving the block ends the thread.
+    At most `ahead` frames are decoded in advance, fewer if they are huge. An error in
+    the thread is raised at its frame; leaving the block ends the thread.
 
     with FrameReader(video.images, size=video.size) as frames:
         for stem, frame in frames:

@@ -1,4 +1,4 @@
-"""Image files of frames: what their headers say, and their pixels as RGB.
+"""Image files of frames: their headers, and their pixels as RGB.
 
 Only regular files are opened, only in the formats that frames come in, and nothing is
 decoded before its size is known to be right.
@@ -32,8 +32,8 @@ __all__ = [
 
 #: Suffixes of frames, in small letters.
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-#: What Pillow may take a file for, whatever its suffix is. Photos with a second
-#: picture inside (MPO) are opened as JPEG.
+#: The formats that Pillow may open, with any suffix. Photos with a second picture
+#: inside (MPO) are opened as JPEG.
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 
 #: Pixels from which Pillow warns of a decompression bomb. Frames of 8K have 33 million.
@@ -45,20 +45,20 @@ _CONVERTED = frozenset(
 )
 _ALPHA = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
 
-#: Filters of warnings belong to the whole process, so that one thread at a time may
-#: change them.
+#: Warning filters belong to the whole process, so only one thread at a time may change
+#: them.
 _FILTERS = threading.Lock()
 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What an image file says of itself.
+    """The header of an image file.
 
     Attributes:
         size: Height and width of the pixels as they are stored.
         mode: Pillow's name of the kind of pixels, such as `RGB`.
         format: `JPEG`, `MPO`, `PNG`, `BMP`, `WEBP` or `TIFF`.
-        orientation: How EXIF wants the pixels to be turned, 1 to 8; 1 is not at all.
+        orientation: The rotation in EXIF, 1 to 8; 1 is none.
         pictures: How many pictures the file holds.
     """
 
@@ -75,7 +75,7 @@ class ImageHeader:
 
     @property
     def colours(self) -> str | None:
-        """What is special about the pixels, in words; None of plain RGB."""
+        """A remark about unusual pixels; None for plain RGB."""
         if self.is_16_bit:
             return "are grey with 16 bits, of which the high 8 are read"
         if self.mode in _ALPHA:
@@ -89,7 +89,7 @@ class ImageHeader:
 
     @property
     def refusal(self) -> str | None:
-        """Why the pixels cannot be read as a frame; None where they can."""
+        """Why the pixels cannot be read as a frame; None if they can."""
         height, width = self.size
         if height * width > MOST_PIXELS:
             return (
@@ -110,17 +110,17 @@ def read_image_header(path: Path) -> ImageHeader:
     """Read the header of a frame or a mask.
 
     Raises:
-        SplitError: It is no image that can be read as a frame.
+        SplitError: It is not an image that can be read as a frame.
     """
     with _opened(path, "cannot be opened as an image") as (_, header):
         return header
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width that the header of an image file says.
+    """Height and width in the header of an image file.
 
     Raises:
-        SplitError: It is no image that can be read as a frame.
+        SplitError: It is not an image that can be read as a frame.
     """
     return read_image_header(path).size
 
@@ -128,8 +128,8 @@ def image_size(path: Path) -> tuple[int, int]:
 def read_frame(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """Decode an image as the official loaders do.
 
-    The orientation in EXIF, colour profiles and alpha channels do not count. Of 16 bits
-    the high 8 do.
+    The orientation in EXIF, colour profiles and alpha channels are ignored. Of 16 bits
+    the high 8 are used.
 
     Args:
         path: An image file; see `IMAGE_SUFFIXES`.
@@ -157,14 +157,14 @@ def _rgb(image: Image.Image, header: ImageHeader) -> NDArray[np.uint8]:
         # makes everything above 255 white.
         grey = (np.asarray(image) >> 8).astype(np.uint8)
         return np.repeat(grey[:, :, None], 3, axis=2)
-    # Of no consequence for the colours; Pillow would warn of it.
+    # Irrelevant for the colours; Pillow would warn of it.
     image.info.pop("transparency", None)
     return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 @contextlib.contextmanager
 def _opened(path: Path, failure: str) -> Iterator[tuple[Image.Image, ImageHeader]]:
-    """Open an image and read its header; whatever goes wrong is a `SplitError`."""
+    """Open an image and read its header; every error becomes a `SplitError`."""
     try:
         with open_regular(path) as stream:
             image, header = _identify(stream)
@@ -174,7 +174,7 @@ def _opened(path: Path, failure: str) -> Iterator[tuple[Image.Image, ImageHeader
                 yield image, header
     except SplitError:
         raise
-    except Exception as error:  # Pillow raises nearly anything on damaged files.
+    except Exception as error:  # Damaged files raise exceptions of many types.
         raise SplitError(
             f"{path}: {failure} ({_reason(error)}); extract the split again"
         ) from error
@@ -182,7 +182,7 @@ def _opened(path: Path, failure: str) -> Iterator[tuple[Image.Image, ImageHeader
 
 def _identify(stream: IO[bytes]) -> tuple[Image.Image, ImageHeader]:
     with _FILTERS, warnings.catch_warnings():
-        # Of damaged tags, and of absurd sizes, which are looked at by the caller.
+        # Warnings of damaged tags, and of huge sizes, which the caller checks.
         warnings.simplefilter("ignore")
         image = Image.open(stream, formats=_FORMATS)
         header = ImageHeader(
@@ -196,20 +196,20 @@ def _identify(stream: IO[bytes]) -> tuple[Image.Image, ImageHeader]:
 
 
 def _orientation(image: Image.Image) -> int:
-    """How EXIF wants an image to be turned; 1 where it says nothing legal."""
+    """The rotation in an image's EXIF; 1 without a legal value."""
     if image.format == "TIFF":
-        return 1  # Pillow turns it by itself, and swaps its size.
+        return 1  # Pillow rotates it by itself, and swaps its size.
     if image.format == "PNG" and "exif" not in image.info:
-        return 1  # Pillow would decode all of it to look behind the pixels.
+        return 1  # Pillow would decode the whole image to read data behind the pixels.
     try:
         found = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # Of damaged EXIF, anything.
+    except Exception:  # Damaged EXIF raises exceptions of many types.
         return 1
     return found if found in range(1, 9) else 1
 
 
 def _reason(error: Exception) -> str:
-    """Say what Pillow means."""
+    """Put an error of Pillow into words."""
     if isinstance(error, UnidentifiedImageError):
         return "it is no JPEG, PNG, BMP, WebP or TIFF image"
     if isinstance(error, Image.DecompressionBombError):

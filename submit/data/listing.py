@@ -1,7 +1,7 @@
-"""What the folders of a split hold: videos, and the files of their frames.
+"""Listing the folders of a split: videos, and the files of their frames.
 
-The answer is the same on every disk, whatever the order of its folders: frames go in
-natural order, and where two files could be the same frame neither is chosen.
+The result is the same on every disk: frames are in natural order, and if two files
+could be the same frame, neither is chosen.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ __all__ = [
 FRAMES = "JPEGImages"
 MASKS = "Annotations"
 
-#: What DAVIS puts between them and the videos.
+#: Folders of DAVIS between these and the videos.
 _RESOLUTIONS = ("480p", "Full-Resolution", "1080p")
 
-#: Folders that file systems, servers and archivers make by themselves.
+#: Folders that file systems, servers and archivers create.
 _NO_VIDEOS = frozenset(
     {
         "@eadir",
@@ -53,13 +53,13 @@ _NO_VIDEOS = frozenset(
     }
 )
 
-#: Images that are not read as frames; beside a mask, they may be the mask as well.
+#: Images that are not read as masks; one beside a mask could be the mask too.
 _OTHER_IMAGES = (".gif", ".jfif", ".jpe", ".jp2", ".ppm", ".heic", ".avif", ".tga")
 
 
 @dataclass(frozen=True)
 class Doubt:
-    """Why the files of a video must not be read before somebody has looked at them.
+    """Why it is not certain which files of a video are meant, so that none is read.
 
     Attributes:
         kind: A short name, such as `two-files`.
@@ -77,7 +77,7 @@ class FrameFiles:
     Attributes:
         files: File of each frame by stem, in natural order.
         doubts: Why it is not certain which files are the frames.
-        strays: The same about names that do not fit the others.
+        strays: The same for names that do not fit the others.
         others: Names of files that are no frames, sorted.
         exists: Whether there is a folder.
     """
@@ -92,10 +92,10 @@ class FrameFiles:
 def list_videos(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
     """Find the folders of videos below JPEGImages and below Annotations, by name.
 
-    Where DAVIS has resolutions between, both are of the same one if they can be.
+    With the resolutions of DAVIS, both are taken from the same one if possible.
 
     Raises:
-        SplitError: A name is no text, so that no later file could hold it.
+        SplitError: A name is not text, so that no later file could store it.
     """
     frames, masks = _folders(root / FRAMES), _folders(root / MASKS)
     for both in (True, False):
@@ -110,12 +110,12 @@ def list_videos(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
 
 
 def is_no_video(name: str) -> bool:
-    """Whether a folder of this name is made by a machine and holds no video."""
+    """Whether a folder of this name was made by a program and is not a video."""
     return name.casefold() in _NO_VIDEOS
 
 
 def _folders(folder: Path) -> dict[str, Path]:
-    """The folders in a folder by name, sorted; links that lead nowhere, too."""
+    """The folders in a folder by name, sorted; broken links, too."""
     if not folder.is_dir():
         return {}
     with os.scandir(folder) as children:
@@ -184,12 +184,12 @@ def _is_image(name: str) -> bool:
 def _one_for_each(
     folder: Path, stems: Mapping[str, Sequence[str]], rivals: Sequence[str]
 ) -> tuple[dict[str, str], tuple[Doubt, ...]]:
-    """Keep one file for each frame, in natural order, and say where there are more.
+    """Keep one file for each frame, in natural order, and name frames with several.
 
     Args:
         folder: The video's folder.
         stems: Names of files by stem.
-        rivals: Names of files that count only beside another of the same stem.
+        rivals: Names of files that matter only beside another file of the same stem.
     """
     if not rivals and _are_plain(stems):
         return {stem: stems[stem][0] for stem in sorted(stems)}, ()
@@ -217,7 +217,7 @@ def _one_for_each(
 
 
 def _are_plain(stems: Mapping[str, Sequence[str]]) -> bool:
-    """Whether all names are numbers of one length, each there once: the usual case."""
+    """Whether all names are different numbers of one length: the usual case."""
     return (
         len(set(map(len, stems))) == 1
         and all(stem.isdecimal() and stem.isascii() for stem in stems)
@@ -226,7 +226,7 @@ def _are_plain(stems: Mapping[str, Sequence[str]]) -> bool:
 
 
 def _strays(folder: Path, kept: Mapping[str, str]) -> tuple[Doubt, ...]:
-    """Say which files do not belong where all others are numbered."""
+    """Name files without a number if all others are numbered."""
     named = [stem for stem in kept if frame_number(stem) is None]
     if not named or len(named) == len(kept):
         return ()

@@ -1,7 +1,7 @@
-"""The meta file of a split: which one it is, and what it says of each video.
+"""The meta file of a split: finding it, and its entries for videos.
 
-Of several, the one is read that lists most of the split's videos; of those that list as
-many, `meta_<folder>.json`, then `meta.json`, then the first by name.
+Of several, the one that lists most of the split's videos is read. If several list as
+many: `meta_<folder>.json`, then `meta.json`, then the first by name.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from ..system.words import counted
 
 __all__ = ["VOID", "MetaFile", "VideoMeta", "find_meta", "read_meta"]
 
-#: 255 marks void pixels in DAVIS-like data; as an object id it is always a mistake.
+#: 255 marks void pixels in DAVIS-like data; it is never an object id.
 VOID = 255
 
-#: No video is longer, and no image format knows wider frames.
+#: Limits: no video is longer, and no image format has wider frames.
 _LONGEST, _WIDEST = 10_000_000, 65_535
 
 _FORM = (
@@ -34,7 +34,7 @@ _FORM = (
 
 @dataclass(frozen=True)
 class VideoMeta:
-    """What the meta file says of one video; None where it is silent."""
+    """The entry of one video; None for values that are missing."""
 
     length: int | None = None
     height: int | None = None
@@ -48,9 +48,10 @@ class MetaFile:
 
     Attributes:
         path: The file.
-        videos: What it says of each video.
-        notes: What a reader should know, each a sentence.
-        is_shared: Whether it lies in the folder above and serves other splits, too.
+        videos: Its entry for each video.
+        notes: Remarks for the user, each a sentence.
+        is_shared: Whether it is in the parent folder, so that it may describe other
+            splits, too.
     """
 
     path: Path
@@ -60,7 +61,7 @@ class MetaFile:
 
 
 def find_meta(root: Path, names: Sequence[str]) -> MetaFile | None:
-    """Choose the meta file of a split; None where there is none.
+    """Choose the meta file of a split; None if there is none.
 
     Args:
         root: The split's folder, in which `meta*.json` and `*_meta.json` are looked
@@ -69,7 +70,7 @@ def find_meta(root: Path, names: Sequence[str]) -> MetaFile | None:
         names: The split's videos.
 
     Raises:
-        SplitError: The only one that there is cannot be read.
+        SplitError: There is only one, and it cannot be read.
     """
     if found := _in_folder(root):
         return _chosen(root, found, names)
@@ -89,25 +90,25 @@ def read_meta(path: Path) -> MetaFile:
     """Read a meta file.
 
     Raises:
-        SplitError: It cannot be read, is none, or says what cannot be.
+        SplitError: It cannot be read, is not a meta file, or has an impossible value.
     """
     return _meta_file(path, _videos(path))
 
 
 def _in_folder(root: Path) -> list[Path]:
-    """Files in the split's folder that are called as meta files are."""
+    """Files in the split's folder with the name of a meta file."""
     names = {
         path.name
         for pattern in ("meta*.json", "*_meta.json")
         for path in root.glob(pattern)
-        # Data hubs put a metadata.json of their own into everything.
+        # Data hubs add a metadata.json of their own.
         if path.name[0] != "." and not path.name.startswith("metadata")
     }
     return [root / name for name in in_natural_order(names)]
 
 
 def _listed(path: Path) -> Mapping[str, Any] | None:
-    """The videos of a file, None where it is no meta file."""
+    """The videos of a file; None if it is not a meta file."""
     try:
         return _videos(path)
     except SplitError:
@@ -156,7 +157,7 @@ def _chosen(root: Path, found: Sequence[Path], names: Sequence[str]) -> MetaFile
 
 
 def _difference(one: MetaFile, other: MetaFile, names: set[str]) -> str | None:
-    """Where two meta files contradict each other about videos of the split."""
+    """A contradiction between two meta files about videos of the split."""
     differing = [
         (name, what)
         for name in in_natural_order(names & one.videos.keys() & other.videos.keys())
@@ -199,7 +200,7 @@ def _videos(path: Path) -> Mapping[str, Any]:
 def _meta_file(
     path: Path, entries: Mapping[str, Any], *, is_shared: bool = False
 ) -> MetaFile:
-    """Read the entries, and note ids that are none."""
+    """Read the entries, and note values that are not object ids."""
     videos: dict[str, VideoMeta] = {}
     dropped: list[tuple[str, int]] = []
     for name, entry in entries.items():
@@ -227,10 +228,10 @@ def _video_meta(entry: Any) -> tuple[VideoMeta, list[int]]:
     """Read one entry; `objects` is a list of ids or a dict whose keys are ids.
 
     Returns:
-        The entry, and the ids in it that are no objects.
+        The entry, and the values in it that are not object ids.
 
     Raises:
-        ValueError: It says what cannot be.
+        ValueError: A value is impossible.
     """
     if not isinstance(entry, dict):
         raise ValueError(f"expected an object such as {_FORM}, found {_short(entry)}")
@@ -260,7 +261,7 @@ def _whole(value: Any, what: str, least: int, most: int) -> int:
     """Read a whole number, which may be written as text.
 
     Raises:
-        ValueError: It is none, or out of range.
+        ValueError: It is not a number, or out of range.
     """
     number: int | None = None
     if isinstance(value, str):

@@ -1,12 +1,12 @@
-"""Splits on disk: which videos, frames, sizes and objects there are.
+"""Splits on disk: videos, frames, sizes and objects.
 
 Three layouts are read, all with the same two folders. MOSEv2 and MOSEv1:
 
     JPEGImages/<video>/00000.jpg …    Annotations/<video>/00000.png …    meta*.json
 
-DAVIS puts a resolution between (`JPEGImages/480p/<video>`). A meta file is optional; a
-split without JPEGImages can be scored against but not predicted. Listing a split reads
-only folders; sizes and objects of a video are read when they are asked for.
+DAVIS has a folder for the resolution (`JPEGImages/480p/<video>`). A meta file is
+optional; a split without JPEGImages can be scored against but not predicted. Listing a
+split reads only folders; sizes and objects of a video are read when they are needed.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ class SplitVideo:
 
     Attributes:
         name: Folder name.
-        frames: Stems of all frames in natural order; of the annotated ones where the
-            split has no images.
+        frames: Stems of all frames in natural order; without images, those of the
+            annotated frames.
         images: File of each frame, by stem; empty where the split has no images.
         masks: File of each annotated frame, by stem, in order.
-        meta: What the meta file says, None where it does not know the video.
-        image_doubts: Why the frames must not be read: files of which it is not certain
-            whether and where they belong, or none at all.
-        mask_doubts: The same about the annotations.
+        meta: Its entry in the meta file, None if the file does not list the video.
+        image_doubts: Why the frames cannot be read: files whose place is not certain,
+            or no files.
+        mask_doubts: The same for the annotations.
     """
 
     name: str
@@ -74,7 +74,8 @@ class SplitVideo:
         """Height and width in pixels, of the first frame or else the first mask.
 
         Raises:
-            SplitError: Neither can be opened, or which one is the first is not certain.
+            SplitError: Neither can be opened, or it is not certain which one is the
+                first.
         """
         if self.images:
             self.require_images()
@@ -96,10 +97,10 @@ class SplitVideo:
 
     @cached_property
     def mask_size(self) -> tuple[int, int]:
-        """Height and width of the masks: those of the meta file, else of the first one.
+        """Height and width of the masks: from the meta file, else from the first mask.
 
         Raises:
-            SplitError: Which mask is the first is not certain.
+            SplitError: It is not certain which mask is the first.
             MaskError: There is none, or it cannot be read.
         """
         meta = self.meta
@@ -127,7 +128,7 @@ class SplitVideo:
 
     @property
     def first_annotated(self) -> str | None:
-        """Stem of the first frame that has an annotation, None where none has."""
+        """Stem of the first frame that has an annotation; None if no frame has one."""
         return next((frame for frame in self.frames if frame in self.masks), None)
 
     def require_images(self) -> None:
@@ -160,11 +161,11 @@ class SplitVideo:
 
         Args:
             frame: Stem of the frame.
-            size: Height and width that it must have, which is known from its header
-                before anything is decoded.
+            size: Height and width that it must have; its header is checked before it is
+                decoded.
 
         Raises:
-            SplitError: Which file is the annotation is not certain.
+            SplitError: It is not certain which file is the annotation.
             MaskError: It is missing, unreadable, of another size, or not a palette or
                 grey image of ids.
         """
@@ -184,7 +185,7 @@ class SplitVideo:
         """Read the annotation of a frame as an H×W map of object ids.
 
         Raises:
-            SplitError: Which file is the annotation is not certain.
+            SplitError: It is not certain which file is the annotation.
             MaskError: It is missing, unreadable, of another size than the video, or
                 not a palette or grey image of ids.
         """
@@ -199,8 +200,7 @@ class SplitVideo:
     def first_mask(self) -> Labels:
         """Read the annotation of the first frame as an H×W map of object ids.
 
-        Where only later frames are annotated, no object is visible yet and the map is
-        empty.
+        If only later frames are annotated, the map is empty.
 
         Raises:
             SplitError: There are no frames, or which file is the annotation is not
@@ -224,7 +224,7 @@ class SplitVideo:
     def fingerprint(self) -> str:
         """Digest of what defines the task: frame names and the first mask's bytes.
 
-        A mask that cannot be read does not count; predicting the video says why.
+        A mask that cannot be read does not count; predicting the video reports it.
         """
         sha = hashlib.sha256("\n".join((self.name, *self.frames)).encode())
         if (first := self.first_annotated) is not None:
@@ -242,7 +242,7 @@ class SplitVideo:
         return read_file(path)
 
     def _no_annotation(self, frame: str) -> str:
-        """That a frame has no annotation, and what may be the matter."""
+        """The error for a frame without annotation, with a likely reason."""
         text = (
             f"video {self.name}: frame {frame} has no annotation; expected "
             f"{MASKS}/{self.name}/{frame}.png"
@@ -256,7 +256,7 @@ class SplitVideo:
         )
 
     def _turned(self, found: tuple[int, int]) -> str:
-        """Say so where a mask fits a frame that was turned by a quarter."""
+        """A hint if a mask fits the frame rotated by 90°."""
         if found != self.size[::-1] or not self.images:
             return ""
         return (
@@ -273,10 +273,10 @@ class Split:
         root: The folder that was given.
         videos: The videos by name, sorted.
         meta_path: The meta file, None where there is none.
-        absent: Videos that the meta file knows and that have no folder.
-        others: Names of the videos that were not asked for.
-        notes: What is worth knowing of the folder, each a sentence: folders that are no
-            videos, meta files that are not read.
+        absent: Videos that the meta file lists and that have no folder.
+        others: Names of the videos that were not selected.
+        notes: Remarks about the folder, each a sentence: folders that are not videos,
+            meta files that are not read.
     """
 
     root: Path
@@ -293,7 +293,7 @@ class Split:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest over all videos of the folder, also those that were not asked for.
+        """Digest over all videos of the folder, also those that were not selected.
 
         It is recorded in the manifest of every run.
         """
@@ -304,7 +304,7 @@ class Split:
 
     @property
     def subset_note(self) -> str | None:
-        """Say that these are some of the videos only; None where they are all."""
+        """The remark that these are only some of the videos; None if all."""
         if not self.others:
             return None
         total = len(self.videos) + len(self.others)
@@ -330,7 +330,7 @@ def read_split(
         root: Folder with JPEGImages and Annotations, in any of the known layouts.
         meta: The meta file; None to choose as `find_meta` does.
         videos: Shell patterns of the videos to list; all without one. The folders of
-            others are not looked into.
+            others are not read.
 
     Raises:
         SplitError: There is no split at `root`, its meta file is malformed, or a
@@ -349,7 +349,7 @@ def read_split(
     known = [name for name in names if not is_no_video(name)]
     meta_file = find_meta(root, known) if meta is None else _named_meta(meta, known)
     entries = {} if meta_file is None else meta_file.videos
-    # A folder by a name that only machines give is a video if the meta file says so.
+    # A folder with a name that programs give is a video if the meta file lists it.
     there = [name for name in names if name in entries or not is_no_video(name)]
     chosen = _matching(root, there, videos)
     empty: list[str] = [name for name in names if name not in there]
@@ -392,7 +392,7 @@ def _named_meta(path: Path | str, names: Sequence[str]) -> MetaFile:
 def _matching(
     root: Path, names: Iterable[str], patterns: Sequence[str]
 ) -> tuple[str, ...]:
-    """Choose names by shell patterns; a name itself is one that matches it.
+    """Choose names by shell patterns; a name matches itself.
 
     Raises:
         SplitError: A pattern matches nothing.
@@ -420,7 +420,7 @@ def _video(
     meta: VideoMeta | None,
     has_frames: bool,
 ) -> SplitVideo:
-    """Put together what the two folders hold.
+    """Make a video from the content of the two folders.
 
     Args:
         name: The video.
@@ -470,14 +470,14 @@ def _why_no_masks(name: str, annotations: FrameFiles) -> str:
 
 
 def _is_broken(*trees: FrameFiles) -> bool:
-    """Whether a folder could not be listed, so that anything may be in it."""
+    """Whether a folder could not be listed, so that its content is not known."""
     return any(tree.doubts for tree in trees)
 
 
 def _absent(
     entries: Iterable[str], there: Sequence[str], patterns: Sequence[str]
 ) -> tuple[str, ...]:
-    """Videos that the meta file lists, that are asked for, and that have no folder."""
+    """Selected videos that the meta file lists and that have no folder."""
     return tuple(
         sorted(
             name
@@ -505,5 +505,5 @@ def _no_videos(root: Path) -> SplitError:
 
 
 def _text(size: tuple[int, ...]) -> str:
-    """Height and width in the order in which people say them."""
+    """A size as width × height."""
     return f"{size[1]}×{size[0]}"

@@ -1,7 +1,7 @@
-"""Where the work on videos happens: `Executor` and its implementations.
+"""Running work on videos in workers: `Executor` and its implementations.
 
-An executor runs one task per video in workers. A worker builds what it needs once (a
-predictor, say) and then takes video after video.
+An executor runs one task per video in workers. A worker builds what it needs once, such
+as a predictor, and then processes videos one by one.
 """
 
 from .base import Event, Executor, Finished, Job, Progressed, Warned, Worker

@@ -42,9 +42,9 @@ class Job:
 
 @dataclass(frozen=True)
 class Began:
-    """A worker has taken a job; no event, but what executors know a death by.
+    """A worker has taken a job; not an event for callers.
 
-    A worker that dies before that died of something else, and the job is another's.
+    If a worker exits before it, the job is not the reason and goes to another worker.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Warned:
-    """Code of a worker has warned of something, while it did a job or before.
+    """Code in a worker has raised a warning, during a job or before.
 
     Attributes:
         name: The video's name; empty before the first one.
@@ -95,11 +95,10 @@ Worker: TypeAlias = Callable[[Any, Callable[[int], None]], Any]
 class Executor(Protocol):
     """Runs jobs in workers.
 
-    `build` is called once in each worker and must be picklable; it is given the device
-    that the worker shall use and returns the `Worker`. A job that raises a
-    `SubmitError`, or whose worker dies, is reported as failed and the rest go on. An
-    error in `build`, and one that says that the disk is full, ends everything, since
-    every other job would fail in the same way.
+    `build` is called once in each worker and must be picklable. It gets the device of
+    the worker and returns the `Worker`. A job that raises a `SubmitError`, or whose
+    worker exits, is reported as failed and the others continue. An error in `build`, or
+    a full disk, ends the map, since all other jobs would fail in the same way.
     """
 
     def map(
@@ -110,15 +109,15 @@ class Executor(Protocol):
         *,
         threads: int | None = None,
     ) -> None:
-        """Run all jobs, long ones first; `notify` hears what happens as it happens.
+        """Run all jobs, long ones first, and call `notify` with each event.
 
         Args:
             build: Makes a worker, given its device.
             jobs: What is to be done.
             notify: Called with each event.
-            threads: Number of threads that the numeric libraries use in a job. It is
-                the same however many workers there are, since sums depend on it; None
-                where results do not.
+            threads: Number of threads that the numeric libraries use in a job. It does
+                not depend on the number of workers, since sums depend on it; None if
+                results do not.
         """
         ...
 
@@ -129,10 +128,11 @@ def longest_first(jobs: Sequence[Job]) -> list[Job]:
 
 
 def do_job(worker: Worker, job: Job, report: Callable[[Event], None]) -> Finished:
-    """Do one job and say how it ended.
+    """Do one job and return how it ended.
 
     Raises:
-        SubmitError: The disk refused, which no other job would survive either.
+        SubmitError: The disk refused a write, so that all other jobs would fail as
+            well.
     """
     try:
         result = worker(

@@ -1,4 +1,4 @@
-"""Where models can run on this machine: what PyTorch says, and nobody else."""
+"""The devices of this machine on which models can run, as PyTorch lists them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def gpus() -> list[str]:
 
 
 def require_device(wanted: str) -> None:
-    """Make sure that a device that was asked for is there.
+    """Make sure that a requested device exists.
 
     Args:
         wanted: `auto`, or a device as PyTorch names it.
 
     Raises:
-        PredictorError: It is not, or there is no device of that name.
+        PredictorError: There is no such device.
     """
     if wanted in ("auto", "cpu"):
         return
@@ -48,10 +48,10 @@ def require_device(wanted: str) -> None:
 def choose_devices(
     wanted: str, usable: Sequence[str] | None, *, predictor: str
 ) -> list[str]:
-    """The devices that the workers of this machine share in turn.
+    """The devices that the workers of this machine use in turn.
 
     Args:
-        wanted: `auto` for all GPUs, or else the processor; or a device.
+        wanted: `auto` for all GPUs, else the processor; or a device.
         usable: Kinds of devices that the model can use; None for all.
         predictor: The model's name, for messages.
 

@@ -1,4 +1,4 @@
-"""Workers on this machine: one process per GPU, or per share of the cores."""
+"""Worker processes on this machine."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ __all__ = ["LocalExecutor"]
 class LocalExecutor:
     """Runs jobs in processes of this machine.
 
-    A worker that is killed, by the system when memory runs out for example, costs its
-    video and no other: it is reported as failed and a new worker takes its place. One
-    that is killed between two videos costs none.
+    If a worker is killed, for example by the system when memory runs out, only its
+    video fails and a new worker replaces it. If it is killed between two videos, none
+    fails.
 
     Args:
         workers: Number of processes; with 1 the work is done in this process, unless
-            it computes with another number of threads than the jobs need.
-        devices: Devices that the workers share in turn.
+            the jobs need another number of threads than this process uses.
+        devices: Devices that the workers use in turn.
     """
 
     def __init__(self, *, workers: int = 1, devices: Sequence[str] = ("cpu",)) -> None:
@@ -59,7 +59,7 @@ class LocalExecutor:
         *,
         threads: int | None = None,
     ) -> None:
-        """Run all jobs, long ones first; `notify` hears what happens as it happens."""
+        """Run all jobs, long ones first, and call `notify` with each event."""
         queue = longest_first(jobs)
         count = min(self._workers, len(queue))
         if count > 1 or (queue and threads not in (None, prepared_threads())):
@@ -71,7 +71,7 @@ class LocalExecutor:
 
 
 class _Pool:
-    """Worker processes, and who of them does what."""
+    """The worker processes and their jobs."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class _Pool:
         self._returned: set[str] = set()
 
     def run(self, queue: Sequence[Job], notify: Callable[[Event], None]) -> None:
-        """Hand out the jobs in order until all have ended."""
+        """Give the jobs to workers, in order, until all have ended."""
         jobs = list(reversed(queue))
         try:
             while self._waiting or self._members:
@@ -107,7 +107,7 @@ class _Pool:
     def _hear(
         self, process: _Process, jobs: list[Job], notify: Callable[[Event], None]
     ) -> None:
-        """Take one message of a worker, and give it its next job if it asks."""
+        """Handle one message of a worker, and give it its next job if it is ready."""
         try:
             message = process.connection.recv()
         except (EOFError, OSError):
@@ -116,7 +116,8 @@ class _Pool:
             if process.began or end.name in self._returned:
                 notify(end)
             else:
-                # It never saw its job. Should the next one not either, it is the job.
+                # The worker did not see its job. If the next worker exits as well, the
+                # job is the reason.
                 assert process.job is not None
                 self._returned.add(end.name)
                 jobs.append(process.job)
@@ -163,7 +164,7 @@ class _Process:
         before = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)
         try:
-            # While it imports what it needs, Ctrl-C is not its own to handle either.
+            # Ctrl-C must not reach it while it imports modules either.
             with _no_interrupts():
                 process.start()
         finally:
@@ -176,22 +177,23 @@ class _Process:
         return cls(process, ours, device)
 
     def give(self, job: Job | None) -> None:
-        """Hand over a job, or None to let the process end."""
+        """Send a job, or None to let the process end."""
         self.job, self.began = job, False
-        # One that died since its last message is heard of at the end of its pipe.
+        # If the process has exited, the end of its pipe reports it.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(job)
 
     def stop(self) -> None:
-        """Wait for a process that has no more work."""
+        """Wait for the end of a process that has no more work."""
         self.process.join()
         self.connection.close()
 
     def unexpected_exit(self) -> Finished:
-        """Say how a process ended that still had work to do.
+        """Describe how a process ended that still had work to do.
 
         Raises:
-            PredictorError: It had no job yet, so that the next one would die as well.
+            PredictorError: It had no job yet, so that the next process would exit as
+                well.
         """
         self.process.join()
         self.connection.close()
@@ -217,8 +219,8 @@ class _Process:
 
 @contextlib.contextmanager
 def _no_interrupts() -> Iterator[None]:
-    """Hold back Ctrl-C: what is started meanwhile never gets it, this process later."""
-    # The first start of a process starts this one before, which lets Ctrl-C through.
+    """Block Ctrl-C: processes started in the block ignore it, this one gets it later."""
+    # The first process also starts this helper, which would not block Ctrl-C.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -228,25 +230,25 @@ def _no_interrupts() -> Iterator[None]:
 
 
 def _serve(connection: Connection, pickled: bytes, device: str) -> None:
-    """Run in the worker process: build once, then take job after job.
+    """Run in the worker process: build once, then do one job after another.
 
-    Sends None when it is ready, then what happens to each job, and a `SubmitError` when
-    nothing that follows could succeed either.
+    Sends None when it is ready, then the events of each job, and a `SubmitError` if all
+    later jobs would fail as well.
     """
     end_quickly()
     sending = threading.Lock()
     name = ""
 
     def send(message: Any) -> None:
-        # Threads that write or decode may warn while another message is on its way.
+        # Threads that write or decode may warn while another message is sent.
         with sending:
             connection.send(message)
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # The parent handles Ctrl-C.
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         with warnings_to(lambda text: send(Warned(name, text))):
-            # What this imports may warn, too.
+            # Its imports may warn, too.
             worker = pickle.loads(pickled)(device)
             send(None)
             while (job := connection.recv()) is not None:
@@ -258,7 +260,7 @@ def _serve(connection: Connection, pickled: bytes, device: str) -> None:
 
 
 def _die_with_parent() -> None:
-    """End this process as soon as the parent is gone, however it went."""
+    """End this process when the parent ends for any reason."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

@@ -17,22 +17,22 @@ from .base import Began, Event, Finished, Job, Warned, Worker, do_job, longest_f
 
 __all__ = ["RayExecutor"]
 
-#: Seconds between two looks at what the workers have reported.
+#: Seconds between two polls of the workers' messages.
 _POLL = 0.5
 
 
 class RayExecutor:
     """Runs jobs in actors of a Ray cluster: that of RAY_ADDRESS, or a local one.
 
-    An actor that dies costs its video and no other, and none between two videos.
+    If an actor dies, only its video fails; between two videos, none fails.
 
     Args:
         workers: Number of actors; None for as many as the cluster has GPUs, or shares
             of `cores` where it has none.
-        device: What each actor's model runs on; `auto` asks Ray for one GPU per actor
-            if the cluster has any, or else takes the processors. Ray shows each actor
-            its own GPU only, so that `cuda` has no number.
-        cores: Processor cores that one actor makes good use of without a GPU.
+        device: What each actor's model runs on; `auto` requests one GPU per actor if
+            the cluster has any, else it uses the processors. Ray shows each actor only
+            its own GPU, so `cuda` has no number.
+        cores: Processor cores that one actor can use without a GPU.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class RayExecutor:
         *,
         threads: int | None = None,
     ) -> None:
-        """Run all jobs, long ones first; `notify` hears what happens as it happens."""
+        """Run all jobs, long ones first, and call `notify` with each event."""
         if not jobs:
             return
         ray = _connected()
@@ -100,7 +100,8 @@ class RayExecutor:
                     except ray.exceptions.RayActorError as error:
                         worker = actor.remote(build, device, reports)
                         if job.name not in began | returned:
-                            # It died before it saw its job, which another one can do.
+                            # It died before it saw its job, so another actor gets the
+                            # job.
                             returned.add(job.name)
                             queue.append(job)
                             give(worker)
@@ -118,7 +119,7 @@ class RayExecutor:
 
 
 class _Actor:
-    """A worker on some node; returns a `SubmitError` when nothing can succeed."""
+    """A worker on some node; returns a `SubmitError` if all jobs would fail."""
 
     def __init__(
         self, build: Callable[[str], Worker], device: str, reports: Any

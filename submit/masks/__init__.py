@@ -1,4 +1,4 @@
-"""Masks as arrays: label maps, logits, and the way from one to the other."""
+"""Masks as arrays: label maps, logits, and conversion between them."""
 
 from .codes import (
     LOGIT_LIMIT,

@@ -1,9 +1,10 @@
-"""Logits in one byte: int8 codes, and the table of what they stand for.
+"""Logits in one byte: int8 codes, and the table of their values.
 
 The table is that of the µ-law of telephony (ITU-T G.711): eight pieces of 16 codes, in
 steps of 1/64 from 0 to 1/4, and in each further piece in steps twice as large, up to
-±61.75. So a value is off by 1/128 near zero, where masks have their edges, and nowhere
-by more than about 3 %. Codes are in the order of their values, and the code 0 is 0.
+±61.75. So the rounding error is at most 1/128 near zero, where masks have their edges,
+and nowhere more than about 3 %. Codes are in the order of their values, and the code 0
+is 0.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ __all__ = [
 
 #: int8 codes of logits, of any shape.
 Codes: TypeAlias = NDArray[np.int8]
-#: What each code stands for: 256 float32, that of the code c at c + 128.
+#: The values of the codes: 256 float32, that of the code c at c + 128.
 Values: TypeAlias = NDArray[np.float32]
 
 
@@ -39,7 +40,7 @@ def _table() -> Values:
     return value[:256].astype(np.float32)
 
 
-#: The table that everything is written with.
+#: The table of all files that are written now.
 VALUES = _table()
 VALUES.setflags(write=False)
 
@@ -49,14 +50,14 @@ OLD_VALUES.setflags(write=False)
 
 #: The code of the lowest logit; −128 is not used.
 LOWEST = -127
-#: Logits beyond it are kept as this.
+#: The largest logit that is kept; larger ones are clipped.
 LOGIT_LIMIT = float(VALUES[-1])
 
 
 def quantise(logits: NDArray[np.floating] | Codes) -> Codes:
     """Round logits to the codes of the nearest values; those beyond ±61.75 are clipped.
 
-    What has the type int8 is codes already, and stays as it is.
+    An int8 array holds codes already and is returned as it is.
 
     Raises:
         MaskError: A logit is not a number.
@@ -66,7 +67,7 @@ def quantise(logits: NDArray[np.floating] | Codes) -> Codes:
     if logits.dtype == np.int8:
         return logits.astype(np.int8, copy=False)
     if logits.dtype != np.float32:
-        # Clipped before: the lowest float64 there is has no place in float32.
+        # Clipped first: the lowest float64 does not fit into float32.
         logits = np.clip(logits, -LOGIT_LIMIT, LOGIT_LIMIT).astype(np.float32)
     flat = np.ascontiguousarray(logits).reshape(-1)
     codes = np.empty(flat.shape, np.int8)
@@ -77,5 +78,5 @@ def quantise(logits: NDArray[np.floating] | Codes) -> Codes:
 
 def dequantise(codes: Codes, values: Values = VALUES) -> NDArray[np.float32]:
     """Turn codes back into logits; the inverse of `quantise`."""
-    # The same as values[codes.astype(np.int16) + 128], in a fraction of the time.
+    # Equal to values[codes.astype(np.int16) + 128], and faster.
     return values.take(codes.view(np.uint8) ^ np.uint8(128))

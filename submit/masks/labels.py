@@ -1,4 +1,4 @@
-"""Masks as arrays: label maps, logits, and the way from one to the other.
+"""Masks as arrays: label maps, logits, and conversion between them.
 
 *Labels* are uint8 H×W with object ids as values, 0 for background. *Logits* are
 N×h×w, > 0 means object; they cover the whole frame at any resolution.
@@ -70,7 +70,7 @@ def to_labels(
             wins, as in `argmax`.
         size: Height and width of the frame; logits are resized to it as in
             `resize_logits`.
-        values: What codes stand for.
+        values: The values of codes.
 
     Returns:
         H×W uint8 labels.
@@ -86,7 +86,7 @@ def to_labels(
     if not len(ids):
         return np.zeros(size, np.uint8)
     if logits.dtype == np.int8:
-        # A copy may be written to: only for such an array there is compiled code.
+        # A writable copy, since the loops are compiled for writable arrays only.
         return winners(np.ascontiguousarray(logits), np.array(values), ids, *size)
     logits = np.ascontiguousarray(logits, dtype=np.float32)
     return winners(logits, np.empty(0, np.float32), ids, *size)

@@ -1,4 +1,4 @@
-"""Where each object is in a label map, compiled.
+"""Area and box of each object in a label map, compiled.
 
 Kept apart from `postprocess` so that importing that package does not import the
 compiler.

@@ -1,4 +1,4 @@
-"""The loops over pixels that everything waits for, compiled.
+"""Resizing, the overlap rule and rounding to codes: compiled loops over pixels.
 
 Kept apart from `masks` so that importing that module does not import the compiler.
 """
@@ -38,7 +38,7 @@ def encode(logits: NDArray[np.float32], codes: NDArray[np.int8]) -> bool:
 
 @compiled()
 def _taps(source: int, target: int) -> Any:
-    """For each target pixel the two source pixels it lies between, and the weight.
+    """For each target pixel, the two source pixels around it and the weight.
 
     Pixel centres are aligned: target i lies at (i + 0.5)·source/target − 0.5, clamped
     to the source (the convention of torch's `interpolate(align_corners=False)`).
@@ -85,18 +85,18 @@ def winners(
 ) -> NDArray[np.uint8]:
     """Resize and apply the overlap rule in one pass.
 
-    Only the part of a row where an object can be positive is looked at: between
-    source pixels of which none is positive the bilinear value is not positive either.
+    Only the part of a row where an object can be positive is computed: between source
+    pixels that are not positive, the bilinear value is not positive either.
 
     Args:
         logits: N×h×w, float32 or int8 codes.
-        values: What the codes stand for, in ascending order; empty for float32.
+        values: The values of the codes, in ascending order; empty for float32.
         objects: The N ids.
         height: Rows of the result.
         width: Columns of the result.
 
     Returns:
-        height×width uint8 labels; the earlier object wins where logits are equal.
+        height×width uint8 labels; of equal logits the earlier object wins.
     """
     count, rows, columns = logits.shape
     top, bottom, down = _taps(rows, height)
@@ -108,7 +108,7 @@ def winners(
     floor = np.searchsorted(values, np.float32(0), side="right") - 129
     if not len(values):
         floor = np.intp(0)
-    # First and last positive column of every row, columns and −1 where there is none.
+    # First and last positive column of every row; (width, −1) without any.
     first = np.full((count, rows), columns, np.int64)
     last = np.full((count, rows), -1, np.int64)
     for n in range(count):
@@ -122,7 +122,7 @@ def winners(
                     if logits[n, y, x] > floor:
                         last[n, y] = x
                         break
-    # The two rows that are in use of each object; a row y is kept at y % 2.
+    # The two current rows of each object; the row y is at y % 2.
     decoded = np.empty((count, 2, columns), np.float32)
     held = np.full((count, 2), -1, np.int64)
     for y in range(height):
@@ -155,7 +155,7 @@ def winners(
 
 @compiled()
 def _decode(row: Any, values: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """Write the logits of a row of codes; those of a row without values as they are."""
+    """Write the logits of a row of codes; a row of float32 is copied."""
     if len(values):
         for x in range(len(row)):
             out[x] = values[int(row[x]) + 128]

@@ -1,7 +1,7 @@
-"""How far a mean over objects can be trusted: bootstrap over videos.
+"""Confidence intervals of a mean over objects: bootstrap over videos.
 
-Objects of one video rise and fall together, so whole videos are drawn, with
-replacement, and the mean over their objects is taken again and again.
+Scores of objects in one video are correlated. So whole videos are drawn, with
+replacement, and the mean over their objects is computed each time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["expanded_interval", "resampled_means"]
 
 Floats = NDArray[np.float64]
 
-#: Resamples that are drawn at a time, which bounds the memory.
+#: Resamples that are drawn at a time, which limits the memory.
 _BATCH = 1000
 
 
@@ -31,7 +31,7 @@ def resampled_means(
         values: Value of each object.
         video_of: Number of each object's video.
         resamples: How many means to take.
-        seed: Where the drawing starts.
+        seed: Seed of the random numbers.
     """
     _, dense = np.unique(video_of, return_inverse=True)
     sums = np.bincount(dense, values)
@@ -51,17 +51,16 @@ def resampled_means(
 def expanded_interval(
     means: Floats, videos: int, *, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """The interval of bootstrapped means, as wide as few videos demand.
+    """The interval of bootstrapped means, widened for small numbers of videos.
 
-    Quantiles of a bootstrap are too narrow for small samples, as quantiles of a normal
-    distribution are beside those of Student's. They are taken further out by that
-    factor and by √(n/(n−1)) (T. Hesterberg, "What Teachers Should Know About the
-    Bootstrap", The American Statistician 69:4, 2015, section 5.1, "expanded
-    percentile").
+    Quantiles of a bootstrap are too narrow for small samples, as those of a normal
+    distribution are compared with Student's. They are widened by that factor and by
+    √(n/(n−1)) (T. Hesterberg, "What Teachers Should Know About the Bootstrap", The
+    American Statistician 69:4, 2015, section 5.1, "expanded percentile").
 
     Args:
         means: From `resampled_means`.
-        videos: How many videos there are; nothing can be said of one.
+        videos: Number of videos; at least two.
         confidence: What share of the means the interval would hold for many videos.
     """
     from scipy.special import ndtr, stdtrit

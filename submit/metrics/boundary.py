@@ -2,8 +2,8 @@
 
 A map is read once, in words of 64 bits and without unpacking its pixels. Its runs of
 equal labels give every object's area and box, and set the object's pixels in a bitmap.
-The boundary of a mask is then a few shifts and exclusive-ors on words, and "is there a
-boundary of the other mask within the disk" is, for each boundary pixel, a look at one
+The boundary of a mask is then a few shifts and exclusive-ors on words. Whether the
+other mask has a boundary within the disk is, for each boundary pixel, a test of one
 window of bits for each row of the disk, from the middle row outwards.
 """
 
@@ -19,8 +19,8 @@ from ..system.compiled import compiled
 
 __all__ = ["BOX", "room", "score_frame"]
 
-#: What `_scan` says of an object in a map: its number of pixels, its first and last row
-#: and its first and last column (empty while the first exceeds the last).
+#: What `_scan` stores for an object in a map: its number of pixels, its first and last
+#: row and its first and last column (empty while the first exceeds the last).
 BOX = 5
 
 Words: TypeAlias = NDArray[np.uint64]
@@ -33,12 +33,12 @@ _ADAPTIVE = 0.1
 _FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
 _ONE = np.uint64(1)
 
-#: Words that are compared before the first look at the result.
+#: Words that are compared before the result is tested.
 _BLOCK = 64
 
 
 def room(height: int, width: int, largest: int) -> int:
-    """Words that the boundary of a frame takes, with margins for the largest disk.
+    """Number of words of a frame's boundary, with margins for the largest disk.
 
     Args:
         height: Rows.
@@ -125,13 +125,13 @@ def _scan(
         word = words[index] if index < count else tail
         value = (word >> np.uint64(8 * byte + 8 - depth - place)) & values
         pattern = spread * value
-        # What lies before this pixel in its word does not count as a change.
+        # Pixels before this one in its word do not count as a change.
         passed = np.uint64(0xFF00 >> place) & np.uint64(0xFF)
         passed = (passed << np.uint64(8 * byte)) | ~(_FULL << np.uint64(8 * byte))
         change = (word ^ pattern) & ~passed
         if change == np.uint64(0):
             index += 1
-            # Blocks first: that loop has no way out, and an unsigned index cannot count
+            # Blocks first: that loop has no exit, and an unsigned index cannot count
             # from the end, so that it becomes vector instructions.
             while index + _BLOCK <= count:
                 any_change = np.uint64(0)
@@ -182,8 +182,8 @@ def _trace(
 ) -> int:
     """Draw a mask's boundary: pixels unlike their right, lower or diagonal neighbour.
 
-    Outside the frame the last row and column go on, which is what the borders of the
-    official `_seg2bmap` come to.
+    Outside the frame the last row and column are repeated, which gives the borders of
+    the official `_seg2bmap`.
 
     Args:
         bits: H×words bitmap of the mask.
@@ -246,8 +246,8 @@ def _match(
         coarse: Index of the larger disk, which covers the smaller one.
         counts: Two int64, filled: pixels matched under `fine` and under `coarse`.
     """
-    # No array may be handed to another function here: each time its references would
-    # be counted, by all threads in turn.
+    # No array is passed to another function here: its reference count would be changed
+    # each time, and all threads would wait for it.
     stages = 1 if fine == coarse else 2
     matched = coarse_only = 0
     rows, words = edges.shape

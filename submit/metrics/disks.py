@@ -1,4 +1,4 @@
-"""The disks in which a boundary has to be found, as the official scorer sees them."""
+"""The tolerance disks of the boundary measures, as in the official scorer."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def disks_for(height: int, width: int) -> Disks:
 def _rows_of_disk(radius: np.floating) -> list[tuple[int, int, int]]:
     """Offsets (dy, first dx, last dx) that `cv2.dilate` sees under skimage's `disk`.
 
-    Officially the radius may be fractional. skimage then lays its grid from -radius
-    in steps of one, which misses zero: the disk has an empty first row and column and
-    lies off centre. cv2 puts its anchor at half the size, rounded down, and does not
-    flip the kernel. A disk without any pixel acts as its top left corner alone.
+    Officially the radius may be fractional. skimage then lays its grid from -radius in
+    steps of one, which misses zero: the disk has an empty first row and column and lies
+    off centre. cv2 puts its anchor at half the size, rounded down, and does not flip
+    the kernel. A disk without any pixel acts as its top left pixel.
     """
     axis = np.arange(-radius, radius + 1)
     squares = axis**2

@@ -45,7 +45,7 @@ class FrameScores:
         j: Region similarity in [0, 1]; shape T, or T×N for several objects.
         f_dot: Ḟ, the boundary measure that adapts to the object's size; as `j`.
         f: The classic boundary measure; as `j`.
-        empty: Whether the object is not in the truth of this frame; bool, as `j`.
+        empty: Whether the object is absent in the truth of this frame; bool, as `j`.
     """
 
     j: Floats
@@ -103,14 +103,14 @@ class ObjectScore:
 
     @property
     def disappear(self) -> float | None:
-        """J&Ḟ over the clips in which the object is gone."""
+        """J&Ḟ over the clips in which the object is absent."""
         if self.disappear_j is None or self.disappear_f_dot is None:
             return None
         return (self.disappear_j + self.disappear_f_dot) / 2
 
     @property
     def reappear(self) -> float | None:
-        """J&Ḟ over the clips after the object came back."""
+        """J&Ḟ over the clips after the object reappeared."""
         if self.reappear_j is None or self.reappear_f_dot is None:
             return None
         return (self.reappear_j + self.reappear_f_dot) / 2
@@ -172,15 +172,15 @@ class StoredLabels(Protocol):
 
     @property
     def step(self) -> int:
-        """What the stored values have to be multiplied with."""
+        """Factor from stored values to ids."""
         ...
 
 
 class FrameScorer:
     """Scores the frames of one video, all objects at once.
 
-    Holds the memory to work in, so that a frame costs no allocation; one scorer must
-    not be used by two threads at the same time.
+    Its buffers are allocated once; two threads must not use one scorer at the same
+    time.
 
     Example:
         >>> scorer = FrameScorer(4, 4, objects=(1,))
@@ -200,7 +200,8 @@ class FrameScorer:
     def __init__(
         self, height: int, width: int, objects: Sequence[int], *, davis: bool = False
     ) -> None:
-        # Compiled code loads on first use, so that reading scores needs no compiler.
+        # Compiled code is imported on first use, so that reading scores needs no
+        # compiler.
         from .boundary import BOX, room, score_frame
 
         if len(set(objects)) != len(objects) or not all(0 < i < 256 for i in objects):
@@ -228,7 +229,7 @@ class FrameScorer:
             prediction: As `truth`.
 
         Returns:
-            N×4 float64: J, Ḟ, F and 1.0 where the truth has none of the object.
+            N×4 float64: J, Ḟ, F and 1.0 if the object is absent in the truth.
         """
         return self.score_packed(_Plain(truth), _Plain(prediction))
 
@@ -287,12 +288,12 @@ class _Plain:
 
 
 def _aligned(data: Labels) -> Labels:
-    """The same bytes where the kernel can read eight at a time, and may not write."""
+    """The same bytes, aligned to 8 and read-only."""
     if data.__array_interface__["data"][0] % 8:
         data = data.copy()
     if data.flags.writeable:
         data = data.view()
-        # One kind of array means one version of the kernel.
+        # With one type of array only one version of the kernel is compiled.
         data.setflags(write=False)
     return data
 
@@ -319,7 +320,7 @@ def object_score(frames: FrameScores) -> ObjectScore:
 
 
 def _clips(empty: NDArray[np.bool_]) -> tuple[list[slice], list[slice]]:
-    """Find the clips in which an object is gone, and those after it came back.
+    """Find the clips in which an object is absent, and those after it reappeared.
 
     Officially an absence at the first evaluated frame is no disappearance, while its
     end is a reappearance.

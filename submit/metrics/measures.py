@@ -1,4 +1,4 @@
-"""The seven official measures, as code and as people call them."""
+"""The seven official measures: their fields and their names."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def object_numbers(truth: Mask, prediction: Mask) -> dict[str, float]:
     """Score one object of one video; a split's numbers are the means over objects.
 
     Args:
-        truth: T×H×W bool, T ≥ 3: where the object really is.
+        truth: T×H×W bool, T ≥ 3: the true masks of the object.
         prediction: As `truth`.
 
     Returns:

@@ -1,7 +1,7 @@
-"""The steps of the chain over whole runs: what each command does.
+"""The steps of the chain over whole runs, one for each command.
 
-Every step takes an executor, resumes what an earlier call left unfinished, records
-videos that fail and goes on with the rest, and returns a `StepOutcome`.
+Every step takes an executor, resumes an unfinished earlier call, records videos that
+fail, continues with the others, and returns a `StepOutcome`.
 """
 
 from .ensemble import ensemble_runs

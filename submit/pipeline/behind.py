@@ -1,4 +1,4 @@
-"""Writing behind the model: a thread that takes finished frames off its hands."""
+"""Writing finished frames in a thread while the model goes on."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["Behind"]
 
 T = TypeVar("T")
 
-#: Frames that may wait; a model that is faster than the disk waits for it then.
+#: Most frames in the queue; a model that is faster than the disk then waits.
 WAITING = 8
 
 
 class Behind(Generic[T]):
-    """Hands items to a function in a thread of its own, in order.
+    """Calls a function with each item, in order, in a thread of its own.
 
     An error of the function is raised by the next `put`, or at the end of the block;
-    nothing that comes after it is handed over. When the block itself fails, what still
-    waits is dropped.
+    later items are dropped. If the block itself fails, the items in the queue are
+    dropped.
 
     with Behind(write) as behind:
         behind.put(item)
@@ -39,7 +39,7 @@ class Behind(Generic[T]):
         return self
 
     def put(self, item: T) -> None:
-        """Leave an item to the thread; waits while too many are there."""
+        """Add an item to the queue; waits while it is full."""
         self._queue.put((item,))
         if self._error is not None:
             raise self._error
@@ -57,7 +57,7 @@ class Behind(Generic[T]):
             raise self._error
 
     def _run(self) -> None:
-        """Run in the thread: empty the queue to its end, whatever happens."""
+        """Run in the thread: read the queue to its end, also after an error."""
         while (item := self._queue.get()) is not None:
             if self._dropped or self._error is not None:
                 continue

@@ -62,7 +62,7 @@ class BuildResult:
     Attributes:
         split: Folder of the split.
         runs: The runs, in the order in which they were made.
-        zip: The file to hand in; the precheck has no findings in it.
+        zip: The file to upload; the precheck has no findings in it.
         sha256: Its digest.
         size: Its size in bytes.
     """
@@ -84,21 +84,20 @@ def build(
     monitor: Monitor = silent,
     note: Callable[[str], None] = lambda text: None,
 ) -> BuildResult:
-    """Make everything a recipe names; what is there and unchanged is kept.
+    """Do all steps of a recipe; unchanged results are kept.
 
-    Where the split has full ground truth, every run is exported and scored; otherwise
-    only the one that is handed in is exported. An ensemble whose members have changed
-    is made anew; a predicted run with other settings is refused, since it may hold
-    days of work.
+    If the split has full ground truth, every run is exported and scored; otherwise only
+    the submitted run is exported. An ensemble whose members have changed is made again;
+    a predicted run with other settings is refused, since it may hold days of work.
 
     Args:
         recipe: The recipe.
         executor: Runs the steps without a model.
         model_executor: Chooses the executor for a model.
         device: Where models run.
-        force: Whether the zip may replace a file that is none.
+        force: Whether the zip may replace a file that is not a zip.
         monitor: Opens a progress bar for each step.
-        note: Called with what is worth knowing of the split, once for each.
+        note: Called with each remark about the split.
 
     Raises:
         SubmitError: A step cannot be done, a video failed, or the precheck found
@@ -115,7 +114,7 @@ def build(
     builder = _Builder(
         recipe, split, postprocess, executor, model_executor, device, monitor
     )
-    # A wrong option of the last model must not show after the first one's night.
+    # Check the options of all models first, before hours of prediction.
     for step in recipe.predict:
         _plan(step).build(device)
     runs = tuple(builder.run(step) for step in recipe.steps)
@@ -125,7 +124,7 @@ def build(
 
 
 def _open_split(recipe: Recipe, monitor: Monitor) -> Split:
-    """Open the split; write it first when the recipe says how."""
+    """Open the split; a sample is written first if the recipe asks for it."""
     sample = recipe.sample
     if sample is not None and recipe.split.exists():
         require_sample(recipe.split, **asdict(sample))
@@ -185,7 +184,7 @@ class _Builder:
         )
 
     def submission(self) -> str:
-        """Pack and check what is handed in; returns the zip's SHA-256."""
+        """Pack and check the submitted run; returns the zip's SHA-256."""
         submission, zip_path = self.recipe.submission, self.recipe.zip_path
         run = Run.open(self.recipe.runs_folder / submission.run)
         masks = self._export(run)
@@ -220,7 +219,8 @@ class _Builder:
     def _export(self, run: Run) -> KnownMasks:
         """Export; masks of other post-processing are replaced.
 
-        A run of masks keeps them as they are; changed ones go beside them.
+        A run of masks keeps them as they are; post-processed masks go into another
+        folder.
         """
         postprocess = self._postprocess(run)
         own = run.is_soft or postprocess.is_off
@@ -242,16 +242,16 @@ class _Builder:
         )
 
     def _postprocess(self, run: Run) -> Postprocess:
-        """What is done to a run's masks: something to the one that is handed in."""
+        """The post-processing of a run: none unless it is the submitted one."""
         handed_in = run.name == self.recipe.submission.run
         return self.postprocess if handed_in else Postprocess()
 
     def _masks(self, run: Run) -> Any:
-        """What decides the masks that are exported of a run."""
+        """Everything that decides the exported masks of a run."""
         return [run.identity, self._postprocess(run).effective().to_table()]
 
     def _judges(self, *, first_only: bool) -> dict[str, Any]:
-        """What else decides what is said of masks: the split, and this program.
+        """Everything else that decides scores and findings: split and version.
 
         Args:
             first_only: Whether annotations after the first of a video do not count.

@@ -1,4 +1,4 @@
-"""`submit ensemble`: several runs become one."""
+"""`submit ensemble`: merge several runs into one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .predict import split_of
 
 __all__ = ["ensemble_runs", "member_reports"]
 
-#: In the run's folder: what each member did to the result, as a whole and by video.
+#: File in the run's folder: the influence of each member, in all and by video.
 REPORT = "members.json"
 
 
@@ -52,11 +52,11 @@ def ensemble_runs(
         members: Folders of the runs to merge.
         path: Folder of the run to make.
         executor: Runs the videos.
-        settings: How to merge; without them the mean of the logits.
-        reweight: Whether the others fill the place of a member that lacks a video or
+        settings: How to merge. Default: the mean of the probabilities.
+        reweight: Whether the other members get the weight of one that lacks a video or
             an object; otherwise that is an error.
-        split: The split of the runs, None for where it was; only a vote needs it, since
-            its first mask is the given one.
+        split: The split of the runs, None for its recorded place; only a vote needs it,
+            for the given first mask.
         renew: Whether an ensemble of other settings is replaced.
         monitor: Opens the progress bar.
 
@@ -65,7 +65,7 @@ def ensemble_runs(
         RunMismatchError: Members come from different splits, or the folder holds
             another ensemble.
         SettingsError: The settings are for other members.
-        SplitError: A vote does not find the split.
+        SplitError: The method is `vote`, and the split is not found.
     """
     runs = [Run.open(member) for member in members]
     _require_distinct(runs)
@@ -141,7 +141,7 @@ def ensemble_runs(
 
 
 def _source(video: str, having: Sequence[Run], members: int) -> str:
-    """Digest of what a video is merged from.
+    """Digest of the inputs of a merged video.
 
     Args:
         video: The video.
@@ -153,20 +153,20 @@ def _source(video: str, having: Sequence[Run], members: int) -> str:
     return fingerprint(
         {
             "members": {name: record.digest for name, record in records.items()},
-            # Where nothing is missing it does not matter what is done about that.
+            # If nothing is missing, `reweight` does not matter.
             "missing": len(having) < members or len(objects) > 1,
         }
     )
 
 
 def _upgraded(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn the settings of an ensemble of schema 1 into those of now."""
+    """Convert the settings of an ensemble of schema 1."""
     older = {key: value for key, value in settings.items() if key != "missing"}
     return {**older, "members": [member["name"] for member in older["members"]]}
 
 
 def member_reports(ensemble: Run) -> tuple[MemberReport, ...]:
-    """What each member did to an ensemble, over all of its videos."""
+    """The influence of each member on an ensemble, over all of its videos."""
     return summarise(
         _shares(ensemble),
         [record.details.get("members", {}) for record in ensemble.videos.values()],
@@ -212,7 +212,7 @@ def _restricted(settings: MergeSettings, names: Sequence[str]) -> MergeSettings:
         return {name: weights[name] for name in names if name in weights}
 
     def voices(weights: Mapping[str, float]) -> dict[str, float]:
-        # Where nobody is left who has a say, all have.
+        # If no member with a weight is left, all have equal weights.
         return {name: weight for name, weight in kept(weights).items() if weight > 0}
 
     gate = settings.gate
@@ -262,7 +262,7 @@ def _require_all(runs: Sequence[Run], videos: Sequence[str]) -> None:
 
 
 def _require_places(settings: MergeSettings, videos: Sequence[str]) -> None:
-    """Weights of a video that nobody has are a slip of the pen."""
+    """Refuse weights for a video or an object that no run has."""
     for place in settings.overrides:
         if place.partition("/")[0] not in videos:
             raise RunError(
@@ -278,7 +278,7 @@ class _Task:
     Attributes:
         members: The video in each member.
         split_video: The video in the split, for masks that are final.
-        source: Digest of what it is merged from.
+        source: Digest of its inputs.
     """
 
     video: str

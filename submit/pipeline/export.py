@@ -1,4 +1,4 @@
-"""`submit export`: palette masks of a run."""
+"""`submit export`: write the palette masks of a run."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def export_run(
         run: The run.
         split: The split it was made from: sizes and first masks.
         executor: Runs the videos.
-        folder: Where to; None for the run's own `masks/`.
-        postprocess: What to do to the masks; None for what was done to those that are
-            there, or else nothing.
+        folder: The folder to write to; None for the run's own `masks/`.
+        postprocess: The post-processing; None for that of the masks that exist, else
+            none.
         renew: Whether masks with other post-processing, or of another run, are
             replaced.
         videos: Names of the videos to export; None for all.
@@ -99,10 +99,10 @@ def export_run(
 
 
 def _own_masks(run: Run, videos: Collection[str] | None) -> StepOutcome:
-    """Look at the masks of a run that has nothing else.
+    """Check the masks of a run without soft files.
 
     Raises:
-        RunError: Some are not as they were written.
+        RunError: Some have changed since they were written.
     """
     masks = exported_masks(run, videos)
     for name in masks.videos():
@@ -112,9 +112,9 @@ def _own_masks(run: Run, videos: Collection[str] | None) -> StepOutcome:
 
 
 def _require_soft_files(run: Run, names: Sequence[str]) -> None:
-    """Make sure that masks are not older than the soft files beside them.
+    """Make sure that soft files have not changed since the masks were exported.
 
-    A soft file that was removed, to make room, contradicts nothing.
+    A soft file may be missing: users delete them to free space.
 
     Raises:
         RunError: A soft file is not the one that was written.
@@ -196,9 +196,9 @@ def export_video(
         masks: The video as a run has it.
         video: The video in the split.
         writer: Writes them into an empty folder.
-        report: Told of finished frames.
-        labels: Makes the masks of all frames, with post-processing for example; by
-            default the overlap rule does.
+        report: Called with a number of finished frames.
+        labels: Makes the masks of all frames, for example with post-processing.
+            Default: the overlap rule.
 
     Returns:
         The number of masks.

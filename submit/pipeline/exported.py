@@ -1,4 +1,4 @@
-"""What an export folder holds, and what it was exported from."""
+"""The record of an export folder: its videos, and their sources."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..system.files import Lock, remove_partial
 
 __all__ = ["ExportRecord", "Exported"]
 
-#: Beside the exported videos. Hidden, so that nothing that lists videos sees it.
+#: File beside the exported videos. Hidden, so that it does not count as a video.
 _RECORD = ".export.json"
 
 
@@ -44,7 +44,7 @@ class ExportRecord:
     Attributes:
         folder: The folder of video folders.
         run: Name of the run that was exported; None where that is not known.
-        postprocess: What was done to the masks.
+        postprocess: The post-processing of the masks.
         expected: Number of videos of the run that was exported; None where that is not
             known.
     """
@@ -71,7 +71,7 @@ class ExportRecord:
 
     @classmethod
     def open(cls, folder: Path) -> ExportRecord:
-        """Read the record of a folder; an empty one where there is none."""
+        """Read the record of a folder; empty if there is none."""
         try:
             content, changes = read_store(folder / _RECORD)
             entries = {**content["videos"], **changes.get("videos", {})}
@@ -87,7 +87,7 @@ class ExportRecord:
         except (FileNotFoundError, NotADirectoryError):
             exists = False
         except (OSError, ValueError, KeyError, TypeError, SettingsError):
-            # A record that cannot be read says nothing of what is there.
+            # A record that cannot be read counts as empty.
             exists = True
         return cls(folder, {}, exists=exists)
 
@@ -95,20 +95,19 @@ class ExportRecord:
     def writing(
         self, run: Run, postprocess: Postprocess | None, lock: Lock, *, renew: bool
     ) -> Iterator[Stock]:
-        """Export a run into the folder while its lock is held.
+        """Export a run into the folder, whose lock is held.
 
-        What a killed export left is cleared away, and so are videos that the run does
-        not have any more.
+        Partial files of a killed export are deleted, and so are videos that the run
+        does not have any more.
 
         Args:
-            run: What is exported.
-            postprocess: What to do to the masks; None for what was done to those that
-                are there.
+            run: The run to export.
+            postprocess: The post-processing; None for that of the masks that exist.
             lock: The lock on the folder.
-            renew: Whether masks that were exported otherwise are replaced.
+            renew: Whether masks with other post-processing are replaced.
 
         Yields:
-            What is there of the run's videos.
+            The state of the run's videos.
 
         Raises:
             RunMismatchError: The folder holds masks with other post-processing, or of
@@ -148,7 +147,7 @@ class ExportRecord:
         try:
             yield stock
         except BaseException:
-            # The reason is what counts; the log has all that is complete.
+            # Keep the first error; the log has all complete videos.
             with contextlib.suppress(Exception):
                 self._close(lock)
             raise
@@ -165,10 +164,10 @@ class ExportRecord:
                 self._store.fold()
 
     def require_room(self) -> None:
-        """Make sure that nothing is here that no export wrote.
+        """Make sure that the folder has only files that an export wrote.
 
         Raises:
-            ArchiveError: There is.
+            ArchiveError: It has others.
         """
         if self._exists or not self.folder.exists():
             return
