@@ -4,16 +4,21 @@ Every failure that is not a bug is a `SubmitError`; the command line turns it in
 `Error:` line and exit status 1. The message names the file or the value, what was
 expected, what was found and what to do next.
 
-    SubmitError ├── SplitError          the data set on disk ├── MaskError           one
-    mask file or array ├── PredictorError      a model: unknown, misconfigured, or
-    failing │   ├── OptionError     one `-o key=value` of a model │   └── PromptError
-    a prompt, or a model that does not take it ├── RunError            a run folder │
-    └── RunMismatchError ├── ArchiveError        a submission zip or folder ├──
-    ScoringError        ground truth that cannot be scored against ├── RecipeError
-    a recipe file ├── SettingsError       settings for merging or post-processing ├──
-    StorageError        the disk: full, read-only, not there ├── OutputError         an
-    output that would replace something else └── CodabenchError      the competition
-    server, or the way to it
+    SubmitError
+    ├── SplitError          the data set on disk
+    ├── MaskError           one mask file or array
+    ├── PredictorError      a model: unknown, misconfigured, or failing
+    │   ├── OptionError     one `-o key=value` of a model
+    │   └── PromptError     a prompt, or a model that does not take it
+    ├── RunError            a run folder
+    │   └── RunMismatchError
+    ├── ArchiveError        a submission zip or folder
+    ├── ScoringError        ground truth that cannot be scored against
+    ├── RecipeError         a recipe file
+    ├── SettingsError       settings for merging or post-processing
+    ├── StorageError        the disk: full, read-only, not there
+    ├── OutputError         an output that would replace something else
+    └── CodabenchError      the competition server, or the way to it
         ├── LoginError          no token, or one that is refused      exit status 10
         ├── ParticipationError  not an approved participant           11
         ├── LimitError          no attempt left                       12

@@ -219,8 +219,8 @@ class _Process:
 
 @contextlib.contextmanager
 def _no_interrupts() -> Iterator[None]:
-    """Block Ctrl-C: processes started in the block ignore it, this one gets it later."""
-    # The first process also starts this helper, which would not block Ctrl-C.
+    """Block Ctrl-C: processes started meanwhile ignore it, this one gets it later."""
+    # Starting the first process starts this helper, which would unblock Ctrl-C.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -241,13 +241,13 @@ class ExportRecord:
         return self.masks(self._videos, remedy=remedy)
 
     def add(self, video: str, exported: Exported) -> None:
-        """Enter a complete video; within `writing`."""
+        """Add a complete video; within `writing`."""
         self._videos[video] = exported
         assert self._store is not None
         self._store.note({"videos": {video: vars(exported)}})
 
     def forget(self, video: str) -> None:
-        """Take out a video that no longer counts, with its masks; within `writing`."""
+        """Remove a video and its masks; within `writing`."""
         if video in self._videos:
             assert self._store is not None
             self._store.note({"videos": {video: None}})

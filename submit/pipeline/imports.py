@@ -1,4 +1,4 @@
-"""`submit import`: masks of any other program become a run."""
+"""`submit import`: convert masks of any other program to a run."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def import_masks(
     renew: bool = False,
     monitor: Monitor = silent,
 ) -> StepOutcome:
-    """Turn a folder or zip of masks, in any of `FORMATS`, into a run of hard masks.
+    """Convert a folder or zip of masks, in any of `FORMATS`, to a run of hard masks.
 
-    The run is known by the content of what is imported. Where that has changed since,
-    the videos that did are imported again, and those that are gone are taken out.
+    The content of the masks identifies the run. If some have changed since, those
+    videos are imported again; videos that are missing now are removed.
 
     Args:
         source: The folder or zip; never written to.
         path: The run's folder.
         split: The split the masks are of, or those of its videos that are imported.
         executor: Runs the videos.
-        renew: Whether masks from another place may replace those that are there.
+        renew: Whether masks from another place may replace the imported ones.
         monitor: Opens the progress bar.
 
     Raises:
@@ -129,13 +129,13 @@ def _standing(run: Run, masks: Source, name: str) -> Standing:
 
 
 def _require_same_masks(run: Run, source: Path, changed: Sequence[str]) -> None:
-    """Make sure that masks from elsewhere do not take the place of those in a run.
+    """Make sure that masks from another place do not replace those of a run.
 
-    What was at the same place before is gone, so that there is nothing to lose; in
-    another place it may be another program's.
+    If the place is the same, the earlier masks do not exist any more, so nothing is
+    lost. At another place they may be those of another program.
 
     Raises:
-        RunMismatchError: They would.
+        RunMismatchError: They would replace other masks.
     """
     before = run.environment.get("source")
     if changed and before not in (None, str(source.resolve())):
@@ -169,7 +169,7 @@ class _Maker:
 def _import(masks: Source, task: _Task, report: Callable[[int], None]) -> VideoRecord:
     video, began = task.video, time.perf_counter()
     source = masks.fingerprint(video.name)
-    # Closing it frees the file until the next video.
+    # Closes the file until the next video.
     with masks:
         reader = open_video(masks.files(video.name), video)
         with atomic_folder(task.path, parents=False) as folder:

@@ -1,4 +1,4 @@
-"""What every step over the videos of a run has in common."""
+"""Running the videos of a step, with its progress and its outcome."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from ..runs import Stock
 
 __all__ = ["Bar", "Monitor", "StepOutcome", "run_jobs", "silent"]
 
-#: Videos that a remark lists.
+#: Most videos that a remark lists.
 _LISTED = 4
 
 
 class Bar(Protocol):
-    """Shows how a step goes on."""
+    """Shows the progress of a step."""
 
     def add(self, name: str, total: int) -> None:
-        """A video of so many frames is begun."""
+        """Begin a video of `total` frames."""
         ...
 
     def advance(self, name: str, count: int = 1) -> None:
-        """Some more frames of a video are done."""
+        """Count finished frames of a video."""
         ...
 
     def finish(self, name: str) -> None:
-        """A video has ended, complete or failed."""
+        """End a video, complete or failed."""
         ...
 
     def note(self, message: str) -> None:
-        """Something is worth a line."""
+        """Print a remark."""
         ...
 
 
@@ -63,22 +63,22 @@ class _Silence:
 
 
 def silent(title: str, *, total: int) -> AbstractContextManager[Bar]:
-    """The monitor of a step that nobody watches."""
+    """A monitor that shows nothing."""
     del title, total
     return nullcontext(_Silence())
 
 
 @dataclass
 class StepOutcome:
-    """What a step has done.
+    """The result of a step.
 
     Attributes:
-        name: Name of what was made.
+        name: Name of the run.
         done: Videos made now.
         skipped: Videos that were complete already.
-        failed: Reason by video for those that are not there.
+        failed: The reason for each video that failed.
         frames: Frames made now.
-        details: What the step wants to say beyond that.
+        details: Further results of the step.
     """
 
     name: str
@@ -89,7 +89,7 @@ class StepOutcome:
     details: dict[str, Any] = field(default_factory=dict)
 
     def require_complete(self, where: str) -> None:
-        """Raise if a video is not there.
+        """Raise if a video failed.
 
         Raises:
             RunError: Names the first of them with its reason.
@@ -131,14 +131,14 @@ def run_jobs(
         executor: Runs the jobs.
         build: Makes a worker; see `Executor`.
         jobs: One per video that is to be made; its cost is its number of frames.
-        stock: What is there of the videos that are asked for.
-        on_done: Told of each complete video and what the worker returned.
-        on_failed: Told of each failed video and the reason.
+        stock: The state of the requested videos.
+        on_done: Called with each complete video and the worker's result.
+        on_failed: Called with each failed video and the reason.
         changed: Why videos are outdated, for a remark.
-        gone: Videos that were taken out, since what they were made from is gone.
+        gone: Videos that were removed, since their source does not exist any more.
         threads: Number of threads that a job computes with; None where the result does
             not depend on it.
-        closing: Asked at the end for what is worth a remark.
+        closing: Returns the remarks to print at the end.
         monitor: Opens the bar.
     """
     frames = {job.name: int(job.cost) for job in jobs}
@@ -155,7 +155,7 @@ def run_jobs(
 
         def hear(event: Event) -> None:
             if isinstance(event, Warned):
-                # Each worker, and each video, may warn of the same.
+                # Several workers and videos may give the same warning.
                 if event.text not in shown:
                     shown.add(event.text)
                     bar.note(f"Warning: {event.text}")
@@ -174,7 +174,7 @@ def run_jobs(
             else:
                 on_failed(event.name, event.error)
                 outcome.failed[event.name] = event.error
-                # One mistake in a model fails every video with the same lines.
+                # One mistake in a model makes every video fail with the same lines.
                 named = rf"(?<!\w){re.escape(event.name)}(?!\w)"
                 reason = re.sub(named, "", event.error)
                 names = alike.setdefault(reason, [])
@@ -192,7 +192,7 @@ def run_jobs(
 
 
 def _same_reason(names: Sequence[str]) -> str:
-    """Name videos that failed for the reason that was shown for the first one."""
+    """Name the videos that failed for the same reason as the first."""
     first, *others = names
     listed = ", ".join(sorted(others)[:_LISTED])
     more = f" and {len(others) - _LISTED} more" if len(others) > _LISTED else ""

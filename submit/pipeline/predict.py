@@ -1,4 +1,4 @@
-"""`submit predict`: a model over a split."""
+"""`submit predict`: run a model over a split."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class PredictPlan:
         predictor: Name of the model.
         options: Its options as `key=value`.
         variant: Variant to track instead of the plain video, or None.
-        tta: Variants to track beside it and merge on the fly.
+        tta: Variants to track as well and merge frame by frame.
         soft: Whether to keep soft masks; otherwise palette masks are written at once.
         late_objects: Whether objects that are first annotated in a later frame are
             given to the model there (YouTube-VOS, LVOS). In MOSEv2 all objects are in
@@ -85,7 +85,7 @@ class PredictPlan:
         )
 
     def settings(self, predictor: Predictor) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Everything that decides the masks, and what is only worth recording.
+        """Everything that decides the masks, and options that are only recorded.
 
         Raises:
             OptionError: A file that an option names cannot be read.
@@ -105,7 +105,7 @@ class PredictPlan:
         )
 
     def upgraded(self, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Turn the settings of a run of schema 1 into those of now."""
+        """Convert the settings of a run of schema 1."""
         older = dict(settings)
         older.pop("details", None)
         raw = older.get("options", {})
@@ -122,7 +122,7 @@ class PredictPlan:
         return parse_options(self.predictor, load(self.predictor).Options, self.options)
 
     def _tta(self) -> list[str]:
-        """The variants in the order in which they are added up, always the same."""
+        """The variants, sorted, since the order of a sum decides last bits."""
         return sorted(str(parse_variant(text)) for text in self.tta)
 
 
@@ -133,10 +133,10 @@ class _Maker:
     Attributes:
         plan: What to run.
         options: Options that do not decide.
-        model: What the parent knows of the model, which has to be what a worker sees.
-        probe: A video to open once, before the first one is predicted.
+        model: The parent's description of the model; a worker's must be equal.
+        probe: A video to open once, before the first prediction.
         run: Name of the run.
-        facts: What was recorded of the workers that made the rest of the run.
+        facts: The recorded facts of the workers that made the rest of the run.
     """
 
     plan: PredictPlan
@@ -163,25 +163,25 @@ class _Maker:
                 run=self.run,
                 remedy="continue it where it was begun, or choose another name",
             )
-        # What is wrong with weights or options is wrong with every video.
+        # An error in weights or options would fail every video.
         if self.probe is not None:
             predictor.session(self.probe).close()
         return _VideoPredictor(predictor, worker)
 
 
 def _model(description: Description) -> dict[str, Any]:
-    """What a model says of itself wherever it runs."""
+    """The part of a model's description that does not depend on the device."""
     return {"model": description.model, "checkpoint": description.checkpoint}
 
 
 def _worker(device: str, description: Description) -> dict[str, Any]:
-    """What a worker says of itself: the facts that decide, and the hardware."""
+    """A worker's facts that decide the masks, and its hardware."""
     found: dict[str, Any] = {
         "facts": {"device": device.partition(":")[0], **description.details},
         "device": device,
         "host": platform.node(),
     }
-    # A model that does without torch has no use for its name of the hardware.
+    # Without torch in use, do not import it for the name of the hardware.
     torch: Any = sys.modules.get("torch")
     if torch is not None:
         found["torch"] = str(torch.__version__)
@@ -195,10 +195,10 @@ def split_of(run: Run, root: Path | None = None) -> Split:
 
     Args:
         run: The run.
-        root: Where the split is now; None for where it was.
+        root: The present place of the split; None for the recorded one.
 
     Raises:
-        SplitError: It is not there, or is another one.
+        SplitError: It does not exist, or is another split.
     """
     path = root if root is not None else Path(run.split["path"])
     split = read_split(path)
@@ -311,7 +311,7 @@ def _require_masks(name: str, description: Description) -> None:
 
 
 class _Facts:
-    """What decides the result and depends on the workers: the same in a whole run."""
+    """Facts about workers that decide the result; equal in a whole run."""
 
     def __init__(self, run: Run, videos: Sequence[str]) -> None:
         self._run = run.name
@@ -321,10 +321,10 @@ class _Facts:
         )
 
     def require_asked(self, asked: Mapping[str, Any]) -> None:
-        """Make sure that what is asked for is what the run has, also if all is there.
+        """Make sure that a run has the requested facts, also if it is complete.
 
         Args:
-            asked: Facts as options name them; "auto" takes what is there.
+            asked: Facts as options name them; "auto" accepts any.
 
         Raises:
             RunMismatchError: The run was made in another way.
@@ -340,7 +340,7 @@ class _Facts:
                 )
 
     def require(self, record: VideoRecord) -> None:
-        """Take a video that was just made.
+        """Compare the facts of a video that was just made.
 
         Raises:
             RunMismatchError: Its worker computes in another way than the others.
@@ -358,17 +358,17 @@ class _Facts:
 
 def _standing(run: Run, sources: Mapping[str, str], name: str) -> Standing:
     record = run.videos.get(name)
-    # Runs of earlier versions did not keep what a video was made from.
+    # Runs of earlier versions did not record the source of a video.
     source = None if record is None or record.source is None else sources[name]
     return run.standing(name, source)
 
 
 def _source(video: SplitVideo, *, late: bool) -> str:
-    """Digest of what decides the masks of a video.
+    """Digest of everything that decides the masks of a video.
 
-    Of frames the size of the file stands for the content, since some splits have many
-    gigabytes of them. What cannot be read does not count: predicting the video says
-    why.
+    Frames count by the size of their files, not by their content, since a split can
+    have many gigabytes of them. Unreadable files do not count: predicting the video
+    reports them.
     """
     masks = list(video.masks.values()) if late else []
     return fingerprint(
@@ -385,7 +385,7 @@ def _size_of(path: Path) -> int:
 
 
 def _read(path: Path, look: Callable[[Path], int | str]) -> int | str | None:
-    """Look at a file; None where that fails."""
+    """Read a file; None if that fails."""
     try:
         return look(path)
     except OSError:
@@ -393,11 +393,11 @@ def _read(path: Path, look: Callable[[Path], int | str]) -> int | str | None:
 
 
 def _require_frames(run: Run, changed: Sequence[str]) -> None:
-    """Make sure that no video was predicted from other frames than there are now.
+    """Make sure that the frames of predicted videos have not changed.
 
     Raises:
-        RunMismatchError: One was. It may have taken a night, so it is not made again
-            unasked.
+        RunMismatchError: The frames of one have changed. It may have taken hours, so it
+            is not predicted again without a command.
     """
     if changed:
         more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
@@ -409,7 +409,7 @@ def _require_frames(run: Run, changed: Sequence[str]) -> None:
 
 
 def _probe(jobs: Sequence[Job]) -> Video | None:
-    """A video that every model can open: the shortest one that is to be predicted."""
+    """A video to try a model with: the shortest of those to predict."""
     for job in sorted(jobs, key=lambda job: (job.cost, job.name)):
         video: SplitVideo = job.payload.video
         with contextlib.suppress(SubmitError):
@@ -429,7 +429,7 @@ class _Task:
 
 
 class _VideoPredictor:
-    """Predicts video after video with one model."""
+    """Predicts one video after another with one model."""
 
     def __init__(self, predictor: Predictor, worker: Mapping[str, Any]) -> None:
         self._predictor = predictor
@@ -502,7 +502,7 @@ def _prompts(video: SplitVideo, *, late: bool) -> dict[str, Prompts]:
 
 
 def _no_object(video: SplitVideo, *, late: bool) -> str:
-    """Say that there is nothing to track, and where there may be something."""
+    """The error for a video without objects, with a hint where some may be."""
     if late:
         return f"video {video.name}: no annotation holds an object, nothing to track"
     text = f"video {video.name}: the first mask holds no object, nothing to track"
@@ -516,7 +516,7 @@ def _no_object(video: SplitVideo, *, late: bool) -> str:
 
 @contextlib.contextmanager
 def _located(video: SplitVideo, frame: str) -> Iterator[None]:
-    """Name the place of a prediction that cannot be meant."""
+    """Name the video and the frame in an error about a prediction."""
     try:
         yield
     except MaskError as error:
@@ -529,7 +529,7 @@ def _advance(
     prompts: Prompts,
     objects: Sequence[int],
 ) -> Prediction:
-    """Make the one call that a frame needs; none while there is nothing to track."""
+    """Call the model for a frame; not before the first object."""
     if prompts or objects:
         return session.step(image, prompts)
     return Prediction(objects=(), logits=np.zeros((0, 1, 1), np.float32))
@@ -537,9 +537,9 @@ def _advance(
 
 @dataclass(frozen=True, eq=False)
 class _Written:
-    """What is kept of a frame: copies, since a model may use its arrays again.
+    """The data of a frame to write: copies, since a model may reuse its arrays.
 
-    It waits as codes of the run store, a quarter of the logits' size.
+    Logits are held as codes of the run store, in a quarter of the memory.
     """
 
     frame: str
@@ -550,7 +550,7 @@ class _Written:
 
     @classmethod
     def of(cls, frame: str, prediction: Prediction) -> _Written:
-        """Take over a prediction.
+        """Copy a prediction.
 
         Raises:
             MaskError: A logit is not a number.
@@ -565,7 +565,7 @@ class _Written:
 
 @dataclass(frozen=True)
 class _Writing:
-    """Where the frames of a video go: a soft file, or else palette masks."""
+    """The output of a video: a soft file or palette masks."""
 
     soft: SoftWriter | None = None
     masks: MaskWriter | None = None

@@ -76,7 +76,7 @@ class PredictStep:
 
 @dataclass(frozen=True)
 class ImportStep:
-    """Take in masks of another program; see `submit import`."""
+    """Import masks of another program; see `submit import`."""
 
     name: str
     path: Path
@@ -86,9 +86,9 @@ class ImportStep:
 class EnsembleStep:
     """Merge runs; see `submit ensemble`.
 
-    In the recipe, `settings` is a settings file, and all keys of its table `[ensemble]`
-    may stand here too: method, members, weights, gate, select and cascade. Those that
-    stand here win.
+    In the recipe, `settings` is a settings file. All keys of its table `[ensemble]` may
+    be given here too, and override the file: method, members, weights, gate, select and
+    cascade.
     """
 
     name: str
@@ -122,7 +122,7 @@ class EnsembleStep:
 
 @dataclass(frozen=True)
 class SubmissionStep:
-    """Which run is handed in, post-processed by which settings, and as what file."""
+    """The run to submit, its post-processing settings, and the zip."""
 
     run: str
     zip: Path | None = None
@@ -136,12 +136,12 @@ class Recipe:
 
     Attributes:
         split: Folder of the split.
-        submission: What is handed in.
+        submission: The run to submit.
         runs: Where runs are kept; None for `runs/<name of the split>`.
         meta: The split's meta file; None to choose as `submit.data.read_split` does.
-        sample: Write the split first, if it is not there.
+        sample: Write the split first, if it does not exist.
         predict: Models to run, in order.
-        imports: Masks to take in.
+        imports: Masks to import.
         ensemble: Runs to merge, in order; one may be a member of a later one.
     """
 
@@ -165,7 +165,7 @@ class Recipe:
 
     @property
     def zip_path(self) -> Path:
-        """The file to hand in."""
+        """The zip to upload."""
         return self.submission.zip or self.runs_folder / "submission.zip"
 
     @property
@@ -204,7 +204,7 @@ def read_recipe(path: Path) -> Recipe:
 
 
 class _Checks:
-    """Looks for steps that do not fit together."""
+    """Checks that the steps fit together."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -213,7 +213,7 @@ class _Checks:
         raise RecipeError(f"{self._path}: {message}")
 
     def check(self, recipe: Recipe) -> None:
-        """Find what would make a step fail, perhaps after a night of the others."""
+        """Find errors that would make a step fail, perhaps after hours."""
         for predict in recipe.predict:
             self._check_variants(predict)
         for ensemble in recipe.ensemble:
@@ -228,12 +228,12 @@ class _Checks:
                 self.fail(f"[[predict]] {step.name}: {error}")
 
     def _check_ensemble(self, step: EnsembleStep) -> None:
-        """There is something to merge."""
+        """Check that an ensemble has members."""
         if not step.members:
             self.fail(f"[[ensemble]] {step.name}: expected at least one member")
 
     def _check_names(self, recipe: Recipe) -> None:
-        """Names are unique, and members are made before they are merged."""
+        """Check that names are unique, and members made before they are merged."""
         made: set[str] = set()
         for step in recipe.steps:
             try:

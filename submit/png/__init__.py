@@ -1,1 +1,1 @@
-"""PNGs as the challenge wants them: palette, pixels, and a small deflate of our own."""
+"""PNGs as the challenge requires them: palette, pixels, and our own deflate encoder."""

@@ -1,10 +1,10 @@
-"""A deflate encoder for label maps: small, fast, and the same bytes for ever.
+"""A deflate encoder for label maps: small, fast, and always the same bytes.
 
-What a compression library writes changes with its version and the machine, and with
-it the digest of a submission. This one is integer arithmetic only. It knows that label
-maps consist of runs and of rows that repeat, so it looks at two distances, one byte
-and one row, but for those it searches nearly all ways to cut the data into matches and
-literals for the cheapest. See RFC 1951 for the format.
+The output of a compression library changes with its version and the machine, and so
+would the digest of a submission. This encoder uses integer arithmetic only. Label maps
+consist of runs and of rows that repeat, so it uses two distances only, one byte and one
+row. For these it searches nearly all ways to cut the data into matches and literals for
+the cheapest. See RFC 1951 for the format.
 
 Kept apart from `palette` so that importing that module does not import the compiler.
 """
@@ -23,7 +23,7 @@ __all__ = ["deflate"]
 _SHORTEST, _LONGEST = 3, 258
 _END = 256
 _LITERALS, _DISTANCES = 286, 30
-#: More than any way through the data can cost, yet far from overflow.
+#: Larger than the cost of any path through the data, and far from overflow.
 _NEVER = 1 << 30
 
 
@@ -66,7 +66,7 @@ def deflate(rows: NDArray[np.uint8]) -> bytes:
     """Compress H×S bytes whose rows resemble each other; a raw deflate stream."""
     data = np.ascontiguousarray(rows).reshape(-1)
     stride = rows.shape[1]
-    # NumPy finds the places where a run, or the likeness to the row above, breaks
+    # NumPy finds the places where a run, or the equality with the row above, ends
     # faster than a compiled loop would.
     run_breaks = np.flatnonzero(data[1:] != data[:-1]) + 1
     row_breaks = np.flatnonzero(data[stride:] != data[:-stride]) + stride
@@ -122,11 +122,10 @@ def _deflate(
 def _parse(data: Any, stride: int, run_breaks: Any, row_breaks: Any, costs: Any) -> Any:
     """Cut the data into literals and matches, at the least cost in bits.
 
-    A shortest path over the positions of the data. From each position that is worth
-    standing on lead a literal, and at each of the two distances the longest match and
-    those that end where a run or a row's likeness breaks, since only there can
-    another token become better. A position is not worth it if one farther on was
-    reached at no higher cost.
+    A shortest path over the positions of the data. The steps from a position are a
+    literal and, at each of the two distances, the longest match and those that end
+    where a run, or the equality with the row above, ends: only there can another token
+    become better. A position is skipped if a later one was reached at no higher cost.
 
     Returns:
         For each token the length, or the literal's value, and the distance, 0 for a
@@ -179,7 +178,7 @@ def _parse(data: Any, stride: int, run_breaks: Any, row_breaks: Any, costs: Any)
             total = base + length_costs[end - here]
             if total < reached[end]:
                 reached[end], came_by[end], at_row[end] = total, end - here, kind
-            # The breaks of the other distance, where this one goes on.
+            # The ends of matches at the other distance, within this match.
             other, first = (row_breaks, row) if kind == 0 else (run_breaks, run)
             while first < len(other) and other[first] < end:
                 stop = other[first]
@@ -233,7 +232,7 @@ def _code_lengths(frequencies: Any, limit: int) -> Any:
             leaves[count], weights[count] = symbol, frequencies[symbol]
             count += 1
     if count < 2:
-        # A code of one symbol is not for all readers; the other one is never used.
+        # Not all readers accept a code of one symbol; the second one is never used.
         other = leaves[0] if count else 0
         sizes[other], sizes[1 if other == 0 else 0] = 1, 1
         return sizes
@@ -365,7 +364,7 @@ def _write_header(out: Any, sizes: Any, distance_sizes: Any) -> int:
 
 @compiled()
 def _write(out: Any, place: int, value: int, bits: int) -> int:
-    """Write some bits, lowest first, at a bit's place; returns the place behind."""
+    """Write some bits, lowest first, at a bit position; returns the next position."""
     value <<= place & 7
     byte = place >> 3
     while value > 0:

@@ -1,8 +1,8 @@
-"""Palette PNGs: label maps as the challenge wants them on disk.
+"""Palette PNGs: label maps in the format of the challenge.
 
 A mask file is a PNG of colour type 3 (Pillow calls it mode `P`) whose pixel values are
-the object ids; the palette only makes it look right. `decode` returns exactly the
-values that the official scorer sees through Pillow's `Image.open(…).convert("P")`.
+the object ids; the palette is only for display. `decode` returns exactly the values
+that the official scorer sees through Pillow's `Image.open(…).convert("P")`.
 """
 
 from __future__ import annotations
@@ -66,12 +66,12 @@ _InflateError = cast("type[Exception]", zlib_ng.error)
 MOST_PIXELS = 178_956_970
 #: Bytes that deflate can make of one: 258 of each two bits.
 _MOST_INFLATION = 1032
-#: Memory that a malformed file may take before it is found out.
+#: Memory that a malformed file may use before it is refused.
 _HARMLESS = 1 << 26
 
 
 def _davis_palette() -> NDArray[np.uint8]:
-    """Deal the bits of each id to red, green and blue in turn, highest bits first."""
+    """Give the bits of each id to red, green and blue in turn, highest bits first."""
     colours = np.zeros((256, 3), np.uint8)
     ids = np.arange(256)
     for bit in range(8):
@@ -81,13 +81,13 @@ def _davis_palette() -> NDArray[np.uint8]:
     return colours
 
 
-#: 256×3 uint8: the colour of each id in DAVIS, and since then in everybody's masks.
+#: 256×3 uint8: the colour of each id in DAVIS and later datasets.
 DAVIS_PALETTE: NDArray[np.uint8] = _davis_palette()
 
 
 @dataclass(frozen=True)
 class PngHeader:
-    """What the first chunk of a PNG says.
+    """The content of a PNG's first chunk.
 
     Attributes:
         width: Columns, in pixels.
@@ -117,7 +117,7 @@ class PngHeader:
 
 @dataclass(frozen=True, eq=False)
 class PackedLabels:
-    """A label map whose pixels still share bytes, as its file stores them.
+    """A label map with several pixels in a byte, as in its file.
 
     Attributes:
         data: Flat uint8: the rows one after another, of `stride` bytes each. In a byte
@@ -126,7 +126,7 @@ class PackedLabels:
         stride: Bytes from a row to the next.
         lead: Bytes before the pixels of each row, which are 0.
         depth: Bits of a pixel: 1, 2, 4 or 8.
-        step: What the stored values have to be multiplied with.
+        step: Factor from stored values to ids.
     """
 
     data: NDArray[np.uint8]
@@ -139,7 +139,7 @@ class PackedLabels:
     def object_ids(self) -> tuple[int, ...]:
         """The ids that occur, ascending, without background; pixels stay packed."""
         if self.shape[1] * self.depth % 8:
-            # What fills up the last byte of each row may be anything.
+            # The padding in the last byte of each row can have any value.
             values = np.flatnonzero(_present(self.unpack().reshape(-1))).tolist()
         else:
             mask, shifts = (1 << self.depth) - 1, range(0, 8, self.depth)
@@ -164,10 +164,10 @@ class PackedLabels:
 
 
 def _present(data: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Say which of the 256 values occur in flat bytes."""
+    """Find which of the 256 values occur in flat bytes."""
     whole = len(data) // 8 * 8
     words = data[:whole].view(np.uint64)
-    # Masks are mostly flat: eight bytes that are like those before them tell nothing.
+    # Masks are mostly uniform: eight bytes equal to those before add no value.
     changes = np.flatnonzero(words[1:] != words[:-1]) + 1
     found = np.zeros(256, np.bool_)
     found[words[changes].view(np.uint8)] = True
@@ -279,7 +279,7 @@ def decode(
 
     Args:
         data: The whole file.
-        name: What to call it in messages.
+        name: Its name in messages.
         size: Height and width that it must have; another one is refused before
             anything is decoded.
 
@@ -371,15 +371,15 @@ def _image_data(data: bytes, name: str) -> Iterator[memoryview]:
 def _inflate(compressed: bytes, size: int, name: str) -> bytes:
     """Inflate image data that must come to `size` bytes, and never to many more."""
     if len(compressed) * _MOST_INFLATION <= max(4 * size, _HARMLESS):
-        # Into one block of the right size; in pieces that grow it takes half as long
-        # again. Surplus and damage are looked at below.
+        # Into one block of the right size; growing pieces take 50 % longer. Surplus
+        # bytes and damage are checked below.
         with contextlib.suppress(_InflateError):
             whole: bytes = zlib_ng.decompress(compressed, zlib.MAX_WBITS, size + 1)
             if len(whole) == size:
                 return whole
     stream = zlib_ng.decompressobj()
     try:
-        # One byte more than wanted lets the stream reach its end and its checksum.
+        # With one more byte of room the stream reaches its end and its checksum.
         raw: bytes = stream.decompress(compressed, size + 1)
     except _InflateError as error:
         raise MaskError(
@@ -393,11 +393,11 @@ def _inflate(compressed: bytes, size: int, name: str) -> bytes:
 
 
 def _unfilter(rows: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
-    """Undo the row filters; all that matter here work on whole bytes.
+    """Undo the row filters, which work on whole bytes for these formats.
 
     Args:
         rows: H×(1+B) uint8, the filter's number first.
-        name: What to call the file in messages.
+        name: The name of the file in messages.
     """
     filters, packed = rows[:, 0], rows[:, 1:]
     if filters.max() > 4:
@@ -411,7 +411,7 @@ def _unfilter(rows: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
 
 
 def _unpack(packed: NDArray[np.uint8], depth: int, width: int) -> NDArray[np.uint8]:
-    """Take the pixels out of H×B bytes; the result is always a new array."""
+    """Unpack the pixels of H×B bytes; the result is always a new array."""
     if depth == 8:
         return packed.copy()
     if depth == 1:
@@ -427,5 +427,5 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def _start(data: bytes) -> str:
-    """The first bytes of something, readable and safe to print."""
+    """The first bytes of some data, safe to print."""
     return ascii(bytes(data[:8]))[1:] if data else "nothing"

@@ -1,4 +1,4 @@
-"""PNGs of any kind as values and colours, where it is not certain that values are ids.
+"""PNGs of any kind as values and colours, if it is not certain that values are ids.
 
 A palette PNG has values and a colour for each. A grey PNG has values only. An RGB PNG
 has colours only, which are numbered here in the order of red, green and blue.
@@ -20,11 +20,11 @@ __all__ = ["Kind", "NoIdsError", "Picture", "decode_picture", "read_palette"]
 
 
 class NoIdsError(MaskError):
-    """A file can be read, and its pixels cannot be the ids of objects."""
+    """A file can be read, but its pixels cannot be object ids."""
 
 
 class Kind(str, Enum):
-    """What the pixels of a PNG say."""
+    """What the pixels of a PNG hold."""
 
     #: A value, and its colour.
     PALETTE = "palette"
@@ -39,10 +39,10 @@ class Picture:
     """A PNG whose values may be ids or not.
 
     Attributes:
-        kind: What the pixels say.
+        kind: What the pixels hold.
         values: H×W uint8.
         palette: Red, green and blue of each value, one after the other; empty for grey.
-        damaged: Whether only a lenient reader takes the file.
+        damaged: Whether only a lenient reader accepts the file.
     """
 
     kind: Kind
@@ -61,8 +61,7 @@ def read_palette(data: bytes) -> bytes:
     """Read the colours of a palette PNG without decoding it.
 
     Returns:
-        Red, green and blue of each value, one after the other; empty where there is
-        no palette.
+        Red, green and blue of each value, one after the other; empty without a palette.
     """
     place = len(SIGNATURE)
     while place + 8 <= len(data):
@@ -92,13 +91,13 @@ def decode_picture(
 
     Raises:
         NoIdsError: It has values above 255, or more than 256 colours.
-        MaskError: It is no readable PNG, or of another size.
+        MaskError: It is not a readable PNG, or of another size.
     """
     try:
         header = read_header(data, name=name)
     except MaskError:
-        # Pillow reads what other programs have broken, at no risk: it looks at the
-        # number of pixels first.
+        # Pillow also reads files that other programs have damaged, safely: it checks
+        # the number of pixels first.
         return Picture(Kind.PALETTE, _lenient(data, name, size), b"", damaged=True)
     if size is not None and (header.height, header.width) != size:
         raise MaskError(

@@ -1,7 +1,7 @@
-"""What Pillow sees in a file: the official scorer reads masks with it.
+"""Reading masks with Pillow, as the official scorer does.
 
-Everything is looked at with Pillow that is too rare, or too broken, for a reader of our
-own. A file is opened before it is decoded, so that its size can be looked at first.
+Pillow reads all files that are too rare, or too damaged, for our own reader. A file is
+opened before it is decoded, so that its size can be checked first.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ __all__ = ["decode_as_server", "decode_pixels", "size_of_image"]
 
 
 def size_of_image(data: bytes, *, name: str = "mask") -> tuple[int, int]:
-    """Height and width that an image file of any format says it has.
+    """Height and width in the header of an image file of any format.
 
     Raises:
-        MaskError: It is no image.
+        MaskError: It is not an image.
     """
     with _opened(data, name) as image:
         return image.height, image.width
@@ -44,7 +44,7 @@ def decode_as_server(data: bytes, *, name: str = "mask") -> NDArray[np.uint8]:
 
 
 def decode_pixels(data: bytes, *, name: str = "mask") -> NDArray[Any]:
-    """Read an image as Pillow has it: H×W values, or H×W×C colours.
+    """Read an image with Pillow: H×W values, or H×W×C colours.
 
     Raises:
         MaskError: Pillow cannot read it.
@@ -62,5 +62,5 @@ def _opened(data: bytes, name: str) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as image:
                 yield image
-    except Exception as error:  # Pillow raises nearly anything on damaged files.
+    except Exception as error:  # Damaged files raise exceptions of many types.
         raise MaskError(f"{name}: is damaged: Pillow says {error}") from error

@@ -127,7 +127,7 @@ def transitions(
 ) -> NDArray[np.int64]:
     """Count which ids pixels have in one mask and in the next one.
 
-    Pixels are not unpacked for that: bytes are counted, and then what is in them.
+    Pixels are not unpacked: pairs of bytes are counted, then the pixels in them.
 
     Args:
         before: Flat bytes with 8/depth pixels each.

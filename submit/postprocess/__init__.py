@@ -1,7 +1,7 @@
-"""Post-processing: what may be done to a run's logits and masks at export.
+"""Post-processing: optional changes to a run's logits and masks at export.
 
-Everything is off unless asked for: by `submit export`, or by a settings file that
-`submit tune` has written.
+Everything is off by default. Options of `submit export`, or a settings file of `submit
+tune`, turn steps on.
 """
 
 from .frames import steady_frames

@@ -1,4 +1,4 @@
-"""Where objects are in a label map, so that shapes are changed inside boxes only."""
+"""Boxes of objects in a label map, so that steps work inside boxes only."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Place(NamedTuple):
         )
 
     def common(self, other: Place) -> Place:
-        """What two boxes share; empty where they share nothing."""
+        """The common part of two boxes; empty if there is none."""
         return Place(
             max(self.top, other.top),
             min(self.bottom, other.bottom),
@@ -44,13 +44,13 @@ class Place(NamedTuple):
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no pixel in it."""
+        """Whether it has no pixel."""
         return self.top >= self.bottom or self.left >= self.right
 
 
 def places(labels: Labels) -> dict[int, Place]:
     """The box of each object, by id, ascending."""
-    # The compiler is imported only where it is needed.
+    # The compiler is imported only when it is needed.
     from ..masks.regions import boxes
 
     found = boxes(labels)

@@ -1,7 +1,7 @@
-"""Frames on their way through the steps that look a bit ahead.
+"""Running the steps that look ahead over the frames of a video.
 
-Frames are held back until it is known how long an object stays or stays away; that is
-one frame less than the length that counts as short, whatever the video's length is.
+Frames are held until it is known how long an object is visible or absent: one frame
+less than the length that counts as short, for videos of any length.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def steady_frames(masks: VideoMasks, settings: Postprocess) -> Iterator[Codes]:
 
     Args:
         masks: The video as a run has it.
-        settings: What to do.
+        settings: The post-processing.
     """
     if not settings.looks_ahead:
         yield from map(masks.codes, range(len(masks.frames)))

@@ -1,4 +1,4 @@
-"""The settings of post-processing, and the file that says so.
+"""The settings of post-processing, and reading them from a file.
 
 [postprocess]
 threshold = 0.5
@@ -26,10 +26,10 @@ def all_settings() -> dict[str, Setting]:
 
 
 class Postprocess:
-    """What to do to the masks of a run at export; nothing by default.
+    """The post-processing of a run at export. Default: none.
 
     The steps and their settings are those in `submit/postprocess/steps/`. The first
-    frame is the annotation whatever is asked for.
+    frame is always the annotation.
 
     >>> Postprocess(holes=0.05)["holes"]
     0.05
@@ -103,18 +103,18 @@ class Postprocess:
         return (step for step in self._steps if not step.is_off)
 
     def replace(self, **values: float) -> Postprocess:
-        """The same with other values of some settings."""
+        """A copy with other values of some settings."""
         return Postprocess(**{**self.to_table(), **values})
 
     def effective(self) -> Postprocess:
-        """The same without values that change nothing: equal for equal masks."""
+        """A copy without values that change nothing: equal for equal masks."""
         values: dict[str, float] = {}
         for step in self._on():
             values |= dataclasses.asdict(step)  # type: ignore[call-overload]
         return Postprocess(**values)
 
     def to_table(self) -> dict[str, float]:
-        """The settings that are not as by default, as a TOML table has them."""
+        """The settings that differ from their defaults, as a TOML table."""
         known = all_settings()
         return {
             name: value for name, value in self._items() if value != known[name].default
@@ -128,7 +128,7 @@ class Postprocess:
 
         Args:
             table: Names and values.
-            where: What messages call it, such as `tuned.toml`.
+            where: Its name in messages, such as `tuned.toml`.
             at: Keys of the table in the file.
 
         Raises:

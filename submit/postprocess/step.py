@@ -1,7 +1,7 @@
-"""What a step of post-processing is.
+"""The interface of a step of post-processing.
 
 A step is one file in `submit/postprocess/steps/`: a frozen dataclass of its settings,
-with what it does to logits, to labels or to a stretch of frames. Its settings are
+with a method that changes logits, labels or a sequence of frames. Its settings are
 options of `submit export` and keys of the table `[postprocess]`, its `tried` is a stage
 of `submit tune`, and docs/methods.md lists it.
 """
@@ -29,13 +29,13 @@ __all__ = [
     "Step",
 ]
 
-#: Most frames to look ahead: so many are held in memory at their logits' resolution.
+#: Most frames to look ahead; they are held in memory at their logits' resolution.
 LONGEST = 100
 
 
 @dataclass
 class HeldFrame:
-    """One frame on its way through the steps that look ahead.
+    """One frame in the steps that look ahead.
 
     Attributes:
         codes: n×h×w codes of logits; those of the run, so never written to.
@@ -54,7 +54,7 @@ class HeldFrame:
         self.present[row] = True
 
     def remove(self, row: int) -> None:
-        """Take an object out of the frame."""
+        """Remove an object from the frame."""
         self.codes = self.codes.copy()
         self.codes[row] = LOWEST
         self.present[row] = False
@@ -63,14 +63,14 @@ class HeldFrame:
 class Step:
     """One step; a subclass is a frozen dataclass of its settings.
 
-    Steps that look ahead come first, then those of logits, the overlap rule, and those
-    of labels; those of one kind in their order.
+    Steps that look ahead run first, then those of logits, the overlap rule, and those
+    of labels. Steps of one kind run by their `order`.
 
     Attributes:
-        name: What its stage of `submit tune` is called.
+        name: Name of its stage of `submit tune`.
         order: Its place among steps of its kind.
         tried: What `submit tune` tries: settings and their values.
-        several: Whether it needs a video of several objects to do anything.
+        several: Whether it only has an effect in videos of several objects.
 
     Raises:
         SettingsError: A value is out of its range.
@@ -90,7 +90,7 @@ class Step:
         raise NotImplementedError
 
     def effective(self) -> Any:
-        """The same step without values that change nothing: equal for equal masks."""
+        """A copy without values that change nothing: equal for equal masks."""
         return type(self)() if self.is_off else self
 
 
@@ -98,7 +98,7 @@ class LogitStep(Step):
     """Changes the logits of a frame before the overlap rule, each by itself."""
 
     def apply_to_values(self, values: Values) -> Values:
-        """Return what the codes of logits stand for now, still in ascending order."""
+        """Return the changed values of the codes, in ascending order."""
         raise NotImplementedError
 
 
@@ -111,7 +111,7 @@ class LabelStep(Step):
 
 
 class LookAheadStep(Step):
-    """Changes frames by what comes after them."""
+    """Changes frames depending on later ones."""
 
     def apply_to_frames(self, frames: Iterable[HeldFrame]) -> Iterator[HeldFrame]:
         """Yield all frames in their order, each as soon as its future is known."""

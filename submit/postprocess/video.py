@@ -1,4 +1,4 @@
-"""From a video's logits to its masks, with post-processing on the way."""
+"""From a video's logits to its masks, with post-processing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def labels_of(masks: VideoMasks, settings: Postprocess) -> Iterator[Labels]:
 
     Args:
         masks: The video as a run has it.
-        settings: What to do.
+        settings: The post-processing.
 
     Yields:
         H×W uint8 labels of each frame.
@@ -45,8 +45,8 @@ def frame_labels(
         codes: n×h×w codes of logits.
         objects: The n ids.
         size: Height and width of the frame.
-        settings: What to do; nothing that depends on other frames is done here.
-        values: What the codes stand for.
+        settings: The post-processing, without steps that look ahead.
+        values: The values of the codes.
     """
     for step in settings.logit_steps:
         values = step.apply_to_values(values)

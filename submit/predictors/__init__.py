@@ -1,4 +1,4 @@
-"""Predictors: what a model owes the toolkit, its options, and which are installed."""
+"""Predictors: the interface of a model, its options, and the installed models."""
 
 from ..system.registry import Registry
 from .options import (

@@ -1,8 +1,8 @@
-"""A guard around a model: its failures name the model and the package it is from.
+"""A wrapper around a model: its errors name the model and its package.
 
-Models are strangers' code. What they raise is neither a mistake of the user nor a bug
-of the toolkit, and what they return may be anything: numbers that cannot be meant are
-refused, so that they are never taken for "no object".
+Models are foreign code. Their exceptions are neither a mistake of the user nor a bug of
+the toolkit, and they may return impossible numbers. These are refused, so that they
+never count as "no object".
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class ModelPackage:
 
 @contextlib.contextmanager
 def blamed(model: str, package: ModelPackage) -> Iterator[None]:
-    """Turn what a model raises into an error that names it.
+    """Turn an exception of a model into an error that names the model.
 
-    Errors that say what to do go through: `SubmitError`, a disk that refuses, and
+    Errors that say what to do are not changed: `SubmitError`, errors of the disk, and
     memory that runs out.
 
     Args:
@@ -73,7 +73,7 @@ def blamed(model: str, package: ModelPackage) -> Iterator[None]:
 
 
 def _described(model: str, package: ModelPackage, error: BaseException) -> str:
-    """One line that names who failed, then the traceback from the model on."""
+    """One line that names the model, then the traceback from the model on."""
     what = f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")
     if package.is_ours:
         todo = f"a bug of {package}; please report it with the lines below"
@@ -82,7 +82,7 @@ def _described(model: str, package: ModelPackage, error: BaseException) -> str:
     frames = error.__traceback__
     while frames is not None and _is_ours(frames):
         frames = frames.tb_next
-    # There is no frame of the model's where a call of it did not even begin.
+    # If the call itself failed, the traceback has no frame of the model.
     lines = "".join(
         traceback.format_exception(type(error), error, frames or error.__traceback__)
     )
@@ -94,7 +94,7 @@ def _is_ours(frames: TracebackType) -> bool:
 
 
 class GuardedPredictor:
-    """A model whose every call is guarded; see `blamed`.
+    """A model, with `blamed` around every call.
 
     Args:
         model: The model's name.
@@ -154,10 +154,10 @@ class GuardedPredictor:
 
 
 class _GuardedSession:
-    """A session whose every call is guarded, and that is given what it takes.
+    """A session, with `blamed` around every call, that only gets prompts it accepts.
 
-    A prediction with a number that cannot be meant is a `MaskError` that names the
-    object; who calls knows the video and the frame.
+    A prediction with an impossible number raises a `MaskError` that names the object;
+    the caller adds the video and the frame.
     """
 
     def __init__(self, guard: GuardedPredictor, inner: Session, video: Video) -> None:
@@ -171,7 +171,7 @@ class _GuardedSession:
         with self._guard._blamed():
             found = self._inner.step(frame, prompts)
         prediction = self._guard._require(found, Prediction, "step")
-        # `import submit` stays light.
+        # Keeps `import submit` fast.
         from .numbers import nonsense
 
         for name in ("logits", "presence", "iou"):

@@ -1,7 +1,7 @@
-"""Which numbers of a prediction can be meant.
+"""Checks for impossible numbers in a prediction.
 
-A damaged weight makes NaN of all that comes after it. Read as "not above 0", that would
-be an object that is absent; so it is looked for wherever numbers come from elsewhere.
+A damaged weight turns all later values into NaN. As "not above 0" that would mean an
+absent object. So all numbers from models and files are checked.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["nonsense"]
 
 _LARGEST = float(np.finfo(np.float32).max)
 
-#: Lowest and highest legal value, and what to call them.
+#: Lowest and highest legal value, and their description.
 _RANGES = {
     "logits": (-np.inf, np.inf, "a number"),
     "presence": (-_LARGEST, _LARGEST, "a finite number"),
@@ -30,18 +30,19 @@ def nonsense(
     *,
     gaps: bool = False,
 ) -> str | None:
-    """Say which number of one frame cannot be meant; None where all can.
+    """Describe an impossible number of one frame; None if all are possible.
 
     Args:
         name: `logits`, `presence` or `iou`.
-        values: Those of N objects: N×h×w logits, or N scores; None where there is none.
+        values: Values of N objects: N×h×w logits, or N scores; None if the model has
+            none.
         objects: The N ids.
-        gaps: Whether NaN stands for a score that there is not.
+        gaps: Whether NaN stands for a missing score.
     """
     if values is None or not values.size:
         return None
     low, high, expected = _RANGES[name]
-    # Never so if any is NaN.
+    # False if any is NaN.
     if low <= values.min() and values.max() <= high:
         return None
     wrong = ~((values >= low) & (values <= high))

@@ -40,12 +40,12 @@ def option(
 ) -> T:
     """Declare one option of a model: a dataclass field with its help.
 
-    A run is continued with the same values of all options that decide its masks; the
-    others, such as the size of a batch, may change from one command to the next.
+    A run can only be continued with the same values of all options that decide its
+    masks; the others, such as the size of a batch, may change.
 
     Args:
-        default: Value when the user says nothing. Its annotation gives the type, one
-            of int, float, bool, str and `… | None`.
+        default: The default value. Its annotation gives the type, one of int, float,
+            bool, str and `… | None`.
         help: One sentence for `submit predictors NAME`.
         choices: Legal values of a str option; empty allows any.
         low: Lowest legal number.
@@ -53,8 +53,8 @@ def option(
         metavar: Shown instead of the type's name.
         decides: Whether it decides the masks. False also for what only fills in other
             options, and for what the model's `Description.details` report in full.
-        file: Whether it names a file or a folder, which counts by its content then,
-            wherever it lies.
+        file: Whether it names a file or a folder, which then counts by its content at
+            any path.
     """
     value: T = setting(
         default,
@@ -190,6 +190,6 @@ def file_digest(path: Path | str) -> str:
 
 @functools.lru_cache
 def _file_digest(path: str, *changes: int) -> str:
-    """Digest a file; whatever changes with it tells an answer from a stale one."""
+    """Digest a file; the changes are only keys of the cache."""
     del changes
     return digest(Path(path))

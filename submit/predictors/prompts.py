@@ -1,4 +1,4 @@
-"""Prompts: how a model is shown an object in a frame.
+"""Prompts: what tells a model about an object in a frame.
 
     Mask    its pixels
     Box     a rectangle around it
@@ -6,7 +6,7 @@
     Absent  it is not visible
 
 A detector, a language model, a person or another run may have made them. The first
-prompt of an object makes it known; a later one corrects it.
+prompt of an object introduces it; a later one corrects it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 from ..errors import PromptError
 
 if TYPE_CHECKING:
-    # `import submit` and `submit --help` answer at once: nothing heavy is imported.
+    # No heavy imports here, so that `import submit` and `submit --help` are fast.
 
     import numpy as np
     from numpy.typing import NDArray
@@ -60,7 +60,7 @@ class Mask:
             )
 
     def problem(self, height: int, width: int) -> str | None:
-        """What is wrong with it in a frame of height×width pixels; None if nothing."""
+        """The error of the prompt in a frame of height×width pixels, or None."""
         if self.pixels.shape == (height, width):
             return None
         found = "×".join(map(str, self.pixels.shape))
@@ -101,7 +101,7 @@ class Box:
             )
 
     def problem(self, height: int, width: int) -> str | None:
-        """What is wrong with it in a frame of height×width pixels; None if nothing."""
+        """The error of the prompt in a frame of height×width pixels, or None."""
         inside = self.left >= 0 and self.top >= 0
         if inside and self.right <= width and self.bottom <= height:
             return None
@@ -127,7 +127,7 @@ class Point(NamedTuple):
     Attributes:
         x: In pixels; a whole number is the centre of that column, the first is 0.
         y: In pixels; a whole number is the centre of that row, the first is 0.
-        inside: Whether the place belongs to the object.
+        inside: Whether the pixel belongs to the object.
     """
 
     x: float
@@ -161,7 +161,7 @@ class Points:
                 )
 
     def problem(self, height: int, width: int) -> str | None:
-        """What is wrong with it in a frame of height×width pixels; None if nothing."""
+        """The error of the prompt in a frame of height×width pixels, or None."""
         for x, y, _ in self.points:
             if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
                 return (
@@ -178,7 +178,7 @@ class Absent:
     kind: ClassVar[str] = "absences"
 
     def problem(self, height: int, width: int) -> str | None:
-        """What is wrong with it in a frame of height×width pixels: nothing."""
+        """Always None: an absence fits every frame."""
         del height, width
         return None
 
@@ -191,14 +191,14 @@ Prompts: TypeAlias = Mapping[int, Prompt]
 
 @dataclass(frozen=True)
 class AcceptedPrompts:
-    """Which prompts a model takes.
+    """The kinds of prompts that a model accepts.
 
     Attributes:
-        masks: Whether it takes `Mask`.
-        boxes: Whether it takes `Box`.
-        points: Whether it takes `Points`.
-        absences: Whether it takes `Absent`.
-        corrections: Whether it takes a prompt for an object that has had one.
+        masks: Whether it accepts `Mask`.
+        boxes: Whether it accepts `Box`.
+        points: Whether it accepts `Points`.
+        absences: Whether it accepts `Absent`.
+        corrections: Whether it accepts a prompt for an object that has had one.
     """
 
     masks: bool = True
@@ -216,16 +216,16 @@ class AcceptedPrompts:
     def require(
         self, prompts: Prompts, *, known: Collection[int], model: str, where: str
     ) -> None:
-        """Make sure that a model takes the prompts of a frame.
+        """Make sure that a model accepts the prompts of a frame.
 
         Args:
             prompts: By object id.
             known: Objects that have had a prompt.
-            model: What to call the model.
-            where: What to call the frame.
+            model: Name of the model in messages.
+            where: Name of the frame in messages.
 
         Raises:
-            PromptError: It does not take one of them.
+            PromptError: It does not accept one of them.
         """
         for key, prompt in prompts.items():
             if prompt.kind not in self._kinds():

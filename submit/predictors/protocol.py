@@ -1,7 +1,7 @@
-"""The predictor protocol: what a model owes the toolkit, and what it may rely on.
+"""The predictor protocol: what a model must do, and what it can rely on.
 
 A model is a class registered under the entry-point group `submit.predictors`. Ours
-and a stranger's come through the same door:
+register as any other package does:
 
     [options.entry_points]
     submit.predictors =
@@ -27,7 +27,7 @@ from ..errors import PredictorError
 from .prompts import AcceptedPrompts, Prompts
 
 if TYPE_CHECKING:
-    # `import submit` and `submit --help` answer at once: nothing heavy is imported.
+    # No heavy imports here, so that `import submit` and `submit --help` are fast.
 
     import numpy as np
     from numpy.typing import NDArray
@@ -48,7 +48,7 @@ Frame: TypeAlias = "NDArray[np.uint8]"
 
 @dataclass(frozen=True)
 class Video:
-    """What a session knows of its video before the first frame.
+    """The facts about a video that a session has before the first frame.
 
     Attributes:
         name: The video's folder name.
@@ -65,7 +65,7 @@ class Video:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """What a model says of one frame, before any threshold or overlap rule.
+    """The output of a model for one frame, before any threshold or overlap rule.
 
     Attributes:
         objects: Object ids, in the order of the first axis of the arrays.
@@ -73,9 +73,9 @@ class Prediction:
             (pixel centres aligned, so that a bilinear resize to the frame needs no
             offset); > 0 means object. Objects may overlap.
         presence: N float32 object scores as logits, > 0 means visible in this frame;
-            None where the model has none.
-        iou: N float32 in [0, 1], the model's own estimate of its mask's IoU; None
-            where the model has none.
+            None if the model has none.
+        iou: N float32 in [0, 1], the model's own estimate of its mask's IoU; None if
+            the model has none.
     """
 
     objects: tuple[int, ...]
@@ -101,11 +101,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class InputSizes:
-    """Which input resolutions a model accepts, as scales of its usual one.
+    """The input resolutions that a model accepts, as multiples of its usual one.
 
     Attributes:
-        base: Side in pixels of a fixed square input; None where the input follows
-            the frame.
+        base: Side in pixels of a fixed square input; None if the input depends on the
+            frame.
         step: The side must be a multiple of this.
         smallest: Smallest legal scale.
         largest: Largest legal scale.
@@ -128,22 +128,21 @@ class InputSizes:
 
 @dataclass(frozen=True)
 class Description:
-    """What is recorded of a model in a run's manifest.
+    """The description of a model in a run's manifest.
 
     Attributes:
         model: Name of the architecture, such as `sam2.1_hiera_tiny`.
         licence: Licence of code and weights; non-commercial ones say so.
         checkpoint: SHA-256 of the weights in hex; None for a model without weights.
         sizes: Legal input resolutions.
-        cores: Processor threads that a worker computes with, and the share of cores
-            that it takes where there is no GPU. They are the same on every machine,
-            since last bits depend on them.
+        cores: Processor threads of a worker, and its share of cores without a GPU. The
+            number is the same on every machine, since last bits depend on it.
         devices: Kinds of devices that the model can use, such as `("cpu",)`; None for
             all that PyTorch has.
-        details: Facts that decide the result and depend on where the model runs, such
-            as the dtype. Each worker is asked; a run is continued with the same.
-        prompts: Which kinds of prompts the model takes, and whether a later one may
-            correct an object. It is given no others.
+        details: Facts that decide the result and depend on the machine, such as the
+            dtype. Each worker reports them; they must be equal in a whole run.
+        prompts: The kinds of prompts that the model accepts, and whether a later one
+            may correct an object. It gets no others.
     """
 
     model: str
@@ -159,8 +158,8 @@ class Description:
 class Session(Protocol):
     """One video, frame by frame, in order.
 
-    The caller calls `step` once for each frame, from the first one with a prompt to
-    the last, then `close`, also after an error. Frames are H×W×3 uint8 RGB of the
+    The caller calls `step` once for each frame, from the first one with a prompt to the
+    last, and then `close`, also after an error. Frames are H×W×3 uint8 RGB of the
     video's size. Frames and masks may be read-only and shared with other sessions. The
     implementer keeps only what later frames can still need, so that memory does not
     grow with the video, and never writes into the arrays it is given. Equal input gives
@@ -172,15 +171,15 @@ class Session(Protocol):
 
         Args:
             frame: H×W×3 uint8 RGB.
-            prompts: By object id, what is known of objects in this frame: of new ones,
-                which are tracked from here on, and corrections of known ones. Only
-                prompts that `describe().prompts` accepts and that fit the frame. Not
-                empty in the first call, empty in most others.
+            prompts: Prompts of this frame by object id: for new objects, which are
+                tracked from here on, and corrections of known ones. Only prompts that
+                `describe().prompts` accepts and that fit the frame. Not empty in the
+                first call, empty in most others.
 
         Returns:
-            All objects that have had a prompt, in the order of their first ones (in
-            one call: the order of `prompts`). A mask comes back as it was given, up to
-            the model's resolution.
+            All objects that have had a prompt, in the order of their first ones (in one
+            call: the order of `prompts`). A given mask is returned as it is, up to the
+            model's resolution.
         """
         ...
 
@@ -196,10 +195,10 @@ class Predictor(Protocol):
     `Options` is a frozen dataclass whose fields were made with `option`; the command
     line builds `-o key=value`, its validation and its help from it. The constructor is
     called once per worker, and once more to describe the model; it checks its options
-    and should leave the loading of weights to the first session. `device` is one that
-    is there, such as `cpu` or `cuda:1`, or `auto` where it is only to be described.
-    Before its first video each worker opens a session and closes it again, so that a
-    wrong checkpoint is said once and not for each video.
+    and should leave the loading of weights to the first session. `device` exists, such
+    as `cpu` or `cuda:1`, or is `auto` if the model is only described. Before its first
+    video each worker opens a session and closes it, so that a wrong checkpoint is
+    reported once and not for each video.
     """
 
     Options: ClassVar[type[Any]]

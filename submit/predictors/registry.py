@@ -34,7 +34,7 @@ def load(name: str) -> type[Predictor]:
     point = _find(name)
     try:
         loaded: type[Predictor] = point.load()
-    # Whatever a stranger's module does when imported.
+    # The import of a foreign module can raise any exception.
     except (Exception, SystemExit) as error:
         raise PredictorError(
             f"predictor {name} ({point.value}) cannot be imported: "
@@ -44,7 +44,7 @@ def load(name: str) -> type[Predictor]:
 
 
 def build(name: str, settings: Iterable[str], *, device: str = "auto") -> Predictor:
-    """Make the model called `name`, behind a guard.
+    """Make the model called `name`, inside a guard.
 
     Args:
         name: The model.

@@ -1,4 +1,4 @@
-"""The floor: a model that repeats the mask that it was given last."""
+"""The baseline: a model that repeats the last given mask."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class StaticOptions:
 
 
 class StaticPredictor:
-    """Repeats the given masks in every frame: the floor that every model must beat.
+    """Repeats the given masks in every frame: the lowest baseline.
 
     A box stands for the mask of all its pixels.
     """
@@ -29,7 +29,7 @@ class StaticPredictor:
     Options: ClassVar[type[Any]] = StaticOptions
 
     def __init__(self, options: StaticOptions, *, device: str = "auto") -> None:
-        del options, device  # Nothing to configure, nothing to place.
+        del options, device  # It has no options and uses no device.
 
     def describe(self) -> Description:
         """Say what this model is, for the manifest."""
@@ -49,7 +49,7 @@ class StaticPredictor:
 class _StaticSession:
     """Holds the masks it was given."""
 
-    #: Logit of a pixel inside a mask: sure, and within the run store's range.
+    #: Logit of a pixel inside a mask: a high confidence within the run store's range.
     SURE = 10.0
 
     def __init__(self) -> None:

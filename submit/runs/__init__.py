@@ -1,4 +1,4 @@
-"""Runs: what a step of the chain writes and the next one reads.
+"""Runs: the folders that each step of the chain writes and the next one reads.
 
     runs/<name>/
         manifest.json            what made it, from what, and what is complete
@@ -7,7 +7,7 @@
         soft/<video>.npz         int8 logits, one member per frame, and the scores
         masks/<video>/<frame>.png  palette masks: exported, imported, or predicted hard
 
-Every video is complete or not there, and is named in the manifest with its digest.
+A run holds complete videos only; each is in the manifest with its digest.
 """
 
 from .identity import Identity, Stamps, Standing, Stock

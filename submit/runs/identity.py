@@ -1,16 +1,17 @@
-"""What makes two results the same, and whether one that is there is current.
+"""Identity: whether two results are the same, and whether one is up to date.
 
-Runs, export folders and the steps of a recipe all ask here. A result is known by
+Runs, export folders and the steps of a recipe all use this module. A result is
+identified by
 
-* its *settings*, as far as they decide the masks: options that say that they do not are
-  recorded and may change, and files count by their content, wherever they lie;
+* its *settings* that decide the masks: other options are recorded and may change, and
+  files count by their content at any path;
 * the *split*, by its fingerprint;
-* the *source* of each video: a digest of what it was made from;
+* the *source* of each video: a digest of its inputs;
 * its own *digest*, computed when it was written;
 * the *facts* of the worker that made it, such as the precision.
 
-A run of other settings is refused, since it may hold days of work. Of what is cheap to
-make again, a video whose source or bytes have changed is made again.
+A run of other settings is refused, since it may hold days of work. In results that are
+cheap to make, a video is made again if its source or bytes have changed.
 """
 
 from __future__ import annotations
@@ -42,27 +43,27 @@ __all__ = [
     "take_stock",
 ]
 
-#: Differences that a message lists.
+#: Most differences that a message lists.
 _LISTED = 4
 
 
 def fingerprint(value: Any) -> str:
-    """The SHA-256 of a JSON value, whatever the order of its keys."""
+    """The SHA-256 of a JSON value, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def option_settings(
     options: Any, *, digest_of: Callable[[str], str] = file_digest
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Tell the options of a model that decide the masks from the others.
+    """Separate the options of a model that decide the masks from the others.
 
     Args:
         options: A model's options.
         digest_of: Gives the digest of a file that an option names.
 
     Returns:
-        What decides, with the digests of files; and what is only worth recording, with
-        their paths.
+        The options that decide, with digests of files; and the other options, with
+        paths.
 
     Raises:
         OptionError: A file cannot be read.
@@ -89,11 +90,11 @@ def option_settings(
 
 @dataclass(frozen=True)
 class Identity:
-    """What a run is, before any of its videos is made.
+    """The identity of a run, before any of its videos is made.
 
     Attributes:
         kind: The step that makes it: `predict`, `ensemble` or `import`.
-        settings: What decides the masks, as JSON has it.
+        settings: The settings that decide the masks, as JSON.
         split: `path` and `fingerprint` of the split; only the fingerprint decides.
         videos: All videos of the split; None where that is not known.
     """
@@ -119,7 +120,7 @@ class Identity:
         )
 
     def differences(self, wanted: Identity) -> list[str]:
-        """Say in words how this one differs from what is asked for."""
+        """Describe how this identity differs from the requested one."""
         found = _differences(
             {"command": self.kind, **self.settings},
             {"command": wanted.kind, **wanted.settings},
@@ -132,7 +133,7 @@ class Identity:
         return found
 
     def require(self, wanted: Identity, path: Path) -> None:
-        """Make sure that a run in a folder is the one that is asked for.
+        """Make sure that a run in a folder is the requested one.
 
         Raises:
             RunMismatchError: It is another one.
@@ -145,12 +146,12 @@ class Identity:
 
 
 class Standing(enum.Enum):
-    """How something that was made stands to what is asked for now."""
+    """The state of an existing result compared with the request."""
 
     CURRENT = enum.auto()
-    #: It was made from something else, or that is not known.
+    #: It was made from other inputs, or its inputs are not known.
     OUTDATED = enum.auto()
-    #: Its files are not those that were written.
+    #: Its files have changed since they were written.
     DAMAGED = enum.auto()
     ABSENT = enum.auto()
 
@@ -158,13 +159,13 @@ class Standing(enum.Enum):
 def standing_of(
     path: Path, digest_: str, source: str | None, wanted: str | None
 ) -> Standing:
-    """Say whether what was made is still there, unharmed, and made from the same.
+    """Return whether a result exists, is unchanged, and has the same inputs.
 
     Args:
         path: A soft file, or a folder of masks.
         digest_: Its digest when it was written.
-        source: Digest of what it was made from; None where that is not known.
-        wanted: Digest of what it would be made from now; None if that does not matter.
+        source: Digest of its inputs; None if they are not known.
+        wanted: Digest of the present inputs; None if they do not matter.
     """
     if not path.exists():
         return Standing.DAMAGED
@@ -179,11 +180,11 @@ def standing_of(
 
 @dataclass(frozen=True)
 class Stock:
-    """What is there of the videos that are asked for.
+    """The state of the requested videos.
 
     Attributes:
         current: Those that need no work.
-        outdated: Those that were made from something else.
+        outdated: Those that were made from other inputs.
         damaged: Those whose files were changed or removed.
         absent: Those that were never made.
     """
@@ -195,20 +196,20 @@ class Stock:
 
     @property
     def wanted(self) -> frozenset[str]:
-        """Those that are to be made."""
+        """The videos to make."""
         return frozenset(self.outdated + self.damaged + self.absent)
 
     def only(self, names: Collection[str]) -> Stock:
-        """The same of some of the videos."""
+        """The state of some of the videos."""
         parts = (self.current, self.outdated, self.damaged, self.absent)
         return Stock(*(tuple(name for name in part if name in names) for part in parts))
 
     def remarks(self, because: str, gone: Sequence[str]) -> list[str]:
-        """Say which videos are made again, and which were taken out.
+        """Name the videos that are made again, and those that were removed.
 
         Args:
-            because: What has changed where videos are outdated.
-            gone: Videos that are not asked for any more.
+            because: The reason why videos are outdated.
+            gone: Videos that are not requested any more.
         """
         return [
             f"{_videos(names)} {what}"
@@ -222,7 +223,7 @@ class Stock:
 
 
 def take_stock(names: Iterable[str], standing: Callable[[str], Standing]) -> Stock:
-    """Look at each video that is asked for."""
+    """Sort the requested videos by their state."""
     found: dict[Standing, list[str]] = {kind: [] for kind in Standing}
     for name in names:
         found[standing(name)].append(name)
@@ -237,11 +238,11 @@ def take_stock(names: Iterable[str], standing: Callable[[str], Standing]) -> Sto
 def require_facts(
     there: Mapping[str, Any], here: Mapping[str, Any], *, run: str, remedy: str
 ) -> None:
-    """Make sure that a worker computes as those did that made the rest of a run.
+    """Make sure that a worker has the same facts as those that made the rest of a run.
 
     Args:
-        there: What was recorded of them.
-        here: What the worker says of itself.
+        there: The recorded facts.
+        here: The facts of the worker.
         run: The run's name.
         remedy: What to do when they differ.
 
@@ -265,23 +266,23 @@ def require_facts(
 
 
 class Stamps:
-    """What the last steps of a recipe have made of a run: `built.json` in its folder.
+    """The results of a recipe's last steps for a run: `built.json` in its folder.
 
-    Each stamp has the fingerprint of its source, and what came out.
+    Each stamp has the fingerprint of its source, and the result.
     """
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "built.json"
 
     def get(self, what: str, source: Any) -> Any:
-        """What was made, if it was made of this source; otherwise None."""
+        """The stored result, if it was made from this source; otherwise None."""
         entry = self._read().get(what)
         if not isinstance(entry, dict) or entry.get("source") != fingerprint(source):
             return None
         return entry.get("result")
 
     def set(self, what: str, source: Any, result: Any) -> None:
-        """Remember what was made."""
+        """Store a result."""
         entry = {"source": fingerprint(source), "result": result}
         write_json(self._path, {**self._read(), what: entry})
 
@@ -300,7 +301,7 @@ def _videos(names: Sequence[str]) -> str:
 
 
 def _differences(there: Any, wanted: Any, where: str = "") -> list[str]:
-    """Say in words which settings differ, down to the last list and table."""
+    """Describe which settings differ, inside lists and tables as well."""
     if isinstance(there, Mapping) and isinstance(wanted, Mapping):
         prefix = f"{where}." if where else ""
         return [
@@ -320,7 +321,7 @@ def _differences(there: Any, wanted: Any, where: str = "") -> list[str]:
 
 
 def _joined(lines: list[str]) -> str:
-    """The first few of many differences, which tell enough."""
+    """The first few differences, joined."""
     more = [f"and {len(lines) - _LISTED} more"] if len(lines) > _LISTED else []
     return "; ".join(lines[:_LISTED] + more)
 

@@ -1,4 +1,4 @@
-"""The run folder and its manifest: what made a run, and what of it is complete."""
+"""The run folder and its manifest: how a run was made, and its complete videos."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .store import Store, log_path, read_store
 
 __all__ = ["SCHEMA", "Run", "StoredVideo", "VideoRecord"]
 
-#: Version of the folder's format; a reader refuses what it does not know.
+#: Version of the folder's format; readers refuse unknown versions.
 SCHEMA = 3
 #: Older formats that are still read: logits are in steps of 1/8 up to ±15.875 there.
 _OLDER = (1, 2)
@@ -38,13 +38,13 @@ _MANIFEST, _FAILURES, _LOCK = "manifest.json", "failed.json", ".lock"
 _PACKAGES = ("mose-submit", "torch", "numpy", "scikit-image", "pillow", "numba")
 #: Runs of these kinds are cheap to make again, so a recipe may replace them.
 _CHEAP = ("import", "ensemble")
-#: Digits of the key by which videos refer to the worker that made them.
+#: Length of the key by which videos refer to their worker.
 _KEY = 8
 
 
 @dataclass(frozen=True)
 class VideoRecord:
-    """What the manifest keeps of a complete video.
+    """The manifest's entry for a complete video.
 
     Attributes:
         frames: Number of frames.
@@ -53,12 +53,12 @@ class VideoRecord:
         seconds: Wall-clock time it took.
         digest: SHA-256 of the soft file, or of the folder of masks.
         soft: Whether it is a soft file.
-        details: What the step wants remembered, such as how far members disagreed.
-        source: Digest of what it was made from; None in runs of earlier versions.
-        masks: Digest of each mask by stem, where there is no soft file; None in runs of
-            earlier versions.
-        worker: What the worker that made it says of itself: `facts`, which decide the
-            result, and what else may be worth knowing. None without a model.
+        details: Further results of the step, such as the disagreement of members.
+        source: Digest of its inputs; None in runs of earlier versions.
+        masks: Digest of each mask by stem, without a soft file; None in runs of earlier
+            versions.
+        worker: The description of its worker: `facts`, which decide the result, and
+            further information. None without a model.
     """
 
     frames: int
@@ -73,7 +73,7 @@ class VideoRecord:
     worker: Mapping[str, Any] | None = None
 
     def to_entry(self) -> dict[str, Any]:
-        """What stands in the manifest; a worker is named by a key."""
+        """The entry as JSON; a worker is named by a key."""
         entry = {name: value for name, value in vars(self).items() if value is not None}
         if not self.details:
             del entry["details"]
@@ -85,7 +85,7 @@ class VideoRecord:
     def from_entry(
         cls, entry: Mapping[str, Any], workers: Mapping[str, Any]
     ) -> VideoRecord:
-        """Read what stands in a manifest."""
+        """Read an entry of a manifest."""
         return cls(
             **{
                 **entry,
@@ -103,7 +103,7 @@ class StoredVideo:
     Attributes:
         run: Folder of the run.
         name: The video.
-        record: What the manifest has of it.
+        record: Its entry in the manifest.
     """
 
     run: Path
@@ -121,7 +121,7 @@ class StoredVideo:
         """Open its masks; every byte that is read is compared with the digests.
 
         Raises:
-            RunError: Its files are damaged, or others than those that were written.
+            RunError: Its files are damaged or have changed since they were written.
         """
         record = self.record
         if record.soft:
@@ -129,10 +129,10 @@ class StoredVideo:
         return self.masks().video(self.name, objects=record.objects, size=record.size)
 
     def require_unchanged(self) -> None:
-        """Make sure that a soft file is the one that was written, without opening it.
+        """Make sure that a soft file has not changed, without opening it.
 
         Raises:
-            RunError: It is another one, or cannot be read.
+            RunError: It has changed, or cannot be read.
         """
         try:
             if digest(self.path) == self.record.digest:
@@ -185,8 +185,8 @@ class Run:
             equal split have equal masks.
         split: Path and fingerprint of the split.
         expected: All videos of the split; None in runs of earlier versions.
-        environment: What else may be worth knowing; does not decide identity. When a
-            run is continued, it is that of the command before until the end.
+        environment: Further information, which does not decide identity. While a run is
+            continued, that of the earlier command.
         videos: Complete videos by name.
         failures: Reason by video for those that could not be made.
     """
@@ -222,7 +222,7 @@ class Run:
 
     @property
     def masks_folder(self) -> Path:
-        """Where the palette masks are, if there are any."""
+        """The folder of palette masks; may not exist."""
         return self.path / "masks"
 
     @property
@@ -232,17 +232,17 @@ class Run:
 
     @property
     def identity(self) -> str:
-        """Digest of what the run holds: changes when any video does."""
+        """Digest of the run's content: changes when any video does."""
         return fingerprint({name: r.digest for name, r in self.videos.items()})
 
     @property
     def origin(self) -> Identity:
-        """What the run was made as."""
+        """The identity that the run was made with."""
         return Identity(self.kind, self.settings, self.split, self.expected)
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Videos of the split that the run lacks, as far as that is known."""
+        """Videos of the split that the run is known to lack."""
         videos = self.failures if self.expected is None else self.expected
         return tuple(name for name in videos if name not in self.videos)
 
@@ -256,7 +256,8 @@ class Run:
         """Open a run to read it; nothing is written.
 
         Raises:
-            RunError: It is not there, or of a format this version does not know.
+            RunError: It does not exist, or has a format that this version does not
+                know.
         """
         manifest_path = path / _MANIFEST
         try:
@@ -303,24 +304,23 @@ class Run:
         renew: bool = False,
         upgrade: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
     ) -> Iterator[Run]:
-        """Make a run, or continue the one that is there; hold it as long as that takes.
+        """Make or continue a run; it is locked during the block.
 
-        All is decided under the run's lock. What a killed command left half-written is
-        cleared away. A run without any complete video is in nobody's way. One that
-        holds nothing at the end is removed.
+        All is decided under the run's lock. Partial files of a killed command are
+        deleted. A run without any complete video is replaced. A run that is empty at
+        the end is removed.
 
         Args:
             path: The run's folder.
-            identity: What it shall be.
-            environment: What else to record; may differ from time to time.
+            identity: The identity of the run to make.
+            environment: Further information to record; may differ between commands.
             renew: Whether an import or an ensemble of other settings is replaced.
-            upgrade: Turns the settings of a run of an earlier version into those of
-                this one.
+            upgrade: Converts the settings of a run of an earlier version.
 
         Raises:
-            RunMismatchError: The one that is there was made with other settings or
-                from another split.
-            RunError: There is a file, or a folder of another kind, in the way.
+            RunMismatchError: The existing run was made with other settings or from
+                another split.
+            RunError: The path is a file, or a folder of another kind.
             StorageError: Another command is writing it, or the disk refuses.
         """
         _require_room(path)
@@ -348,13 +348,13 @@ class Run:
         renew: bool,
         upgrade: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     ) -> Run | None:
-        """Open the run that is there to continue it; None where a new one begins."""
+        """Open the existing run to continue it; None if a new one begins."""
         if not cls.exists(path):
             return None
         run = cls.open(path)
         if run.schema == 1:
             upgraded = dict(upgrade(run.settings))
-            # What no longer decides is still worth recording.
+            # Settings that no longer decide are still recorded.
             rest = {k: v for k, v in run.settings.items() if k not in upgraded}
             run.environment = {**rest, **run.environment}
             run.settings = upgraded
@@ -362,7 +362,7 @@ class Run:
         try:
             run.origin.require(identity, path)
             if run.kind != "predict" and not any(r.soft for r in run.videos.values()):
-                # There are no logits, so nothing of the older format.
+                # Without logits nothing is in the older format.
                 run._unsaved |= run.schema != SCHEMA
                 run.schema = SCHEMA
             elif run.kind == "ensemble":
@@ -378,12 +378,12 @@ class Run:
     def _renew(
         self, found: Mapping[str, Any], *, told: Mapping[str, Any], split: Identity
     ) -> None:
-        """Take over what may differ from the last command's.
+        """Store the values that may differ from the last command's.
 
         Args:
             found: The environment.
-            told: The part of it that the step has told.
-            split: Says where the split is now.
+            told: The part of it that the step has given.
+            split: Has the present place of the split.
         """
         place = dict(split.split), split.videos
         old = self.environment
@@ -398,10 +398,9 @@ class Run:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[Lock]:
-        """Hold the run for writing, and clear away what a killed command left.
+        """Lock the run for writing, and delete partial files of a killed command.
 
-        What another command has added since the run was opened is read again, so that
-        it is not written over.
+        The manifest is read again, so that entries of another command are not lost.
 
         Raises:
             StorageError: Another command is writing it.
@@ -413,7 +412,7 @@ class Run:
 
     @contextlib.contextmanager
     def _held(self, lock: Lock) -> Iterator[None]:
-        """Keep the log while the lock is held, and fold it into the manifest then."""
+        """Write the log while the lock is held, and fold it at the end."""
         manifest = self.path / _MANIFEST
         self._store = Store(manifest, lock, self._content, revision=self._revision)
         self._remove_partial()
@@ -422,7 +421,7 @@ class Run:
         try:
             yield
         except BaseException:
-            # The reason is what counts; the log has all that is complete.
+            # Keep the first error; the log has all complete videos.
             with contextlib.suppress(Exception):
                 self._close(lock)
             raise
@@ -444,13 +443,13 @@ class Run:
             remove_partial(folder)
 
     def _clear(self) -> None:
-        """Remove everything but the lock, which is held."""
+        """Remove everything except the lock, which is held."""
         for child in self.path.iterdir():
             if child.name != _LOCK:
                 _remove(child)
 
     def _remove_if_empty(self) -> None:
-        """Remove a run that holds nothing, so that nobody has to do it by hand."""
+        """Remove an empty run."""
         if self.videos or self.failures:
             return
         with contextlib.suppress(OSError):
@@ -467,7 +466,7 @@ class Run:
             self.path.rmdir()
 
     def soft_path(self, video: str) -> Path:
-        """Where the soft masks of a video are."""
+        """The soft file of a video."""
         return self.path / "soft" / f"{video}.npz"
 
     def stored(self, video: str) -> StoredVideo:
@@ -492,12 +491,11 @@ class Run:
         return self.stored(video).open()
 
     def standing(self, video: str, source: str | None = None) -> Standing:
-        """How a video stands to what is asked for.
+        """The state of a video compared with the request.
 
         Args:
             video: Its name.
-            source: Digest of what it would be made from now; None if that does not
-                matter.
+            source: Digest of its present inputs; None if they do not matter.
         """
         record = self.videos.get(video)
         if record is None:
@@ -506,7 +504,7 @@ class Run:
         return standing_of(path, record.digest, record.source, source)
 
     def require_format(self, wanted: Collection[str]) -> None:
-        """Make sure that videos which are to be added are like those that are there.
+        """Make sure that new videos have the same format as those in the run.
 
         Args:
             wanted: The videos.
@@ -524,7 +522,7 @@ class Run:
             )
 
     def add(self, video: str, record: VideoRecord) -> None:
-        """Enter a complete video; within `making` or `writing`.
+        """Add a complete video; within `making` or `writing`.
 
         Raises:
             StorageError: The disk refuses, or the folder was removed.
@@ -542,13 +540,13 @@ class Run:
         self._note(changes)
 
     def fail(self, video: str, reason: str) -> None:
-        """Note why a video is not there; what was there before is removed."""
+        """Record why a video failed; an older result is removed."""
         self.forget(video)
         self.failures[video] = reason
         self._note({"failures": {video: reason}})
 
     def forget(self, video: str) -> None:
-        """Take out a video that no longer counts, with its files."""
+        """Remove a video and its files."""
         if video not in self.videos:
             return
         path = self.stored(video).path
@@ -617,10 +615,10 @@ def _without_none(entries: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _require_room(path: Path) -> None:
-    """Make sure that a run may be written into a folder; nothing is touched.
+    """Make sure that a run may be written into a folder; nothing is changed.
 
     Raises:
-        RunError: It is a file, or holds files of something else.
+        RunError: It is a file, or holds files that do not belong to a run.
     """
     if path.exists() and not path.is_dir():
         raise RunError(f"{path}: is a file; choose another --name")
@@ -632,11 +630,11 @@ def _require_room(path: Path) -> None:
 
 
 def _strangers(path: Path) -> Sequence[Path]:
-    """What no run of ours leaves behind when it holds nothing."""
+    """Names in a folder that an empty run would not leave."""
     return [
         child
         for child in path.iterdir()
-        # Hidden files are locks, and what a killed command did not finish.
+        # Hidden files are locks and partial files of a killed command.
         if child.name[0] != "." and not _is_leftover(child)
     ]
 

@@ -1,7 +1,7 @@
 """Hard masks: folders of palette PNGs, read and written.
 
-Each mask is known by a digest from when it was written. Whoever reads it computes that
-again, so that masks which were changed, taken away or put there are never passed on.
+The digest of each mask is recorded when it is written, and compared when it is read. So
+masks that were changed, removed or added are never used.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from .soft import Floats
 
 __all__ = ["HARD_CODE", "HardVideo", "KnownMasks", "MaskWriter", "read_digests"]
 
-#: The logit that stands for a pixel of a hard mask, p = 0.993: sure enough to count as
-#: a whole vote, and not so sure that soft members cannot outvote it.
+#: The logit of a pixel of a hard mask, p = 0.993: high enough for a full vote, and low
+#: enough that soft members can overrule it.
 HARD_LOGIT = 5.0
-#: Its code; that of −`HARD_LOGIT` is the opposite.
+#: Its code; −`HARD_LOGIT` has the negative code.
 HARD_CODE = int(np.searchsorted(VALUES, HARD_LOGIT)) - 128
 
 
-#: Hex digits that are kept of the digest of a mask.
+#: Hex digits of a mask's digest that are kept.
 _DIGITS = 16
 
 
 class HardVideo:
-    """Reads a folder of palette masks as if they were logits of ±`HARD_LOGIT`.
+    """Reads a folder of palette masks as logits of ±`HARD_LOGIT`.
 
     Args:
         frames: File of each frame by stem, in order.
         objects: The ids to read; others are background.
         size: Height and width that every mask must have.
-        read: Reads a file, and makes sure that it is the right one.
+        read: Reads a file and compares its digest.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class HardVideo:
         """Read a frame's mask as it is.
 
         Raises:
-            RunError: It is not the one that was written.
+            RunError: It has changed since it was written.
             MaskError: It is unreadable or of another size.
         """
         path = self._paths[index]
@@ -90,19 +90,19 @@ class HardVideo:
         return np.where(inside, HARD_CODE, -HARD_CODE).astype(np.int8)
 
     def close(self) -> None:
-        """Nothing is open between frames."""
+        """Do nothing: no file is open between frames."""
 
 
 class KnownMasks(MaskFolder):
-    """Masks in a folder that are known by their digests; nothing else there counts.
+    """Masks in a folder with known digests; other files are ignored.
 
     Args:
         path: The folder of video folders.
         videos: The digest of each mask by video and stem, as `MaskWriter` gives them.
-        remedy: What to do about masks that are not those, for messages.
+        remedy: What to do about masks that have changed, for messages.
 
     Raises:
-        RunError: A mask is missing, or there is one that was not written.
+        RunError: A mask is missing, or one was added.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class KnownMasks(MaskFolder):
         """Read one mask by its name.
 
         Raises:
-            RunError: It is not the one that was written.
+            RunError: It has changed since it was written.
             ArchiveError: It cannot be read.
         """
         data = super().read_entry(name)
@@ -165,7 +165,7 @@ class KnownMasks(MaskFolder):
 
 
 def read_digests(folder: Path) -> tuple[str, dict[str, str]]:
-    """Digests of the masks in a folder, where they were not kept when it was written.
+    """Compute the digests of the masks in a folder without recorded ones.
 
     Returns:
         The digest of the folder, and those of the masks by stem.
@@ -186,10 +186,10 @@ def _shortened(files: Mapping[str, str]) -> dict[str, str]:
 
 
 class MaskWriter:
-    """Writes the masks of one video into a folder, the first one as it was given.
+    """Writes the masks of one video into a folder; the first one is the annotation.
 
-    Frame 0 is the annotation itself, whatever a model says of it: it is not scored,
-    and servers and people compare it.
+    Frame 0 is the annotation, not the output of a model: it is not scored, and servers
+    and people compare it.
     """
 
     def __init__(self, folder: Path, video: SplitVideo) -> None:
@@ -218,14 +218,14 @@ class MaskWriter:
     ) -> None:
         """Apply the overlap rule to a frame's logits and write the mask.
 
-        Logits are rounded to the codes of the run store first, so that masks which are
-        written at once equal those which are exported from a soft file.
+        Logits are first rounded to the codes of the run store, so that masks that are
+        written at once equal those exported from a soft file.
 
         Args:
             frame: The frame's stem.
             objects: N ids.
             logits: N×h×w, or codes of them.
-            values: What codes stand for.
+            values: The values of codes.
 
         Raises:
             MaskError: A logit is not a number.
@@ -243,7 +243,7 @@ class MaskWriter:
         self._write(frame, labels)
 
     def write_labels(self, frame: str, labels: Labels) -> None:
-        """Write a mask as it is, unless it is the first."""
+        """Write a mask as it is; for the first frame write the annotation."""
         self._write(frame, labels if self._first is None else self._first)
 
     def _write(self, frame: str, labels: Labels) -> None:

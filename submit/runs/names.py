@@ -1,4 +1,4 @@
-"""What a run may be called: one rule for the command line and for recipes."""
+"""Names of runs: one rule for the command line and for recipes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _LONGEST = 200
 
 
 def require_run_name(name: str) -> str:
-    """Make sure that a text can name a run; returns it.
+    """Make sure that a text can be the name of a run; returns it.
 
     A name is one folder below the runs folder. Commas part names in lists, and a dash
     in front would make it an option.
 
     Raises:
-        RunError: It cannot.
+        RunError: It cannot be a name.
     """
     if not name:
         problem = "it is empty"

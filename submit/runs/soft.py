@@ -32,12 +32,12 @@ from ..system.files import atomic_open, stream_digest
 
 __all__ = ["SoftVideo", "SoftWriter", "VideoMasks"]
 
-#: Deflate level of soft files, as zlib-ng counts: the store costs little beside any
+#: Deflate level of soft files in zlib-ng: writing takes little time compared with any
 #: model, and higher levels save less than a tenth.
 _LEVEL = 2
 
 
-#: How an array of NumPy's format 1.0 begins, and the header that follows.
+#: The first bytes of an array in NumPy's format 1.0, and its header.
 _NPY = b"\x93NUMPY\1\0"
 
 
@@ -50,19 +50,19 @@ _NPY_HEADER = re.compile(
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-#: Bytes that NumPy may need for the header of an array.
+#: Largest header of an array in NumPy's format, in bytes.
 _MOST_HEADER = 1024
 
 #: The highest id of an object.
 _HIGHEST_ID = 254
 
-#: Side of the largest logits of a model that works at a size of its own.
+#: Side of the largest logits of a model that does not work at the frame's size.
 _LARGEST_MODEL = 4096
 
 #: Longest side of a frame.
 _LARGEST_SIDE = 1 << 16
 
-#: Numbers that a message may list.
+#: Most numbers that a message lists.
 _FEW = 4
 
 
@@ -73,7 +73,7 @@ Floats = NDArray[np.float32]
 
 
 class VideoMasks(Protocol):
-    """What the later steps read of one video, whatever it is stored as.
+    """One video of a run, as later steps read it, soft or hard.
 
     Attributes:
         frames: Stems of the frames, in order.
@@ -81,7 +81,7 @@ class VideoMasks(Protocol):
         size: Height and width of the frames in pixels.
         presence: T×N object scores as logits; NaN where there is none.
         iou: T×N predicted IoU; NaN where there is none.
-        values: What the codes stand for; see `masks.VALUES`.
+        values: The values of the codes; see `masks.VALUES`.
     """
 
     frames: tuple[str, ...]
@@ -92,16 +92,16 @@ class VideoMasks(Protocol):
     values: Values
 
     def codes(self, index: int) -> Codes:
-        """Logits of a frame as n×h×w codes; n < N before later objects."""
+        """Logits of a frame as n×h×w codes; n < N while late objects are missing."""
         ...
 
     def close(self) -> None:
-        """Close the file behind it."""
+        """Close the file."""
         ...
 
 
 class SoftWriter:
-    """Writes a soft file frame by frame; it appears under its name when complete.
+    """Writes a soft file frame by frame; it gets its name when it is complete.
 
     with SoftWriter(path, size=(480, 854)) as writer:
         writer.write("00000", (1, 2), logits, presence, iou)
@@ -138,9 +138,9 @@ class SoftWriter:
             iou: N predicted IoUs, or None.
 
         Raises:
-            RunError: An object of an earlier frame is gone or has moved.
-            MaskError: A logit is not a number, a score cannot be meant, or there are
-                more pixels than a reader takes.
+            RunError: An object of an earlier frame is missing or at another index.
+            MaskError: A logit is not a number, a score is impossible, or there are more
+                pixels than a reader accepts.
             StorageError: The disk refuses.
         """
         if tuple(objects[: len(self._objects)]) != self._objects:
@@ -195,25 +195,24 @@ class SoftWriter:
         info.compress_type = zipfile.ZIP_DEFLATED
         info.external_attr = 0o644 << 16
         with self._zip.open(info, "w", force_zip64=True) as stream:
-            # zlib-ng takes half of zlib's time for the same size. Should a Python have
-            # another name for this, it compresses by itself.
+            # zlib-ng takes half of zlib's time for the same size. If a version of
+            # Python renames this attribute, Python compresses by itself.
             raw = -zlib.MAX_WBITS
             stream._compressor = zlib_ng.compressobj(_LEVEL, zlib.DEFLATED, raw)  # type: ignore[attr-defined]
             np.lib.format.write_array(stream, np.ascontiguousarray(array))
 
 
 class SoftVideo:
-    """Reads a soft file; frames are inflated when they are asked for.
+    """Reads a soft file; frames are inflated when they are read.
 
-    Nothing is inflated beyond what its place in the file allows.
+    Nothing is inflated beyond the size that its entry allows.
 
     Args:
         path: The file.
         digest: Its SHA-256 when it was written; None where that is not known.
 
     Raises:
-        RunError: The file is not there, truncated, not a soft file, or not the one that
-            was written.
+        RunError: The file is missing, truncated, not a soft file, or has changed.
     """
 
     def __init__(self, path: Path, *, digest: str | None = None) -> None:
@@ -237,7 +236,7 @@ class SoftVideo:
                 self.iou: Floats = self._table("iou")
                 self._require_scores()
                 self._stack = stack.pop_all()
-        except Exception as error:  # zipfile raises anything on damaged files.
+        except Exception as error:  # Damaged files raise exceptions of many types.
             raise RunError(
                 f"{path}: is not a readable soft-mask file ({_reason(error)}); delete "
                 "it and run the command that made the run again"
@@ -281,7 +280,7 @@ class SoftVideo:
         return array.astype(np.float32)
 
     def _require_scores(self) -> None:
-        """Make sure that scores can be meant; name the first frame where not."""
+        """Make sure that scores are possible numbers, or name the frame."""
         if not _wrong_score(self.objects, self.presence.T, self.iou.T):
             return
         for frame, presence, iou in zip(
@@ -293,15 +292,15 @@ class SoftVideo:
     def _array(self, name: str, *, most: int = 8 * 256) -> NDArray[Any]:
         """Read a member as NumPy does, but in half of the time, and from any thread.
 
-        NumPy has its headers parsed as Python source. Of two threads that do so at
-        once, one may fail (https://github.com/python/cpython/issues/106905).
+        NumPy parses headers as Python source. If two threads do so at once, one may
+        fail (https://github.com/python/cpython/issues/106905).
 
         Args:
             name: The member.
             most: Bytes that the array may have.
 
         Raises:
-            ValueError: It is not what the directory says, or larger.
+            ValueError: It does not match the zip's directory, or is larger.
         """
         try:
             info = self._zip.getinfo(f"{name}.npy")
@@ -321,7 +320,7 @@ class SoftVideo:
         self._stream.seek(extra, 1)
         data = self._stream.read(info.compress_size)
         if info.compress_type == zipfile.ZIP_DEFLATED:
-            # One byte more than wanted lets the stream reach its end.
+            # With one more byte of room the stream reaches its end.
             stream = zlib_ng.decompressobj(-zlib.MAX_WBITS)
             data = stream.decompress(data, info.file_size + 1)
         elif info.compress_type != zipfile.ZIP_STORED:
@@ -338,7 +337,7 @@ class SoftVideo:
 def _wrong_score(
     objects: Sequence[int], presence: Floats | None, iou: Floats | None
 ) -> str | None:
-    """Say which score of a frame cannot be meant; NaN is one that there is not."""
+    """Describe an impossible score of a frame; NaN is a missing one."""
     return nonsense("presence", presence, objects, gaps=True) or nonsense(
         "iou", iou, objects, gaps=True
     )
@@ -349,7 +348,7 @@ def _reason(error: Exception) -> str:
 
 
 def _most_pixels(size: tuple[int, int]) -> int:
-    """As many as a plane of logits of frames of a size may have."""
+    """Most pixels of a plane of logits for a frame size."""
     return max(size[0] * size[1], _LARGEST_MODEL**2)
 
 
@@ -380,7 +379,7 @@ def _objects(array: NDArray[Any]) -> tuple[int, ...]:
 
 
 def _values(array: NDArray[Any]) -> Values:
-    """What each code stands for; the overlap rule relies on their order."""
+    """The values of the codes; the overlap rule relies on their order."""
     if array.dtype.kind != "f" or array.shape != (256,):
         raise ValueError(
             "values: expected 256 floating-point numbers, found "
@@ -393,17 +392,17 @@ def _values(array: NDArray[Any]) -> Values:
 
 
 def _described(array: NDArray[Any]) -> str:
-    """An array for a message: what is in it if that is short, else its kind."""
+    """An array for a message: its values if they are few, else its type."""
     if array.size <= _FEW:
         return str(array.tolist())
     return f"{array.dtype} of shape {array.shape}"
 
 
 def _parse(data: bytes) -> NDArray[Any]:
-    """Take an array from the bytes that NumPy writes for it; it cannot be written to.
+    """Read an array from the bytes of NumPy's format; the array is read-only.
 
     Raises:
-        ValueError: They are something else.
+        ValueError: They are not such an array.
     """
     begin = len(_NPY) + 2
     end = begin + int.from_bytes(data[len(_NPY) : begin], "little")

@@ -1,4 +1,4 @@
-"""Tables in a JSON file, and a log of what has changed since the file was written.
+"""Tables in a JSON file, and a log of changes since the file was written.
 
     manifest.json   {"revision": 3, …, "videos": {"a": {…}}}
     manifest.log    {"revision": 3}
@@ -6,10 +6,10 @@
                     {"videos": {"a": null}, "failures": {"a": "memory ran out"}}
 
 A change is one line at the end of the log, so that it costs the same however large the
-tables are. At the end the log is folded into the file. A process that is killed leaves
-its log; whoever reads or writes next takes it into account. A last line that was cut
-off counts for nothing. The log belongs to the file of its revision only, so that it
-cannot be applied twice or to another one.
+tables are. At the end the log is folded into the file. A killed process leaves its log,
+which the next reader or writer applies. An incomplete last line is ignored. The log
+belongs to the file of its revision only, so that it cannot be applied twice or to
+another file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = ["Store", "Tables", "log_path", "read_store"]
 #: Entries by name, of each table by its name.
 Tables: TypeAlias = dict[str, dict[str, Any]]
 
-#: Seconds that a finished line may wait until it is sure to survive a power cut.
+#: Seconds after which a line is synced to disk, for a power cut.
 _SYNC_EVERY = 1.0
 
 
@@ -50,7 +50,7 @@ def read_store(path: Path) -> tuple[dict[str, Any], Tables]:
         OSError: It is not there, or cannot be read.
         ValueError: It is not a JSON object.
     """
-    # The log first: when it is folded in between, the file has all of it already.
+    # Read the log first: if it is folded in between, the file has all of it already.
     try:
         lines = log_path(path).read_bytes().split(b"\n")[:-1]
     except FileNotFoundError:
@@ -68,7 +68,7 @@ def read_store(path: Path) -> tuple[dict[str, Any], Tables]:
 
 
 def _patch(line: bytes) -> dict[str, Any] | None:
-    """Read a line of a log; None of one that was cut off or lost in a power cut."""
+    """Read a line of a log; None if it is incomplete or was lost in a power cut."""
     try:
         value = json.loads(line)
     except ValueError:
@@ -81,14 +81,14 @@ def _patch(line: bytes) -> dict[str, Any] | None:
 
 
 class Store:
-    """Writes a file of tables; hold its lock as long as it is used.
+    """Writes a file of tables; its lock must be held all the time.
 
     Args:
         path: The file.
         lock: The lock on it.
         content: Makes the content of the file without its revision: JSON objects in
             JSON objects.
-        revision: The revision of the file that is there; 0 without one.
+        revision: The revision of the existing file; 0 without one.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Store:
 
 
 def _append(log: int, data: bytes) -> None:
-    """Write all of it or, where the disk is full, nothing."""
+    """Write all of it or, if the disk is full, nothing."""
     before = os.fstat(log).st_size
     try:
         while data:

@@ -1,6 +1,6 @@
-"""Layouts in which other programs write masks, by name; `submit import` takes them all.
+"""Layouts in which other programs write masks, by name; `submit import` reads all.
 
-A new layout is one object in one module here, entered in `FORMATS`.
+A new layout is one object in one module here, listed in `FORMATS`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ FORMATS: dict[str, ImportFormat] = {layout.name: layout for layout in (FRAMES, O
 
 
 def open_video(files: VideoFiles, video: SplitVideo) -> VideoReader:
-    """Open the masks of a video in the layout that they have.
+    """Open the masks of a video, in whichever known layout they are.
 
     Raises:
-        ArchiveError: They have none of the known ones, or several; or masks are
-            missing, or it is not certain which frames or objects they belong to.
+        ArchiveError: They match no known layout, or several; or masks are missing, or
+            it is not certain which frames or objects they belong to.
         MaskError: The annotation cannot be read.
     """
     found = [layout for layout in FORMATS.values() if layout.holds(files.names)]

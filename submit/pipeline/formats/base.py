@@ -1,4 +1,4 @@
-"""What a layout of masks is."""
+"""The interface of a layout of masks."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class VideoFiles:
 
     @property
     def where(self) -> str:
-        """What to call the video in messages."""
+        """The name of the video in messages."""
         return f"{self.masks.path}: {self.video}"
 
     def label(self, path: str) -> str:
-        """What to call a file in messages."""
+        """The name of a file in messages."""
         return f"{self.masks.path}: {self.names[path]}"
 
     def read(self, path: str) -> bytes:
@@ -51,7 +51,7 @@ class VideoReader(Protocol):
     """Reads the masks of one video.
 
     Attributes:
-        remarks: How many masks were not taken as they are, by what was done.
+        remarks: Numbers of masks that were changed, by a description of the change.
     """
 
     remarks: Counter[str]
@@ -61,7 +61,7 @@ class VideoReader(Protocol):
 
         Raises:
             ArchiveError: The file cannot be read.
-            MaskError: It is no mask of the video.
+            MaskError: It is not a mask of the video.
         """
         ...
 
@@ -71,7 +71,7 @@ class ImportFormat(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Its name."""
         ...
 
     @property
@@ -81,11 +81,11 @@ class ImportFormat(Protocol):
 
     @property
     def help(self) -> str:
-        """What the files are, in a few words."""
+        """A description of the files, in a few words."""
         ...
 
     def holds(self, names: Collection[str]) -> bool:
-        """Whether files of a video, by their paths below its folder, look like that."""
+        """Whether a video's files, by their paths in its folder, have this layout."""
         ...
 
     def open(self, files: VideoFiles, video: SplitVideo) -> VideoReader:

@@ -1,4 +1,4 @@
-"""One PNG for each frame, with all objects: what challenges and most programs write."""
+"""One PNG for each frame, with all objects: the layout of challenges."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class _Reader:
         numbering = number_frames(
             video.frames, list(stems), video=files.where, is_first=is_first
         )
-        # The first mask may be missing, since the annotation takes its place.
+        # The first mask may be missing, since the annotation replaces it.
         missing = [frame for frame in numbering.missing if frame != video.frames[0]]
         if missing:
             raise ArchiveError(
@@ -72,7 +72,7 @@ class _Reader:
         try:
             picture = decode_picture(self._files.read(path), size=self._video.size)
         except (ArchiveError, MaskError):
-            return  # Where it is needed, it is read again.
+            return  # It is read again when it is needed.
         self._colours.learn(picture, truth)
 
     def labels(self, frame: str) -> Labels:

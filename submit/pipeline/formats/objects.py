@@ -1,4 +1,4 @@
-"""One folder for each object: what SAM 2 writes with `--per_obj_png_file`.
+"""One folder for each object, as SAM 2 writes with `--per_obj_png_file`.
 
 Where objects overlap, the lowest id wins, as in SAM 2's own `put_per_obj_mask`
 (`tools/vos_inference.py` of https://github.com/facebookresearch/sam2, which paints ids
@@ -133,12 +133,12 @@ class _Reader:
 
 
 def _is_black(picture: Picture, value: int) -> bool:
-    """Whether a value means that the object is not there."""
+    """Whether a value means that the object is not at this pixel."""
 
     def is_black(value: int) -> bool:
         return picture.palette[3 * value : 3 * value + 3] == bytes(3)
 
-    # Values of a palette may be renumbered, unless it knows no black at all.
+    # Values of a palette may be renumbered, unless the palette has no black.
     renumbered = bool(picture.palette) and not is_black(0)
     by_colour = renumbered and any(is_black(used) for used in picture.used)
     if picture.kind is Kind.COLOUR or by_colour:

@@ -15,11 +15,11 @@ __all__ = ["Source"]
 class Source:
     """The files of each video.
 
-    Video folders lie at the root, or in folders around all of them.
+    Video folders are at the root, or inside folders around all of them.
 
     Args:
         masks: The folder or zip.
-        names: Names of the videos that there can be.
+        names: Names of the possible videos.
     """
 
     def __init__(self, masks: Masks, names: Collection[str]) -> None:
@@ -52,7 +52,7 @@ class Source:
 
     @property
     def videos(self) -> set[str]:
-        """The videos of which there is a PNG."""
+        """The videos with at least one PNG."""
         return {
             video
             for video in self._names & self._files.keys()

@@ -1,4 +1,4 @@
-"""Objects that are absent for a moment only."""
+"""Objects that are absent for a few frames only."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ class Dropout(LookAheadStep):
                 plane = frame.codes[row]
                 last, before = seen.get(row, (index, plane))
                 gone = index - last - 1
-                # A model may change its resolution on the way; such planes do not fit.
+                # A model may change its resolution within a video; such planes do not
+                # fit.
                 if 0 < gone < self.dropout and before.shape == plane.shape:
                     for place, each in enumerate(
                         list(waiting)[-1 - gone : -1], start=1

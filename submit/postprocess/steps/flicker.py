@@ -1,4 +1,4 @@
-"""Objects that show up for a moment only."""
+"""Objects that are visible for a few frames only."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Flicker(LookAheadStep):
             waiting.append(frame)
             for row, present in enumerate(frame.present.tolist()):
                 if present:
-                    # What begins with the object's annotation is no flicker.
+                    # A visible time that begins with the annotation is not a flicker.
                     began.setdefault(row, index if row < rows else -self.flicker)
                 elif row in began:
                     lasted = index - began.pop(row)

@@ -44,7 +44,7 @@ class Holes(LabelStep):
     def _fill(self, labels: Labels, key: int) -> None:
         import cv2
 
-        # The margin is outside, and makes all that is outside one region.
+        # The margin joins everything outside to one region.
         mask = cv2.copyMakeBorder(labels, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=[0])
         outside = mask != key
         count, regions, statistics, _ = cv2.connectedComponentsWithStats(

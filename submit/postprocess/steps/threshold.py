@@ -37,7 +37,7 @@ class Threshold(LogitStep):
         return not self.threshold
 
     def apply_to_values(self, values: Values) -> Values:
-        """Return what the codes of logits stand for now."""
-        # Resizing is linear, so that a threshold may be taken off before it.
+        """Return the changed values of the codes."""
+        # Resizing is linear, so the threshold can be subtracted before it.
         lowered: Values = values - np.float32(self.threshold)
         return lowered
