@@ -22,7 +22,7 @@ from .stage import SceneSpec
 
 __all__ = ["require_place", "require_sample", "write_sample"]
 
-#: Raised whenever the same arguments begin to give other pictures.
+#: Increased whenever the same arguments give other pictures.
 LOOK = 1
 #: One to start a tracker with, and one to track.
 FEWEST_FRAMES = 2
@@ -46,14 +46,14 @@ def write_sample(
     """Write a synthetic split with complete ground truth, in MOSEv2's layout.
 
     Each video is one scenario (`vanish`, `similar`, `small`, `lowlight`, `cuts`,
-    `crossing`); beyond the sixth they begin anew with other details (`vanish_2`).
-    Every object is in the first frame and every frame is annotated. The difficulties
-    are all there from 8 frames on. The same arguments and library versions give the
+    `crossing`); after the sixth they are repeated with other details (`vanish_2`).
+    Every object is in the first frame and every frame is annotated. With 8 frames or
+    more, each shows its difficulty. The same arguments and library versions give the
     same bytes.
 
-    The split appears when it is complete. One that was written here with the same
-    arguments stays as it is; one with other arguments is replaced with `force` only,
-    since runs depend on it.
+    The split gets its name when it is complete. A sample with the same arguments is
+    kept. One with other arguments is replaced only with `force`, since runs depend on
+    it.
 
     Args:
         directory: The split's folder; its parents are made.
@@ -108,14 +108,14 @@ def require_sample(
     """Make sure that a folder does not hold a synthetic split of other arguments.
 
     Args:
-        directory: The split's folder; one that was not written here is left alone.
+        directory: The split's folder; a folder that is not a sample is accepted.
         videos: See `write_sample`.
         frames: See `write_sample`.
         size: See `write_sample`.
         seed: See `write_sample`.
 
     Raises:
-        SplitError: It does.
+        SplitError: It holds such a split.
     """
     written = _written(directory)
     if written is None:
@@ -139,7 +139,7 @@ def require_place(
     """Make sure that `write_sample` can write a sample; see there.
 
     Raises:
-        SplitError: It cannot.
+        SplitError: It cannot be written.
         StorageError: The disk refuses.
     """
     recipe = _recipe(videos, frames, size, seed)
@@ -147,14 +147,14 @@ def require_place(
 
 
 def _real(path: Path | str) -> Path:
-    """Where links lead; unlike Python's own, never an error."""
+    """The target of links; unlike `Path.resolve`, never an error."""
     return Path(os.path.realpath(path))
 
 
 def _recipe(
     videos: int, frames: int, size: tuple[int, int], seed: int
 ) -> dict[str, Any]:
-    """What makes a sample the same.
+    """The arguments that identify a sample.
 
     Raises:
         SplitError: A value is out of range.
@@ -191,7 +191,7 @@ def _names(videos: int) -> list[str]:
 def _is_there(
     directory: Path, recipe: dict[str, Any], names: list[str], *, force: bool
 ) -> bool:
-    """Whether the folder already holds what the recipe makes.
+    """Whether the folder already holds this sample.
 
     Raises:
         SplitError: It holds something else that must not be replaced.
@@ -221,7 +221,7 @@ def _is_there(
 
 
 def _written(directory: Path) -> dict[str, Any] | None:
-    """What the sample in a folder was made with; None where there is no sample."""
+    """The arguments of the sample in a folder; None if there is no sample."""
     try:
         found = read_json(directory / _META)["sample"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -230,7 +230,7 @@ def _written(directory: Path) -> dict[str, Any] | None:
 
 
 def _differences(written: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """What another sample was made with; empty where that is the same."""
+    """The arguments of another sample that differ; empty if none do."""
     return ", ".join(
         f"{key} = {written.get(key)}, asked for {value}"
         for key, value in wanted.items()
@@ -239,20 +239,20 @@ def _differences(written: dict[str, Any], wanted: dict[str, Any]) -> str:
 
 
 def _files(directory: Path) -> Iterator[Path]:
-    """All files, but for those that systems put into every folder."""
+    """All files, except those that operating systems add to folders."""
     for path in directory.rglob("*"):
         if not path.is_dir() and not path.name.startswith("."):
             yield path
 
 
 def _stranger(directory: Path) -> Path | None:
-    """What is in a folder that `submit sample` did not make."""
+    """A file in a folder that `submit sample` did not write."""
     there = [child for child in directory.iterdir() if child.name[0] != "."]
     known = {*_FOLDERS, _META} if _written(directory) is not None else set()
     return next((c for c in sorted(there) if c.name not in known), None)
 
 
-#: A whole folder, which is replaced as such.
+#: A folder that is replaced as a whole.
 _SAMPLE = OutputKind(
     "a part of a sample", "submit sample", _stranger, is_folder=True, forcible=False
 )

@@ -1,9 +1,9 @@
-"""Is one entry better than another, or did it just have the luckier videos?
+"""Comparing entries: differences of scores, and whether they are significant.
 
-Both are scored on the same objects, so their differences are taken object by object.
-How far such a difference can be trusted is found by bootstrap over videos: objects of
-one video rise and fall together, so whole videos are drawn, with replacement, and the
-mean over their objects is taken again and again.
+Both entries are scored on the same objects, so differences are taken per object. Their
+intervals come from a bootstrap over videos: scores of objects in one video are
+correlated, so whole videos are drawn, with replacement, and the mean over their objects
+is computed each time.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ScoredEntry:
     """One entry: the measures of each object.
 
     Attributes:
-        name: What to call it.
+        name: Its name.
         objects: By video and object id, the seven measures in the order of `MEASURES`,
             as fractions; None where an object has no value.
     """
@@ -54,7 +54,7 @@ class ScoredEntry:
     objects: Mapping[tuple[str, int], Sequence[float | None]]
 
     def only(self, videos: Collection[str]) -> ScoredEntry:
-        """The same entry with the objects of some videos.
+        """A copy with the objects of some videos.
 
         Raises:
             ScoringError: It has none of them.
@@ -76,11 +76,11 @@ class Difference:
         measure: Its name, one of `MEASURES`.
         baseline: Mean over the objects that have a value in both; None without any.
         other: The same of the other entry.
-        difference: `other` less `baseline`.
+        difference: `other` minus `baseline`.
         low: Lower end of the bootstrap interval of the difference.
         high: Upper end.
-        better_share: Share of the resamples in which the other entry is better; half
-            of the ties count.
+        better_share: Share of the resamples in which the other entry is better; a tie
+            counts as half.
         objects: Number of objects that have a value in both.
         unpaired: Number of objects that have a value in one only, and so do not count:
             those of a video that is missing, in J&Ḟ_d and J&Ḟ_r.
@@ -104,7 +104,7 @@ class Difference:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval leaves no doubt about the sign."""
+        """Whether the difference is significant: the interval excludes 0."""
         if self.low is None or self.high is None:
             return False
         return self.low > 0 or self.high < 0
@@ -112,12 +112,12 @@ class Difference:
 
 @dataclass(frozen=True)
 class VideoDifference:
-    """What one video adds to the difference in J&Ḟ.
+    """The contribution of one video to the difference in J&Ḟ.
 
     Attributes:
         video: Its name.
         difference: Mean difference of its objects.
-        share: What it adds to the difference of the whole; these add up to it.
+        share: Its contribution to the total difference; all contributions sum to it.
         objects: Number of its objects.
     """
 
@@ -138,7 +138,7 @@ class ObjectDifference:
 
     @property
     def difference(self) -> float:
-        """`other` less `baseline`."""
+        """`other` minus `baseline`."""
         return self.other - self.baseline
 
 
@@ -150,12 +150,13 @@ class Comparison:
         baseline: The baseline's name.
         other: The other entry's name.
         measures: The differences by measure, in the order of `MEASURES`.
-        videos: The videos, those that add most to the difference in J&Ḟ, in either
-            direction, first.
+        videos: The videos, sorted by the size of their contribution to the difference
+            in J&Ḟ.
         objects: The objects, those with the largest differences first.
-        deciding: The fewest videos without which the difference in J&Ḟ would have the
-            other sign or vanish, the most important first; empty where there is none.
-        confidence: What share of the resamples the intervals hold.
+        deciding: The fewest videos without which the difference in J&Ḟ would be 0 or
+            have the other sign, the most important first; empty if there is no
+            difference.
+        confidence: Share of the resamples inside the intervals.
         resamples: How many were drawn.
     """
 
@@ -186,7 +187,7 @@ def read_metrics(path: Path) -> ScoredEntry:
     Its numbers are rounded to two decimals of a percent.
 
     Raises:
-        ScoringError: It cannot be read, or is none.
+        ScoringError: It cannot be read, or is not such a file.
     """
     try:
         content = read_json(path)
@@ -225,7 +226,7 @@ def compare_entries(
     Args:
         baseline: The entry to compare with.
         other: The entry to judge.
-        confidence: What share of the resamples the intervals shall hold.
+        confidence: Share of the resamples inside the intervals.
         resamples: How many bootstrap resamples of the videos.
         seed: Equal seeds give equal intervals.
 
@@ -286,7 +287,7 @@ def _require_same_objects(baseline: ScoredEntry, other: ScoredEntry) -> None:
     """Make sure that both entries have the same objects.
 
     Raises:
-        ScoringError: They have not.
+        ScoringError: They have different objects.
     """
     only = [
         (name, sorted(these.keys() - those.keys()))
@@ -364,10 +365,10 @@ def _difference(
 
 
 def _deciding(sums: Floats) -> NDArray[np.intp]:
-    """The fewest videos whose absence takes a difference away.
+    """The fewest videos without which a difference is not there.
 
     Args:
-        sums: What each video adds to it.
+        sums: The contribution of each video.
     """
     total = float(sums.sum())
     if total == 0:
@@ -376,5 +377,5 @@ def _deciding(sums: Floats) -> NDArray[np.intp]:
     order = np.argsort(-toward, kind="stable")
     left = abs(total) - np.cumsum(toward[order])
     count = int(np.argmax(left <= 1e-12)) + 1
-    # Without all videos there is no difference either, which says nothing.
+    # Leaving out all videos does not count.
     return order[:count] if count < len(sums) else np.empty(0, np.intp)

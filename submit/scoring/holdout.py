@@ -1,9 +1,9 @@
-"""A local split with ground truth: some videos of the train set that stand for all.
+"""A local split with ground truth: representative videos of the train set.
 
 The videos are chosen so that the shares of short and long videos, of small and large
-objects, of single and many objects, and of objects that stay, leave and return are
-those of the whole set. Folders are linked where the disk allows it, and the list of
-videos is a small text file by which anybody can make the same hold-out.
+objects, of single and many objects, and of objects that stay, disappear and reappear
+are those of the whole set. Folders are linked if the disk allows it. The list of videos
+is a small text file, with which the rest of the team can make the same hold-out.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ LIST_NAME = "videos.txt"
 
 @dataclass(frozen=True)
 class VideoTraits:
-    """What makes a video easy or hard.
+    """The traits of a video that make it easy or hard.
 
     Attributes:
         frames: Number of frames.
         objects: Object ids in the first mask, ascending; only these can be tracked.
         size: Height and width in pixels.
         area: Median share of the frame that an object covers where it is visible.
-        absence: `stays`, or `leaves` where an object is gone in some frame, or
-            `returns` where one comes back.
+        absence: `stays`; `leaves` if an object is absent in some frame; `returns` if
+            one reappears.
     """
 
     frames: int
@@ -65,10 +65,10 @@ class VideoTraits:
 
 @dataclass(frozen=True)
 class Share:
-    """How one kind of video is represented.
+    """The share of one kind of video in the hold-out and in the whole set.
 
     Attributes:
-        trait: What is looked at, such as `length`.
+        trait: The trait, such as `length`.
         kind: The kind, such as `long`.
         whole: Share of these videos in the whole set.
         holdout: Share of them in the hold-out.
@@ -88,12 +88,12 @@ class Holdout:
         path: Its folder, a split.
         videos: Names of its videos, sorted.
         frames: Their number of frames.
-        shares: How the kinds of videos are represented; empty where the videos were
-            given.
+        shares: The shares of the kinds of videos; empty if the videos were given.
         skipped: Reason by name for videos that cannot be in a hold-out.
-        existed: Whether it was there already.
-        linking: How its files are those of the train set; None where it was there.
-        copied: Bytes that had to be copied, since the disk knows no links.
+        existed: Whether it existed before.
+        linking: How its files refer to those of the train set; None if it existed
+            before.
+        copied: Bytes that were copied, since the disk has no links.
     """
 
     path: Path
@@ -124,10 +124,10 @@ def make_holdout(
         folder: Where to put the hold-out.
         videos: How many videos to choose.
         seed: Another seed chooses other videos.
-        names: The videos, where they are chosen already; see `read_list`.
+        names: The videos, if they are chosen already; see `read_list`.
         force: Replace a hold-out of other videos.
         workers: Threads; one for each core by default.
-        progress: Called with a video and its number of frames when it was looked at.
+        progress: Called with each video that was read and its number of frames.
 
     Raises:
         SplitError: The split has too few videos with complete ground truth or lacks
@@ -196,7 +196,7 @@ def describe_videos(
     workers: int | None = None,
     progress: Callable[[str, int], None] = lambda video, frames: None,
 ) -> tuple[dict[str, VideoTraits], dict[str, str]]:
-    """Look at all masks of videos.
+    """Read all masks of videos.
 
     Returns:
         The traits by name, and the reason by name for videos that cannot be scored.
@@ -218,7 +218,7 @@ def describe_videos(
 
 
 def _describe(video: SplitVideo) -> VideoTraits | str:
-    """Look at the masks of a video; a reason where it cannot be scored."""
+    """Read the masks of a video; returns a reason if it cannot be scored."""
     missing = sum(frame not in video.masks for frame in video.frames)
     if missing:
         return f"{missing} of {video.length} frames have no mask"
@@ -252,7 +252,7 @@ def _describe(video: SplitVideo) -> VideoTraits | str:
 
 
 def _absence(visible: NDArray[np.bool_]) -> str:
-    """Say whether objects leave or return; T×N visibility, all visible at first."""
+    """Whether objects disappear or reappear; T×N visibility, all visible at first."""
     if np.any(visible[1:] & ~visible[:-1]):
         return "returns"
     return "stays" if visible.all() else "leaves"
@@ -263,8 +263,8 @@ def choose_videos(
 ) -> tuple[str, ...]:
     """Choose videos whose kinds have the same shares as in the whole set.
 
-    One video after another is taken of the kinds that are most in arrears. Which video
-    of a kind it is depends on the seed and on names only, and so on no library.
+    Each time a video of the most under-represented kinds is added. Which video of a
+    kind it is depends only on the seed and on names, not on a library.
 
     Args:
         traits: The videos to choose from.
@@ -298,7 +298,7 @@ def _lot(seed: int, name: str) -> str:
     return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
 
 
-#: The traits by which videos are told apart, in the order of `_kinds`.
+#: The traits by which videos are grouped, in the order of `_kinds`.
 _TRAITS = ("length", "area", "objects", "absence", "area and absence")
 
 
@@ -317,7 +317,7 @@ def _kinds(traits: Mapping[str, VideoTraits]) -> dict[str, tuple[str, ...]]:
             area,
             f"{len(each.objects)}" if len(each.objects) < 3 else "3 or more",
             each.absence,
-            # The two that decide most about a score have to agree together as well.
+            # The joint shares of the two most important traits have to agree as well.
             f"{area}, {each.absence}",
         )
     return kinds
@@ -345,7 +345,7 @@ def _shares(
 
 
 def _is_same(folder: Path, videos: Sequence[str], *, force: bool) -> bool:
-    """Whether a folder is the hold-out that would be made already.
+    """Whether a folder already holds this hold-out.
 
     Raises:
         SplitError: It is another one, and must not be replaced.
@@ -364,7 +364,7 @@ def _is_same(folder: Path, videos: Sequence[str], *, force: bool) -> bool:
 
 
 def _stranger(folder: Path) -> Path | None:
-    """What is in a folder that is no part of a hold-out."""
+    """A file in a folder that does not belong to a hold-out."""
     there = sorted(child for child in folder.iterdir() if child.name[0] != ".")
     known = {"JPEGImages", "Annotations", "meta.json", LIST_NAME}
     if not (folder / LIST_NAME).is_file():
@@ -372,7 +372,7 @@ def _stranger(folder: Path) -> Path | None:
     return next((child for child in there if child.name not in known), None)
 
 
-#: A whole folder, which is replaced as such.
+#: A folder that is replaced as a whole.
 HOLDOUT_FOLDER = OutputKind(
     "a part of a hold-out",
     "submit holdout",

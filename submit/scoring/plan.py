@@ -1,4 +1,4 @@
-"""What is scored of a submission, and when it cannot be."""
+"""Planning a score: the frames to score, and reasons to refuse."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
     "require_truth",
 ]
 
-#: How many videos with problems a message lists.
+#: Most videos with problems that a message lists.
 _LINES = 5
 
 
@@ -37,9 +37,9 @@ class ScoringPlan:
     """What is to be scored.
 
     Attributes:
-        prefix: What stands before `<video>/<frame>.png` in the names of the masks.
+        prefix: Prefix of `<video>/<frame>.png` in the names of the masks.
         frames: Stems of the frames of each video that has masks.
-        notes: What a reader of the scores should know.
+        notes: Remarks about the scores.
     """
 
     prefix: str
@@ -48,9 +48,9 @@ class ScoringPlan:
 
 
 def require_truth(split: Split) -> None:
-    """Make sure that every frame that is scored can be compared with something.
+    """Make sure that every frame that is scored has ground truth.
 
-    The first and the last frame of a video never are.
+    The first and the last frame of a video are never scored.
 
     Raises:
         ScoringError: A video lacks truth.
@@ -90,10 +90,10 @@ def require_truth(split: Split) -> None:
 
 
 def plan_split(split: Split, masks: Masks) -> ScoringPlan:
-    """Plan to score what should be scored, where the server would do the same.
+    """Plan to score all frames, if the server would score the same ones.
 
     Raises:
-        ScoringError: It would not.
+        ScoringError: It would score other frames, or fail.
     """
     view = _view(split, masks)
     if not view.videos.keys() & split.videos.keys():
@@ -108,10 +108,9 @@ def plan_split(split: Split, masks: Masks) -> ScoringPlan:
 
 
 def _view(split: Split, masks: Masks) -> ServerView:
-    """Where masks are looked for: as the server does, or of some videos where they are.
+    """The view of the masks: the server's, or for some videos the folder they are in.
 
-    A single one of them may lie in the only folder, which the server takes for a
-    wrapper.
+    A single video may be the only folder, which the server would treat as a wrapper.
     """
     if not split.others:
         return server_view(masks.entries)
@@ -123,8 +122,7 @@ def _view(split: Split, masks: Masks) -> ServerView:
 def _plan_unseen(split: Split, masks: Masks, view: ServerView) -> ScoringPlan:
     """Plan to score masks among which the server finds no video of the split.
 
-    A single video is scored all the same: it is somebody's first try, and nobody
-    submits it.
+    A single video is scored nevertheless: it is a first try, not a submission.
 
     Raises:
         ScoringError: There is more than one video, or none at all.
@@ -215,15 +213,15 @@ def plan_davis(split: Split, masks: Masks) -> ScoringPlan:
 def _require_unpackable(
     masks: Masks, prefix: str, frames: Mapping[str, Sequence[str]]
 ) -> None:
-    """Make sure that the server can unpack what nobody will read here.
+    """Make sure that the server can unpack the files that are not read here.
 
     Args:
-        masks: A zip, or a folder, which nobody has to unpack.
-        prefix: What stands before the names of the videos.
+        masks: A zip; a folder does not have to be unpacked.
+        prefix: Prefix of the names of the videos.
         frames: Stems of the frames of each video that will be read.
 
     Raises:
-        ScoringError: It cannot.
+        ScoringError: It cannot unpack a file.
     """
     if not isinstance(masks, MaskZip):
         return
@@ -250,7 +248,7 @@ def _frame_plans(split: Split, view: ServerView) -> dict[str, FramePlan]:
 
 
 def _notes_on_missing(split: Split, view: ServerView) -> tuple[str, ...]:
-    """Say that videos are missing, if any are."""
+    """A remark about missing videos, if any."""
     missing = [name for name in split.videos if name not in view.videos]
     if not missing:
         return ()

@@ -1,4 +1,4 @@
-"""What scoring returns: frames, objects, videos and the split, all as fractions."""
+"""The results of scoring: frames, objects, videos and the split, as fractions."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class SplitScore:
     Attributes:
         totals: The seven official numbers.
         videos: The score of each video, by name, in the split's order.
-        notes: Sentences that a reader of the numbers should know.
+        notes: Remarks about the numbers.
     """
 
     totals: Totals
@@ -196,7 +196,7 @@ class DavisSplitScore:
     Attributes:
         totals: Means over all objects.
         videos: The score of each video, by name, in the split's order.
-        notes: Sentences that a reader of the numbers should know.
+        notes: Remarks about the numbers.
     """
 
     totals: DavisTotals
@@ -232,7 +232,7 @@ class DavisSplitScore:
 
 
 def _mean(values: Iterable[float]) -> float:
-    """Mean as NumPy takes it, which is how the official totals come about."""
+    """Mean as NumPy computes it, which is that of the official totals."""
     return float(np.mean(list(values)))
 
 

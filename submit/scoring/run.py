@@ -1,8 +1,8 @@
 """Score a source of masks against a split: read, decode and count on all cores.
 
 The work is cut into ranges of frames, those of long videos first. Workers are threads:
-reading, inflating and counting all run without the interpreter lock, and a thread
-starts in no time. Results do not depend on their number.
+reading, inflating and counting all run without the interpreter lock, and threads start
+fast. Results do not depend on their number.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ def score_split(
 ) -> SplitScore:
     """Score masks as the MOSEv2 server does.
 
-    A video that is missing scores 0 and does not count to d and r, officially. Any
-    other defect that the server would punish is an error, unless `as_server`.
+    Officially, a missing video scores 0 and does not count in d and r. Any other defect
+    that lowers the server's score is an error, unless `as_server`.
 
     Args:
         split: A split with a mask for every frame.
         masks: The predicted masks.
         workers: Threads; one for each core by default.
-        as_server: Give the server's number for defective masks too, where it gives one.
+        as_server: Return the server's score for defective masks too, if it gives one.
         progress: Called with a video and a number of frames that are done, from the
             caller's thread.
 
     Raises:
-        ScoringError: The split has no complete truth, or the masks cannot be scored
-            as they should be (with `as_server`: the server would fail).
+        ScoringError: The split has no complete truth, or the masks have a defect (with
+            `as_server`: the server would fail).
         MaskError: A mask cannot be read.
     """
     require_truth(split)
@@ -80,8 +80,8 @@ def score_davis(
     `score_split` for the arguments.
 
     Raises:
-        ScoringError: See `score_split`; also for a missing video, which DAVIS does
-            not know.
+        ScoringError: See `score_split`; also for a missing video, for which DAVIS has
+            no score.
         MaskError: A mask cannot be read.
     """
     require_truth(split)
@@ -91,7 +91,7 @@ def score_davis(
 
 
 def _subset_notes(split: Split) -> tuple[str, ...]:
-    """Say that some of the videos are scored, where they are not all."""
+    """A remark if only some of the videos are scored."""
     note = split.subset_note
     return () if note is None else (f"{note}; the server scores all of them",)
 
@@ -177,9 +177,9 @@ def _decode(
 
     Args:
         data: The file.
-        name: What to call it in messages.
+        name: Its name in messages.
         size: Height and width that it should have.
-        lenient: Take what the server takes.
+        lenient: Accept what the server accepts.
 
     Raises:
         MaskError: It is not a mask of ids, or has another size.
@@ -187,7 +187,7 @@ def _decode(
     """
     try:
         header = read_header(data, name=name)
-        # A mask of a wrong size can be any size, so it is not decoded.
+        # A mask of a wrong size could be huge, so it is not decoded.
         _require_size((header.height, header.width), name, size, lenient=lenient)
         if (header.height, header.width) == size:
             return decode_packed(data, name=name)
@@ -220,8 +220,7 @@ def _require_size(
         MaskError: It has another size.
         ScoringError: With `lenient`: the server would fail.
     """
-    # The server assigns the mask to its place in an array, which repeats a single row
-    # or column.
+    # The server copies the mask into an array, which repeats a single row or column.
     if found == size or (
         lenient and all(a in (1, b) for a, b in zip(found, size, strict=True))
     ):
@@ -234,7 +233,7 @@ def _require_size(
 
 
 def _packed(labels: Labels) -> PackedLabels:
-    """A label map in the form in which masks are scored."""
+    """A label map in the packed form that is scored."""
     height, width = labels.shape
     data = np.ascontiguousarray(labels).reshape(-1)
     return PackedLabels(data, (height, width), stride=width, lead=0, depth=8)

@@ -1,4 +1,4 @@
-"""Scores as files: the official texts to the letter, and tables for everything else."""
+"""Scores as files: the exact official texts, and tables for everything else."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def scores_json(score: SplitScore | DavisSplitScore) -> str:
 
 
 def objects_csv(score: SplitScore | DavisSplitScore) -> str:
-    """One row per object: its seven numbers and in how many frames it is not there."""
+    """One row per object: its seven numbers, and the frames in which it is absent."""
     names = _names(score)
     rows: list[Sequence[object]] = []
     for video in score.videos.values():
@@ -163,8 +163,8 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 def write_scores(score: SplitScore | DavisSplitScore, folder: Path) -> dict[str, Path]:
     """Write all forms of the scores into a folder; returns the files by name.
 
-    The official forms are those of MOSEv2. Where the folder has them from another
-    time and DAVIS has none, they are removed.
+    The official forms are those of MOSEv2. For scores of DAVIS, older ones in the
+    folder are removed.
     """
     texts = {
         "scores.json": scores_json(score),
@@ -183,12 +183,12 @@ def write_scores(score: SplitScore | DavisSplitScore, folder: Path) -> dict[str,
     return paths
 
 
-#: What `write_scores` writes.
+#: The files of `write_scores`.
 _FILES = ("scores.json", "metrics.json", "scores.txt", "objects.csv", "frames.csv")
 
 
 def _stranger(folder: Path) -> Path | None:
-    """A file that would be replaced, and was not written with the `scores.json`."""
+    """A file that would be replaced although `write_scores` did not write it."""
     there = [folder / name for name in _FILES if (folder / name).exists()]
     scores = folder / "scores.json"
     if scores.is_file():
@@ -200,5 +200,5 @@ def _stranger(folder: Path) -> Path | None:
 
 _BEGINNING = b'{\n  "totals": {'
 
-#: A folder of scores; other files may lie in it.
+#: A folder of scores; it may hold other files.
 SCORES_FOLDER = OutputKind("scores", "submit score", _stranger, is_folder=True)

@@ -1,1 +1,1 @@
-"""What the machine gives: files, locks, cores, and tables read from files."""
+"""The machine: files, locks, cores, threads, and tables read from files."""

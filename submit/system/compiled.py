@@ -1,8 +1,8 @@
-"""Functions that numba compiles, and whose machine code it keeps where it can.
+"""Functions that numba compiles, with a cache of the machine code.
 
-The first call after an installation compiles, which takes seconds; later ones load what
-is kept: beside the source, else in the user's cache, or in NUMBA_CACHE_DIR. Where none
-of these can be written, every process compiles for itself.
+The first call after an installation compiles, which takes seconds; later ones load the
+cache: beside the source, else in the user's cache folder, or in NUMBA_CACHE_DIR. If
+none of these can be written, every process compiles again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class CacheWarning(UserWarning):
-    """Compiled code cannot be kept."""
+    """Compiled code cannot be cached."""
 
 
 def compiled(**options: Any) -> Callable[[Function], Function]:
@@ -33,7 +33,7 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
         made: Function
         try:
             made = njit(cache=True, nogil=True, **options)(function)
-        except RuntimeError:  # It found no place to keep machine code.
+        except RuntimeError:  # numba found no place for its cache.
             _say_so()
             made = njit(nogil=True, **options)(function)
         return made

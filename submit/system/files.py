@@ -1,4 +1,4 @@
-"""Files that are either complete or not there: atomic writes, digests and locks."""
+"""Files: atomic writes, digests and locks."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ __all__ = [
     "write_json",
 ]
 
-#: Ends the name of everything that is still being written. The name starts with a
-#: dot, so that nothing that lists a folder takes it for a result.
+#: Ends the name of everything that is still being written. The name starts with a dot,
+#: so that it does not count as a result.
 PARTIAL = ".partial"
 
-#: Bytes that no settings file or list has; devices never end.
+#: Largest settings file or list in bytes; a device would never end.
 _LARGEST_TEXT = 1 << 26
 
-#: How often a lock file is tried to be made while others remove its folder.
+#: How often to try to make a lock file while others remove its folder.
 _LOCK_TRIES = 1000
 
-#: Bytes that the name of a file may have on most file systems.
+#: Longest name of a file on most file systems, in bytes.
 _LONGEST_NAME = 255
 
 
@@ -63,7 +63,7 @@ def _partial(path: Path) -> Path:
 
 
 def _partial_start(path: Path) -> str:
-    """How the names begin under which processes write this file or folder."""
+    """The beginning of the temporary names of this file or folder."""
     name = os.fsencode(path.name)
     if len(name) + len(f"..{sys.maxsize}{PARTIAL}") < _LONGEST_NAME:
         return f".{path.name}."
@@ -71,7 +71,7 @@ def _partial_start(path: Path) -> str:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Remove what killed writers of `path` left, and nothing that is being written.
+    """Remove files of killed writers of `path`, and no file that is being written.
 
     A writer holds a lock on what it writes, which ends with the writer.
     """
@@ -86,7 +86,7 @@ def _remove_leftovers(path: Path) -> None:
 
 
 def _remove_unlocked(partial: Path) -> None:
-    # Where locks are unknown, nothing says that the writer has ended: it stays.
+    # Without locks it is not known whether the writer has ended: the file stays.
     with contextlib.suppress(OSError), _hold(partial):
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
@@ -96,10 +96,10 @@ def _remove_unlocked(partial: Path) -> None:
 
 @contextlib.contextmanager
 def _hold(partial: Path) -> Iterator[None]:
-    """Hold the lock on a file or folder that is there.
+    """Lock an existing file or folder.
 
     Raises:
-        OSError: Another process holds it, or the disk knows no locks.
+        OSError: Another process holds it, or the disk has no locks.
     """
     file = os.open(partial, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
@@ -111,31 +111,31 @@ def _hold(partial: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _being_written(path: Path, make: Callable[[Path], object]) -> Iterator[Path]:
-    """Make the file or folder under whose name `path` is written, and hold its lock.
+    """Make the temporary file or folder for `path`, and lock it.
 
-    What killed writers of `path` left is removed first.
+    Files of killed writers of `path` are removed first.
     """
     partial = _partial(path)
     _remove_leftovers(path)
     while True:
         make(partial)
         with contextlib.ExitStack() as stack:
-            # Where locks are unknown, it is written without.
+            # If the disk has no locks, it is written without one.
             with contextlib.suppress(OSError):
                 stack.enter_context(_hold(partial))
-            # Another process may have taken it for a leftover before it was locked.
+            # Another process may have removed it before it was locked.
             if partial.exists():
                 yield partial
                 return
 
 
 def _target(path: Path, *, folder: bool, parents: bool) -> Path:
-    """Where a path leads: a link stays, and what it points to is written.
+    """The file to write for a path: for a link its target.
 
-    Its parents are made, or the last one only.
+    Its parents are made, or only the last one.
 
     Raises:
-        OSError: There is something else than a file or a folder, whichever is wanted.
+        OSError: There is something else than the wanted file or folder.
     """
     path = resolved(path, folder=folder)
     _make_folder(path.parent, parents=parents)
@@ -143,7 +143,7 @@ def _target(path: Path, *, folder: bool, parents: bool) -> Path:
 
 
 def resolved(path: Path, *, folder: bool) -> Path:
-    """Where a path leads, if that can be written as a file or as a folder.
+    """The target of a path, if it can be written as a file or as a folder.
 
     Raises:
         OSError: There is something of another kind.
@@ -165,21 +165,21 @@ def resolved(path: Path, *, folder: bool) -> Path:
 
 
 def _make_folder(folder: Path, *, parents: bool = True) -> None:
-    # A link stays, and what it leads to is made.
+    # The link stays, and its target is made.
     real = Path(os.path.realpath(folder))
     try:
         real.mkdir(parents=parents, exist_ok=True)
     except FileExistsError as error:
-        folder.stat()  # Of links that lead in a circle the system says so.
+        folder.stat()  # For links in a circle the system reports an error.
         raise refusal(errno.ENOTDIR, folder) from error
 
 
 @contextlib.contextmanager
 def _staying(folder: Path) -> Iterator[None]:
-    """Say of a folder that it was taken away, instead of what came of that.
+    """If the folder was removed, report that instead of the later error.
 
     Raises:
-        StorageError: It was.
+        StorageError: It was removed.
     """
     try:
         yield
@@ -190,7 +190,7 @@ def _staying(folder: Path) -> Iterator[None]:
 
 
 def removed(folder: Path) -> str:
-    """Say that a folder was taken away while it was written into."""
+    """The error for a folder that was removed while it was written into."""
     return (
         f"{folder}: was removed or renamed while a command was writing into it; run "
         "the same command again"
@@ -201,17 +201,17 @@ def removed(folder: Path) -> str:
 def atomic_open(
     path: Path, *, private: bool = False, parents: bool = True
 ) -> Iterator[IO[bytes]]:
-    """Open `path` for writing under a temporary name; it appears when complete.
+    """Open `path` for writing under a temporary name; it is renamed when complete.
 
-    The bytes reach the disk before the name does, so that after a crash the file is
-    the old one, the new one or not there. What a link points to is written. On an error
-    the temporary file is removed.
+    The bytes are synced before the rename, so that after a crash the file is the old
+    one, the new one or missing. For a link its target is written. On an error the
+    temporary file is removed.
 
     Args:
         path: The file to write.
-        private: Whether nobody else may read it, from its first byte on.
-        parents: Whether all parent folders are made; otherwise the last one only, so
-            that a folder that was removed meanwhile does not come back.
+        private: Whether only the owner may read it, from its first byte on.
+        parents: Whether all parent folders are made; otherwise only the last one, so
+            that a folder that was removed meanwhile is not made again.
 
     Raises:
         StorageError: The disk is full, read-only or forbids the write, or the folder
@@ -261,8 +261,9 @@ def atomic_folder(path: Path, *, parents: bool = True) -> Iterator[Path]:
             try:
                 yield partial
                 if path.exists():
-                    # A folder cannot be replaced in one step. Being killed between
-                    # these two lines leaves no folder, which the next run makes again.
+                    # A folder cannot be replaced in one step. If the process is killed
+                    # between these two lines there is no folder, and the next run makes
+                    # it again.
                     shutil.rmtree(path)
                 os.replace(partial, path)
             except BaseException:
@@ -271,17 +272,17 @@ def atomic_folder(path: Path, *, parents: bool = True) -> Iterator[Path]:
 
 
 def user_path(text: str) -> Path:
-    """A path as people write it: `~` is the home folder."""
+    """A path as users write it: `~` is the home folder."""
     return Path(os.path.expanduser(text))
 
 
 def open_regular(path: Path | str) -> IO[bytes]:
-    """Open a file for reading; a pipe or a device is an error and never waits.
+    """Open a file for reading; for a pipe or a device raise an error, without waiting.
 
     Raises:
         OSError: It cannot be opened, or is not a regular file.
     """
-    # Without waiting for a writer, should it be a pipe; of files that changes nothing.
+    # Do not wait for a writer if it is a pipe; has no effect on files.
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(file).st_mode):
         os.close(file)
@@ -296,17 +297,17 @@ def read_regular(path: Path | str) -> bytes:
 
 
 def require_writable(path: Path) -> None:
-    """Make sure that a file or folder can be written at `path`, which changes nothing.
+    """Make sure that a file or folder can be written at `path`, without changes.
 
     Raises:
-        StorageError: Its parents are no folders or forbid it, a name is too long, or
+        StorageError: A parent is not a folder or not writable, a name is too long, or
             the disk is full or read-only.
     """
     with refusals_of(path):
         folder = path
         while True:
             folder = folder.parent
-            # What is not there yet will be made.
+            # Missing folders will be made.
             with contextlib.suppress(FileNotFoundError):
                 if not stat.S_ISDIR(folder.stat().st_mode):
                     raise refusal(errno.ENOTDIR, folder)
@@ -324,7 +325,7 @@ def require_writable(path: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes, *, private: bool = False) -> None:
-    """Write a whole file atomically; a private one nobody else may read."""
+    """Write a whole file atomically; a private one only its owner may read."""
     with atomic_open(path, private=private) as stream:
         stream.write(data)
 
@@ -349,7 +350,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file that the user has named, which may be a pipe.
+    """Read a text file that the user has named; it may be a pipe.
 
     Raises:
         ValueError: The file is not UTF-8 text; the message names it.
@@ -371,7 +372,7 @@ def digest(path: Path) -> str:
     """SHA-256 in hex of a file, or of a folder's sorted names and contents.
 
     Raises:
-        OSError: It is not there, or cannot be read.
+        OSError: It does not exist, or cannot be read.
     """
     if path.is_dir():
         return folder_digest(
@@ -386,7 +387,7 @@ def digest(path: Path) -> str:
 
 
 def stream_digest(stream: IO[bytes]) -> str:
-    """SHA-256 in hex of what an open file still has to give."""
+    """SHA-256 in hex of the rest of an open file."""
     sha = hashlib.sha256()
     while block := stream.read(1 << 20):
         sha.update(block)
@@ -394,7 +395,7 @@ def stream_digest(stream: IO[bytes]) -> str:
 
 
 def folder_digest(files: Mapping[str, str]) -> str:
-    """The digest of a folder whose files have these digests, by name."""
+    """The digest of a folder from the digests of its files, by name."""
     sha = hashlib.sha256()
     for name in sorted(files):
         sha.update(f"{name}\0{files[name]}\n".encode())
@@ -402,7 +403,7 @@ def folder_digest(files: Mapping[str, str]) -> str:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove what a killed command left half-written in `folder`."""
+    """Remove the partial files of a killed command in `folder`."""
     if not folder.is_dir():
         return
     for child in folder.iterdir():
@@ -425,7 +426,7 @@ class Lock:
     _stream: IO[str]
 
     def is_in_place(self) -> bool:
-        """Whether the file is still where others look for it."""
+        """Whether the file is still at its path."""
         held = os.fstat(self._stream.fileno())
         try:
             return os.path.samestat(held, self.path.stat())
@@ -433,10 +434,10 @@ class Lock:
             return False
 
     def require_in_place(self) -> None:
-        """Make sure that the folder of the lock was not taken away.
+        """Make sure that the folder of the lock was not removed.
 
         Raises:
-            StorageError: It was.
+            StorageError: It was removed.
         """
         if not self.is_in_place():
             raise StorageError(removed(self.path.parent))
@@ -444,17 +445,17 @@ class Lock:
 
 @contextlib.contextmanager
 def locked(path: Path, *, busy: str | None = None) -> Iterator[Lock]:
-    """Hold an exclusive lock on a file for as long as the block runs.
+    """Hold an exclusive lock on a file while the block runs.
 
-    The lock belongs to the process: it goes when the process does, however it ends.
-    Who holds it may remove the file.
+    The lock belongs to the process and ends with it in any case. Its holder may remove
+    the file.
 
     Args:
-        path: The file, which is made if need be and stays.
-        busy: What to say when another process holds the lock.
+        path: The file, which is made if it is missing, and stays.
+        busy: The message when another process holds the lock.
 
     Raises:
-        StorageError: Another process holds the lock, or the disk knows no locks.
+        StorageError: Another process holds the lock, or the disk has no locks.
     """
     while True:
         with _opened_for_lock(path) as stream:
@@ -466,21 +467,21 @@ def locked(path: Path, *, busy: str | None = None) -> Iterator[Lock]:
                     or f"{path.parent}: another command is writing here; wait for it "
                     "to end"
                 ) from None
-            except OSError as error:  # Some network file systems are mounted without.
+            except OSError as error:  # Some network disks have no locks.
                 raise StorageError(
                     f"{path}: cannot be locked ({error.strerror}); choose a folder on "
                     "another disk, with --runs or --name for example"
                 ) from error
             lock = Lock(path, stream)
-            # Who held it before may have removed the file that was just opened; a lock
-            # on that one keeps nobody out.
+            # The last holder may have removed the file that was just opened; then its
+            # lock has no effect.
             if lock.is_in_place():
                 yield lock
                 return
 
 
 def _opened_for_lock(path: Path) -> IO[str]:
-    """Open a lock file; who held it may remove it and its folder at any moment."""
+    """Open a lock file; its last holder may remove it and its folder."""
     with refusals_of(path):
         for _ in range(_LOCK_TRIES):
             with contextlib.suppress(FileNotFoundError):

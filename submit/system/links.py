@@ -1,6 +1,6 @@
-"""Folders that show the files of others: by links, or by copies where there are none.
+"""Folders with the files of other folders: by links, or else by copies.
 
-FAT, exFAT and many network shares know no symbolic links, some no hard links either.
+FAT, exFAT and many network shares have no symbolic links, some no hard links either.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BLOCK = 1 << 20
 
 
 class Linking(str, enum.Enum):
-    """How files are shown, the cheapest way first."""
+    """The ways to link or copy, the cheapest first."""
 
     SYMBOLIC = "symbolic links"
     HARD = "hard links"
@@ -29,12 +29,12 @@ class Linking(str, enum.Enum):
 
 
 class Linker:
-    """Shows folders in other places; each in the cheapest way that the disk allows.
+    """Links or copies folders, each in the cheapest way that the disk allows.
 
-    What was refused once is not tried again.
+    A way that has failed once is not tried again.
 
     Attributes:
-        linking: The way in which the last folder is shown.
+        linking: The way that was used for the last folder.
         copied: Bytes that were copied.
     """
 
@@ -43,11 +43,11 @@ class Linker:
         self.copied = 0
 
     def show(self, files: Iterable[Path], target: Path) -> None:
-        """Show files of one folder, and perhaps all others in it, in another place.
+        """Link or copy files of one folder; a linked folder shows all of its files.
 
         Args:
             files: Files, all of one folder.
-            target: The new folder, whose parent is there.
+            target: The new folder, whose parent exists.
 
         Raises:
             StorageError: A file cannot be read.
@@ -67,7 +67,7 @@ class Linker:
             try:
                 os.link(file.resolve(), target)
             except OSError:
-                # Whatever else is wrong shows when the file is copied.
+                # Other errors are raised when the file is copied.
                 self.linking = Linking.COPIES
             else:
                 return
@@ -75,12 +75,12 @@ class Linker:
 
 
 def _is_linked(folder: Path, target: Path) -> bool:
-    """Make a symbolic link to a folder, and say whether it leads there."""
+    """Make a symbolic link to a folder; returns whether it works."""
     try:
         target.symlink_to(folder, target_is_directory=True)
     except OSError:
         return False
-    # Some shares keep links as files of their own kind.
+    # Some shares store links as special files.
     if target.is_symlink() and target.is_dir():
         return True
     target.unlink()
@@ -88,7 +88,7 @@ def _is_linked(folder: Path, target: Path) -> bool:
 
 
 def _copy(file: Path, target: Path) -> int:
-    """Copy a file; returns its bytes. Errors name the file that they are about."""
+    """Copy a file; returns its number of bytes. Errors name the right file."""
     try:
         stream = open_regular(file)
     except OSError as error:

@@ -19,18 +19,18 @@ NaturalKey: TypeAlias = tuple[str | tuple[int, str], ...]
 
 _DIGITS = re.compile(r"([0-9]+)")
 _NUMBER = re.compile(r"-?[0-9]+")
-#: A number is turned round to sort what is below zero: −12 becomes 87.
+#: Digits are complemented to sort numbers below zero: −12 becomes 87.
 _COMPLEMENT = str.maketrans("0123456789", "9876543210")
 #: Python refuses to read longer numbers (`sys.set_int_max_str_digits`).
 _MOST_DIGITS = 1000
 
 
 def natural_key(name: str) -> NaturalKey:
-    """Return what sorts names as people number them: f2 before f10, −1 before 0.
+    """Return the key of the natural order of names: f2 before f10, −1 before 0.
 
-    Numbers inside a name count as numbers, small and large letters are one, and so are
-    the ways in which Unicode writes a letter. Names with equal keys mean the same thing
-    to people and on some disks: 1 and 00001, a and A.
+    Numbers inside a name count as numbers. Upper and lower case are equal, and so are
+    the forms of a letter in Unicode. Names with equal keys are the same for people and
+    on some disks: 1 and 00001, a and A.
 
     >>> sorted(["f10", "f2", "F1"], key=natural_key)
     ['F1', 'f2', 'f10']
@@ -59,12 +59,12 @@ def is_text(name: str) -> bool:
 
 
 def in_natural_order(names: Iterable[str]) -> list[str]:
-    """Sort names as people number them; the same on every disk and machine."""
+    """Sort names in natural order; the same on every disk and machine."""
     return sorted(names, key=lambda name: (natural_key(name), name))
 
 
 def frame_number(stem: str) -> int | None:
-    """The number that a frame's name is, such as 7 for 00007; None of other names."""
+    """The number in a frame's name, such as 7 for 00007; None for other names."""
     if len(stem) > _MOST_DIGITS or not _NUMBER.fullmatch(stem):
         return None
     return int(stem)

@@ -1,7 +1,7 @@
-"""Outputs are looked at before the work, and never replace what is something else.
+"""Checks of outputs before the work: they never replace files of another kind.
 
-A command hands each of its outputs to `claim` first. An output is written where nothing
-is, or in place of what the same command wrote before, which is known by its content.
+A command calls `claim` for each output first. An output is written to a free path, or
+replaces an earlier output of the same command, recognised by its content.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .refusals import refusals_of
 
 __all__ = ["BEGINNING", "OutputKind", "claim"]
 
-#: Bytes of a file that are looked at to know what it is.
+#: Bytes of a file that are read to recognise it.
 BEGINNING = 1 << 16
 
 
@@ -27,14 +27,13 @@ class OutputKind:
     """One kind of output.
 
     Attributes:
-        words: What it is, with its article, such as `a submission zip`.
+        words: Its description with an article, such as `a submission zip`.
         writer: The command that writes it, such as `submit pack`.
-        stranger: Finds what would be replaced at a path, where there is a file that is
-            not empty or a folder, and was not written by the command; None where there
-            is no such file.
+        stranger: Finds a non-empty file or a folder at a path that the command did not
+            write; None if there is none.
         is_folder: Whether the output is a folder.
-        forcible: Whether `--force` may replace what was not written by the command. It
-            may where files are replaced, and not where a whole folder would be.
+        forcible: Whether `--force` may replace files that the command did not write.
+            False if a whole folder would be replaced.
     """
 
     words: str
@@ -47,13 +46,13 @@ class OutputKind:
     def of_file(
         cls, words: str, writer: str, *, recognises: Callable[[bytes], bool]
     ) -> OutputKind:
-        """Make the kind of a file that is known by how it begins.
+        """Make the kind of a file that is recognised by its first bytes.
 
         Args:
             words: See `OutputKind`.
             writer: See `OutputKind`.
-            recognises: Whether a file that begins with these bytes, of which there are
-                `BEGINNING` at most, is one.
+            recognises: Whether a file with these first bytes, at most `BEGINNING`, is
+                of this kind.
         """
 
         def stranger(path: Path) -> Path | None:
@@ -65,7 +64,7 @@ class OutputKind:
 
     @classmethod
     def of_folder(cls, words: str, writer: str) -> OutputKind:
-        """Make the kind of a folder whose content the command itself looks at."""
+        """Make the kind of a folder whose content the command checks itself."""
         return cls(words, writer, lambda folder: None, is_folder=True)
 
 
@@ -82,13 +81,13 @@ def claim(
 
     Args:
         path: The output.
-        kind: What it will be.
+        kind: Its kind.
         force: Whether to replace files of another kind.
-        inputs: What the command reads; an output is none of it.
+        inputs: The inputs of the command, which must not be replaced.
 
     Raises:
         OutputError: It would replace an input, or a file of another kind.
-        StorageError: It cannot be written there.
+        StorageError: It cannot be written at this path.
     """
     with refusals_of(path):
         target = resolved(path, folder=kind.is_folder)
@@ -107,9 +106,9 @@ def claim(
 
 
 def _require_no_input(path: Path, inputs: Iterable[Path | str | None]) -> None:
-    """Refuse to write over what is read, also under another name of it."""
+    """Refuse to replace an input, also if it has another name."""
     for source in inputs:
-        # A name that is no file is one of a run.
+        # A name without a file is that of a run.
         with contextlib.suppress(OSError):
             if source is not None and os.path.samefile(path, source):
                 raise OutputError(

@@ -1,8 +1,8 @@
-"""Work in threads that an error or Ctrl-C ends at once.
+"""Work in threads that ends at once on an error or Ctrl-C.
 
-Python waits for the threads of a pool at its end, whatever happened. So threads must
-end by themselves: long work calls `checkpoint` now and then, once for each frame, which
-raises when the pool is no longer wanted.
+At its end Python always waits for the threads of a pool. So threads must end by
+themselves: long work calls `checkpoint` once for each frame, which raises when the pool
+has been stopped.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _local = threading.local()
 
 
 class _StoppedError(Exception):
-    """Ends a thread whose pool is no longer wanted; nobody sees it."""
+    """Ends a thread of a stopped pool; never reaches the caller."""
 
 
 def checkpoint() -> None:
-    """End the work of this thread if its pool is no longer wanted.
+    """End the work of this thread if its pool has been stopped.
 
-    In a thread that belongs to no pool nothing happens.
+    Does nothing in a thread without a pool.
     """
     stop = getattr(_local, "stop", None)
     if stop is not None and stop.is_set():
@@ -39,7 +39,7 @@ def checkpoint() -> None:
 
 @contextmanager
 def thread_pool(workers: int | None = None) -> Iterator[ThreadPoolExecutor]:
-    """Open a pool of threads; when the block fails, what they do is given up.
+    """Open a pool of threads; if the block fails, their work is stopped.
 
     Args:
         workers: Number of threads; one for each core by default.
@@ -67,14 +67,14 @@ def run_in_threads(
 ) -> list[Result]:
     """Do some work on each item, in threads.
 
-    After a failure nothing more is begun, and what is being done ends at its next
-    `checkpoint`.
+    After a failure no item is begun, and running work ends at its next `checkpoint`.
 
     Args:
         work: Called with an item, in a thread.
         items: The items; they are begun in this order.
         workers: Number of threads; one for each core by default.
-        done: Called in this thread with each item and its result, as they come.
+        done: Called in this thread with each item and its result, in the order of
+            completion.
 
     Returns:
         The results, in the order of the items.

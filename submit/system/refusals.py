@@ -1,4 +1,4 @@
-"""What the system refuses, in words: one table for every command and every file."""
+"""Errors of the operating system in words: one table for all commands and files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["explain", "refusal", "refusals_of", "storage_failure"]
 _ROOM = "make room and run the same command again, it continues where it stopped"
 _ELSEWHERE = "choose another place"
 
-#: What the system can refuse: in words, and what to do about it.
+#: By errno: the error in words, and what to do about it.
 _REFUSALS = {
     errno.ENOSPC: ("the disk is full", _ROOM),
     errno.EDQUOT: ("the disk quota is used up", _ROOM),
@@ -60,20 +60,20 @@ _REFUSALS = {
     errno.ENOMEM: ("memory ran out", "close other programs, or use fewer --workers"),
 }
 
-#: Those that whatever is written next would meet as well.
+#: Errors that would also stop the next file.
 _EVERYWHERE = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 )
-#: Those that say enough without the name of a file.
+#: Errors that are clear without the name of a file.
 _NAMELESS = _EVERYWHERE | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 def explain(error: OSError, doing: str = "") -> str | None:
-    """Say in one line what the system refused and what to do; None if it is unknown.
+    """Describe an error in one line, with what to do; None if it is not in the table.
 
     Args:
-        error: What it raised.
-        doing: What could not be done, such as `cannot be written`.
+        error: The error of the system.
+        doing: The failed action, such as `cannot be written`.
     """
     if error.errno not in _REFUSALS:
         return None
@@ -85,9 +85,9 @@ def explain(error: OSError, doing: str = "") -> str | None:
 
 
 def storage_failure(error: BaseException) -> StorageError | None:
-    """An error as a refusal of the disk that other files would meet too, if it is one.
+    """An error as a `StorageError` if it would stop other files too, else None.
 
-    What says so already is returned as it is; None stands for any other error.
+    An error that is one already is returned as it is.
     """
     if isinstance(error, StorageError):
         return error if error.everywhere else None
@@ -97,16 +97,16 @@ def storage_failure(error: BaseException) -> StorageError | None:
 
 
 def refusal(number: int, path: Path) -> OSError:
-    """Make the error that the system would raise about a file."""
+    """Make the `OSError` that the system would raise for a file."""
     return OSError(number, os.strerror(number), str(path))
 
 
 @contextlib.contextmanager
 def refusals_of(path: Path) -> Iterator[None]:
-    """Turn a refusal of the system into a sentence about `path`.
+    """Turn an error of the system into a message about `path`.
 
-    Errors about files elsewhere, such as a checkpoint that is opened while a result is
-    being written, go through: they say themselves what they are about.
+    Errors about other files, such as a checkpoint that is opened while a result is
+    written, are not changed: they name their file.
     """
     try:
         yield
@@ -121,10 +121,9 @@ def refusals_of(path: Path) -> Iterator[None]:
 
 
 def _concerns(name: str | bytes | int, path: Path) -> bool:
-    """Whether an error is about `path`: itself, what is in it, or one of its parents.
+    """Whether an error is about `path`: itself, its content, or one of its parents.
 
-    It may also be about its temporary name, which is hidden, and about what links lead
-    to.
+    It may also be about its hidden temporary name, and about the target of links.
     """
     if isinstance(name, int):
         return False

@@ -1,8 +1,8 @@
-"""Registries: what can be chosen by name, each in a file of its own.
+"""Registries: objects that are chosen by name, each in its own file.
 
-A registry belongs to a folder of modules. The first look into it imports them all, and
-each registers what it defines. So a new file in the folder is all that it takes: the
-command line, settings files, `submit tune` and the docs are made from the registry.
+A registry belongs to a folder of modules. Its first use imports them all, and each
+registers what it defines. So a new file in the folder is enough: the command line,
+settings files, `submit tune` and the docs are made from the registry.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ __all__ = ["Named", "Registry"]
 
 
 class Named(Protocol):
-    """What a registry holds."""
+    """An entry of a registry."""
 
     @property
     def name(self) -> str:
-        """What it is chosen by."""
+        """The name by which it is chosen."""
         ...
 
     @property
     def order(self) -> int:
-        """Its place among the others: the lower the earlier."""
+        """Its place among the others: lower ones come first."""
         ...
 
 
@@ -33,7 +33,7 @@ Entry = TypeVar("Entry", bound=Named)
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
-    """Everything of one kind by name, in its order.
+    """All entries of one kind by name, in their order.
 
     Args:
         package: The package whose modules register: `submit.postprocess.steps`.
@@ -48,7 +48,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         """Add an entry, and return it; also for use as a decorator.
 
         Raises:
-            ValueError: There is one of this name.
+            ValueError: The name is taken.
         """
         if entry.name in self._entries:
             raise ValueError(f"{self._package} has two entries called {entry.name!r}")
@@ -58,7 +58,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return entry
 
     def remove(self, name: str) -> None:
-        """Take out an entry."""
+        """Remove an entry."""
         del self._known()[name]
 
     def _known(self) -> dict[str, Entry]:

@@ -1,4 +1,4 @@
-"""Settings: frozen dataclasses whose fields say what is legal, read from TOML tables.
+"""Settings: frozen dataclasses whose fields declare legal values, read from TOML.
 
     >>> @dataclass(frozen=True)
     ... class Gate:
@@ -8,9 +8,9 @@
     SettingsError: a.toml: [gate] threshold = 2: expected a number from 0 to 1
 
 A field is a bool, int, float, str or `Path`, a tuple or a mapping of them, another such
-dataclass or a tuple of those, or one of these or None. A class with a classmethod
-`prepare(table)` gets its table through that first, so that a file may be shorter than
-the dataclass.
+dataclass or a tuple of those, or one of these or None. If a class has a classmethod
+`prepare(table)`, that converts its table first, so that a file may be shorter than the
+dataclass.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ __all__ = [
 ]
 
 Config = TypeVar("Config")
-#: A value without a structure.
+#: A simple value.
 Scalar = str | int | float | bool
-#: Where something stands: keys of tables and, in an array of tables, places from 0.
+#: The place of a value: keys of tables and, in an array of tables, indices from 0.
 Keys = tuple[str | int, ...]
 
 _NOTHING: Any = object()
-#: Values are cut in messages after so many letters.
+#: Longest value in a message, in characters.
 _LONGEST_VALUE = 60
 
 _WORDS: dict[Any, tuple[str, str]] = {
@@ -78,18 +78,18 @@ def setting(
     factory: Any = dataclasses.MISSING,
     **more: Any,
 ) -> Any:
-    """Declare one setting: a dataclass field with what is legal and its help.
+    """Declare one setting: a dataclass field with its legal values and its help.
 
     Args:
-        default: Value where none is given; without one, it must be given.
+        default: The default value; without one, the setting is required.
         help: One sentence for people.
         low: Lowest legal value, or lowest one in a tuple or mapping.
         high: Highest legal value.
         choices: Legal texts; empty allows any.
-        key: What a file calls it, if not by the name of the field. Empty where a
-            `prepare` fills it from other keys.
-        shown: What messages call it; `key` if that is not given.
-        words: What is legal, for messages, where the rest does not say it.
+        key: Its key in a file, if that is not the name of the field. Empty if `prepare`
+            fills it from other keys.
+        shown: Its name in messages. Default: `key`.
+        words: The legal values in words, if the other arguments do not tell them.
         factory: Makes the default.
         more: Further metadata of the field.
     """
@@ -110,20 +110,20 @@ def setting(
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting, as messages, help and docs need it.
+    """One setting, for messages, help and docs.
 
     Attributes:
         name: The field's.
-        type: Its type, None left out; of tuples and mappings with what is in them.
+        type: Its type without None; tuples and mappings with their element types.
         optional: Whether None is legal.
-        default: Value where none is given; `dataclasses.MISSING` if it must be given.
+        default: The default value; `dataclasses.MISSING` if it is required.
         help: One sentence.
         low: Lowest legal value; None without a limit.
         high: Highest legal value; None without a limit.
         choices: Legal texts; empty where any is legal.
-        key: What a file calls it; empty if it is filled from other keys.
-        shown: What messages call it; empty if they do not name it.
-        words: What is legal, where the rest does not say it.
+        key: Its key in a file; empty if it is filled from other keys.
+        shown: Its name in messages; empty if they do not name it.
+        words: The legal values in words, if the rest does not tell them.
     """
 
     name: str
@@ -140,7 +140,7 @@ class Setting:
 
     @property
     def expected(self) -> str:
-        """What is legal, in words.
+        """The legal values, in words.
 
         >>> Setting("size", int, False, 2, low=1, high=8).expected
         'a whole number from 1 to 8'
@@ -179,9 +179,9 @@ class WrongSettingError(SettingsError):
     """A setting has no legal value; the message begins with its name.
 
     Attributes:
-        keys: Where it stands, below the table that was read.
-        value: What was found, if that is known.
-        problem: What is wrong.
+        keys: Its place below the table that was read.
+        value: The value that was found, if it is known.
+        problem: The problem in words.
     """
 
     def __init__(self, keys: Keys, problem: str, value: Any = _NOTHING) -> None:
@@ -249,9 +249,9 @@ def read(
     Args:
         config: The dataclass.
         table: The table, as `read_toml` gives it.
-        where: The file, or what else the table comes from, for messages.
+        where: The file, or another source of the table, for messages.
         at: Keys of the tables around it in the file.
-        error: What is raised.
+        error: The class of the error to raise.
 
     Raises:
         SubmitError: A key is unknown or missing, or a value is not legal; the message
@@ -283,7 +283,7 @@ def as_table(config: Any) -> dict[str, Any]:
 
 @functools.cache
 def _converter() -> Converter:
-    """What reads: cattrs, with our types only and no conversions that nobody wrote."""
+    """The converter: cattrs, with our types only and without implicit conversions."""
     from cattrs import Converter
     from cattrs.cols import is_mapping, mapping_structure_factory
     from cattrs.gen import make_dict_structure_fn, override
@@ -389,7 +389,7 @@ def _words(kind: Any) -> str:
 
 
 def _located(error: Exception, config: Any) -> tuple[Keys, Exception]:
-    """Find the first thing that is wrong in what cattrs raises, and where it is."""
+    """Find the first problem in an exception of cattrs, and its place."""
     from cattrs.errors import (
         BaseValidationError,
         ClassValidationError,
@@ -402,7 +402,7 @@ def _located(error: Exception, config: Any) -> tuple[Keys, Exception]:
     assert isinstance(error, (ClassValidationError, IterableValidationError))
     noted, others = error.group_exceptions()
     for other in others:
-        # A key with a slip in it is missing, too; that it is unknown says more.
+        # A misspelt key is also missing; the error of the unknown key is more useful.
         if isinstance(other, ForbiddenExtraKeysError):
             return (), _unknown(other)
     if not noted:
@@ -421,14 +421,14 @@ def _located(error: Exception, config: Any) -> tuple[Keys, Exception]:
 
 
 def _unknown(error: Any) -> SettingsError:
-    """Name a key that a table may not have, and the legal one nearest to it."""
+    """Name an unknown key of a table, and the nearest legal one."""
     keys = [one.key for one in settings_of(error.cl) if one.key]
     name = min(error.extra_fields)
     return unknown_key(name, keys)
 
 
 def unknown_key(name: str, legal: Iterable[str]) -> SettingsError:
-    """The error of a key that a table may not have."""
+    """The error for an unknown key."""
     legal = list(legal)
     near = difflib.get_close_matches(name, legal, 1)
     return SettingsError(
@@ -457,7 +457,7 @@ class _Label(str):
 
 
 def _said(keys: Keys, problem: str, value: Any = _NOTHING) -> str:
-    """Put into words where something is, what it is, and what is wrong with it.
+    """Make a message of a place, the value there, and its problem.
 
     >>> _said(("predict", 0, "tta"), "expected a list of texts", 3)
     '[[predict]] 1: tta = 3: expected a list of texts'
@@ -482,7 +482,7 @@ def _said(keys: Keys, problem: str, value: Any = _NOTHING) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Write a value as a TOML file has it, not too long."""
+    """Write a value as in a TOML file, shortened."""
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):

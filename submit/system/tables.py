@@ -18,7 +18,7 @@ else:
 
 __all__ = ["read_settings_table", "read_toml", "to_toml", "toml_key"]
 
-#: The tables of a settings file: what `submit tune` writes, and commands read.
+#: The tables of a settings file, which `submit tune` writes and commands read.
 SETTINGS_TABLES = ("ensemble", "postprocess")
 
 
@@ -27,7 +27,7 @@ def read_toml(path: Path, error: type[SubmitError] = SettingsError) -> dict[str,
 
     Args:
         path: The file.
-        error: What is raised when it is not there or not TOML.
+        error: The class of the error if it is missing or not TOML.
     """
     try:
         text = read_text(path)
@@ -47,8 +47,8 @@ def read_settings_table(path: Path, name: str) -> dict[str, Any]:
     """Read one table of a settings file, `[ensemble]` or `[postprocess]`.
 
     Raises:
-        SettingsError: The file is not there or not TOML, has other tables, or has not
-            this one.
+        SettingsError: The file is missing or not TOML, has other tables, or lacks this
+            one.
     """
     content = read_toml(path)
     if unknown := sorted(content.keys() - set(SETTINGS_TABLES)):
@@ -72,6 +72,6 @@ def to_toml(table: Mapping[str, Any]) -> str:
 
 
 def toml_key(text: str) -> str:
-    """Write a key as TOML has it, in quotes where that is necessary."""
+    """Write a key as in TOML, in quotes if necessary."""
     bare = text.isascii() and text.replace("-", "").replace("_", "").isalnum()
     return text if bare else json.dumps(text, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Text as people save it: UTF-8, with or without a byte-order mark, and JSON."""
+"""Reading text: UTF-8, with or without a byte-order mark, and JSON."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def decode_text(data: bytes) -> str:
     """Decode UTF-8; a byte-order mark in front, as Windows writes it, is left out.
 
     Raises:
-        ValueError: It is something else; the message says what and what to do.
+        ValueError: It is in another encoding; the message says which one and what to
+            do.
     """
     for mark, name in _OTHER_MARKS:
         if data.startswith(mark):
@@ -45,7 +46,7 @@ def parse_json(data: bytes | str) -> Any:
     """Parse JSON.
 
     Raises:
-        ValueError: It is not JSON, or nested so deeply that no reader takes it.
+        ValueError: It is not JSON, or nested too deeply.
     """
     text = decode_text(data) if isinstance(data, bytes) else data
     try:

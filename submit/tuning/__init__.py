@@ -1,8 +1,8 @@
-"""Tuning on a hold-out, and previews of what has no truth.
+"""Tuning on a hold-out, and previews without ground truth.
 
 candidate   one way to merge runs and to post-process them
 holdout     the runs and the truth, decoded once
-evaluate    what a candidate scores, exactly as files would
+evaluate    the score of a candidate, exactly as from files
 stages      what is tried
 search      what is kept: only gains on videos left out
 texts       the settings file, with what was measured

@@ -1,4 +1,4 @@
-"""What runs show without ground truth: how much they agree, and how sure they are."""
+"""Facts about runs without ground truth: their agreement and their confidence."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class ObjectLook:
     """One object of a video in one run.
 
     Attributes:
-        agreement: By other run, the J&Ḟ of one against the other, from 0 to 1.
-        presence: Mean probability of being there that the object scores say; None
-            where the run has none.
-        iou: Mean predicted IoU; None where the run has none.
-        area: Median share of the frame where it is seen; 0 where it never is.
-        absence: Share of the frames in which it is not seen.
+        agreement: The J&Ḟ against each other run, by its name, from 0 to 1.
+        presence: Mean probability of visibility by the object scores; None if the run
+            has none.
+        iou: Mean predicted IoU; None if the run has none.
+        area: Median share of the frame while visible; 0 if it is never visible.
+        absence: Share of the frames in which it is absent.
     """
 
     agreement: Mapping[str, float]
@@ -52,7 +52,7 @@ class VideoLook:
         video: Its name.
         frames: Number of frames.
         objects: By run and object id.
-        findings: What each run's masks look like from frame to frame.
+        findings: Suspicious changes in each run's masks from frame to frame.
     """
 
     video: str
@@ -64,14 +64,14 @@ class VideoLook:
 def look_at(
     video: SplitVideo, runs: Mapping[str, tuple[VideoMasks, Postprocess]]
 ) -> VideoLook:
-    """Go through a video in all runs at once, frame by frame.
+    """Compare a video in all runs at once, frame by frame.
 
-    As in scoring, the first and the last frame do not count. Of two runs, the first
-    by name plays the truth; J is the same either way and Ḟ nearly so.
+    As in scoring, the first and the last frame do not count. Of two runs, the first by
+    name takes the place of the truth; J is the same either way and Ḟ nearly so.
 
     Args:
         video: The video in the split.
-        runs: The video as each run has it, and what is done to its masks.
+        runs: The video in each run, and its post-processing.
 
     Raises:
         RunError: A run has other frames than the split.
@@ -94,7 +94,7 @@ def look_at(
     streams = [labels_of(*runs[name]) for name in names]
     for index, labels in enumerate(zip(*streams, strict=True)):
         checkpoint()
-        # The first mask is the annotation, whatever a run says.
+        # The first mask is the annotation, not that of a run.
         packed = {
             name: as_packed(first if index == 0 else one)
             for name, one in zip(names, labels, strict=True)

@@ -1,4 +1,4 @@
-"""One way to make masks of runs: how they are merged, and what is done at export."""
+"""Candidates of the search: settings of merging and post-processing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Candidate:
 
     Attributes:
         merge: How runs are merged; its members are the runs.
-        post: What is done at export.
+        post: The post-processing.
     """
 
     merge: MergeSettings
@@ -25,7 +25,7 @@ class Candidate:
 
     @property
     def members(self) -> tuple[str, ...]:
-        """The runs that take part."""
+        """The runs that are merged."""
         return self.merge.members
 
     @property

@@ -1,4 +1,4 @@
-"""What a candidate scores, in memory: exactly what its masks would score as files."""
+"""The score of a candidate, computed in memory, equal to that of its files."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ Floats = NDArray[np.float64]
 
 
 class BudgetSpentError(Exception):
-    """The search has used up what it was given; not an error for the user."""
+    """The budget of the search is spent; not an error for the user."""
 
 
 @dataclass
 class Budget:
-    """What a search may cost.
+    """The budget of a search.
 
     Attributes:
-        evaluations: How often the whole hold-out may be evaluated; parts count as such.
-        seconds: How long it may take. A search that ends by the clock may end elsewhere
-            the next time.
-        clock: Where the time is read.
+        evaluations: Most evaluations of the whole hold-out; parts count as fractions.
+        seconds: Longest time. A search that ends by the clock may have another result
+            next time.
+        clock: The clock.
         spent: Evaluations so far.
     """
 
@@ -55,7 +55,7 @@ class Budget:
         """Spend a share of an evaluation.
 
         Raises:
-            BudgetSpentError: There is none left.
+            BudgetSpentError: The budget is spent.
         """
         if self.spent + share > self.evaluations + 1e-9 or self.clock() > self._end:
             raise BudgetSpentError
@@ -64,7 +64,7 @@ class Budget:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One measure of the objects of some videos that have a value.
+    """The values of one measure for the objects of some videos.
 
     Attributes:
         values: One per object.
@@ -100,10 +100,10 @@ class Evaluator:
     Args:
         split: A split with complete ground truth.
         runs: The runs that candidates may name.
-        metric: Which measure counts; an attribute of `ObjectScore`.
-        every: Score one frame in so many. What merging and post-processing see is the
-            same; 1 is exact.
-        budget: What all evaluations together may cost.
+        metric: The measure to improve; an attribute of `ObjectScore`.
+        every: Score one frame in so many; 1 is exact. Merging and post-processing
+            always use all frames.
+        budget: The budget of all evaluations.
         workers: Threads; one for each core by default.
         progress: Called with a video and its number of frames when it is scored.
 
@@ -135,7 +135,7 @@ class Evaluator:
         frames = {name: video.length for name, video in split.videos.items()}
         total = sum(frames.values())
         self._share = {name: length / total for name, length in frames.items()}
-        # Cheap ones first, so that what is hopeless costs little.
+        # Cheap ones first, so that a bad candidate costs little.
         self.videos: tuple[str, ...] = tuple(
             sorted(frames, key=lambda name: (frames[name], name))
         )
@@ -147,7 +147,7 @@ class Evaluator:
         """The scores of each object of some videos; of all without any.
 
         Raises:
-            BudgetSpentError: That would cost more than there is.
+            BudgetSpentError: That would cost more than the budget.
         """
         wanted = self.videos if videos is None else videos
         key = candidate.key
@@ -197,10 +197,10 @@ class Evaluator:
     def gain(
         self, candidate: Candidate, current: Candidate, videos: Sequence[str]
     ) -> float | None:
-        """What a candidate surely gains on some videos: the mean less its error.
+        """The gain of a candidate on some videos: the mean minus its standard error.
 
-        None as soon as it looks hopeless: when the mean loss on the first third of the
-        videos, three at least, is more than twice its standard error.
+        None if the candidate is clearly worse: if the mean loss on the first third of
+        the videos, at least three, is more than twice its standard error.
         """
         first = max(3, len(videos) // 3)
         if len(videos) > first:
@@ -213,7 +213,7 @@ class Evaluator:
     def change(
         self, candidate: Candidate, current: Candidate, videos: Sequence[str]
     ) -> Sample:
-        """What a candidate changes, object by object."""
+        """The change of a candidate for each object."""
         after, before = self.sample(candidate, videos), self.sample(current, videos)
         return Sample(after.values - before.values, after.video_of)
 
@@ -243,7 +243,7 @@ def _labels(
 ) -> Iterator[tuple[int, Labels]]:
     """The masks of the frames that are scored, with their index.
 
-    Where a frame depends on others all of them are merged, whichever are scored.
+    If a frame depends on others, all frames are merged.
     """
     scored = range(1, len(masks.frames) - 1, every)
     post = candidate.post

@@ -1,9 +1,9 @@
-"""What a run will score, from what can be seen without ground truth.
+"""Prediction of a run's score without ground truth.
 
-A ridge regression from the looks of an object (agreement with other runs, object score,
+A ridge regression from features of an object (agreement with other runs, object score,
 predicted IoU, area, absence) to its score, fitted on the objects of a hold-out. It is
-small on purpose: hold-outs have tens of videos. How far it can be trusted is measured
-on videos that were left out of the fit, and goes into every interval.
+small on purpose: hold-outs have tens of videos. Its error is measured on held-out
+videos, and is part of every interval.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ __all__ = [
     "maker_of",
 ]
 
-#: What the model sees of an object, in the order of the columns.
+#: The features of an object, in the order of the columns.
 FEATURES = ("agreement", "presence", "iou", "area", "absence")
 
 SCHEMA = 2
 
-#: What the tuned masks are called among the runs that a model was fitted on.
+#: The name of the tuned masks among the runs that a model was fitted on.
 TUNED = "tuned"
 
-#: What `ExpectedScore.save` writes.
+#: The file of `ExpectedScore.save`.
 MODEL_FILE = OutputKind.of_file(
     "a model of the score",
     "submit tune",
@@ -57,12 +57,12 @@ MODEL_FILE = OutputKind.of_file(
 #: Penalties that are tried; features are standardised and scores lie in [0, 1].
 _PENALTIES = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 _RESAMPLES = 2000
-#: Enough to tell whether an interval of one of many videos holds.
+#: Enough to test the intervals of single videos.
 _FEW_RESAMPLES = 200
 _CONFIDENCE = 0.9
-#: The smallest share of the frame that is told apart from nothing.
+#: The smallest share of the frame that differs from 0.
 _SPECK = 1e-5
-#: A spread below this is none.
+#: A smaller standard deviation counts as 0.
 _FLAT = 1e-9
 
 Floats = NDArray[np.float64]
@@ -75,8 +75,8 @@ class Row:
     Attributes:
         run: The run.
         video: The video.
-        features: In the order of `FEATURES`; None where there is no value.
-        score: What it scored.
+        features: Values in the order of `FEATURES`; None for a missing one.
+        score: Its score.
     """
 
     run: str
@@ -87,13 +87,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How the model did on videos that were left out of its fit.
+    """The accuracy of the model on held-out videos.
 
     Attributes:
         videos: Number of videos.
         objects: Number of objects, in all runs together.
         error: Mean absolute error of an object's score.
-        floor: The same of a model that knows the mean score only.
+        floor: The same of a model that always predicts the mean score.
         correlation: Between expected and true scores of objects; None without spread.
         coverage: Share of single videos whose true score was in its 90 % interval.
     """
@@ -108,7 +108,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run is expected to score.
+    """The expected score of a run.
 
     Attributes:
         score: Mean over all objects, in [0, 1].
@@ -124,21 +124,21 @@ class Estimate:
 
 
 def maker_of(kind: str, settings: Mapping[str, Any]) -> str:
-    """A digest of how a run was made: equal over a hold-out and over another split.
+    """A digest of how a run was made, which does not depend on the split.
 
     Args:
         kind: The step that made it.
-        settings: What decides its masks.
+        settings: The settings that decide its masks.
     """
     return fingerprint([kind, settings])
 
 
 def features_of(look: ObjectLook, runs: Sequence[str]) -> tuple[float | None, ...]:
-    """What the model sees of an object.
+    """The features of an object.
 
     Args:
         look: The object in a run.
-        runs: The runs whose agreement counts.
+        runs: The runs whose agreement is used.
     """
     others = [value for name, value in look.agreement.items() if name in runs]
     return (
@@ -155,13 +155,13 @@ class ExpectedScore:
     """A fitted model.
 
     Attributes:
-        metric: What it predicts, an attribute of `ObjectScore`.
-        runs: The runs whose agreement counts.
-        makers: How each run was made that it was fitted on, by name; see `maker_of`.
-            `TUNED` is what tuning made of the others, if that is no run by itself.
-        penalty: Of the ridge regression.
-        rows: What it was fitted on; intervals are drawn from them.
-        calibration: How it did on videos left out.
+        metric: The measure that it predicts, an attribute of `ObjectScore`.
+        runs: The runs whose agreement is used.
+        makers: For each run of the fit, how it was made; see `maker_of`. `TUNED` is the
+            tuned result, if that is not one of the runs.
+        penalty: The penalty of the ridge regression.
+        rows: The data of the fit; intervals are drawn from them.
+        calibration: Its accuracy on held-out videos.
     """
 
     metric: str
@@ -183,13 +183,13 @@ class ExpectedScore:
     ) -> ExpectedScore:
         """Fit on the objects of a hold-out of at least three videos.
 
-        The penalty is the one with the least error on videos left out.
+        The penalty is the one with the smallest error on held-out videos.
         """
         data = _Data.of(rows)
         errors = {p: data.left_out(p) - data.scores for p in _PENALTIES}
         penalty = min(_PENALTIES, key=lambda p: float(np.abs(errors[p]).mean()))
         expected = errors[penalty] + data.scores
-        # With such a penalty nothing but the mean is left.
+        # With such a penalty the model predicts the mean.
         plain = data.left_out(1e12) - data.scores
         spread = expected.std() > _FLAT and data.scores.std() > _FLAT
         calibration = Calibration(
@@ -206,9 +206,9 @@ class ExpectedScore:
         return cls(metric, tuple(runs), known, penalty, tuple(rows), calibration)
 
     def why_not(self, name: str, maker: str) -> str | None:
-        """Say why the score of a run cannot be expected; None if it can.
+        """Why the score of a run cannot be predicted; None if it can.
 
-        Other methods make other mistakes, of which the fit knows nothing.
+        Other methods make other errors, which the fit has not seen.
 
         Args:
             name: The run.
@@ -227,11 +227,11 @@ class ExpectedScore:
         *,
         seed: int = 0,
     ) -> Estimate:
-        """What objects are expected to score.
+        """Predict the scores of objects.
 
         Args:
             videos: The video of each object.
-            features: Of each object; see `features_of`.
+            features: The features of each object; see `features_of`.
             seed: Equal seeds give equal intervals.
         """
         data = _Data.of(self.rows)
@@ -249,7 +249,7 @@ class ExpectedScore:
         """Read a model.
 
         Raises:
-            SettingsError: The file is not there, or is no such model.
+            SettingsError: The file is missing, or is not such a model.
         """
         try:
             content: dict[str, Any] = read_json(path)
@@ -280,10 +280,10 @@ class ExpectedScore:
 
 @dataclass(frozen=True, eq=False)
 class _Data:
-    """Rows as arrays, and their sums by video, of which every fit is made.
+    """Rows as arrays, and their sums by video, from which each fit is computed.
 
     Features are standardised over all rows. A missing value counts as the mean of its
-    feature; a feature that is the same everywhere, or nowhere, has no say.
+    feature; a feature that is constant, or always missing, is ignored.
 
     Attributes:
         inputs: Objects × features, standardised.
@@ -306,7 +306,7 @@ class _Data:
 
     @classmethod
     def of(cls, rows: Sequence[Row]) -> _Data:
-        """Take in the rows of a hold-out."""
+        """Convert the rows of a hold-out."""
         table = _table([row.features for row in rows])
         known = ~np.isnan(table)
         counts = np.maximum(known.sum(axis=0), 1)
@@ -345,7 +345,7 @@ class _Data:
         return len(self.sums[0])
 
     def standardised(self, table: Floats) -> Floats:
-        """Other objects' features in the units of these."""
+        """Standardise features of other objects in the same way."""
         return np.where(np.isnan(table), 0, table - self.means) * self.inverse
 
     def predict(self, times: Floats, penalty: float, inputs: Floats) -> Floats:
@@ -370,11 +370,11 @@ class _Data:
         return found
 
     def left_out(self, penalty: float, without: int | None = None) -> Floats:
-        """What a fit without its video expects of each object.
+        """Predict each object by a fit without its video.
 
         Args:
             penalty: Of the squared weights.
-            without: A video that no fit sees.
+            without: A video that is left out of all fits.
         """
         times = 1 - np.eye(self.videos)
         if without is not None:
@@ -401,8 +401,8 @@ def _estimate(
 ) -> Estimate:
     """Expected scores with an interval for their mean.
 
-    Two things are drawn: the videos that the model is fitted on, and, for each video to
-    be scored, by how much the model was wrong about a video that it had not seen.
+    Two things are drawn: the videos of the fit and, for each video to be scored, the
+    model's error on a held-out video.
     """
     kept = np.ones(data.videos)
     if without is not None:
@@ -433,7 +433,7 @@ def _estimate(
 
 
 def _coverage(data: _Data, penalty: float, seed: int) -> float:
-    """Share of the videos, in each run, whose score is in the interval without them."""
+    """Share of the videos whose score is in the interval of a fit without them."""
     hits = []
     for group in data.groups:
         found = _estimate(

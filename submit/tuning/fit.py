@@ -1,4 +1,4 @@
-"""The model of the score, fitted on the objects of a hold-out in all of its runs."""
+"""Fitting the model of expected scores on the runs of a hold-out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .expected import TUNED, ExpectedScore, Row, features_of, maker_of
 
 __all__ = ["fit_expected"]
 
-#: What the model predicts, and agreement is measured in.
+#: The measure that the model predicts, which is also that of agreement.
 _METRIC = "jf_dot"
 
 
@@ -25,13 +25,13 @@ def fit_expected(
     seed: int = 0,
     workers: int | None = None,
 ) -> ExpectedScore:
-    """Fit the model on all runs and on what tuning makes of them.
+    """Fit the model on all runs and on the tuned result.
 
     Args:
-        evaluator: The hold-out; what it knows already is not scored again. Its budget
-            does not count any more.
-        tuned: What tuning has found.
-        seed: What the calibration is drawn with.
+        evaluator: The hold-out; known scores are not computed again. Its budget does
+            not count.
+        tuned: The result of tuning.
+        seed: Seed of the calibration.
         workers: Threads; one for each core by default.
     """
     evaluator.budget = dataclasses.replace(

@@ -1,4 +1,4 @@
-"""The runs and the truth of a hold-out, decoded once and kept as far as memory goes."""
+"""The runs and the truth of a hold-out, decoded once and cached in memory."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from .candidate import Candidate
 
 __all__ = ["HoldoutRuns"]
 
-#: Decoded logits and masks that are kept; what is beyond is decoded each time.
+#: Bytes of the cache of logits and masks; the rest is decoded each time.
 _MEMORY = 2 << 30
 
 
 class HoldoutRuns:
-    """Runs over the videos of a split, to be read again and again.
+    """Runs over the videos of a split, for repeated reading.
 
-    Videos may be read by several threads, each video by one at a time.
+    Several threads may read videos, but only one thread each video.
 
     Args:
         split: The split.
         runs: The runs, by name.
-        memory: Bytes that may be kept.
+        memory: Bytes of the cache.
 
     Raises:
-        RunError: A run lacks a video of the split, or has it in another form.
+        RunError: A run lacks a video of the split, or has other frames or sizes.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class HoldoutRuns:
         return decoded
 
     def merged(self, candidate: Candidate, video: str) -> VideoMasks:
-        """One video as a candidate has it, before post-processing; close it after."""
+        """One video merged by a candidate, not post-processed; close it after use."""
         if candidate.is_single:
             return self.masks(candidate.members[0], video)
         key = candidate.merge_key
@@ -97,9 +97,9 @@ class HoldoutRuns:
         return decoded
 
     def pin(self, candidate: Candidate) -> None:
-        """Keep what a candidate merges, in place of what was pinned before.
+        """Cache the merged result of a candidate, in place of the last pinned one.
 
-        For what is to be post-processed in many ways.
+        For trying many post-processing settings on it.
         """
         if candidate.merge_key == self._pinned:
             return
@@ -177,11 +177,11 @@ class _Decoded:
         return self._codes[index]
 
     def close(self) -> None:
-        """Stay in memory."""
+        """Do nothing: the video stays in memory."""
 
 
 class _Merged:
-    """A video of several runs, merged when its frames are asked for, in order."""
+    """A video of several runs, merged when its frames are read, in order."""
 
     def __init__(
         self, members: Mapping[str, VideoMasks], candidate: Candidate, video: str
@@ -193,7 +193,7 @@ class _Merged:
         self.size = self._merger.size
         self.values = VALUES
         shape = len(self.frames), len(self.objects)
-        # Filled in frame by frame, as a merged run would have them.
+        # Filled frame by frame, as in a merged run.
         self.presence = np.full(shape, np.nan, np.float32)
         self.iou = np.full(shape, np.nan, np.float32)
 

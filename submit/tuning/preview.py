@@ -1,4 +1,4 @@
-"""Runs without ground truth: where they disagree, and what to look at first."""
+"""Previews of runs without ground truth: disagreement, and suspicious objects."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ __all__ = [
 ]
 
 
-#: What each kind of finding adds to the doubt about an object: such findings are
-#: seldom wrong, and runs may agree in a mistake.
+#: Added to the doubt about an object for each kind of finding: findings are seldom
+#: wrong, and runs may agree in a mistake.
 _FINDING = 0.1
-#: Runs whose absences differ by more than this share of the frames say so.
+#: A larger difference between runs in the share of absent frames is a reason.
 _ABSENCES = 0.2
 
 
@@ -53,9 +53,10 @@ class RunPreview:
         run: Its name.
         videos: Videos of the split that it has.
         objects: Their objects.
-        agreement: Mean over objects of the agreement with the other runs; None alone.
-        expected: What it is expected to score, missing videos left aside; None without
-            a model that was fitted on it.
+        agreement: Mean over objects of the agreement with the other runs; None for a
+            single run.
+        expected: Its expected score, without missing videos; None without a model that
+            was fitted on it.
     """
 
     run: str
@@ -67,13 +68,13 @@ class RunPreview:
 
 @dataclass(frozen=True)
 class Suspect:
-    """An object, and why it may be worth a look.
+    """An object, and the reasons to look at it.
 
     Attributes:
         video: Its video.
         object: Its id.
-        doubt: What the list is ordered by: what is expected to be lost, or else how
-            much the runs disagree, and something for each kind of finding.
+        doubt: The list is sorted by it: the expected loss, or else the disagreement of
+            runs, plus a constant for each kind of finding.
         agreement: Mean over all pairs of runs; None for a single run.
         pairs: The agreement of each two runs.
         expected: Mean of its expected scores in all runs; None without a model.
@@ -102,14 +103,14 @@ class VideoPreview:
 
 @dataclass(frozen=True)
 class Preview:
-    """Everything that can be said without ground truth.
+    """The result of a preview.
 
     Attributes:
         runs: The runs, in the order they were given.
         pairs: How much each two of them agree.
         videos: The videos, in the split's order.
-        suspects: All objects, those to look at first first.
-        notes: What a reader of the numbers should know.
+        suspects: All objects, the most doubtful first.
+        notes: Remarks about the numbers.
     """
 
     runs: tuple[RunPreview, ...]
@@ -120,7 +121,7 @@ class Preview:
 
 
 def frames_to_look_at(split: Split) -> int:
-    """Number of frames that a preview goes through: the total of its progress."""
+    """Number of frames that a preview reads: the total of its progress."""
     return sum(video.length for video in split.videos.values())
 
 
@@ -133,18 +134,18 @@ def preview(
     seed: int = 0,
     progress: Callable[[str, int], None] = lambda video, frames: None,
 ) -> Preview:
-    """Look at runs over a split whose truth is not known.
+    """Compare runs over a split without ground truth.
 
     Args:
         split: The split.
-        runs: The runs, by name; videos that one lacks are left to the others.
+        runs: The runs, by name; a run may lack videos.
         model: A model of the score.
         workers: Threads; one for each core by default.
-        seed: What intervals are drawn with.
+        seed: Seed of the intervals.
         progress: Called with a video and its frames when it is done.
 
     Raises:
-        RunError: A run has no video of the split, or has one in another form.
+        RunError: A run has no video of the split, or has other frames or sizes.
     """
     lacking = {
         name: [video for video in split.videos if video not in run.videos]
@@ -180,7 +181,7 @@ def _look_at_all(
     workers: int | None,
     progress: Callable[[str, int], None],
 ) -> dict[str, VideoLook]:
-    """Look at all videos that any run has, on all cores."""
+    """Compare all videos that any run has, on all cores."""
 
     def look(video: SplitVideo) -> VideoLook:
         with ExitStack() as stack:
@@ -219,7 +220,7 @@ def _walk(
 
 
 def _unknown(model: ExpectedScore, runs: Mapping[str, Run]) -> dict[str, str]:
-    """The runs that the model was not fitted on, and why it is of no use for each."""
+    """The runs that the model cannot be used for, with the reasons."""
     found = {
         name: model.why_not(name, maker_of(run.kind, run.settings))
         for name, run in runs.items()
@@ -234,9 +235,9 @@ def _expect(
     known: Set[str],
     seed: int,
 ) -> tuple[Estimate, dict[tuple[str, int], float]]:
-    """What a run and each of its objects is expected to score.
+    """The expected scores of a run and of each of its objects.
 
-    Only agreement with `known` runs says what it said in the fit.
+    Only agreement with `known` runs has the same meaning as in the fit.
     """
     walked = _walk(run, looks)
     others = [name for name in model.runs if name in known]
@@ -296,7 +297,7 @@ def _suspects(
     looks: Mapping[str, VideoLook],
     expected: Mapping[str, tuple[Estimate, dict[tuple[str, int], float]] | None],
 ) -> list[Suspect]:
-    """All objects, with what speaks against them."""
+    """All objects, with reasons for doubt."""
     found = []
     for look in looks.values():
         runs = list(look.objects)
@@ -354,7 +355,7 @@ def _about_absence(looks: Mapping[str, ObjectLook]) -> list[str]:
 
 
 def _findings(look: VideoLook, key: int) -> tuple[list[str], int]:
-    """What each run's masks look like, and how many kinds of findings that are."""
+    """The findings of each run, and the number of their kinds."""
     ours = [
         (run, finding)
         for run, findings in look.findings.items()

@@ -1,11 +1,11 @@
-"""The search: what helps on videos that it was not chosen on is kept.
+"""The search: keeps changes that improve the score on held-out videos.
 
-Each stage climbs: of all neighbours of the candidate it takes the one whose gain less
-its standard error is highest, as often as it may and as long as that is positive.
-Whether the stage is worth anything is found by cross-validation: for each fold it
-climbs on the other folds and its gain is measured on the videos left out. It is kept if
-the bootstrap interval of these gains lies above 0. So nothing is ever judged by the
-videos that it was chosen on, and noise gains nothing there.
+Each stage climbs: of all neighbours of the candidate it takes the one with the highest
+gain minus its standard error, as long as that is positive and steps are left.
+Cross-validation decides whether the stage is kept: for each fold it climbs on the other
+folds, and its gain is measured on the held-out videos. It is kept if the bootstrap
+interval of these gains is above 0. So no change is judged by the videos that it was
+chosen on.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from .stages import Stage, all_stages
 
 __all__ = ["Gain", "StageResult", "Tuned", "tune"]
 
-#: Fewest videos with which anything can be left out.
+#: Fewest videos for cross-validation.
 LEAST_VIDEOS = 3
-#: Up to so many videos, each is a fold of its own; of more there are `_FOLDS` folds.
+#: Up to this number, each video is a fold; with more there are `_FOLDS` folds.
 _SINGLE = 10
 _FOLDS = 5
-#: A gain below is none: half of the last official digit, as in `submit compare`.
+#: A smaller gain counts as 0: half of the last official digit, as in `submit compare`.
 _TIE = 0.00005
 _RESAMPLES = 10_000
-#: How often all stages are gone through, as long as the last time kept anything.
+#: Most rounds over all stages; a round that keeps nothing is the last.
 _PASSES = 2
 
 
@@ -47,22 +47,23 @@ class Gain:
 
     @property
     def is_clear(self) -> bool:
-        """Whether the interval leaves no doubt that there is a gain."""
+        """Whether the gain is significant: the interval is above 0."""
         return self.mean >= _TIE and self.low > 0
 
 
 @dataclass(frozen=True)
 class StageResult:
-    """What one stage came to.
+    """The result of one stage.
 
     Attributes:
         stage: Its name.
-        tried: Neighbours that were looked at on all videos.
-        before: Where it began.
-        after: Where its climb on all videos ended; `before` if nothing was better.
-        seen: Gain on the videos that it climbed on, which flatters.
-        left_out: Gain on videos left out; None where there was nothing to judge.
-        kept: Whether `after` goes on.
+        tried: Neighbours that were tried on all videos.
+        before: The candidate at its start.
+        after: The candidate at the end of its climb on all videos; `before` if no
+            better.
+        seen: Gain on the videos that it climbed on, which is optimistic.
+        left_out: Gain on held-out videos; None if there was nothing to judge.
+        kept: Whether the search continues from `after`.
     """
 
     stage: str
@@ -76,23 +77,23 @@ class StageResult:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search has found.
+    """The result of a search.
 
     Attributes:
         metric: The measure, an attribute of `ObjectScore`.
         videos: Number of videos.
         objects: Number of objects that have a value.
         singles: The mean of each run on its own, best first.
-        lead: Of the best run against the second; None for a single run.
-        candidate: What to use.
+        lead: Gain of the best run over the second; None for a single run.
+        candidate: The best candidate.
         score: Its mean on the hold-out that it was chosen on.
-        gain: Against the best single run, on the same videos: an optimistic figure.
-        stages: What was tried: once each, or as often as it was kept.
+        gain: Gain over the best single run, on the same videos, which is optimistic.
+        stages: The results of the stages: each once, or as often as it was kept.
         without: The mean without each member, for ensembles.
-        evaluations: What the search has cost.
+        evaluations: Evaluations that the search has used.
         is_complete: Whether it ended before its budget did.
         every: One frame in so many was scored.
-        seed: What folds and intervals were drawn with.
+        seed: Seed of folds and intervals.
     """
 
     metric: str
@@ -112,7 +113,7 @@ class Tuned:
 
     @property
     def best_single(self) -> str:
-        """The best run on its own."""
+        """The best single run."""
         return next(iter(self.singles))
 
 
@@ -126,10 +127,10 @@ def tune(
     """Search on a hold-out.
 
     Args:
-        evaluator: The hold-out with its runs, and what the search may cost.
+        evaluator: The hold-out with its runs and the budget.
         seed: Equal seeds draw equal folds and intervals.
-        stages: What to try; everything by default.
-        report: Told of each stage when it is over.
+        stages: The stages. Default: all.
+        report: Called with the result of each stage.
 
     Raises:
         ScoringError: There are too few videos, no object has a value, or the budget
@@ -219,7 +220,7 @@ class _Search:
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
     def _without(self, current: Candidate) -> dict[str, float]:
-        """The score of an ensemble without each of its members, the budget willing."""
+        """The score of an ensemble without each member, if the budget allows it."""
         found = {}
         for name in current.members if len(current.members) > 1 else ():
             rest = tuple(other for other in current.members if other != name)
@@ -230,7 +231,7 @@ class _Search:
         return found
 
     def _stage(self, stage: Stage, current: Candidate) -> StageResult | None:
-        """Climb on all videos and judge by videos left out; None if there is no way."""
+        """Climb on all videos and judge on held-out ones; None without neighbours."""
         videos = self._evaluator.videos
         self._evaluator.runs.pin(current)
         self._tried = 0
@@ -249,7 +250,7 @@ class _Search:
     def _climb(
         self, stage: Stage, start: Candidate, videos: Sequence[str]
     ) -> Candidate:
-        """Take the best neighbour as long as it is surely better."""
+        """Take the best neighbour as long as its gain exceeds its standard error."""
         current = start
         for _ in range(stage.steps):
             best, most = current, _TIE
@@ -264,7 +265,7 @@ class _Search:
         return current
 
     def _judge(self, stage: Stage, current: Candidate) -> Gain:
-        """The gain of a stage on videos that it has not seen."""
+        """The gain of a stage on held-out videos."""
         parts = []
         for fold in self._folds:
             seen = [name for name in self._evaluator.videos if name not in fold]
@@ -284,14 +285,14 @@ class _Search:
 
 
 def _with(results: list[StageResult], new: StageResult) -> list[StageResult]:
-    """Add a result; of a stage that is never kept the first one is enough."""
+    """Add a result; for a stage that is never kept only the first one."""
     if not new.kept and any(one.stage == new.stage for one in results):
         return results
     return [one for one in results if one.kept or one.stage != new.stage] + [new]
 
 
 def _restricted(candidate: Candidate, members: tuple[str, ...]) -> Candidate:
-    """A candidate with fewer members, the others in their proportions."""
+    """A candidate with fewer members and the same ratios of weights."""
     merge = candidate.merge
     weights = {name: merge.weights[name] for name in members if name in merge.weights}
     restricted = MergeSettings(
@@ -306,7 +307,7 @@ def _restricted(candidate: Candidate, members: tuple[str, ...]) -> Candidate:
 
 
 def _folds(videos: Sequence[str], seed: int) -> tuple[tuple[str, ...], ...]:
-    """Deal the videos out; of few videos each is a fold."""
+    """Distribute the videos over folds; with few videos each is a fold."""
     names = sorted(videos)
     count = len(names) if len(names) <= _SINGLE else _FOLDS
     order = np.random.default_rng(seed).permutation(len(names))

@@ -1,4 +1,4 @@
-"""What is tried, in which order: each stage proposes neighbours of a candidate."""
+"""The stages of the search: each proposes neighbours of a candidate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["Stage", "all_stages"]
 #: Methods that are tried while members are chosen.
 _MEANS = ("mean_probabilities", "mean_logits", "vote")
 
-#: By how much a weight may change in one step.
+#: Factor by which a weight changes in one step.
 _FACTORS = (2.0, 0.5)
 
 
@@ -26,9 +26,9 @@ class Stage:
     """A kind of change.
 
     Attributes:
-        name: What it is called in the results.
+        name: Its name in the results.
         neighbours: The candidates that are one step away.
-        steps: How many steps may be taken, each to the best neighbour.
+        steps: Most steps, each to the best neighbour.
     """
 
     name: str
@@ -37,10 +37,10 @@ class Stage:
 
 
 def all_stages(runs: Sequence[str], *, several_objects: bool) -> tuple[Stage, ...]:
-    """Everything that is tried, in order.
+    """All stages, in order.
 
     Args:
-        runs: The runs there are.
+        runs: The names of the runs.
         several_objects: Whether any video has gaps between objects to close.
     """
     stages = []
@@ -58,9 +58,9 @@ def all_stages(runs: Sequence[str], *, several_objects: bool) -> tuple[Stage, ..
 
 
 def _memberships(runs: Sequence[str]) -> Callable[[Candidate], Iterator[Candidate]]:
-    """One member more or less; from a single run also to all of them at once.
+    """One member more or less; from a single run also all runs at once.
 
-    All at once can be better although no two are: three outvote one.
+    All at once can be better although no pair is: in a vote, three beat one.
     """
 
     def neighbours(candidate: Candidate) -> Iterator[Candidate]:
@@ -72,9 +72,9 @@ def _memberships(runs: Sequence[str]) -> Callable[[Candidate], Iterator[Candidat
         if len(members) > 1:
             others += [members - {name} for name in sorted(members)]
         for method, one in product(methods, others):
-            # Two that vote differently have elected nobody.
+            # A vote of two members that differ has no majority.
             if method != "vote" or len(one) != 2:
-                # There is nothing to merge in one; equal settings have one form.
+                # A single run is not merged; equal settings have one form.
                 used = method if len(one) > 1 else DEFAULT_METHOD
                 merge = MergeSettings(method=used, members=tuple(sorted(one)))
                 yield dataclasses.replace(candidate, merge=merge)
@@ -92,7 +92,7 @@ def _weights(candidate: Candidate) -> Iterator[Candidate]:
     for name in candidate.members:
         for factor in _FACTORS:
             weights = {**before, name: before[name] * factor}
-            # Two of equal weight: to double one is to halve the other.
+            # With two equal weights, doubling one equals halving the other.
             yield _merged(candidate, weights=_reduced(weights))
 
 
@@ -103,7 +103,7 @@ def _reduced(weights: dict[str, float]) -> dict[str, float]:
 
 
 def _methods(candidate: Candidate) -> Iterator[Candidate]:
-    """The other methods; a cascade begins with the member of the highest weight."""
+    """The other methods; a cascade starts with the member of the highest weight."""
     if len(candidate.members) < 2:
         return
     for method in METHODS:
@@ -117,7 +117,7 @@ def _methods(candidate: Candidate) -> Iterator[Candidate]:
 
 
 def _gates(candidate: Candidate) -> Iterator[Candidate]:
-    """Who decides that an object is gone."""
+    """The settings of the presence gate."""
     for evidence in ("score", "mask"):
         for threshold in (0.3, 0.5, 0.7):
             yield _merged(candidate, gate=Gate(threshold=threshold, evidence=evidence))

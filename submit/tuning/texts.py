@@ -1,4 +1,4 @@
-"""The settings file that tuning writes, with what was measured in its comments."""
+"""The settings file of tuning, with the measured results in comments."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .search import Gain, StageResult, Tuned
 
 __all__ = ["SETTINGS_FILE", "settings_toml", "steps_of"]
 
-#: How every settings file begins.
+#: The first words of every settings file.
 _BEGINNING = "# Tuned by submit tune"
 
-#: What `settings_toml` makes.
+#: The output of `settings_toml`.
 SETTINGS_FILE = OutputKind.of_file(
     "a settings file",
     "submit tune",
@@ -24,11 +24,11 @@ SETTINGS_FILE = OutputKind.of_file(
 
 
 def settings_toml(tuned: Tuned, *, source: str = "") -> str:
-    """The file that `submit ensemble`, `export` and `build` take.
+    """The settings file for `submit ensemble`, `export` and `build`.
 
     Args:
-        tuned: What was found.
-        source: The hold-out, as people know it.
+        tuned: The result of the search.
+        source: The name of the hold-out.
     """
     lines = [f"# {line}".rstrip() for line in _remarks(tuned, source)]
     assert lines[0].startswith(_BEGINNING)
@@ -41,9 +41,9 @@ def settings_toml(tuned: Tuned, *, source: str = "") -> str:
 
 
 def steps_of(result: StageResult) -> str:
-    """What a stage came to, in words.
+    """The result of a stage, in words.
 
-    Only what is new is named, such as `+flip` for a member or `threshold 0.5`.
+    Only changes are named, such as `+flip` for a member or `threshold 0.5`.
     """
     before, after = result.before, result.after
     if before == after:
@@ -65,7 +65,7 @@ def steps_of(result: StageResult) -> str:
 
 
 def _remarks(tuned: Tuned, source: str) -> Iterator[str]:
-    """What was measured, for whoever opens the file."""
+    """The measured results, as comments."""
     measure = MEASURES[tuned.metric]
     frames = "all frames" if tuned.every == 1 else f"one frame in {tuned.every}"
     yield f"Tuned by submit tune for {measure}{f' on {source}' if source else ''}:"

@@ -77,8 +77,8 @@ def test_the_list_shows_every_model_and_what_is_wrong_with_it(
         f"broken     {'–':{len(release)}}  predictor broken (no_such_package:Model) "
         "cannot be imported: ModuleNotFoundError: No module named 'no_such_package'; "
         "reinstall the package of no_such_package",
-        f"static     {release}  Repeats the given masks in every frame: the floor that "
-        "every model must beat",
+        f"static     {release}  Repeats the given masks in every frame: the lowest "
+        "baseline",
         f"weighty    {'–':{len(release)}}  Tracks with weights",
     ]
 
@@ -91,8 +91,7 @@ def test_the_list_is_there_for_programs(runner: CliRunner, plugins: object) -> N
         "name": "static",
         "package": f"mose-submit {version('mose-submit')}",
         "class": "submit.predictors:StaticPredictor",
-        "about": "Repeats the given masks in every frame: the floor that every model "
-        "must beat",
+        "about": "Repeats the given masks in every frame: the lowest baseline",
         "problem": None,
     }
     assert weighty["name"] == "weighty"
@@ -102,8 +101,7 @@ def test_a_model_without_options_has_a_page(runner: CliRunner) -> None:
     result = runner.invoke(cli, ["predictors", "static"])
     assert result.stdout == (
         "predictor    static\n"
-        "about        Repeats the given masks in every frame: the floor that every "
-        "model must beat\n"
+        "about        Repeats the given masks in every frame: the lowest baseline\n"
         f"package      mose-submit {version('mose-submit')}\n"
         "model        static\n"
         "licence      Apache-2.0\n"
