@@ -17,6 +17,7 @@ import click
 from submit.augment import AUGMENTATIONS
 from submit.checks import RULES, Severity
 from submit.cli import SECTIONS, cli
+from submit.ensemble import METHODS as MERGE_METHODS
 from submit.postprocess import STEPS
 from submit.system.schema import Setting, settings_of
 from submit_sam2.memory import POLICIES
@@ -48,6 +49,15 @@ POSTPROCESSING = """\
 tune` tries them; one file each in `submit/postprocess/steps/`. Steps that look ahead
 come first, then those of logits, the overlap rule, and those of masks.
 [tuning.md](tuning.md) says what they cost and whether they help.
+"""
+
+MERGING = """\
+## Merging
+
+`submit ensemble --method`, and `method` in the table `[ensemble]` of a settings file,
+take these names. The settings of a method are a table of its name, such as
+`[ensemble.cascade]`. Each method is one file in `submit/ensemble/methods/`.
+[ensembling.md](ensembling.md#methods) has the formulas and what the methods gained.
 """
 
 AUGMENTATION = """\
@@ -149,6 +159,8 @@ def render_methods() -> str:
     return "\n".join(
         [
             METHODS,
+            MERGING,
+            choices(MERGE_METHODS, MERGE_METHODS),
             POSTPROCESSING,
             choices(STEPS, STEPS),
             AUGMENTATION,

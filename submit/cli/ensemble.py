@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..ensemble import METHODS
+from ..ensemble import DEFAULT_METHOD, METHODS
 from ._options import (
     PATH,
     SOURCE,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "--method",
     type=click.Choice(list(METHODS)),
-    help="How to merge. Default: mean_probabilities.",
+    help=f"How to merge. Default: {DEFAULT_METHOD}.",
 )
 @click.option(
     "--weights",

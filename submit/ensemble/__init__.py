@@ -1,12 +1,11 @@
 """Merging runs: the same objects seen by several members, one frame at a time.
 
     settings   what is asked for: method, weights, gate, and the file that says so
-    tables     TOML tables, read and written
-    methods    how the members' values of one object become one
+    method     what a method is; the methods are the files in methods/
+    planes     logits of one object in one frame
     _kernels   the loops over pixels, compiled
     views      one frame as one member sees it
     gate       whether an object is there at all, decided apart from its shape
-    choice     members that are taken whole: the best one, or the next in doubt
     merger     one video of all members, frame by frame
     report     how much each member changed the result
 
@@ -15,14 +14,18 @@ is applied once, at export.
 """
 
 from .merger import MergedFrame, VideoMerger
-from .report import Influence, MemberReport, summarise
-from .settings import (
+from .method import (
     DEFAULT_METHOD,
     METHODS,
-    Cascade,
+    ChoiceMethod,
+    LabelMethod,
+    Method,
+    PixelMethod,
+)
+from .report import Influence, MemberReport, summarise
+from .settings import (
     Gate,
     MergeSettings,
-    Selection,
     normalised,
     read_ensemble_table,
     read_weights,
@@ -31,13 +34,15 @@ from .settings import (
 __all__ = [
     "DEFAULT_METHOD",
     "METHODS",
-    "Cascade",
+    "ChoiceMethod",
     "Gate",
     "Influence",
+    "LabelMethod",
     "MemberReport",
     "MergeSettings",
     "MergedFrame",
-    "Selection",
+    "Method",
+    "PixelMethod",
     "VideoMerger",
     "normalised",
     "read_ensemble_table",

@@ -1,14 +1,11 @@
 """The loops over pixels in which members are merged, compiled.
 
-Kept apart from `methods` so that importing that module does not import the compiler.
-All take int8 codes of the run store. What a code stands for, as a probability or its
-logarithm, is read from tables of 256, that of the code c at c + 128. Results are exact
-in float64 and then rounded to the nearest code.
+Kept apart from the methods so that importing those does not import the compiler.
+All take int8 codes of the run store. The probability of a code c is read from a table of
+256 at c + 128. Results are exact in float64 and then rounded to the nearest code.
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +15,6 @@ from ..system.compiled import compiled
 
 __all__ = [
     "count_pairs",
-    "geometric_mean",
     "look_up",
     "mean",
     "mean_of_odds",
@@ -135,37 +131,6 @@ def mean_of_odds(
             odds = np.float32(yes / no)
             low = bins[odds.view(np.int32) >> 16]
             out[x] = np.int8(int(low) + int(odds >= edges[low]) - 127)
-    return result
-
-
-@compiled()
-def geometric_mean(
-    stack: NDArray[np.int8], tables: NDArray[np.float64]
-) -> NDArray[np.int8]:
-    """Weighted geometric mean of the probabilities of M×h×w codes, as codes.
-
-    Args:
-        stack: The members' codes.
-        tables: M×256 logarithms of probabilities, times the weights of the members.
-    """
-    members, height, width = stack.shape
-    result = np.empty((height, width), np.int8)
-    logits = np.zeros(width, np.float32)
-    for y in range(height):
-        for x in range(width):
-            first = stack[0, y, x]
-            same = True
-            for m in range(1, members):
-                same = same and stack[m, y, x] == first
-            if same:
-                continue
-            total = 0.0
-            for m in range(members):
-                total += tables[m, int(stack[m, y, x]) + 128]
-            # log(g / (1 − g)) with g = exp(total)
-            logits[x] = total - math.log(-math.expm1(total))
-        encode(logits, result[y])
-        _keep_equal(stack, y, result[y])
     return result
 
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from ..errors import RunError
 from ..masks import LOWEST, Codes, Labels, Logits, dequantise, to_labels
 from ..runs import HARD_CODE, VideoMasks
-from .choice import Chooser, cascade, preview_size
 from .gate import PresenceGate
-from .methods import Plane, mean_with_masks, merge_planes, resized, table_of_votes
-from .report import FrameInfluence, compare_labels
+from .method import ChoiceMethod, Choose, LabelMethod, PixelMethod
+from .planes import Plane
+from .report import FrameInfluence, compare_labels, preview_size
 from .settings import MergeSettings
 from .views import View, sampled
 
@@ -96,8 +96,8 @@ class VideoMerger:
     that a member has; only `vote` counts label maps at the size of the frame.
 
     Args:
-        members: The video as each member has it, by run name. Their order matters for
-            the method `cascade` only, and there that of the settings comes first.
+        members: The video as each member has it, by run name. Their order
+            matters for `ordered` methods only, where that of the settings comes first.
         settings: How to merge.
         video: Name of the video, which decides about weights of its own.
         reweight: Whether members that lack an object leave the others their share;
@@ -133,7 +133,10 @@ class VideoMerger:
         self._background = self.settings.weights_of(video)
         gate = self.settings.gate
         self._gate = PresenceGate(gate, self.settings.members) if gate else None
-        self._chooser = Chooser(self.settings.select, self._members)
+        self._method = self.settings.merging
+        self._choose: Choose | None = None
+        if isinstance(self._method, ChoiceMethod):
+            self._choose = self._method.chooser(self._members)
         self._last: tuple[int, Sequence[View], PresenceGate | None, MergedFrame]
 
     def merge(self, index: int) -> MergedFrame:
@@ -186,7 +189,7 @@ class VideoMerger:
                 for view in candidates[key]
                 if verdict.there and view.name not in verdict.blind
             ]
-        if self.settings.method == "vote":
+        if isinstance(self._method, LabelMethod):
             merged = {
                 key: _Merged(_NOTHING, *_scores(key, seen, self._weights[key]))
                 for key, seen in candidates.items()
@@ -207,8 +210,8 @@ class VideoMerger:
         ]
         iou = [merged[key].iou for key in self.objects]
         scores = np.asarray(presence, np.float32), np.asarray(iou, np.float32)
-        if self.settings.method == "vote":
-            labels = self._vote(views, candidates)
+        if isinstance(self._method, LabelMethod):
+            labels = self._labels(self._method, views, candidates)
             return MergedFrame(self.objects, *scores, labels=labels)
         codes = (
             np.stack([merged[key].plane for key in self.objects])
@@ -224,27 +227,24 @@ class VideoMerger:
         if not views:
             return _Merged(np.full(shape, LOWEST, np.int8))
         weights = self._weights[key]
-        method = self.settings.method
-        if method == "select":
-            best = self._chooser.best(key, views, weights, index)
-            plane = resized(best.plane(key), shape)
-            return _Merged(plane, best.presence[key], best.iou[key])
-        if method == "cascade":
-            plane, chosen = cascade(key, views, self.settings.cascade, shape)
+        if self._choose is not None:
+            plane, chosen = self._choose(key, views, weights, index, shape)
             return _Merged(plane, chosen.presence[key], chosen.iou[key])
+        assert isinstance(self._method, PixelMethod)
         shares = _normalised(views, weights)
         hard = [view.labels is not None and view.shape == shape for view in views]
-        if method == "mean_logits" and any(hard) and not all(hard):
-            plane = _mean_of_kinds(key, views, shares, hard)
-        else:
+        merged = None
+        if any(hard) and not all(hard):
+            merged = _merge_kinds(self._method, key, views, shares, hard)
+        if merged is None:
             planes = [view.plane(key) for view in views]
-            plane = merge_planes(method, planes, shares, shape)
-        return _Merged(plane, *_scores(key, views, weights))
+            merged = self._method.merge_sizes(planes, shares, shape)
+        return _Merged(merged, *_scores(key, views, weights))
 
     def _by_table(self, views: Sequence[View]) -> bool:
         """Whether members can say so little of a pixel that a table has it all."""
         return (
-            self.settings.method not in ("select", "cascade")
+            isinstance(self._method, PixelMethod)
             and all(view.labels is not None for view in views)
             and len(views) <= _MOST_BITS
         )
@@ -255,13 +255,14 @@ class VideoMerger:
         """Merge hard members without making logits of each of them."""
         from ._kernels import look_up
 
+        assert isinstance(self._method, PixelMethod)
         names = [view.name for view in views]
         table = np.full((len(self.objects), 1 << len(views)), LOWEST, np.int8)
         for row, key in zip(table, self.objects, strict=True):
             if seen := candidates[key]:
                 bits = [names.index(view.name) for view in seen]
                 shares = _normalised(seen, self._weights[key])
-                votes = table_of_votes(self.settings.method, shares, bits, HARD_CODE)
+                votes = self._method.table_of_votes(shares, bits, HARD_CODE)
                 row[:] = np.resize(votes, len(row))
         labels = np.stack([view.labels for view in views if view.labels is not None])
         planes = look_up(labels, np.asarray(self.objects, np.uint8), table)
@@ -270,16 +271,17 @@ class VideoMerger:
             for key, plane in zip(self.objects, planes, strict=True)
         }
 
-    def _vote(
-        self, views: Sequence[View], candidates: Mapping[int, Sequence[View]]
+    def _labels(
+        self,
+        method: LabelMethod,
+        views: Sequence[View],
+        candidates: Mapping[int, Sequence[View]],
     ) -> Labels:
-        """Let the members vote on each pixel of the frame.
+        """Merge the members' labels of the frame.
 
         The shares of an object's votes are those among the members that have it, so
         that one which does not know it does not vote against it.
         """
-        from ._kernels import tally
-
         names = [view.name for view in views]
         weights = np.zeros((len(views), 1 + len(self.objects)))
         weights[:, 0] = [self._background[name] for name in names]
@@ -294,7 +296,8 @@ class VideoMerger:
             table = np.arange(256, dtype=np.uint8)
             table[away] = 0
             maps = [table[labels] for labels in maps]
-        return tally(np.stack(maps), np.asarray(self.objects, np.uint8), weights)
+        objects = np.asarray(self.objects, np.uint8)
+        return method.merge_labels(np.stack(maps), objects, weights)
 
     def _check(self, reweight: bool) -> None:
         """All members must be of the same video, and have the same objects."""
@@ -324,15 +327,19 @@ class VideoMerger:
 _NOTHING: Plane = np.zeros((0, 0), np.int8)
 
 
-def _mean_of_kinds(
-    key: int, views: Sequence[View], shares: Sequence[float], hard: Sequence[bool]
-) -> Plane:
-    """Mean of soft members and masks, without making logits of the masks."""
+def _merge_kinds(
+    method: PixelMethod,
+    key: int,
+    views: Sequence[View],
+    shares: Sequence[float],
+    hard: Sequence[bool],
+) -> Plane | None:
+    """Merge soft members and masks, without making logits of the masks if it can."""
     soft = [
         (v.plane(key), s) for v, s, h in zip(views, shares, hard, strict=True) if not h
     ]
     masks = [(v.labels, s) for v, s, h in zip(views, shares, hard, strict=True) if h]
-    return mean_with_masks(
+    return method.merge_kinds(
         [plane for plane, _ in soft],
         [share for _, share in soft],
         [labels for labels, _ in masks if labels is not None],

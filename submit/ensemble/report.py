@@ -30,6 +30,7 @@ __all__ = [
     "MemberReport",
     "compare_labels",
     "overlap_counts",
+    "preview_size",
     "summarise",
 ]
 
@@ -42,6 +43,16 @@ def overlap_counts(one: Labels, other: Labels) -> NDArray[np.int64]:
     from ._kernels import count_pairs
 
     return count_pairs(one, other)
+
+
+#: Longer side, in pixels, of the label maps that are compared.
+_PREVIEW = 512
+
+
+def preview_size(size: tuple[int, int]) -> tuple[int, int]:
+    """A frame's size, reduced to what is enough to compare masks."""
+    scale = min(1.0, _PREVIEW / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 @dataclass(frozen=True)

@@ -34,38 +34,22 @@ from ..system.schema import (
     WrongSettingError,
     as_table,
     check,
+    part,
     read,
     setting,
+    settings_of,
     unknown_key,
 )
 from ..system.tables import read_settings_table, read_toml
+from .method import DEFAULT_METHOD, METHODS
 
 __all__ = [
-    "DEFAULT_METHOD",
-    "METHODS",
-    "Cascade",
     "Gate",
     "MergeSettings",
-    "Selection",
     "normalised",
     "read_ensemble_table",
     "read_weights",
 ]
-
-#: How members are merged: name → what it does, in a line for help and docs.
-METHODS: dict[str, str] = {
-    "mean_probabilities": "weighted mean of the probabilities",
-    "mean_logits": "weighted mean of the logits",
-    "geometric_mean": "weighted geometric mean of the probabilities",
-    "max": "the highest logit of all members",
-    "vote": "each pixel goes to the label with the most votes",
-    "select": "the best member of each object",
-    "cascade": "the first member; where it is in doubt, the next one",
-}
-
-#: The method where none is named: it is better than a mean of logits where members
-#: disagree, since one very sure member counts for less.
-DEFAULT_METHOD = "mean_probabilities"
 
 
 @dataclass(frozen=True)
@@ -102,67 +86,20 @@ class Gate:
                 normalised(list(weights.values()), len(weights), where=name)
 
 
-#: What the method `select` may go by.
-_MARKS = ("iou", "presence", "agreement")
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What makes a member the best one of an object.
-
-    Attributes:
-        by: Marks whose mean decides, each in [0, 1]: `iou`, the predicted IoU;
-            `presence`, how sure the object score is, either way; `agreement`, the IoU
-            with what the members have in common.
-        scope: `video`: one member for the whole video; `frame`: the best in each one.
-    """
-
-    by: tuple[str, ...] = setting(_MARKS, choices=_MARKS)
-    scope: str = setting("video", choices=("video", "frame"))
-
-    def __post_init__(self) -> None:
-        check(self)
-        if not self.by:
-            words = f"expected some of {', '.join(_MARKS)}"
-            raise WrongSettingError(("by",), words, self.by)
-
-
-@dataclass(frozen=True)
-class Cascade:
-    """When a member is in doubt about an object in a frame.
-
-    Attributes:
-        min_iou: Its predicted IoU is below this.
-        min_confidence: Its object score, as a probability p, is unsure:
-            |2p − 1| is below this.
-        empty: Whether an empty mask is a doubt.
-        margin: Pixels whose logit is nearer to 0 than this are taken from the next
-            member, also where the object as a whole is not in doubt.
-    """
-
-    min_iou: float = setting(0.5, low=0, high=1)
-    min_confidence: float = setting(0.5, low=0, high=1)
-    empty: bool = True
-    margin: float = setting(0.0, low=0)
-
-    def __post_init__(self) -> None:
-        check(self)
-
-
 @dataclass(frozen=True)
 class MergeSettings:
     """Everything that decides what an ensemble of given members looks like.
 
     Attributes:
-        method: One of `METHODS`.
-        members: Names of the runs; their order matters for `cascade` only. Empty: as
-            they are given.
+        method: One of `METHODS`, by name.
+        members: Names of the runs, in an order that matters for `ordered` methods only.
+            Empty: as they are given.
         weights: Weight of each member, all of them named; empty for equal ones.
         overrides: By video, `4vznweiu`, or by object, `4vznweiu/3`: weights that take
             the place of the general ones; members that are not named keep theirs.
         gate: Who decides absence; None leaves it to the merged logits.
-        select: Parameters of the method `select`.
-        cascade: Parameters of the method `cascade`.
+        merging: The method with its own settings; those of another method are replaced
+            by the defaults of this one.
 
     Raises:
         SettingsError: A value is not legal.
@@ -175,11 +112,12 @@ class MergeSettings:
         factory=dict, low=0, key="", shown="weights"
     )
     gate: Gate | None = None
-    select: Selection = setting(factory=Selection)
-    cascade: Cascade = setting(factory=Cascade)
+    merging: Any = setting(None, key="")
 
     def __post_init__(self) -> None:
         check(self)
+        if type(self.merging) is not METHODS[self.method]:
+            object.__setattr__(self, "merging", METHODS[self.method]())
         if len(set(self.members)) < len(self.members):
             raise SettingsError("members: a run is a member twice; give it a weight")
         if self.weights:
@@ -200,7 +138,7 @@ class MergeSettings:
             )
         order = self.members or tuple(names)
         self._check_names(order)
-        if self.method != "cascade":
+        if not self.merging.ordered:
             order = tuple(sorted(order))
         general = {name: self.weights.get(name, 1.0) for name in order}
         overrides = {}
@@ -238,8 +176,8 @@ class MergeSettings:
             table["weights"] = weights
         if self.gate is not None:
             table["gate"] = as_table(self.gate)
-        if self.method in ("select", "cascade"):
-            table[self.method] = as_table(getattr(self, self.method))
+        if settings_of(type(self.merging)):
+            table[self.method] = as_table(self.merging)
         return table
 
     @classmethod
@@ -271,8 +209,16 @@ class MergeSettings:
                 member.
         """
         values = dict(table)
-        if "overrides" in values:
-            raise unknown_key("overrides", values.keys() - {"overrides"})
+        tables = [name for name, method in METHODS.items() if settings_of(method)]
+        legal = ["method", "members", "weights", "gate", *tables]
+        for key in values:
+            if key not in legal:
+                raise unknown_key(key, legal)
+        for name in tables:
+            if name in values:
+                own = part(METHODS[name], values.pop(name), name)
+                if values.get("method", DEFAULT_METHOD) == name:
+                    values["merging"] = own
         weights = values.get("weights", {})
         members = values.get("members", ())
         if isinstance(weights, list):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ..masks import VALUES, Codes, Labels, Values, quantise, to_labels
 from ..runs import HARD_CODE, HardVideo, VideoMasks
-from .methods import Plane
+from .planes import Plane
 
 __all__ = ["View", "sampled"]
 

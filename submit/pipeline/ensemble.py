@@ -13,6 +13,7 @@ from typing import Any
 from ..data import Split, SplitVideo
 from ..ensemble import (
     Influence,
+    LabelMethod,
     MemberReport,
     MergeSettings,
     VideoMerger,
@@ -77,7 +78,7 @@ def ensemble_runs(
     if not reweight:
         _require_all(runs, videos)
     _require_places(merge, videos)
-    soft = merge.method != "vote"
+    soft = not isinstance(merge.merging, LabelMethod)
     if not soft and split is None:
         split = _split_for_first_masks(runs[0])
     sources = {

@@ -87,8 +87,8 @@ class EnsembleStep:
     """Merge runs; see `submit ensemble`.
 
     In the recipe, `settings` is a settings file. All keys of its table `[ensemble]` may
-    be given here too, and override the file: method, members, weights, gate, select and
-    cascade.
+    be given here too, and override the file: method, members, weights, gate, and the
+    table of a method's settings, such as cascade.
     """
 
     name: str

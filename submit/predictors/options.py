@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import functools
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ def option(
     default: T,
     help: str,
     *,
-    choices: Iterable[str] = (),
+    choices: Collection[str] = (),
     low: float | None = None,
     high: float | None = None,
     metavar: str = "",

@@ -21,7 +21,7 @@ import functools
 import json
 import math
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,6 +39,7 @@ __all__ = [
     "WrongSettingError",
     "as_table",
     "check",
+    "part",
     "read",
     "setting",
     "settings_of",
@@ -71,7 +72,7 @@ def setting(
     *,
     low: float | None = None,
     high: float | None = None,
-    choices: Iterable[str] = (),
+    choices: Collection[str] = (),
     key: str | None = None,
     shown: str | None = None,
     words: str = "",
@@ -85,7 +86,7 @@ def setting(
         help: One sentence for people.
         low: Lowest legal value, or lowest one in a tuple or mapping.
         high: Highest legal value.
-        choices: Legal texts; empty allows any.
+        choices: Legal texts, read at the first use; empty allows any.
         key: Its key in a file, if that is not the name of the field. Empty if `prepare`
             fills it from other keys.
         shown: Its name in messages. Default: `key`.
@@ -97,7 +98,7 @@ def setting(
         "help": help,
         "low": low,
         "high": high,
-        "choices": tuple(choices),
+        "choices": choices,
         "key": key,
         "shown": shown,
         "words": words,
@@ -209,6 +210,7 @@ def _settings_of(config: Any) -> tuple[Setting, ...]:
             default = field.default_factory()
         known = {one.name for one in dataclasses.fields(Setting)}
         given = {k: v for k, v in field.metadata.items() if k in known}
+        given["choices"] = tuple(field.metadata.get("choices", ()))
         key = field.metadata.get("key")
         given["key"] = field.name if key is None else key
         shown = field.metadata.get("shown")
@@ -228,6 +230,8 @@ def check(config: Any) -> None:
 
 
 def _check(one: Setting, keys: Keys, value: Any) -> None:
+    if one.type is Any:
+        return
     if isinstance(value, Mapping):
         for key, each in value.items():
             _check(one, (*keys, key), each)
@@ -269,6 +273,24 @@ def read(
             problem, value = str(wrong), _NOTHING
         said = _said((*at, *_named(keys, table)), problem, value)
         raise error(f"{where}: {said}") from caught
+
+
+def part(config: type[Config], table: Any, key: str) -> Config:
+    """Read a table within the one that a `prepare` got.
+
+    Raises:
+        WrongSettingError: A key is unknown or a value not legal.
+    """
+    from cattrs.errors import BaseValidationError
+
+    try:
+        return _converter().structure(table, config)
+    except (BaseValidationError, SettingsError) as caught:
+        keys, wrong = _located(caught, config)
+        if isinstance(wrong, WrongSettingError):
+            found = (key, *keys, *wrong.keys)
+            raise WrongSettingError(found, wrong.problem, wrong.value) from caught
+        raise WrongSettingError((key, *keys), str(wrong)) from caught
 
 
 def as_table(config: Any) -> dict[str, Any]:

@@ -300,8 +300,7 @@ def _restricted(candidate: Candidate, members: tuple[str, ...]) -> Candidate:
         members=members,
         weights=weights,
         gate=merge.gate,
-        select=merge.select,
-        cascade=merge.cascade,
+        merging=merge.merging,
     )
     return Candidate(restricted, candidate.post)
 

@@ -14,9 +14,6 @@ from .candidate import Candidate
 
 __all__ = ["Stage", "all_stages"]
 
-#: Methods that are tried while members are chosen.
-_MEANS = ("mean_probabilities", "mean_logits", "vote")
-
 #: Factor by which a weight changes in one step.
 _FACTORS = (2.0, 0.5)
 
@@ -65,15 +62,16 @@ def _memberships(runs: Sequence[str]) -> Callable[[Candidate], Iterator[Candidat
 
     def neighbours(candidate: Candidate) -> Iterator[Candidate]:
         members = set(candidate.members)
-        methods = _MEANS if len(members) == 1 else (candidate.merge.method,)
+        methods = [candidate.merge.method]
+        if len(members) == 1:
+            methods = [name for name, one in METHODS.items() if one.explored]
         others = [members | {name} for name in runs if name not in members]
         if len(members) == 1 and len(runs) > 2:
             others.append(set(runs))
         if len(members) > 1:
             others += [members - {name} for name in sorted(members)]
         for method, one in product(methods, others):
-            # A vote of two members that differ has no majority.
-            if method != "vote" or len(one) != 2:
+            if len(one) == 1 or len(one) >= METHODS[method].least:
                 # A single run is not merged; equal settings have one form.
                 used = method if len(one) > 1 else DEFAULT_METHOD
                 merge = MergeSettings(method=used, members=tuple(sorted(one)))
@@ -103,14 +101,14 @@ def _reduced(weights: dict[str, float]) -> dict[str, float]:
 
 
 def _methods(candidate: Candidate) -> Iterator[Candidate]:
-    """The other methods; a cascade starts with the member of the highest weight."""
+    """The other methods; where order matters, the highest weight comes first."""
     if len(candidate.members) < 2:
         return
     for method in METHODS:
         if method == candidate.merge.method:
             continue
         members = candidate.members
-        if method == "cascade":
+        if METHODS[method].ordered:
             weights = candidate.merge.weights
             members = tuple(sorted(members, key=lambda name: -weights.get(name, 1.0)))
         yield _merged(candidate, method=method, members=members)

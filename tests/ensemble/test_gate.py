@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from submit.ensemble import Cascade, Gate, MergeSettings, Selection, VideoMerger
+from submit.ensemble import METHODS, Gate, MergeSettings, VideoMerger
+from submit.ensemble.methods.cascade import Cascade
+from submit.ensemble.methods.select import Select
 from tests.ensemble.members import SIZE, Member, hard_member
 
 #: A mask, another one that overlaps with it, and one far from both.
@@ -121,7 +123,7 @@ def test_masks_are_evidence_where_there_are_no_scores(tmp_path: Path) -> None:
     np.testing.assert_array_equal(by_mask[1], place(HERE))
 
 
-@pytest.mark.parametrize("method", ["vote", "select", "max", "cascade"])
+@pytest.mark.parametrize("method", list(METHODS))
 def test_the_gate_holds_for_every_method(method: str) -> None:
     members: dict[str, Any] = {
         "a": seen(HERE, HERE, presence=[5, -5]),
@@ -149,37 +151,30 @@ def test_a_gate_without_voices_leaves_it_to_the_masks() -> None:
     [(("iou",), "c"), (("presence",), "b"), (("agreement",), "a")],
     ids=["IoU", "score", "agreement"],
 )
-@pytest.mark.parametrize("scope", ["video", "frame"])
-def test_the_best_member_is_taken_whole(
-    by: tuple[str, ...], best: str, scope: str
-) -> None:
+def test_the_best_member_is_taken_whole(by: tuple[str, ...], best: str) -> None:
     members: dict[str, Any] = {
         "a": seen(HERE, presence=1.0, iou=0.5),
         "b": seen(NEAR, presence=4.0, iou=0.6),
         "c": seen(FAR, presence=2.0, iou=0.9),
         "d": seen(HERE, presence=0.5, iou=0.2),
     }
-    settings = MergeSettings(method="select", select=Selection(by=by, scope=scope))
+    settings = MergeSettings(method="select", merging=Select(by=by))
     frame = VideoMerger(members, settings).merge(0)
     np.testing.assert_array_equal(frame.codes, members[best].logits[0])
     assert frame.iou[0] == members[best].iou[0, 0]
     assert frame.presence[0] == members[best].presence[0, 0]
 
 
-def test_a_video_has_one_best_member_and_a_frame_its_own() -> None:
+def test_a_video_has_one_best_member() -> None:
     members: dict[str, Any] = {
         "a": seen(HERE, HERE, HERE, iou=[0.9, 0.9, 0.1]),
         "b": seen(FAR, FAR, FAR, iou=[0.5, 0.5, 0.6]),
     }
-    whole, each = (
-        MergeSettings(method="select", select=Selection(by=("iou",), scope=scope))
-        for scope in ("video", "frame")
-    )
+    whole = MergeSettings(method="select", merging=Select(by=("iou",)))
     for mask in masks(members, whole):
         np.testing.assert_array_equal(mask, place(HERE))
-    np.testing.assert_array_equal(masks(members, each)[2], place(FAR))
     heavy = MergeSettings(
-        method="select", select=Selection(by=("iou",)), weights={"a": 1, "b": 2}
+        method="select", merging=Select(by=("iou",)), weights={"a": 1, "b": 2}
     )
     np.testing.assert_array_equal(masks(members, heavy)[0], place(FAR))
 
@@ -190,7 +185,7 @@ def test_a_mark_that_one_member_lacks_does_not_count() -> None:
         "b": seen(HERE),
         "c": seen(FAR, iou=0.9),
     }
-    settings = MergeSettings(method="select", select=Selection(by=("iou",)))
+    settings = MergeSettings(method="select", merging=Select(by=("iou",)))
     np.testing.assert_array_equal(masks(members, settings)[0], place(HERE))
 
 
@@ -220,7 +215,7 @@ def test_the_first_one_is_taken_when_all_are_in_doubt() -> None:
     bold = MergeSettings(
         method="cascade",
         members=("b", "a"),
-        cascade=Cascade(min_iou=0.15, empty=False),
+        merging=Cascade(min_iou=0.15, empty=False),
     )
     np.testing.assert_array_equal(masks(members, bold)[0], place(FAR))
 
@@ -229,7 +224,7 @@ def test_pixels_near_the_edge_are_taken_from_the_next_one() -> None:
     first, other = seen(HERE), seen(NEAR)
     first.logits[0][0, :, 6:] //= 16  # Logits of ±3/8 on the right.
     settings = MergeSettings(
-        method="cascade", members=("b", "a"), cascade=Cascade(margin=1.0)
+        method="cascade", members=("b", "a"), merging=Cascade(margin=1.0)
     )
     (mask,) = masks({"b": first, "a": other}, settings)
     np.testing.assert_array_equal(mask[:, :6], place(HERE)[:, :6])

@@ -159,7 +159,7 @@ def test_a_settings_file_says_it_all(
     submit: Invoke, imported: Path, tmp_path: Path
 ) -> None:
     settings = MergeSettings(
-        method="max", members=("two", "one"), overrides={"a/2": {"one": 0}}
+        method="select", members=("two", "one"), overrides={"a/2": {"one": 0}}
     )
     tuned = tmp_path / "tuned.toml"
     tuned.write_text(
@@ -171,7 +171,7 @@ def test_a_settings_file_says_it_all(
     assert run.settings["members"] == ["one", "two"]
     # What the command line says wins; the folder's run is then another one.
     line = error_of(submit("ensemble --settings tuned.toml --method vote --name t"))
-    assert 'method: it has "max", asked for "vote"' in line
+    assert 'method: it has "select", asked for "vote"' in line
 
 
 def test_weights_of_videos_come_from_a_file(

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from submit.ensemble import (
     METHODS,
-    Cascade,
     Gate,
     MergeSettings,
-    Selection,
     read_ensemble_table,
     read_weights,
 )
+from submit.ensemble.methods.cascade import Cascade
+from submit.ensemble.methods.select import Select
 from submit.errors import SettingsError
 from submit.system.tables import to_toml
 
@@ -47,7 +47,6 @@ plain = 1.0
 
 [ensemble.select]
 by = ["iou"]
-scope = "frame"
 
 [postprocess]
 fill_holes = 20
@@ -61,7 +60,7 @@ SETTINGS = MergeSettings(
     gate=Gate(
         weights={"plain": 1}, threshold=0.4, return_threshold=0.6, drop_blind=False
     ),
-    select=Selection(by=("iou",), scope="frame"),
+    merging=Select(by=("iou",)),
 )
 
 
@@ -113,7 +112,7 @@ def test_what_is_written_is_read_again(
 
 
 def test_parameters_of_other_methods_are_not_part_of_the_settings() -> None:
-    table = MergeSettings(cascade=Cascade(margin=3.0)).to_table()
+    table = MergeSettings(merging=Cascade(margin=3.0)).to_table()
     assert "cascade" not in table
     assert "cascade" in MergeSettings(method="cascade").to_table()
 
@@ -177,7 +176,7 @@ def test_equal_settings_have_one_full_form() -> None:
             ('by = ["iou"]', "by = []"),
             "[ensemble.select] by = []: expected some of iou",
         ),
-        (('"frame"', '"clip"'), 'select] scope = "clip": expected one of video, frame'),
+        (('["iou"]', '["clip"]'), 'select] by = ["clip"]: expected one of iou, presen'),
         (("[postprocess]", "[other]"), "unknown key 'other'; expected the tables"),
         (("[ensemble]\n", "[ensemble\n"), "is not valid TOML"),
     ],

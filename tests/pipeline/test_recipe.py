@@ -100,7 +100,7 @@ def test_what_stands_in_a_recipe_wins_over_a_settings_file(
 ) -> None:
     tuned = tmp_path / "tuned.toml"
     tuned.write_text(
-        "[ensemble]\nmethod = 'max'\nmembers = ['plain', 'cutie']\n"
+        "[ensemble]\nmethod = 'select'\nmembers = ['plain', 'cutie']\n"
         "[ensemble.weights]\nplain = 3\ncutie = 1\n[postprocess]\nfill = true\n"
     )
     text = FULL.replace(

@@ -9,7 +9,7 @@ import pytest
 
 from submit.archive import open_masks
 from submit.data import read_split
-from submit.ensemble import Gate, MergeSettings
+from submit.ensemble import METHODS, Gate, MergeSettings
 from submit.errors import RunError, ScoringError
 from submit.metrics import ObjectScore
 from submit.pipeline import ensemble_runs, export_run
@@ -40,14 +40,7 @@ CANDIDATES = {
     ),
     **{
         method: Candidate(MergeSettings(members=("a", "b"), method=method))
-        for method in (
-            "mean_probabilities",
-            "geometric_mean",
-            "max",
-            "vote",
-            "select",
-            "cascade",
-        )
+        for method in METHODS
     },
 }
 

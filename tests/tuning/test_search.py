@@ -223,7 +223,7 @@ settings = "{settings}"
 def test_a_recipe_takes_one_file_for_both_of_its_tables(
     split: Split, tmp_path: Path
 ) -> None:
-    settings = MergeSettings(members=("mirrored", "still"), method="max")
+    settings = MergeSettings(members=("mirrored", "still"), method="mean_probabilities")
     candidate = Candidate(settings, Postprocess(min_area=10))
     path, recipe = tmp_path / "tuned.toml", tmp_path / "recipe.toml"
     runs = tmp_path / "built"

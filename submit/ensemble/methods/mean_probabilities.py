@@ -1,0 +1,52 @@
+"""The mean of the probabilities."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...masks import VALUES, Values
+from ..method import METHODS, PixelMethod
+from ..planes import Plane, Tables, weighted
+
+__all__ = ["MeanProbabilities"]
+
+
+@METHODS.register
+@dataclass(frozen=True)
+class MeanProbabilities(PixelMethod):
+    """Weighted mean of the probabilities: logit(Σ w·σ(l)).
+
+    One very sure member counts for less than in a mean of logits.
+    """
+
+    name = "mean_probabilities"
+    order = 10
+    explored = True
+
+    def merge(self, stack: NDArray[np.int8], shares: Tables) -> Plane:
+        """Merge M×h×w codes."""
+        from .._kernels import mean_of_odds
+
+        tables = weighted(_chances(), shares), weighted(_chances(-1), shares)
+        return mean_of_odds(stack, *tables, *_edges())
+
+
+@functools.cache
+def _chances(sign: int = 1) -> Tables:
+    """The probability of each code; with a sign of −1 that of the opposite."""
+    result: Tables = 1 / (1 + np.exp(-sign * VALUES.astype(np.float64)))
+    return result
+
+
+@functools.cache
+def _edges() -> tuple[NDArray[np.uint8], Values]:
+    """Between which odds a code is the nearest, and where to begin to look."""
+    values = VALUES[1:].astype(np.float64)
+    edges = np.exp((values[1:] + values[:-1]) / 2).astype(np.float32)
+    firsts = (np.arange(1 << 15, dtype=np.int32) << 16).view(np.float32)
+    bins = np.searchsorted(edges, firsts, side="right").astype(np.uint8)
+    return bins, np.append(edges, np.float32(np.inf))
