@@ -1,8 +1,8 @@
 """The loops over pixels in which members are merged, compiled.
 
 Kept apart from the methods so that importing those does not import the compiler.
-All take int8 codes of the run store. The probability of a code c is read from a table of
-256 at c + 128. Results are exact in float64 and then rounded to the nearest code.
+All take int8 codes of the run store. The probability of a code c is read from a table
+of 256 at c + 128. Results are exact in float64 and then rounded to the nearest code.
 """
 
 from __future__ import annotations
