@@ -1,7 +1,7 @@
 """The precheck: everything that the server would reject, or silently score lower."""
 
 from .check import check_masks, expected_frames, masks_to_check
-from .report import CheckReport, Finding, Group
+from .findings import CheckReport, Finding, Group
 from .rules import RULES, Rule, Severity
 
 __all__ = [

@@ -11,9 +11,9 @@ from ..data import Split, SplitVideo
 from ..system.names import frame_number
 from ..system.pool import run_in_threads
 from ..system.words import counted
+from .findings import CheckReport, Finding
 from .layout import check_layout, listed
 from .pixels import check_video
-from .report import CheckReport, Finding
 
 __all__ = ["check_masks", "expected_frames", "masks_to_check"]
 

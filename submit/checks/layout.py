@@ -21,7 +21,7 @@ from ..archive import (
 )
 from ..errors import ArchiveError
 from ..system.words import counted
-from .report import Finding
+from .findings import Finding
 from .rules import Severity
 
 __all__ = ["Found", "Layout", "check_layout", "listed"]

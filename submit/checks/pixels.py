@@ -26,8 +26,8 @@ from ..png.pillow import decode_as_server, size_of_image
 from ..system.pool import checkpoint
 from ..system.words import counted
 from .colours import Colours
+from .findings import Finding
 from .layout import Found
-from .report import Finding
 from .rules import Severity
 from .sanity import Tracks, as_packed, pixels_by_ids
 

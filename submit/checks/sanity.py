@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..masks import Labels
 from ..png.palette import PackedLabels
 from ..system.words import counted
-from .report import Finding
+from .findings import Finding
 
 __all__ = ["Tracks", "as_packed", "pixels_by_ids"]
 

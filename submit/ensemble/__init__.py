@@ -7,12 +7,13 @@
     views      one frame as one member sees it
     gate       whether an object is there at all, decided apart from its shape
     merger     one video of all members, frame by frame
-    report     how much each member changed the result
+    influence  how much each member changed the result
 
 All of it works before any threshold or overlap rule, except for votes; the overlap rule
 is applied once, at export.
 """
 
+from .influence import Influence, MemberReport, summarise
 from .merger import MergedFrame, VideoMerger
 from .method import (
     DEFAULT_METHOD,
@@ -22,7 +23,6 @@ from .method import (
     Method,
     PixelMethod,
 )
-from .report import Influence, MemberReport, summarise
 from .settings import (
     Gate,
     MergeSettings,

@@ -16,9 +16,9 @@ from ..errors import RunError
 from ..masks import LOWEST, Codes, Labels, Logits, dequantise, to_labels
 from ..runs import HARD_CODE, VideoMasks
 from .gate import PresenceGate
+from .influence import FrameInfluence, compare_labels, preview_size
 from .method import ChoiceMethod, Choose, LabelMethod, PixelMethod
 from .planes import Plane
-from .report import FrameInfluence, compare_labels, preview_size
 from .settings import MergeSettings
 from .views import View, sampled
 

@@ -10,7 +10,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks.report import Finding
+from ..checks.findings import Finding
 from ..checks.sanity import Tracks, as_packed
 from ..data import SplitVideo
 from ..errors import RunError

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...system.schema import WrongSettingError, setting
+from ..influence import overlap_counts, preview_size
 from ..method import METHODS, ChoiceMethod, Choose
 from ..planes import Plane, resized
-from ..report import overlap_counts, preview_size
 
 if TYPE_CHECKING:
     from ...runs import VideoMasks
