@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from submit.checks import CheckReport
+from submit.checks import CheckResult
 from submit.png.palette import DAVIS_PALETTE, encode, write
 
 Labels = NDArray[np.uint8]
@@ -126,5 +126,5 @@ def good_names() -> dict[str, bytes]:
     }
 
 
-def codes(report: CheckReport) -> set[str]:
+def codes(report: CheckResult) -> set[str]:
     return {f"{finding.severity.value} {finding.code}" for finding in report.findings}

@@ -29,7 +29,7 @@ from PIL import Image
 from bench_bookkeeping import bookkeeping
 from bench_ensemble import ensemble
 from bench_threads import threads
-from measuring import Usage, measure, report
+from measuring import Usage, measure, show_table
 from submit.masks import Labels
 from submit.png.palette import DAVIS_PALETTE
 
@@ -85,7 +85,7 @@ def scoring(
                 if name == "mose-submit":
                     run()  # The first run ever compiles; every later one does not.
                 usages[name] = run()
-        report(f"{size}, {frames} pairs of masks, {objects} objects", usages)
+        show_table(f"{size}, {frames} pairs of masks, {objects} objects", usages)
 
 
 @bench.command()
@@ -132,7 +132,7 @@ def check(size: str, masks: int, videos: int, objects: int, drawn: int) -> None:
             usages = {"mose-submit": measure(ours)}
             if part > 1:
                 usages["Pillow"] = measure([sys.executable, "-c", OPEN_ALL, path])
-            report(f"{size}, zip of {count} masks, {objects} objects", usages)
+            show_table(f"{size}, zip of {count} masks, {objects} objects", usages)
 
 
 #: Open every mask of a zip.

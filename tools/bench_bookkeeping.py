@@ -57,7 +57,7 @@ def bookkeeping(sizes: Sequence[int], frames: int, workers: int) -> None:
             ):
                 command = [sys.executable, "-m", "submit", *line.split()]
                 command += ["--workers", str(workers)]
-                _report(
+                _show(
                     f"{count} videos, {line.split()[0]}",
                     measure(command, cwd=root),
                     count,
@@ -68,10 +68,10 @@ def bookkeeping(sizes: Sequence[int], frames: int, workers: int) -> None:
                 usage = Usage(
                     time.perf_counter() - wall, time.process_time() - cpu, None
                 )
-                _report(f"{count} videos, bookkeeping of {name}", usage, count)
+                _show(f"{count} videos, bookkeeping of {name}", usage, count)
 
 
-def _report(title: str, usage: Usage, videos: int) -> None:
+def _show(title: str, usage: Usage, videos: int) -> None:
     each = 1e3 * usage.cpu / videos
     click.echo(f"{title:36}  {usage.wall:7.2f} s  {usage.cpu:7.2f} s  {each:7.2f} ms")
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from measuring import Usage, measure, report
+from measuring import Usage, measure, show_table
 from submit.masks import resize_logits, to_labels
 from submit.png.palette import DAVIS_PALETTE, encode, read
 from submit.runs import Identity, Run, SoftWriter, VideoRecord
@@ -160,7 +160,7 @@ class _Bench:
         usages = {"mose-submit": merging + writing}
         if cutie is not None:
             usages["merge_multi_scale.py"] = self._cutie(root, cutie)
-        report("soft members → palette masks", usages)
+        show_table("soft members → palette masks", usages)
         frames = len(self.videos) * len(self.frames)
         for name, usage in usages.items():
             click.echo(
@@ -197,7 +197,7 @@ class _Bench:
             options = [*names, "--method", method, *split, *runs]
             self._submit("ensemble", *options, "--name", f"warm-{method}")
             usages[method] = self._submit("ensemble", *options, "--name", method)
-        report(f"{len(names)} hard members", usages)
+        show_table(f"{len(names)} hard members", usages)
 
     def _submit(self, *command: str | Path, workers: bool = True) -> Usage:
         extra = ["--workers", str(self.workers)] if workers else []

@@ -22,7 +22,7 @@ import click
 import numpy as np
 from PIL import Image
 
-from measuring import Usage, measure, report
+from measuring import Usage, measure, show_table
 from submit.png.palette import encode
 from submit.system.files import digest
 from submit.system.machine import cores
@@ -77,7 +77,7 @@ def threads(image_size: int, frames: int, objects: int, repeat: int) -> None:
                         turns[way].append(
                             measure(command, cwd=root, environment=environment)
                         )
-            report(
+            show_table(
                 f"{frames} frames, {objects} objects, {cores()} cores, "
                 f"{load} busy processes, load average {os.getloadavg()[0]:.1f}, "
                 f"median of {repeat}",

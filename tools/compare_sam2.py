@@ -200,7 +200,7 @@ def choose_masks(path: Path, count: int | None) -> dict[int, NDArray[np.bool_]]:
     return masks
 
 
-def report(name: str, ours: list[Frame], official: list[Frame]) -> float:
+def compare(name: str, ours: list[Frame], official: list[Frame]) -> float:
     """Print the differences; returns the largest, absolute or by the deviation."""
     logits, _ = stacked(ours)
     expected, scores = stacked(official)
@@ -300,7 +300,7 @@ def main() -> int:
         found, seconds = in_turns(runs)
     official, worst = found.pop("official"), {}
     for name, ours in found.items():
-        worst[name] = report(name, ours, official)
+        worst[name] = compare(name, ours, official)
     times = {name: np.median(all_[args.settled :]) for name, all_ in seconds.items()}
     for name, median in times.items():
         ratio = times["official"] / median

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-__all__ = ["Usage", "measure", "report"]
+__all__ = ["Usage", "measure", "show_table"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _watch(pid: int, peak: list[int]) -> None:
         time.sleep(0.1)
 
 
-def report(title: str, usages: Mapping[str, Usage]) -> None:
+def show_table(title: str, usages: Mapping[str, Usage]) -> None:
     """Print a table; the ratios are to the first line."""
     ours = next(iter(usages.values()))
     click.echo(f"\n{title}")

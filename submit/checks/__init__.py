@@ -1,12 +1,12 @@
 """The precheck: everything that the server would reject, or silently score lower."""
 
 from .check import check_masks, expected_frames, masks_to_check
-from .findings import CheckReport, Finding, Group
+from .findings import CheckResult, Finding, Group
 from .rules import RULES, Rule, Severity
 
 __all__ = [
     "RULES",
-    "CheckReport",
+    "CheckResult",
     "Finding",
     "Group",
     "Rule",

@@ -11,7 +11,7 @@ from ..data import Split, SplitVideo
 from ..system.names import frame_number
 from ..system.pool import run_in_threads
 from ..system.words import counted
-from .findings import CheckReport, Finding
+from .findings import CheckResult, Finding
 from .layout import check_layout, listed
 from .pixels import check_video
 
@@ -26,7 +26,7 @@ def check_masks(
     team: bool = False,
     workers: int | None = None,
     progress: Callable[[str, int], None] = lambda video, frames: None,
-) -> CheckReport:
+) -> CheckResult:
     """Find everything that the server would reject, or silently score lower.
 
     The zip is read in place. Videos are checked by threads: reading, inflating and
@@ -49,7 +49,7 @@ def check_masks(
     with opened as masks:
         expected, findings = expected_frames(split, sample)
         layout = check_layout(masks, expected, others=split.others, team=team)
-        report = CheckReport(
+        result = CheckResult(
             path=str(masks.path),
             split=str(split.root),
             videos=len(layout.videos),
@@ -57,7 +57,7 @@ def check_masks(
             subset=split.subset_note,
             size=_size(masks),
         )
-        report.add([*findings, *layout.findings])
+        result.add([*findings, *layout.findings])
         jobs = [(found, split.videos[found.name]) for found in layout.videos]
         seen: list[Finding] = []
         # Long videos first, so that no worker has a long one left at the end.
@@ -67,7 +67,7 @@ def check_masks(
             jobs,
             workers=workers,
         ):
-            report.frames += checked.frames
+            result.frames += checked.frames
             seen += checked.findings
         if isinstance(masks, MaskZip):
             known = {f"{f.folder}{stem}.png" for f, _ in jobs for stem in f.frames}
@@ -76,8 +76,8 @@ def check_masks(
                 Finding.of("damaged", name, problem)
                 for name, problem in masks.damaged(known)
             ]
-        report.add(seen)
-    return report
+        result.add(seen)
+    return result
 
 
 def _of_videos(masks: Masks, videos: set[str]) -> set[str]:

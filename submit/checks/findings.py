@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..archive import shown
 from .rules import RULES, Severity
 
-__all__ = ["CheckReport", "Finding", "Group"]
+__all__ = ["CheckResult", "Finding", "Group"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Group:
 
 
 @dataclass
-class CheckReport:
+class CheckResult:
     """All findings about one submission.
 
     Attributes:

@@ -26,7 +26,7 @@ __all__ = [
     "model_executor",
     "new_run_path",
     "open_runs",
-    "report",
+    "raise_failures",
     "run_path",
 ]
 
@@ -180,8 +180,8 @@ def _run_of(runs: Path, source: str) -> Run | None:
     return Run.open(run_path(runs, source))
 
 
-def report(outcome: StepOutcome, where: Path) -> None:
-    """Report how a step ended; a missing video is an error.
+def raise_failures(outcome: StepOutcome, where: Path) -> None:
+    """Raise the failures of a step, or note that it had nothing to do.
 
     Raises:
         RunError: Some videos failed.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Column
 
-    from ..checks import CheckReport
+    from ..checks import CheckResult
     from ..pipeline import StepOutcome
     from ..scoring.compare import Comparison
     from ..tuning import ExpectedScore
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 __all__ = [
     "MOSEV2",
     "comparison_view",
+    "findings_view",
     "format_calibration",
     "local_score",
     "outcome_view",
-    "report_view",
     "score_cells",
     "score_columns",
 ]
@@ -53,7 +53,7 @@ _VIDEOS = 8
 MOSEV2 = {name: attribute for attribute, name in MEASURES.items()}
 
 
-def report_view(found: CheckReport) -> RenderableType:
+def findings_view(found: CheckResult) -> RenderableType:
     """One block for each kind of finding, then the counts."""
     from rich.text import Text
 

@@ -334,14 +334,14 @@ class SubmissionView:
         }
 
 
-def show_failure(report: SubmissionView, failed: Sequence[Submission]) -> None:
+def show_failure(view: SubmissionView, failed: Sequence[Submission]) -> None:
     """Print the end of the log that tells why an evaluation failed."""
     from ..codabench import tail_of_log
 
-    name, report.log = tail_of_log(report.client, failed, lines=_LINES)
-    if report.log:
+    name, view.log = tail_of_log(view.client, failed, lines=_LINES)
+    if view.log:
         note(f"The end of {name}:")
-        for line in report.log:
+        for line in view.log:
             note(f"  {line}")
 
 

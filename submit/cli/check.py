@@ -20,7 +20,7 @@ from ._output import emit
 from ._progress import progress
 from ._runs import masks_of
 from ._splits import open_split
-from ._views import report_view
+from ._views import findings_view
 
 if TYPE_CHECKING:
     pass
@@ -73,5 +73,5 @@ def check(
             workers=workers,
             progress=bar.advance,
         )
-    emit(report_view(found), found, as_json=as_json)
+    emit(findings_view(found), found, as_json=as_json)
     click.get_current_context().exit(found.exit_code)

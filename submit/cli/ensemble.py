@@ -20,12 +20,12 @@ from ._options import (
 from ._output import NOTHING, emit, number, stack
 from ._output import table as table_of
 from ._progress import progress
-from ._runs import local_executor, new_run_path, report, run_path
+from ._runs import local_executor, new_run_path, raise_failures, run_path
 from ._splits import open_split
 from ._views import outcome_view
 
 if TYPE_CHECKING:
-    from ..ensemble import MemberReport
+    from ..ensemble import MemberSummary
     from ..pipeline import StepOutcome
 
 
@@ -137,7 +137,7 @@ def ensemble(
         split=None if split is None else open_split(split),
         monitor=progress,
     )
-    report(outcome, path / "failed.json")
+    raise_failures(outcome, path / "failed.json")
     _emit_ensemble(path, outcome, as_json=as_json)
 
 
@@ -171,7 +171,7 @@ def _gate(who: str, returning: str | None, threshold: float | None) -> dict[str,
 
 def _emit_ensemble(path: Path, outcome: StepOutcome, *, as_json: bool) -> None:
     """What was merged, and what each member did to the result."""
-    reports: Sequence[MemberReport] = outcome.details["members"]
+    summaries: Sequence[MemberSummary] = outcome.details["members"]
     emit(
         stack(
             outcome_view(path, outcome, "merged"),
@@ -193,7 +193,7 @@ def _emit_ensemble(path: Path, outcome: StepOutcome, *, as_json: bool) -> None:
                         _percent(one.changes),
                         _percent(one.objects_change),
                     ]
-                    for one in reports
+                    for one in summaries
                 ],
             ),
         ),

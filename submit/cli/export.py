@@ -23,7 +23,7 @@ from ._options import (
 )
 from ._output import emit, facts, note
 from ._progress import progress
-from ._runs import local_executor, report, run_path
+from ._runs import local_executor, raise_failures, run_path
 
 if TYPE_CHECKING:
     from ..data import Split
@@ -102,7 +102,7 @@ def export(
         videos=_chosen(opened, source, videos),
         monitor=progress,
     )
-    report(outcome, folder)
+    raise_failures(outcome, folder)
     table = wanted.to_table()
     emit(
         facts(

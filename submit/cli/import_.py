@@ -17,7 +17,7 @@ from ._options import (
 )
 from ._output import emit
 from ._progress import progress
-from ._runs import local_executor, new_run_path, report
+from ._runs import local_executor, new_run_path, raise_failures
 from ._splits import open_split
 from ._views import outcome_view
 
@@ -73,7 +73,7 @@ def import_(
         executor=local_executor(workers),
         monitor=progress,
     )
-    report(outcome, path / "failed.json")
+    raise_failures(outcome, path / "failed.json")
     emit(
         outcome_view(path, outcome, "imported"),
         {"run": path, **vars(outcome)},

@@ -20,7 +20,7 @@ from ._options import (
 )
 from ._output import emit, facts
 from ._progress import progress
-from ._runs import model_executor, new_run_path, report
+from ._runs import model_executor, new_run_path, raise_failures
 from ._splits import open_split
 
 
@@ -108,7 +108,7 @@ def predict(
         device=device,
         monitor=progress,
     )
-    report(outcome, path / "failed.json")
+    raise_failures(outcome, path / "failed.json")
     emit(
         facts(
             {

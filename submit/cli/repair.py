@@ -19,7 +19,7 @@ from ._options import (
 from ._output import Cell, emit, facts, format_bytes, number, stack, table
 from ._progress import progress
 from ._splits import open_split
-from ._views import report_view
+from ._views import findings_view
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -109,7 +109,7 @@ def repair(
             progress=bar.advance,
         )
     emit(
-        stack(_repair_view(done), report_view(found)),
+        stack(_repair_view(done), findings_view(found)),
         {"repaired": done, "check": found},
         as_json=as_json,
     )

@@ -59,31 +59,31 @@ def status(
 def _show(client: Client, number: int, expected: int, as_json: bool) -> None:
     """Everything about one submission, of any competition."""
     seen = client.whole_submission(number)
-    report = SubmissionView.of(
+    view = SubmissionView.of(
         client, seen, read_beside(client, seen, expected), as_json=as_json
     )
     head: dict[str, Cell] = {
         "submission": str(seen.id),
-        **_remembered(report),
+        **_remembered(view),
         "name there": seen.file_name,
         "submitted (UTC)": when(seen.created),
         "status": f"{seen.state}: {seen.meaning}",
         "server says": seen.details or None,
     }
-    known = report.context.competition
+    known = view.context.competition
     if known is None or known.id != expected:
         head["competition"] = None if known is None else f"{known.id} {known.title}"
-    if not report.is_own and report.context.account is not None:
+    if not view.is_own and view.context.account is not None:
         head["owner"] = seen.owner
-    report.show(head)
+    view.show(head)
     if seen.status == "Finished" and not seen.scores:
         note(f"the scores are not there yet; run submit status {seen.id} again later")
-    report.finish()
+    view.finish()
 
 
-def _remembered(report: SubmissionView) -> dict[str, Cell]:
+def _remembered(view: SubmissionView) -> dict[str, Cell]:
     """The facts about a submission that only this machine has."""
-    client, seen = report.client, report.submission
+    client, seen = view.client, view.submission
     record = ledger().find(client.url, seen.account, seen.id)
     if record is None:
         return {}

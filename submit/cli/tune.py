@@ -154,7 +154,7 @@ def tune(
             progress=bar.advance,
         )
         tuned = search(
-            evaluator, seed=seed, report=lambda one: bar.note(f"tune: {_line(one)}")
+            evaluator, seed=seed, on_stage=lambda one: bar.note(f"tune: {_line(one)}")
         )
     if tuned.videos < _FEW:
         warn(

@@ -25,7 +25,7 @@ from ._progress import progress
 from ._runs import run_path
 from ._splits import open_split
 from ._transfer import Transfer
-from ._views import local_score, report_view
+from ._views import findings_view, local_score
 from ._watching import SubmissionView, require_success, show_failure, watch_to_end
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def _precheck(
             path, opened, team=team, workers=workers, progress=bar.advance
         )
     if found.exit_code:
-        show(report_view(found))
+        show(findings_view(found))
         raise ArchiveError(
             f"{path}: the precheck has findings; correct them (submit repair {path}), "
             "or upload it anyway with --skip-check"
@@ -372,12 +372,12 @@ def _watch(
         minutes=minutes,
     )
     context = Context(plan.username, plan.competition, plan.submissions)
-    report = SubmissionView.of(client, outcome.submission, context, as_json=as_json)
-    report.show()
+    view = SubmissionView.of(client, outcome.submission, context, as_json=as_json)
+    view.show()
     try:
         mark_watched(state(), plan, number)
     except StorageError as error:
         warn(str(error))
-    show_failure(report, outcome.failed)
-    report.finish(wait=outcome.grace, more=_identity(plan))
+    show_failure(view, outcome.failed)
+    view.finish(wait=outcome.grace, more=_identity(plan))
     require_success(outcome)

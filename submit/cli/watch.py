@@ -59,8 +59,8 @@ def watch(
             client, submission, known, expected=competition, minutes=timeout
         )
         context = beside or Context(client.account, known, tuple(mine))
-        report = SubmissionView.of(client, outcome.submission, context, as_json=as_json)
-        report.show()
-        show_failure(report, outcome.failed)
-        report.finish(wait=outcome.grace)
+        view = SubmissionView.of(client, outcome.submission, context, as_json=as_json)
+        view.show()
+        show_failure(view, outcome.failed)
+        view.finish(wait=outcome.grace)
     require_success(outcome)

@@ -13,7 +13,7 @@ All of it works before any threshold or overlap rule, except for votes; the over
 is applied once, at export.
 """
 
-from .influence import Influence, MemberReport, summarise
+from .influence import Influence, MemberSummary, summarise
 from .merger import MergedFrame, VideoMerger
 from .method import (
     DEFAULT_METHOD,
@@ -38,7 +38,7 @@ __all__ = [
     "Gate",
     "Influence",
     "LabelMethod",
-    "MemberReport",
+    "MemberSummary",
     "MergeSettings",
     "MergedFrame",
     "Method",

@@ -27,7 +27,7 @@ __all__ = [
     "Disagreement",
     "FrameInfluence",
     "Influence",
-    "MemberReport",
+    "MemberSummary",
     "compare_labels",
     "overlap_counts",
     "preview_size",
@@ -148,8 +148,8 @@ class Influence:
 
 
 @dataclass(frozen=True)
-class MemberReport:
-    """What one member did to an ensemble; shares are None where nothing was seen.
+class MemberSummary:
+    """The influence of one member; shares are None where nothing was seen.
 
     Attributes:
         name: The member.
@@ -172,7 +172,7 @@ class MemberReport:
 
 def summarise(
     weights: Mapping[str, float], videos: Iterable[Mapping[str, Any]]
-) -> tuple[MemberReport, ...]:
+) -> tuple[MemberSummary, ...]:
     """Add up the tables of several videos.
 
     Args:
@@ -180,7 +180,7 @@ def summarise(
         videos: What `Influence.to_table` gave for each video.
     """
     tables = list(videos)
-    reports = []
+    summaries = []
     for name, weight in weights.items():
         mine = [table[name] for table in tables if name in table]
         differs = sum((Disagreement(**one["differs"]) for one in mine), Disagreement())
@@ -188,8 +188,8 @@ def summarise(
             (Disagreement(**one["changes"]) for one in mine if one["changes"]),
             Disagreement(),
         )
-        reports.append(
-            MemberReport(
+        summaries.append(
+            MemberSummary(
                 name=name,
                 weight=weight,
                 videos=len(mine),
@@ -199,7 +199,7 @@ def summarise(
                 objects_change=_share(changes.other_objects, changes.objects),
             )
         )
-    return tuple(reports)
+    return tuple(summaries)
 
 
 def _share(part: int, whole: int) -> float | None:

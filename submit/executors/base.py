@@ -127,7 +127,7 @@ def longest_first(jobs: Sequence[Job]) -> list[Job]:
     return sorted(jobs, key=lambda job: (-job.cost, job.name))
 
 
-def do_job(worker: Worker, job: Job, report: Callable[[Event], None]) -> Finished:
+def do_job(worker: Worker, job: Job, send: Callable[[Event], None]) -> Finished:
     """Do one job and return how it ended.
 
     Raises:
@@ -135,9 +135,7 @@ def do_job(worker: Worker, job: Job, report: Callable[[Event], None]) -> Finishe
             well.
     """
     try:
-        result = worker(
-            job.payload, lambda frames: report(Progressed(job.name, frames))
-        )
+        result = worker(job.payload, lambda frames: send(Progressed(job.name, frames)))
         return Finished(job.name, result=result)
     except Exception as error:
         if failure := storage_failure(error):

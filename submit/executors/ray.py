@@ -69,7 +69,7 @@ class RayExecutor:
         needs = {"num_gpus": 1} if gpus else {"num_cpus": self._cores}
         environment = {"env_vars": variables(threads or 1)}
         device = "cuda" if gpus else self._device.replace("auto", "cpu")
-        reports = Queue()
+        events = Queue()
         actor = ray.remote(**needs, runtime_env=environment)(_Actor)
         queue = list(reversed(longest_first(jobs)))
         running: dict[Any, tuple[Any, Job]] = {}
@@ -81,7 +81,7 @@ class RayExecutor:
             running[worker.do.remote(job)] = (worker, job)
 
         def hear() -> None:
-            for event in reports.get_nowait_batch(reports.qsize()):
+            for event in events.get_nowait_batch(events.qsize()):
                 if isinstance(event, Began):
                     began.add(event.name)
                 else:
@@ -89,7 +89,7 @@ class RayExecutor:
 
         try:
             for _ in range(count):
-                give(actor.remote(build, device, reports))
+                give(actor.remote(build, device, events))
             while running:
                 done, _ = ray.wait(list(running), timeout=_POLL)
                 hear()
@@ -98,7 +98,7 @@ class RayExecutor:
                     try:
                         outcome = ray.get(reference)
                     except ray.exceptions.RayActorError as error:
-                        worker = actor.remote(build, device, reports)
+                        worker = actor.remote(build, device, events)
                         if job.name not in began | returned:
                             # It died before it saw its job, so another actor gets the
                             # job.
@@ -113,7 +113,7 @@ class RayExecutor:
                     if queue:
                         give(worker)
         finally:
-            reports.shutdown(force=True)
+            events.shutdown(force=True)
             for worker, _job in running.values():
                 ray.kill(worker)
 
@@ -122,18 +122,18 @@ class _Actor:
     """A worker on some node; returns a `SubmitError` if all jobs would fail."""
 
     def __init__(
-        self, build: Callable[[str], Worker], device: str, reports: Any
+        self, build: Callable[[str], Worker], device: str, events: Any
     ) -> None:
-        self._build, self._device, self._reports = build, device, reports
+        self._build, self._device, self._events = build, device, events
         self._worker: Worker | None = None
 
     def do(self, job: Job) -> Finished | SubmitError:
         try:
             if self._worker is None:
                 self._worker = self._build(self._device)
-            self._reports.put(Began(job.name))
-            with warnings_to(lambda text: self._reports.put(Warned(job.name, text))):
-                return do_job(self._worker, job, self._reports.put)
+            self._events.put(Began(job.name))
+            with warnings_to(lambda text: self._events.put(Warned(job.name, text))):
+                return do_job(self._worker, job, self._events.put)
         except SubmitError as error:
             return error
 

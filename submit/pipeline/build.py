@@ -197,8 +197,8 @@ class _Builder:
             stamps.set("packed", source, packed)
         checked = {"zip": packed, **self._judges(first_only=True)}
         if stamps.get("checked", checked) is None:
-            report = check_masks(zip_path, self.split, team=submission.team is not None)
-            if report.exit_code:
+            found = check_masks(zip_path, self.split, team=submission.team is not None)
+            if found.exit_code:
                 raise ArchiveError(
                     f"{zip_path}: the precheck has findings; do: submit check "
                     f"{zip_path} --split {self.split.root}"

@@ -14,7 +14,7 @@ from ..data import Split, SplitVideo
 from ..ensemble import (
     Influence,
     LabelMethod,
-    MemberReport,
+    MemberSummary,
     MergeSettings,
     VideoMerger,
     summarise,
@@ -27,7 +27,7 @@ from ..system.files import atomic_folder, digest, write_json
 from .outcome import Monitor, StepOutcome, run_jobs, silent
 from .predict import split_of
 
-__all__ = ["ensemble_runs", "member_reports"]
+__all__ = ["ensemble_runs", "member_summaries"]
 
 #: File in the run's folder: the influence of each member, in all and by video.
 REPORT = "members.json"
@@ -47,7 +47,7 @@ def ensemble_runs(
     """Merge runs; continues where an earlier call stopped.
 
     Videos whose members have changed are merged again. The outcome's details have the
-    `MemberReport` of each member under `members`.
+    `MemberSummary` of each member under `members`.
 
     Args:
         members: Folders of the runs to merge.
@@ -135,9 +135,9 @@ def ensemble_runs(
             gone=gone,
             monitor=monitor,
         )
-        reports = member_reports(ensemble)
-        outcome.details["members"] = reports
-        _write_report(ensemble, reports)
+        summaries = member_summaries(ensemble)
+        outcome.details["members"] = summaries
+        _write_summaries(ensemble, summaries)
     return outcome
 
 
@@ -166,7 +166,7 @@ def _upgraded(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {**older, "members": [member["name"] for member in older["members"]]}
 
 
-def member_reports(ensemble: Run) -> tuple[MemberReport, ...]:
+def member_summaries(ensemble: Run) -> tuple[MemberSummary, ...]:
     """The influence of each member on an ensemble, over all of its videos."""
     return summarise(
         _shares(ensemble),
@@ -180,15 +180,15 @@ def _shares(ensemble: Run) -> dict[str, float]:
     return {name: ensemble.settings["weights"][name] for name in names}
 
 
-def _write_report(ensemble: Run, reports: Sequence[MemberReport]) -> None:
-    """Write the report of the whole, and that of each video."""
+def _write_summaries(ensemble: Run, summaries: Sequence[MemberSummary]) -> None:
+    """Write the summary of the whole, and that of each video."""
     shares = _shares(ensemble)
     content: dict[str, Any] = {
-        "members": [dataclasses.asdict(report) for report in reports],
+        "members": [dataclasses.asdict(one) for one in summaries],
         "videos": {
             video: [
-                dataclasses.asdict(report)
-                for report in summarise(shares, [record.details.get("members", {})])
+                dataclasses.asdict(one)
+                for one in summarise(shares, [record.details.get("members", {})])
             ]
             for video, record in ensemble.videos.items()
         },
@@ -297,7 +297,7 @@ def _build(device: str) -> Worker:
     return _merge
 
 
-def _merge(task: _Task, report: Callable[[int], None]) -> VideoRecord:
+def _merge(task: _Task, progress: Callable[[int], None]) -> VideoRecord:
     began = time.perf_counter()
     with contextlib.ExitStack() as stack:
         videos = {}
@@ -309,12 +309,12 @@ def _merge(task: _Task, report: Callable[[int], None]) -> VideoRecord:
         )
         influence = Influence(len(merger.frames))
         if task.split_video is None:
-            _write_soft(task.path, merger, influence, report)
+            _write_soft(task.path, merger, influence, progress)
             written, masks_digests = digest(task.path), None
         else:
             with atomic_folder(task.path, parents=False) as folder:
                 writer = MaskWriter(folder, task.split_video)
-                _write_labels(writer, merger, influence, report)
+                _write_labels(writer, merger, influence, progress)
             written, masks_digests = writer.digest, writer.digests
     return VideoRecord(
         frames=len(merger.frames),
@@ -333,7 +333,7 @@ def _write_soft(
     path: Path,
     merger: VideoMerger,
     influence: Influence,
-    report: Callable[[int], None],
+    progress: Callable[[int], None],
 ) -> None:
     """Merge all frames into a soft file."""
     with SoftWriter(path, size=merger.size) as writer:
@@ -344,14 +344,14 @@ def _write_soft(
             writer.write(
                 frame, merged.objects, merged.codes, merged.presence, merged.iou
             )
-            report(1)
+            progress(1)
 
 
 def _write_labels(
     writer: MaskWriter,
     merger: VideoMerger,
     influence: Influence,
-    report: Callable[[int], None],
+    progress: Callable[[int], None],
 ) -> None:
     """Merge all frames into palette masks, the first of which is the given one."""
     for index, frame in enumerate(merger.frames):
@@ -359,4 +359,4 @@ def _write_labels(
         if influence.wants(index):
             influence.add(merger.influence())
         writer.write_labels(frame, merged.labels_at(merger.size))
-        report(1)
+        progress(1)

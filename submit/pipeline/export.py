@@ -186,7 +186,7 @@ def export_video(
     masks: VideoMasks,
     video: SplitVideo,
     writer: MaskWriter,
-    report: Callable[[int], None],
+    progress: Callable[[int], None],
     *,
     labels: Callable[[VideoMasks], Iterable[Labels]] | None = None,
 ) -> int:
@@ -196,7 +196,7 @@ def export_video(
         masks: The video as a run has it.
         video: The video in the split.
         writer: Writes them into an empty folder.
-        report: Called with a number of finished frames.
+        progress: Called with a number of finished frames.
         labels: Makes the masks of all frames, for example with post-processing.
             Default: the overlap rule.
 
@@ -221,13 +221,13 @@ def export_video(
     if labels is not None:
         for frame, found in zip(masks.frames, labels(masks), strict=True):
             writer.write_labels(frame, found)
-            report(1)
+            progress(1)
         return len(masks.frames)
     for index, frame in enumerate(masks.frames):
         codes = masks.codes(index)
         objects = masks.objects[: len(codes)]
         writer.write(frame, objects, codes, values=masks.values)
-        report(1)
+        progress(1)
     return len(masks.frames)
 
 
@@ -247,7 +247,7 @@ def _build(device: str) -> Worker:
     return _export
 
 
-def _export(task: _Task, report: Callable[[int], None]) -> Exported:
+def _export(task: _Task, progress: Callable[[int], None]) -> Exported:
     masks = task.source.open()
     try:
         with atomic_folder(task.folder, parents=False) as folder:
@@ -256,7 +256,7 @@ def _export(task: _Task, report: Callable[[int], None]) -> Exported:
                 masks,
                 task.video,
                 writer,
-                report,
+                progress,
                 labels=None
                 if task.postprocess.is_off
                 else partial(labels_of, settings=task.postprocess),

@@ -166,7 +166,7 @@ class _Maker:
         return partial(_import, Source(open_masks(self.source), self.names))
 
 
-def _import(masks: Source, task: _Task, report: Callable[[int], None]) -> VideoRecord:
+def _import(masks: Source, task: _Task, progress: Callable[[int], None]) -> VideoRecord:
     video, began = task.video, time.perf_counter()
     source = masks.fingerprint(video.name)
     # Closes the file until the next video.
@@ -177,7 +177,7 @@ def _import(masks: Source, task: _Task, report: Callable[[int], None]) -> VideoR
             for index, frame in enumerate(video.frames):
                 labels = reader.labels(frame) if index else video.first_mask()
                 writer.write_labels(frame, labels)
-                report(1)
+                progress(1)
     return VideoRecord(
         frames=video.length,
         objects=video.objects,

@@ -435,7 +435,7 @@ class _VideoPredictor:
         self._predictor = predictor
         self._worker = worker
 
-    def __call__(self, task: _Task, report: Callable[[int], None]) -> VideoRecord:
+    def __call__(self, task: _Task, progress: Callable[[int], None]) -> VideoRecord:
         video, began = task.video, time.perf_counter()
         video.require_images()
         if video.length < 2:
@@ -460,7 +460,7 @@ class _VideoPredictor:
                     kept = _Written.of(frame, prediction)
                 behind.put(kept)
                 objects = prediction.objects
-                report(1)
+                progress(1)
         masks = written.masks
         return VideoRecord(
             frames=video.length,

@@ -122,7 +122,7 @@ def tune(
     *,
     seed: int = 0,
     stages: Sequence[Stage] | None = None,
-    report: Callable[[StageResult], None] = lambda result: None,
+    on_stage: Callable[[StageResult], None] = lambda result: None,
 ) -> Tuned:
     """Search on a hold-out.
 
@@ -130,7 +130,7 @@ def tune(
         evaluator: The hold-out with its runs and the budget.
         seed: Equal seeds draw equal folds and intervals.
         stages: The stages. Default: all.
-        report: Called with the result of each stage.
+        on_stage: Called with the result of each stage.
 
     Raises:
         ScoringError: There are too few videos, no object has a value, or the budget
@@ -142,7 +142,7 @@ def tune(
             f"and tuning needs {LEAST_VIDEOS} to leave some out; make a larger "
             "hold-out (submit holdout)"
         )
-    return _Search(evaluator, seed, report).run(stages)
+    return _Search(evaluator, seed, on_stage).run(stages)
 
 
 class _Search:
@@ -152,11 +152,11 @@ class _Search:
         self,
         evaluator: Evaluator,
         seed: int,
-        report: Callable[[StageResult], None],
+        on_stage: Callable[[StageResult], None],
     ) -> None:
         self._evaluator = evaluator
         self._seed = seed
-        self._report = report
+        self._on_stage = on_stage
         self._folds = _folds(evaluator.videos, seed)
         self._tried = 0
 
@@ -177,7 +177,7 @@ class _Search:
                 for stage in stages:
                     result = self._stage(stage, current)
                     if result is not None:
-                        self._report(result)
+                        self._on_stage(result)
                         results = _with(results, result)
                         current = result.after if result.kept else current
                 if current == start:

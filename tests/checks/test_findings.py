@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from submit.checks import RULES, CheckReport, Finding, Severity
+from submit.checks import RULES, CheckResult, Finding, Severity
 from submit.cli import cli
 from submit.data import Split
 from tests.submissions import (
@@ -15,7 +15,7 @@ from tests.submissions import (
 
 
 def test_a_report_is_grouped_and_counted_worst_first() -> None:
-    report = CheckReport("a.zip", "split")
+    report = CheckResult("a.zip", "split")
     report.add([Finding.of("junk", "x", "is hidden", count=3)])
     report.add(
         [
@@ -31,7 +31,7 @@ def test_a_report_is_grouped_and_counted_worst_first() -> None:
     ]
     assert [report.count(severity) for severity in Severity] == [1, 2, 1]
     assert report.exit_code == 1
-    assert CheckReport("a.zip", "split").exit_code == 0
+    assert CheckResult("a.zip", "split").exit_code == 0
 
 
 @pytest.mark.parametrize("code", RULES)

@@ -41,12 +41,12 @@ def build(device: str) -> Worker:
     return functools.partial(work, device)
 
 
-def work(device: str, payload: tuple[str, Any], report: Callable[[int], None]) -> Any:
+def work(device: str, payload: tuple[str, Any], progress: Callable[[int], None]) -> Any:
     """Do, in a worker, what a test wants to see."""
     what, value = payload
     if what == "double":
-        report(1)
-        report(2)
+        progress(1)
+        progress(2)
         return value * 2
     if what == "raise":
         raise value
@@ -59,7 +59,7 @@ def work(device: str, payload: tuple[str, Any], report: Callable[[int], None]) -
         (value / f"{os.getpid()}").touch()
         while len(list(value.iterdir())) < 2:
             time.sleep(0.01)
-        return work(device, ("where", None), report)
+        return work(device, ("where", None), progress)
     if what == "die later":
         threading.Thread(target=die_when_told, args=(value,), daemon=True).start()
     if what == "warn":
@@ -310,7 +310,7 @@ from submit.executors import Job, LocalExecutor
 def build(device):
     return work
 
-def work(folder, report):
+def work(folder, progress):
     (folder / str(os.getpid())).touch()
     time.sleep(600)
 

@@ -25,14 +25,14 @@ def cluster() -> Iterator[None]:
 
 
 def build(device: str) -> Worker:
-    def work(payload: Any, report: Callable[[int], None]) -> Any:
+    def work(payload: Any, progress: Callable[[int], None]) -> Any:
         if payload == "die":
             os._exit(3)
         if payload == "refuse":
             raise PredictorError("no")
         if payload == "threads":
             return os.environ["OMP_NUM_THREADS"], os.environ["OPENBLAS_NUM_THREADS"]
-        report(2)
+        progress(2)
         return f"{payload} on {device}"
 
     return work
