@@ -195,8 +195,10 @@ class SoftWriter:
         info.compress_type = zipfile.ZIP_DEFLATED
         info.external_attr = 0o644 << 16
         with self._zip.open(info, "w", force_zip64=True) as stream:
-            # zlib-ng takes half of zlib's time for the same size. If a version of
-            # Python renames this attribute, Python compresses by itself.
+            # zipfile has no public way to another compressor. By `writestr` with zlib
+            # at level 2, a frame of 2×180×320 takes 0.57 ms in place of 0.41 ms, and
+            # 2 % more bytes. If a version of Python renames this attribute, zlib is
+            # used.
             raw = -zlib.MAX_WBITS
             stream._compressor = zlib_ng.compressobj(_LEVEL, zlib.DEFLATED, raw)  # type: ignore[attr-defined]
             np.lib.format.write_array(stream, np.ascontiguousarray(array))
