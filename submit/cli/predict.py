@@ -9,6 +9,7 @@ import click
 from ..augment import forms
 from ..system.words import counted
 from ._options import (
+    PATH,
     device_option,
     json_option,
     name_option,
@@ -47,6 +48,13 @@ from ._splits import open_split
     help="Give objects to the model that are first annotated in a later frame.",
 )
 @click.option(
+    "--prompts",
+    type=PATH,
+    metavar="FILE|DIR",
+    help="Masks, boxes, points and absences in any frames, beside the first masks: a "
+    "JSON file, or a folder of palette PNGs, <video>/<frame>.png.",
+)
+@click.option(
     "--soft/--no-soft",
     default=True,
     help="Keep soft masks, which ensembles and export need, or palette masks only.",
@@ -70,6 +78,7 @@ def predict(
     tta: tuple[str, ...],
     videos: tuple[str, ...],
     late_objects: bool,
+    prompts: Path | None,
     soft: bool,
     executor: str,
     workers: int | None,
@@ -84,6 +93,9 @@ def predict(
     frame. A video is written when it is complete; a video that fails is recorded in the
     run's failed.json and the other videos continue. The same command, run again,
     resumes; a run made with other settings is refused.
+
+    --prompts gives more than the first masks: masks, boxes, points and absences in any
+    frame, from a detector, a person or another run (docs/prompts.md).
 
     \b
     Example:
@@ -103,6 +115,7 @@ def predict(
             tta=tta,
             soft=soft,
             late_objects=late_objects,
+            prompts=prompts,
         ),
         executor=lambda model: model_executor(model, workers, device, kind=executor),
         device=device,

@@ -9,6 +9,7 @@ from .audit import (
 from .frames import FrameReader
 from .images import image_size, read_frame
 from .meta import VOID, VideoMeta
+from .prompts import GivenPrompts, PackedMask, StoredPrompt, read_prompts
 from .split import (
     Split,
     SplitVideo,
@@ -18,14 +19,18 @@ from .split import (
 __all__ = [
     "VOID",
     "FrameReader",
+    "GivenPrompts",
+    "PackedMask",
     "Problem",
     "Split",
     "SplitVideo",
+    "StoredPrompt",
     "VideoAudit",
     "VideoMeta",
     "audit_split",
     "audit_video",
     "image_size",
     "read_frame",
+    "read_prompts",
     "read_split",
 ]

@@ -18,6 +18,7 @@ from .labels import (
     resize_logits,
     to_labels,
 )
+from .rle import decode_rle
 
 __all__ = [
     "LOGIT_LIMIT",
@@ -29,6 +30,7 @@ __all__ = [
     "Logits",
     "Values",
     "binary_masks",
+    "decode_rle",
     "dequantise",
     "object_ids",
     "quantise",

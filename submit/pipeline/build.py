@@ -298,6 +298,7 @@ def _plan(step: PredictStep) -> PredictPlan:
         variant=step.variant,
         tta=step.tta,
         late_objects=step.late_objects,
+        prompts=step.prompts,
     )
 
 

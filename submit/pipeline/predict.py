@@ -16,20 +16,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..augment import augmented, parse_variant
-from ..data import FrameReader, Split, SplitVideo, read_split
+from ..data import (
+    FrameReader,
+    GivenPrompts,
+    Split,
+    SplitVideo,
+    read_prompts,
+    read_split,
+)
 from ..errors import (
     MaskError,
     PredictorError,
-    PromptError,
     RunMismatchError,
     SplitError,
     SubmitError,
 )
 from ..executors import Executor, Job, Worker
-from ..masks import binary_masks, object_ids, quantise
+from ..masks import quantise
 from ..predictors import (
     Description,
-    Mask,
     Prediction,
     Predictor,
     Prompts,
@@ -45,6 +50,7 @@ from ..runs.identity import fingerprint, option_settings, require_facts, take_st
 from ..system.files import atomic_folder, digest
 from .behind import Behind
 from .outcome import Monitor, StepOutcome, run_jobs, silent
+from .prompts import FramePrompts, require_taken, video_prompts
 
 __all__ = ["PredictPlan", "predict_split", "split_of"]
 
@@ -62,6 +68,8 @@ class PredictPlan:
         late_objects: Whether objects that are first annotated in a later frame are
             given to the model there (YouTube-VOS, LVOS). In MOSEv2 all objects are in
             the first mask, and the later masks of a train split must not be used.
+        prompts: A file or folder of prompts beside the split's masks; see
+            `submit.data.read_prompts`.
     """
 
     predictor: str
@@ -70,6 +78,7 @@ class PredictPlan:
     tta: tuple[str, ...] = ()
     soft: bool = True
     late_objects: bool = False
+    prompts: Path | None = None
 
     def build(self, device: str) -> Predictor:
         """Make the model, wrapped in its augmentations.
@@ -84,7 +93,9 @@ class PredictPlan:
             tta=[parse_variant(text) for text in self._tta()],
         )
 
-    def settings(self, predictor: Predictor) -> tuple[dict[str, Any], dict[str, Any]]:
+    def settings(
+        self, predictor: Predictor, given: GivenPrompts | None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Everything that decides the masks, and options that are only recorded.
 
         Raises:
@@ -100,6 +111,8 @@ class PredictPlan:
                 "tta": self._tta(),
                 "soft": self.soft,
                 "late_objects": self.late_objects,
+                # A run without prompts is the same as before there were any.
+                **({} if given is None else {"prompts": given.digest}),
             },
             recorded,
         )
@@ -235,8 +248,15 @@ def predict_split(
         PredictorError: The model cannot be built.
     """
     predictor = plan.build(device)
-    settings, recorded = plan.settings(predictor)
-    _require_masks(plan.predictor, predictor.describe())
+    given = None if plan.prompts is None else read_prompts(plan.prompts, split)
+    require_taken(
+        split,
+        given,
+        predictor.describe(),
+        predictor=plan.predictor,
+        late=plan.late_objects,
+    )
+    settings, recorded = plan.settings(predictor, given)
     if not hasattr(executor, "map"):
         executor = executor(predictor)
     chosen = split.videos
@@ -264,6 +284,7 @@ def predict_split(
                     soft=plan.soft,
                     late_objects=plan.late_objects,
                     source=sources[name],
+                    prompts=None if given is None else given.videos.get(name),
                 ),
             )
             for name, video in chosen.items()
@@ -293,20 +314,6 @@ def predict_split(
             on_failed=run.fail,
             threads=predictor.describe().cores,
             monitor=monitor,
-        )
-
-
-def _require_masks(name: str, description: Description) -> None:
-    """Make sure that a model takes the prompts of a split.
-
-    Raises:
-        PromptError: It takes no masks.
-    """
-    if not description.prompts.masks:
-        raise PromptError(
-            f"predictor {name}: does not take masks, and a split gives its objects by "
-            f"masks; it takes {description.prompts}. Choose another predictor (see: "
-            "submit predictors)"
         )
 
 
@@ -426,6 +433,7 @@ class _Task:
     soft: bool
     late_objects: bool
     source: str
+    prompts: FramePrompts | None = None
 
 
 class _VideoPredictor:
@@ -443,7 +451,7 @@ class _VideoPredictor:
                 f"video {video.name}: has one frame, so there is nothing to track; "
                 "expected at least 2 in JPEGImages (extract the split again)"
             )
-        prompts = _prompts(video, late=task.late_objects)
+        prompts = video_prompts(video, late=task.late_objects, given=task.prompts)
         session = self._predictor.session(
             Video(video.name, video.height, video.width, video.length)
         )
@@ -473,45 +481,6 @@ class _VideoPredictor:
             masks=None if masks is None else masks.digests,
             worker=self._worker,
         )
-
-
-def _prompts(video: SplitVideo, *, late: bool) -> dict[str, Prompts]:
-    """The masks that the model is given, by frame: each object's first one.
-
-    Raises:
-        SplitError: There is no object to track, or a late one has no frame.
-        MaskError: An annotation is missing or cannot be read.
-    """
-    given = list(video.masks) if late else [video.frames[0]]
-    prompts: dict[str, Prompts] = {}
-    known: set[int] = set()
-    for frame in given or [video.frames[0]]:
-        labels = video.read_mask(frame)
-        if new := [key for key in object_ids(labels) if key not in known]:
-            if frame not in video.images:
-                raise SplitError(
-                    f"{video.masks[frame]}: shows the object {new[0]} for the first "
-                    f"time, and the video has no frame {frame}; extract the split again"
-                )
-            masks = binary_masks(labels, new)
-            prompts[frame] = {key: Mask(pixels) for key, pixels in masks.items()}
-            known.update(new)
-    if not prompts:
-        raise SplitError(_no_object(video, late=late))
-    return prompts
-
-
-def _no_object(video: SplitVideo, *, late: bool) -> str:
-    """The error for a video without objects, with a hint where some may be."""
-    if late:
-        return f"video {video.name}: no annotation holds an object, nothing to track"
-    text = f"video {video.name}: the first mask holds no object, nothing to track"
-    if len(video.masks) < 2:
-        return text
-    return (
-        f"{text}; where objects may appear late (YouTube-VOS, LVOS), predict with "
-        "--late-objects"
-    )
 
 
 @contextlib.contextmanager

@@ -72,6 +72,7 @@ class PredictStep:
     variant: str | None = None
     tta: tuple[str, ...] = ()
     late_objects: bool = False
+    prompts: Path | None = None
 
 
 @dataclass(frozen=True)
