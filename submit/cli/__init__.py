@@ -50,6 +50,11 @@ SECTIONS: dict[str, dict[str, str]] = {
         "tune": "Search settings on a hold-out: weights, gate, post-processing",
         "preview": "Compare runs without ground truth, and list what to look at first",
     },
+    "Look": {
+        "overlay": "Draw masks over the frames of a video, several runs and the truth "
+        "side by side",
+        "show": "Draw a frame and its masks in the terminal",
+    },
     "Codabench": {
         "login": "Get a token from Codabench and keep it",
         "logout": "Delete the token of this machine",

@@ -236,9 +236,11 @@ def show(view: RenderableType) -> None:
 def _print(console: Console, view: RenderableType, *, err: bool) -> None:
     with console.capture() as capture:
         console.print(view)
+    # Click would take colours away that rich was made to use for a pipe (FORCE_COLOR).
+    colour = True if console.color_system else None
     with uncovered():
         for line in capture.get().splitlines():
-            click.echo(line.rstrip(), err=err)
+            click.echo(line.rstrip(), err=err, color=colour)
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Something to look at: overlays, sheets, pictures in the terminal, the report."""
