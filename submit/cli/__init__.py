@@ -51,8 +51,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "preview": "Compare runs without ground truth, and list what to look at first",
     },
     "Look": {
-        "overlay": "Draw masks over the frames of a video, several runs and the truth "
-        "side by side",
+        "overlay": "Draw masks over the frames of a video: a film, or a sheet",
         "show": "Draw a frame and its masks in the terminal",
     },
     "Codabench": {

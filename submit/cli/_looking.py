@@ -16,7 +16,7 @@ from ._splits import open_split
 
 if TYPE_CHECKING:
     from ..data import Split, SplitVideo
-    from ..report.views import View
+    from ..report.views import MaskView
 
 __all__ = ["no_truth_option", "open_video", "open_views"]
 
@@ -58,7 +58,7 @@ def open_views(
     video: SplitVideo,
     *,
     truth: bool,
-) -> list[View]:
+) -> list[MaskView]:
     """Open the masks of a video in several sources, the truth first.
 
     Args:

@@ -128,9 +128,9 @@ def overlay(
     runs: Path,
     as_json: bool,
 ) -> None:
-    """Draw masks over the frames of a video, several runs and the truth side by side.
+    """Draw masks over the frames of a video: a film, or a sheet.
 
-    RUN... are runs, folders of <video>/<frame>.png or zips; VIDEO is a video of the
+    Several runs and the truth stand side by side. RUN... are runs, folders of <video>/<frame>.png or zips; VIDEO is a video of the
     split. Objects have the colours of the palette and their ids. The truth is a picture
     of its own where the split has it.
 

@@ -13,7 +13,7 @@ from ..system.pool import checkpoint
 from .grid import Grid, Panel, draw_sheet
 from .overlays import Painter, Style, resize_pixels
 from .telling import TellingFrame
-from .views import View
+from .views import MaskView
 
 __all__ = ["Drawing", "draw_film", "draw_telling"]
 
@@ -52,7 +52,7 @@ class Drawing:
 
 def draw_film(
     video: SplitVideo,
-    views: Sequence[View],
+    views: Sequence[MaskView],
     frames: Sequence[str],
     drawing: Drawing,
     *,
@@ -91,7 +91,7 @@ def draw_film(
 
 def draw_telling(
     video: SplitVideo,
-    views: Sequence[View],
+    views: Sequence[MaskView],
     chosen: Sequence[TellingFrame],
     drawing: Drawing,
 ) -> Pixels:
@@ -127,7 +127,7 @@ def draw_telling(
     return draw_sheet(titles, rows, columns=columns, font_size=drawing.font_size)
 
 
-def _panel(painter: Painter, view: View, frame: str, pixels: Pixels) -> Panel:
+def _panel(painter: Painter, view: MaskView, frame: str, pixels: Pixels) -> Panel:
     labels = view.labels(frame)
     if labels is None:
         return Panel(f"{view.name} (no mask)", pixels)

@@ -13,7 +13,7 @@ from ..checks.sanity import pixels_by_ids
 from ..data import SplitVideo
 from ..png.palette import PackedLabels
 from ..system.pool import checkpoint
-from .views import TRUTH, View
+from .views import TRUTH, MaskView
 
 __all__ = ["TellingFrame", "overlaps", "telling_frames"]
 
@@ -37,7 +37,7 @@ class TellingFrame:
 
 
 def telling_frames(
-    video: SplitVideo, views: Sequence[View], count: int
+    video: SplitVideo, views: Sequence[MaskView], count: int
 ) -> tuple[TellingFrame, ...]:
     """Choose the frames that say most, in order of time; the first is among them.
 
@@ -86,7 +86,9 @@ def overlaps(one: PackedLabels, other: PackedLabels, objects: Sequence[int]) -> 
     return found
 
 
-def _weigh(video: SplitVideo, views: Sequence[View]) -> tuple[list[float], list[str]]:
+def _weigh(
+    video: SplitVideo, views: Sequence[MaskView]
+) -> tuple[list[float], list[str]]:
     """How much each frame says, and what."""
     objects = video.objects
     truth = next((view for view in views if view.name == TRUTH), None)

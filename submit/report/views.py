@@ -11,14 +11,21 @@ from ..errors import ArchiveError, SplitError
 from ..masks import Labels
 from ..png.palette import PackedLabels, decode_packed
 
-__all__ = ["TRUTH", "View", "find_frame", "has_truth", "view_of_masks", "view_of_truth"]
+__all__ = [
+    "TRUTH",
+    "MaskView",
+    "find_frame",
+    "has_truth",
+    "view_of_masks",
+    "view_of_truth",
+]
 
 #: What the truth is called on pictures.
 TRUTH = "truth"
 
 
 @dataclass(frozen=True)
-class View:
+class MaskView:
     """One source of label maps for the frames of a video.
 
     Attributes:
@@ -45,7 +52,7 @@ def has_truth(video: SplitVideo) -> bool:
     return len(video.masks) > 1
 
 
-def view_of_truth(video: SplitVideo) -> View:
+def view_of_truth(video: SplitVideo) -> MaskView:
     """The annotations of a video."""
 
     def read(frame: str) -> PackedLabels | None:
@@ -53,10 +60,10 @@ def view_of_truth(video: SplitVideo) -> View:
             return None
         return video.packed_mask(frame, size=video.mask_size)
 
-    return View(TRUTH, read)
+    return MaskView(TRUTH, read)
 
 
-def view_of_masks(name: str, masks: Masks, video: SplitVideo) -> View:
+def view_of_masks(name: str, masks: Masks, video: SplitVideo) -> MaskView:
     """The masks of a run, a folder or a zip.
 
     Raises:
@@ -77,7 +84,7 @@ def view_of_masks(name: str, masks: Masks, video: SplitVideo) -> View:
         where = f"{masks.path}: {video.name}/{frame}.png"
         return decode_packed(data, name=where, size=size)
 
-    return View(name, read)
+    return MaskView(name, read)
 
 
 def find_frame(video: SplitVideo, wanted: str) -> str:
