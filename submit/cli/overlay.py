@@ -130,9 +130,9 @@ def overlay(
 ) -> None:
     """Draw masks over the frames of a video: a film, or a sheet.
 
-    Several runs and the truth stand side by side. RUN... are runs, folders of <video>/<frame>.png or zips; VIDEO is a video of the
-    split. Objects have the colours of the palette and their ids. The truth is a picture
-    of its own where the split has it.
+    Several runs and the truth stand side by side. RUN... are runs, folders of
+    <video>/<frame>.png or zips; VIDEO is a video of the split. Objects have the colours
+    of the palette and their ids. The truth is shown where the split has it.
 
     \b
     Example:
