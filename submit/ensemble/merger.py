@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import RunError
 from ..masks import LOWEST, Codes, Labels, Logits, dequantise, to_labels
-from ..runs import HARD_CODE, VideoMasks
+from ..runs import HARD_CODE, VideoMasks, hard_codes
 from .gate import PresenceGate
 from .influence import FrameInfluence, compare_labels, preview_size
 from .method import ChoiceMethod, Choose, LabelMethod, PixelMethod
@@ -64,9 +64,7 @@ class MergedFrame:
         if self._codes is not None:
             return self._codes
         assert self.labels is not None
-        ids = np.asarray(self.objects, np.uint8)[:, None, None]
-        inside = self.labels == ids
-        return np.where(inside, HARD_CODE, -HARD_CODE).astype(np.int8)
+        return hard_codes(self.labels, self.objects)
 
     @property
     def logits(self) -> Logits:

@@ -12,7 +12,7 @@ A run holds complete videos only; each is in the manifest with its digest.
 
 from .identity import Identity, Stamps, Standing, Stock
 from .manifest import SCHEMA, Run, StoredVideo, VideoRecord
-from .masks import HARD_CODE, HardVideo, KnownMasks, MaskWriter
+from .masks import HARD_CODE, HardVideo, KnownMasks, MaskWriter, hard_codes
 from .names import require_run_name
 from .soft import SoftVideo, SoftWriter, VideoMasks
 
@@ -32,5 +32,6 @@ __all__ = [
     "StoredVideo",
     "VideoMasks",
     "VideoRecord",
+    "hard_codes",
     "require_run_name",
 ]

@@ -23,13 +23,26 @@ from ..png.palette import decode, encode
 from ..system.files import folder_digest
 from .soft import Floats
 
-__all__ = ["HARD_CODE", "HardVideo", "KnownMasks", "MaskWriter", "read_digests"]
+__all__ = [
+    "HARD_CODE",
+    "HardVideo",
+    "KnownMasks",
+    "MaskWriter",
+    "hard_codes",
+    "read_digests",
+]
 
 #: The logit of a pixel of a hard mask, p = 0.993: high enough for a full vote, and low
 #: enough that soft members can overrule it.
 HARD_LOGIT = 5.0
 #: Its code; −`HARD_LOGIT` has the negative code.
 HARD_CODE = int(np.searchsorted(VALUES, HARD_LOGIT)) - 128
+
+
+def hard_codes(labels: Labels, objects: Sequence[int]) -> Codes:
+    """Turn H×W labels into codes of N objects: N×H×W, ±`HARD_CODE`."""
+    ids = np.asarray(objects, np.uint8)[:, None, None]
+    return np.where(labels == ids, HARD_CODE, -HARD_CODE).astype(np.int8)
 
 
 #: Hex digits of a mask's digest that are kept.
@@ -85,9 +98,7 @@ class HardVideo:
 
     def codes(self, index: int) -> Codes:
         """The mask of a frame as N×H×W codes of ±`HARD_LOGIT`."""
-        ids = np.asarray(self.objects, np.uint8)[:, None, None]
-        inside = self.labels(index) == ids
-        return np.where(inside, HARD_CODE, -HARD_CODE).astype(np.int8)
+        return hard_codes(self.labels(index), self.objects)
 
     def close(self) -> None:
         """Do nothing: no file is open between frames."""
