@@ -1,6 +1,30 @@
 """mose-submit: from the MOSEv2 data and a checkpoint to a checked challenge entry."""
 
-from .errors import SubmitError
-from .predictors import Prediction, Predictor, Session, Video
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import SubmitError
+    from .predictors import Prediction, Predictor, Session, Video
 
 __all__ = ["Prediction", "Predictor", "Session", "SubmitError", "Video"]
+
+#: The module that has each name. It is imported when the name is used: every command
+#: imports this package, and few of them need more of it than the version.
+_MODULES = {
+    "Prediction": ".predictors",
+    "Predictor": ".predictors",
+    "Session": ".predictors",
+    "SubmitError": ".errors",
+    "Video": ".predictors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_MODULES]

@@ -67,7 +67,11 @@ def defined(tree: ast.Module) -> set[str]:
 def bound(tree: ast.Module) -> set[str]:
     """Name everything that a module's top level binds."""
     names = set()
-    for node in tree.body:
+    # What a module imports lazily stands under `if TYPE_CHECKING`.
+    conditional = [
+        each for node in tree.body if isinstance(node, ast.If) for each in node.body
+    ]
+    for node in [*tree.body, *conditional]:
         if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
             names.add(node.name)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -103,6 +107,16 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     heavy = {"click", "cv2", "numba", "numpy", "PIL", "ray", "requests", "rich"}
     heavy |= {"scipy", "skimage", "torch"}
     assert sorted(heavy & set(loaded)) == []
+
+
+def test_each_name_of_the_package_is_there_when_it_is_used() -> None:
+    import submit
+
+    for name in submit.__all__:
+        assert getattr(submit, name).__name__ == name
+        assert name in dir(submit)
+    with pytest.raises(AttributeError, match="no attribute 'Predictions'"):
+        _ = submit.Predictions
 
 
 def test_no_two_public_classes_share_a_name() -> None:

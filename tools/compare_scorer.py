@@ -35,7 +35,7 @@ from scipy import ndimage
 
 from submit.archive import Masks, open_masks
 from submit.data import Split, read_split
-from submit.metrics import FrameScorer, FrameScores, davis_score, object_score
+from submit.metrics.frames import FrameScorer, FrameScores, davis_score, object_score
 from submit.png.palette import decode
 from submit.scoring import metrics_json, score_split, scores_txt
 

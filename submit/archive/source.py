@@ -19,7 +19,7 @@ from typing import IO, cast
 from zlib_ng import zlib_ng
 
 from ..errors import ArchiveError
-from ..system.files import open_regular
+from ..system.files import open_regular, read_regular
 from ..system.names import in_natural_order
 from .entry import LARGEST_FILE, Entry, shown, unpacked_name
 
@@ -153,8 +153,7 @@ class MaskFolder(Masks):
         """
         where = self.path / name
         try:
-            with open_regular(where) as stream:
-                data = stream.read(LARGEST_FILE + 1)
+            data = read_regular(where, most=LARGEST_FILE + 1)
         except (OSError, ValueError) as error:
             raise _unreadable(where, error) from error
         if len(data) > LARGEST_FILE:

@@ -171,15 +171,14 @@ class SplitVideo:
         """
         data = self._mask_data(frame)
         name = str(self.masks[frame])
-        if size is not None:
-            header = read_header(data, name=name)
-            found = header.height, header.width
-            if found != size:
-                raise MaskError(
-                    f"{name}: expected the size of the video's frames, {_text(size)}, "
-                    f"found {_text(found)}{self._turned(found)}"
-                )
-        return decode_packed(data, name=name)
+        header = read_header(data, name=name)
+        found = header.height, header.width
+        if size not in (None, found):
+            raise MaskError(
+                f"{name}: expected the size of the video's frames, {_text(size)}, "
+                f"found {_text(found)}{self._turned(found)}"
+            )
+        return decode_packed(data, name=name, header=header)
 
     def read_mask(self, frame: str) -> Labels:
         """Read the annotation of a frame as an H×W map of object ids.

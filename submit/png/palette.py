@@ -294,10 +294,22 @@ def decode(
 
 
 def decode_packed(
-    data: bytes, *, name: str = "mask", size: tuple[int, int] | None = None
+    data: bytes,
+    *,
+    name: str = "mask",
+    size: tuple[int, int] | None = None,
+    header: PngHeader | None = None,
 ) -> PackedLabels:
-    """Read a palette or grey PNG without unpacking its pixels; see `decode`."""
-    header = read_header(data, name=name)
+    """Read a palette or grey PNG without unpacking its pixels; see `decode`.
+
+    Args:
+        data: The whole file.
+        name: What to call it in messages.
+        size: Height and width that it must have.
+        header: Its header, where it has been read already.
+    """
+    if header is None:
+        header = read_header(data, name=name)
     if size is not None and (header.height, header.width) != size:
         raise MaskError(
             f"{name}: expected {size[1]}×{size[0]} pixels, found "

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..data import VOID, Split, SplitVideo
 from ..errors import MaskError, SplitError
 from ..masks import object_ids
-from ..metrics import FrameScorer
+from ..metrics.frames import FrameScorer
 from ..system.files import atomic_folder, read_text, write_json
 from ..system.links import Linker, Linking
 from ..system.outputs import OutputKind, claim

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..metrics import DavisScore, FrameScores, ObjectScore, davis_score, object_score
+from ..metrics.frames import (
+    DavisScore,
+    FrameScores,
+    ObjectScore,
+    davis_score,
+    object_score,
+)
 
 __all__ = [
     "DavisSplitScore",

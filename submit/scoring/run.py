@@ -17,7 +17,7 @@ from ..archive import FATAL, Masks
 from ..data import Split, SplitVideo
 from ..errors import MaskError, ScoringError
 from ..masks import Labels
-from ..metrics import FrameScorer, FrameScores
+from ..metrics.frames import FrameScorer, FrameScores
 from ..png.palette import PackedLabels, decode_packed, read_header
 from ..png.pillow import decode_as_server, size_of_image
 from ..system.pool import checkpoint, run_in_threads
@@ -190,7 +190,7 @@ def _decode(
         # A mask of a wrong size could be huge, so it is not decoded.
         _require_size((header.height, header.width), name, size, lenient=lenient)
         if (header.height, header.width) == size:
-            return decode_packed(data, name=name)
+            return decode_packed(data, name=name, header=header)
     except MaskError:
         if not lenient:
             raise

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..metrics import ObjectScore
+from ..metrics.frames import ObjectScore
 from ..system.files import write_bytes
 from ..system.outputs import OutputKind
 from .results import DavisSplitScore, SplitScore, VideoScore

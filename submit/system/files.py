@@ -50,6 +50,9 @@ PARTIAL = ".partial"
 #: Largest settings file or list in bytes; a device would never end.
 _LARGEST_TEXT = 1 << 26
 
+#: Bytes to read at once from a file that is longer than its size says.
+_PIECE = 1 << 20
+
 #: How often to try to make a lock file while others remove its folder.
 _LOCK_TRIES = 1000
 
@@ -282,18 +285,39 @@ def open_regular(path: Path | str) -> IO[bytes]:
     Raises:
         OSError: It cannot be opened, or is not a regular file.
     """
+    return os.fdopen(_open_regular(path)[0], "rb")
+
+
+def read_regular(path: Path | str, *, most: int = sys.maxsize) -> bytes:
+    """Read a file, or its first `most` bytes.
+
+    Raises:
+        OSError: It cannot be read, or is not a regular file.
+    """
+    file, size = _open_regular(path)
+    try:
+        # A first read that asks for one byte too many and gets the rest is the whole
+        # file; only one that changes meanwhile takes more.
+        data = os.read(file, min(size + 1, most))
+        while len(data) not in (size, most):
+            more = os.read(file, min(_PIECE, most - len(data)))
+            if not more:
+                break
+            data += more
+    finally:
+        os.close(file)
+    return data
+
+
+def _open_regular(path: Path | str) -> tuple[int, int]:
+    """Open a file for reading: its descriptor, and its size in bytes."""
     # Do not wait for a writer if it is a pipe; has no effect on files.
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(file).st_mode):
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):
         os.close(file)
         raise OSError(errno.ENXIO, "it is not a regular file", str(path))
-    return os.fdopen(file, "rb")
-
-
-def read_regular(path: Path | str) -> bytes:
-    """Read a whole file; see `open_regular`."""
-    with open_regular(path) as stream:
-        return stream.read()
+    return file, status.st_size
 
 
 def require_writable(path: Path) -> None:

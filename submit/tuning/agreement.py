@@ -14,7 +14,7 @@ from ..checks.findings import Finding
 from ..checks.sanity import Tracks, as_packed
 from ..data import SplitVideo
 from ..errors import RunError
-from ..metrics import FrameScorer, FrameScores, object_score
+from ..metrics.frames import FrameScorer, FrameScores, object_score
 from ..postprocess import Postprocess, labels_of
 from ..runs import VideoMasks
 from ..system.pool import checkpoint

@@ -13,7 +13,7 @@ from ..checks.sanity import as_packed
 from ..data import Split
 from ..errors import ScoringError
 from ..masks import Codes, Labels
-from ..metrics import FrameScorer, FrameScores, ObjectScore, object_score
+from ..metrics.frames import FrameScorer, FrameScores, ObjectScore, object_score
 from ..postprocess import frame_labels, steady_frames
 from ..runs import Run, VideoMasks
 from ..scoring.plan import require_truth

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from submit.metrics import (
+from submit.metrics.frames import (
     FrameScorer,
     FrameScores,
     ObjectScore,

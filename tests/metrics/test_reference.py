@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from submit.metrics import FrameScorer, FrameScores, object_score
+from submit.metrics.frames import FrameScorer, FrameScores, object_score
 from submit.metrics.measures import MEASURES
 from submit.metrics.reference import frame_numbers, object_numbers
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from submit.errors import ScoringError
-from submit.metrics import FrameScores
+from submit.metrics.frames import FrameScores
 from submit.metrics.measures import MEASURES
 from submit.scoring import OFFICIAL_NAMES, SplitScore, Totals, VideoFrames, metrics_json
 from submit.scoring.compare import (

@@ -100,6 +100,31 @@ def test_a_pipe_is_no_regular_file_and_never_waits(tmp_path: Path) -> None:
         read_regular(tmp_path)
 
 
+@pytest.mark.parametrize("said", [0, 3, 9, 10, 11, 40])
+def test_a_file_is_read_whole_whatever_size_it_was_said_to_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: int
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    status = os.stat(path)
+    fields = [*status]
+    fields[6] = said  # st_size, as it was before another program wrote.
+    monkeypatch.setattr(os, "fstat", lambda file: os.stat_result(fields))
+    assert read_regular(path) == b"0123456789"
+    assert read_regular(path, most=4) == b"0123"
+
+
+def test_reads_that_come_in_pieces_are_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789")
+    read = os.read
+    monkeypatch.setattr(os, "read", lambda file, size: read(file, min(size, 3)))
+    assert read_regular(path) == b"0123456789"
+    assert read_regular(path, most=7) == b"0123456"
+
+
 def test_text_that_the_user_names_may_come_through_a_pipe(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)

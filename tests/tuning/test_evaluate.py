@@ -11,7 +11,7 @@ from submit.archive import open_masks
 from submit.data import read_split
 from submit.ensemble import METHODS, Gate, MergeSettings
 from submit.errors import RunError, ScoringError
-from submit.metrics import ObjectScore
+from submit.metrics.frames import ObjectScore
 from submit.pipeline import ensemble_runs, export_run
 from submit.postprocess import Postprocess
 from submit.runs import Run

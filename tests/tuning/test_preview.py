@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from submit.cli import cli
 from submit.data import Split
 from submit.errors import RunError
-from submit.metrics import FrameScorer, FrameScores, object_score
+from submit.metrics.frames import FrameScorer, FrameScores, object_score
 from submit.pipeline import export_run
 from submit.png.palette import encode, read
 from submit.postprocess import Postprocess
