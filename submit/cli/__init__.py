@@ -33,6 +33,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Predict": {
         "predict": "Run a model over a split",
         "predictors": "List the installed models, or describe one",
+        "anchors": "Choose frames with trusted masks as prompts for a second pass",
     },
     "Merge": {
         "import": "Convert masks of any other program to a run",

@@ -13,6 +13,8 @@ where PROMPT is one of
     {"mask": {"size": [height, width], "counts": …}}     COCO RLE
     {"absent": true}
 
+Beside it, `"why": "a text"` may say where it comes from; the text is not read.
+
 A detector, a language model, a person or another run may have made them. All of it is
 checked against the split when it is read.
 """
@@ -268,6 +270,7 @@ def _table(value: Any, where: str) -> dict[str, Any]:
 def _prompt(entry: Any, video: SplitVideo, where: str) -> StoredPrompt:
     """Read one prompt."""
     table = _table(entry, where)
+    table = {key: value for key, value in table.items() if key != "why"}
     if len(table) != 1 or not table.keys() <= set(_KINDS):
         raise PromptError(
             f"{where}: expected one of the keys {', '.join(_KINDS)}, found "

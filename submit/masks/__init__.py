@@ -18,7 +18,7 @@ from .labels import (
     resize_logits,
     to_labels,
 )
-from .rle import decode_rle
+from .rle import decode_rle, encode_rle
 
 __all__ = [
     "LOGIT_LIMIT",
@@ -32,6 +32,7 @@ __all__ = [
     "binary_masks",
     "decode_rle",
     "dequantise",
+    "encode_rle",
     "object_ids",
     "quantise",
     "resize_logits",

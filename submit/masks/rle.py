@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import MaskError
 
-__all__ = ["decode_rle"]
+__all__ = ["decode_rle", "encode_rle"]
 
 
 def decode_rle(rle: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -54,6 +54,25 @@ def decode_rle(rle: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
     values = np.arange(len(runs)) % 2 == 1
     pixels = np.repeat(values, runs).reshape(size[::-1]).T
     return np.ascontiguousarray(pixels)
+
+
+def encode_rle(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """Encode an H×W mask as `pycocotools.mask.encode` does, `counts` as a text."""
+    flat = mask.T.ravel()
+    edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+    runs = np.diff(np.concatenate([[0], edges, [flat.size]])).tolist()
+    if flat[0]:
+        runs.insert(0, 0)
+    text = []
+    for place, run in enumerate(runs):
+        number, more = run - (runs[place - 2] if place > 2 else 0), True
+        while more:
+            code = number & 31
+            number >>= 5
+            # The sign is the fifth bit of the last character.
+            more = number != (-1 if code & 16 else 0)
+            text.append(chr(48 + (code | 32 if more else code)))
+    return {"size": list(mask.shape), "counts": "".join(text)}
 
 
 def _runs(text: str) -> list[int]:

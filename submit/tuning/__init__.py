@@ -9,10 +9,14 @@ texts       the settings file, with what was measured
 agreement   how much runs agree where there is no truth
 expected    a model of the score, fitted where there is truth
 preview     what to look at first
+anchors     frames whose masks can be trusted, as prompts for a second pass
+evidence    what runs say about each object in each frame
 """
 
+from .anchors import Anchor, AnchorRules, choose_anchors
 from .candidate import Candidate
 from .evaluate import Budget, Evaluator
+from .evidence import ChosenAnchors, find_anchors
 from .expected import MODEL_FILE, ExpectedScore
 from .fit import fit_expected
 from .preview import Preview, frames_to_look_at, preview
@@ -22,14 +26,19 @@ from .texts import SETTINGS_FILE, settings_toml, steps_of
 __all__ = [
     "MODEL_FILE",
     "SETTINGS_FILE",
+    "Anchor",
+    "AnchorRules",
     "Budget",
     "Candidate",
+    "ChosenAnchors",
     "Evaluator",
     "ExpectedScore",
     "Gain",
     "Preview",
     "StageResult",
     "Tuned",
+    "choose_anchors",
+    "find_anchors",
     "fit_expected",
     "frames_to_look_at",
     "preview",

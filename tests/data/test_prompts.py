@@ -116,6 +116,13 @@ def test_prompts_for_videos_that_were_not_asked_for_are_no_mistake(
     assert read_prompts(path, part).digest == read_prompts(path, split).digest
 
 
+def test_a_reason_beside_a_prompt_changes_nothing(split: Split, tmp_path: Path) -> None:
+    plain = {"a": {"00003": {"1": {"absent": True}}}}
+    said = {"a": {"00003": {"1": {"absent": True, "why": "all runs lack it"}}}}
+    first = read_prompts(write(tmp_path / "p.json", plain), split)
+    assert read_prompts(write(tmp_path / "q.json", said), split).digest == first.digest
+
+
 def one(prompt: Any) -> Any:
     return {"a": {"00001": {"1": prompt}}}
 

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from submit.errors import MaskError
-from submit.masks import decode_rle
+from submit.masks import decode_rle, encode_rle
 
 # What `pycocotools.mask.encode` of version 2 makes of the mask in the test.
 COUNTS = (
@@ -28,6 +28,7 @@ def test_a_text_of_pycocotools_is_its_mask() -> None:
     found = decode_rle({"size": [40, 50], "counts": COUNTS}, (40, 50))
     np.testing.assert_array_equal(found, expected)
     assert found.flags.c_contiguous
+    assert encode_rle(expected) == {"size": [40, 50], "counts": COUNTS}
     full = decode_rle({"size": [3, 4], "counts": "0<"}, (3, 4))
     assert full.shape == (3, 4)
     assert full.all()
@@ -46,6 +47,8 @@ def test_runs_go_down_the_columns(mask: NDArray[np.bool_]) -> None:
             runs[-1] += 1
     rle = {"size": list(mask.shape), "counts": runs}
     found = decode_rle(rle, (mask.shape[0], mask.shape[1]))
+    np.testing.assert_array_equal(found, mask)
+    found = decode_rle(encode_rle(mask), (mask.shape[0], mask.shape[1]))
     np.testing.assert_array_equal(found, mask)
 
 
