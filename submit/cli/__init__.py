@@ -52,6 +52,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "preview": "Compare runs without ground truth, and list what to look at first",
     },
     "Look": {
+        "report": "Write a page with scores, timelines and a viewer for a browser",
         "overlay": "Draw masks over the frames of a video: a film, or a sheet",
         "show": "Draw a frame and its masks in the terminal",
     },

@@ -179,8 +179,8 @@ def test_show_gives_pixels_and_j_of_each_object() -> None:
     done = submit("show", "one", "a", "--split", "split", "--frame", 1, "--json")
     objects = json.loads(done.stdout)["objects"]
     assert [one["pixels"] for one in objects] == [400, 600]
-    # A square of 20×20 that moved by 5 columns: 300 of 500 pixels.
-    assert objects[0]["j"] == pytest.approx(0.6)
+    # A square of 20×20 that moved by 5 columns: 300 of 500 pixels, and one more each.
+    assert objects[0]["j"] == pytest.approx(301 / 501)
     assert objects[1]["j"] == 1
 
 

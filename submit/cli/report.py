@@ -1,0 +1,186 @@
+"""`submit report`: one page with scores, timelines and a viewer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import RunError
+from ._options import (
+    OUTPUT,
+    PATH,
+    SOURCE,
+    json_option,
+    runs_dir_option,
+    split_option,
+    videos_option,
+    workers_option,
+)
+from ._output import emit, facts, format_bytes, format_seconds, warn
+from ._progress import progress
+from ._runs import masks_of, open_runs, run_path
+from ._splits import open_split
+
+if TYPE_CHECKING:
+    from ..data import Split
+    from ..report.page import ReportedRun
+    from ..runs import Run
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="RUN...", type=SOURCE)
+@split_option
+@videos_option
+@click.option(
+    "-o",
+    "--output",
+    type=OUTPUT,
+    required=True,
+    metavar="DIR",
+    help="The folder to write; open its index.html.",
+)
+@click.option(
+    "--expected-score",
+    "expected_path",
+    type=PATH,
+    metavar="FILE.json",
+    help="Without truth, predict scores with a model that submit tune has fitted.",
+)
+@click.option(
+    "--frames",
+    "most",
+    type=click.IntRange(2, 200),
+    default=24,
+    metavar="N",
+    help="How many frames of each video the viewer has at most.",
+)
+@click.option(
+    "--side",
+    type=click.IntRange(64, 1920),
+    default=480,
+    metavar="PIXELS",
+    help="Longer side of the frames in the viewer.",
+)
+@workers_option
+@runs_dir_option
+@json_option
+def report(
+    names: tuple[str, ...],
+    split: Path,
+    videos: tuple[str, ...],
+    output: Path,
+    expected_path: Path | None,
+    most: int,
+    side: int,
+    workers: int | None,
+    runs: Path,
+    as_json: bool,
+) -> None:
+    """Write a page with scores, timelines and a viewer for a browser.
+
+    RUN... are runs, and with truth also folders of <video>/<frame>.png or zips. With
+    truth the page has scores and differences, without it agreement and what to look at
+    first. It needs neither a server nor the network.
+
+    \b
+    Example:
+      submit report plain both --split work/sample -o report
+    """
+    from ..report.page import REPORT, write_report
+    from ..report.views import has_truth
+    from ..scoring import frames_to_score, score_split
+    from ..system.outputs import claim
+    from ..tuning import ExpectedScore, frames_to_look_at, preview
+
+    claim(output, REPORT, inputs=(*names, split))
+    opened = open_split(split, videos)
+    known = [has_truth(video) for video in opened.videos.values()]
+    with ExitStack() as stack:
+        sources = [_source(stack, runs, name, names, opened) for name in names]
+        scores, look = {}, None
+        if any(known):
+            for one in sources:
+                total = frames_to_score(opened)
+                with progress(f"score {one.name}", total=total) as bar:
+                    scores[one.name] = score_split(
+                        opened, one.masks, workers=workers, progress=bar.advance
+                    )
+        else:
+            model = None if expected_path is None else ExpectedScore.load(expected_path)
+            with progress("preview", total=frames_to_look_at(opened)) as bar:
+                look = preview(
+                    opened,
+                    open_runs(runs, names),
+                    model=model,
+                    workers=workers,
+                    progress=bar.advance,
+                )
+            for text in look.notes:
+                warn(text)
+        with progress("draw", total=frames_to_look_at(opened)) as bar:
+            made = write_report(
+                opened,
+                sources,
+                output,
+                scores=scores,
+                preview=look,
+                most=most,
+                long_side=side,
+                workers=workers,
+                progress=bar.advance,
+            )
+    emit(
+        facts(
+            {
+                "page": str(made.path),
+                "videos": made.videos,
+                "frames": made.frames,
+                "size": format_bytes(made.bytes),
+            }
+        ),
+        made,
+        as_json=as_json,
+    )
+
+
+def _source(
+    stack: ExitStack, runs: Path, name: str, names: tuple[str, ...], split: Split
+) -> ReportedRun:
+    """Open a run, a folder or a zip."""
+    from ..report.page import ReportedRun
+    from ..runs import Run
+
+    if names.count(name) > 1:
+        raise RunError(f"{name}: is given twice; name each run once")
+    masks = stack.enter_context(masks_of(runs, name, split))
+    path = run_path(runs, name)
+    if Run.exists(path):
+        run = Run.open(path)
+        return ReportedRun(run.name, masks, _facts(run))
+    return ReportedRun(Path(name).name or name, masks, {"masks": str(masks.path)})
+
+
+def _facts(run: Run) -> Mapping[str, str]:
+    """What a card says of a run: what made it, every setting, digest and time."""
+    settings = {key: _said(value) for key, value in run.settings.items()}
+    seconds = sum(record.seconds for record in run.videos.values())
+    return {
+        "made by": run.kind,
+        **{key: value for key, value in settings.items() if value},
+        "videos": str(len(run.videos)),
+        "time": format_seconds(seconds),
+        "digest": run.identity[:16],
+    }
+
+
+def _said(value: object) -> str:
+    """A setting in words; empty where it says nothing."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} = {_said(each)}" for key, each in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_said, value))
+    return "" if value is None else str(value)

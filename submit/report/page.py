@@ -1,0 +1,224 @@
+"""The report: one page that opens from disk, with strips that it loads when needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from ..archive import Masks
+from ..data import Split, SplitVideo
+from ..errors import SplitError
+from ..metrics.measures import MEASURES
+from ..scoring import SplitScore
+from ..scoring.compare import compare_entries, entry_of
+from ..system.files import atomic_folder
+from ..system.machine import release
+from ..system.outputs import OutputKind
+from ..system.pool import run_in_threads
+from ..tuning import Preview
+from .strips import Strips, write_strips
+from .tables import difference_rows, object_rows, timeline, total_rows
+from .views import MaskView, has_truth, view_of_masks, view_of_truth
+
+__all__ = ["REPORT", "Report", "ReportedRun", "write_report"]
+
+_MARK = b'<meta name="generator" content="mose-submit report">'
+
+
+@dataclass(frozen=True)
+class ReportedRun:
+    """A run as the report shows it.
+
+    Attributes:
+        name: What it is called.
+        masks: Its masks.
+        facts: What made it, as names and values.
+    """
+
+    name: str
+    masks: Masks
+    facts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written.
+
+    Attributes:
+        path: The page.
+        videos: Videos in it.
+        frames: Frames that were looked at.
+        bytes: Of all files.
+    """
+
+    path: Path
+    videos: int
+    frames: int
+    bytes: int
+
+
+def write_report(
+    split: Split,
+    sources: Sequence[ReportedRun],
+    folder: Path,
+    *,
+    scores: Mapping[str, SplitScore] | None = None,
+    preview: Preview | None = None,
+    most: int = 24,
+    long_side: int = 480,
+    workers: int | None = None,
+    progress: Callable[[str, int], None] = lambda video, frames: None,
+) -> Report:
+    """Write the page, its data and its strips into a folder, which is replaced.
+
+    Args:
+        split: The split, with frames.
+        sources: The runs.
+        folder: Where to write.
+        scores: Of each run by name, where there is truth.
+        preview: What is known of the runs without truth.
+        most: Frames of each video that are shown at most.
+        long_side: Pixels of the longer side of each.
+        workers: Threads; one for each core by default.
+        progress: Called with a video and its frames when it is done.
+
+    Raises:
+        SplitError: The split has no frames.
+        MaskError: A mask cannot be read.
+        StorageError: The disk refuses.
+    """
+    scores = scores or {}
+    videos = {
+        name: video
+        for name, video in split.videos.items()
+        if any(name in one.masks.videos() for one in sources)
+    }
+    if not videos:
+        raise SplitError(f"{split.root}: no run has a video of it")
+    for video in videos.values():
+        video.require_images()
+    truth = any(has_truth(video) for video in videos.values())
+    with atomic_folder(folder) as partial:
+        numbers = {name: number for number, name in enumerate(videos)}
+
+        def draw(video: SplitVideo) -> Strips:
+            place = partial / "videos" / str(numbers[video.name])
+            place.mkdir(parents=True)
+            views = _views(video, sources, truth=truth)
+            return write_strips(video, views, place, most=most, long_side=long_side)
+
+        ordered = sorted(videos.values(), key=lambda video: -video.length)
+        drawn = run_in_threads(
+            draw,
+            ordered,
+            workers=workers,
+            done=lambda video, _: progress(video.name, video.length),
+        )
+        found = {
+            video.name: strips for video, strips in zip(ordered, drawn, strict=True)
+        }
+        for name, video in videos.items():
+            line = _assignment(
+                f"window.VIDEOS[{numbers[name]}]",
+                timeline(video, found[name], scores),
+            )
+            (partial / "videos" / f"{numbers[name]}.js").write_text(line, "ascii")
+        data = {
+            "truth": truth,
+            "runs": [one.name for one in sources],
+            "videos": [
+                {"name": _clean(name), "frames": video.length}
+                for name, video in videos.items()
+            ],
+            "objects": object_rows(videos, found, scores, preview),
+        }
+        (partial / "data.js").write_text(_assignment("window.REPORT", data), "ascii")
+        _write_page(partial, split, sources, scores, preview, videos)
+        total = sum(
+            path.stat().st_size for path in partial.rglob("*") if path.is_file()
+        )
+    frames = sum(video.length for video in videos.values())
+    return Report(folder / "index.html", len(videos), frames, total)
+
+
+def _views(
+    video: SplitVideo, sources: Sequence[ReportedRun], *, truth: bool
+) -> list[MaskView]:
+    """The truth, if any video has it, and all runs; empty where one lacks the video."""
+    views = [view_of_truth(video)] if truth else []
+    for one in sources:
+        if video.name in one.masks.videos():
+            views.append(view_of_masks(one.name, one.masks, video))
+        else:
+            views.append(MaskView(one.name, lambda frame: None))
+    return views
+
+
+def _write_page(
+    folder: Path,
+    split: Split,
+    sources: Sequence[ReportedRun],
+    scores: Mapping[str, SplitScore],
+    preview: Preview | None,
+    videos: Mapping[str, SplitVideo],
+) -> None:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("submit.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    entries = {name: entry_of(name, score) for name, score in scores.items()}
+    pairs = combinations(entries.values(), 2)
+    text = environment.get_template("index.html").render(
+        title=_clean(split.root.name or str(split.root)),
+        release=release(),
+        measures=list(MEASURES.values()),
+        totals=total_rows(scores),
+        differences=difference_rows([compare_entries(*pair) for pair in pairs]),
+        preview=preview,
+        notes=sorted({_clean(note) for one in scores.values() for note in one.notes})
+        + [_clean(note) for note in (preview.notes if preview else ())],
+        sources=sources,
+        videos=len(videos),
+        frames=sum(video.length for video in videos.values()),
+        objects=sum(len(video.objects) for video in videos.values()),
+    )
+    # A name that is not Unicode has become an escape.
+    (folder / "index.html").write_text(text, "utf-8")
+    for name in ("report.js", "report.css"):
+        source = files("submit.report") / "templates" / name
+        (folder / name).write_bytes(source.read_bytes())
+
+
+def _clean(text: str) -> str:
+    """Text whose every character UTF-8 can write."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _assignment(name: str, value: Any) -> str:
+    """A line of JavaScript; JSON in ASCII is safe in it."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return f"{name}={text};\n"
+
+
+def _stranger(folder: Path) -> Path | None:
+    """A file in a folder that is no report."""
+    page = folder / "index.html"
+    if page.is_file() and _MARK in page.read_bytes()[:4096]:
+        return None
+    return next((path for path in sorted(folder.iterdir())), None)
+
+
+#: The folder of a report.
+REPORT = OutputKind(
+    "a report", "submit report", _stranger, is_folder=True, forcible=False
+)

@@ -1,0 +1,183 @@
+"""Strips for the report: chosen frames of a video, and masks over them, as images.
+
+A strip has its frames below each other in one file, so that a browser loads all of a
+view at once and shows one of them by its position. Masks are strips of their own with
+transparent ground. So the page lays any of them over the frames, and each run costs
+little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..checks.sanity import pixels_by_ids
+from ..data import SplitVideo, read_frame
+from ..masks import Labels
+from ..png.palette import DAVIS_PALETTE
+from ..system.pool import checkpoint
+from .overlays import resize_labels, resize_pixels
+from .views import TRUTH, MaskView
+
+__all__ = ["MISSED", "SURPLUS", "Strips", "spread", "write_strips"]
+
+Pixels = NDArray[np.uint8]
+Counts = NDArray[np.int64]
+
+#: Of differences: vermilion and blue of Okabe and Ito, for the colour-blind too.
+MISSED = (213, 94, 0)
+SURPLUS = (0, 114, 178)
+#: Longer sides than this no WebP has.
+_LONGEST = 16_383
+_QUALITY = 40
+#: Opacity of areas and of their outlines, of 255.
+_AREA, _LINE = 120, 255
+#: What is added to an id where it is an outline.
+_OUTLINE = 128
+
+
+@dataclass(frozen=True)
+class Strips:
+    """What was written of a video.
+
+    Attributes:
+        shown: Places of the frames in the strips.
+        size: Height and width of each in pixels.
+        areas: By view, T×N pixels of each object in each frame; −1 without a mask.
+        bytes: Of all files.
+    """
+
+    shown: tuple[int, ...]
+    size: tuple[int, int]
+    areas: dict[str, Counts]
+    bytes: int
+
+
+def spread(frames: int, most: int) -> tuple[int, ...]:
+    """Places of at most so many frames, evenly over the video, its ends among them."""
+    places = np.linspace(0, frames - 1, min(frames, most)).round().astype(int)
+    return tuple(np.unique(places).tolist())
+
+
+def write_strips(
+    video: SplitVideo,
+    views: Sequence[MaskView],
+    folder: Path,
+    *,
+    most: int,
+    long_side: int,
+) -> Strips:
+    """Write the strips of a video: `frames.webp`, and `0.png` … for each view.
+
+    With truth, each run has also `0-difference.png`, of missed and surplus pixels.
+
+    Args:
+        video: The video, with frames.
+        views: The truth, if there is any, and the runs.
+        folder: Where to write; it is there.
+        most: How many frames at most.
+        long_side: Pixels of the longer side of each.
+
+    Raises:
+        SplitError: A frame cannot be read.
+        MaskError: A mask cannot be read.
+    """
+    height, width = video.size
+    scale = min(1.0, long_side / max(height, width))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    shown = spread(video.length, min(most, max(1, _LONGEST // size[0])))
+    frames = [
+        resize_pixels(read_frame(video.images[video.frames[place]], video.size), size)
+        for place in shown
+    ]
+    _save(np.concatenate(frames), folder / "frames.webp")
+    areas: dict[str, Counts] = {}
+    truth: list[Labels] | None = None
+    for number, view in enumerate(views):
+        areas[view.name], masks = _follow(video, view, shown, size)
+        _save_masks(np.concatenate([_outlined(mask) for mask in masks]), number, folder)
+        if view.name == TRUTH:
+            truth = masks
+        elif truth is not None:
+            pairs = zip(truth, masks, strict=True)
+            _save_difference([_difference(*pair) for pair in pairs], number, folder)
+    total = sum(path.stat().st_size for path in folder.iterdir())
+    return Strips(shown, size, areas, total)
+
+
+def _follow(
+    video: SplitVideo, view: MaskView, shown: Sequence[int], size: tuple[int, int]
+) -> tuple[Counts, list[Labels]]:
+    """Areas of the objects in all frames, and small masks of those that are shown."""
+    wanted = set(shown)
+    areas = np.full((video.length, len(video.objects)), -1, np.int64)
+    masks = []
+    for place, frame in enumerate(video.frames):
+        checkpoint()
+        packed = view.read(frame)
+        if packed is not None:
+            counts = np.zeros(256, np.int64)
+            found = np.diagonal(pixels_by_ids(packed, packed))
+            counts[: len(found)] = found
+            areas[place] = counts[list(video.objects)]
+        if place in wanted:
+            masks.append(
+                np.zeros(size, np.uint8)
+                if packed is None
+                else resize_labels(packed.unpack(), size)
+            )
+    return areas, masks
+
+
+def _outlined(mask: Labels) -> Labels:
+    """Mark the outlines of a mask, where ids leave room for that."""
+    if mask.max(initial=0) >= _OUTLINE:
+        return mask
+    edge = np.zeros(mask.shape, np.bool_)
+    across, down = mask[:, 1:] != mask[:, :-1], mask[1:] != mask[:-1]
+    edge[:, 1:] |= across
+    edge[:, :-1] |= across
+    edge[1:] |= down
+    edge[:-1] |= down
+    marked: Labels = np.where(edge & (mask > 0), mask + _OUTLINE, mask)
+    return marked
+
+
+def _difference(truth: Labels, mask: Labels) -> Labels:
+    """1 where an object is missed, or is another one; 2 where there is too much."""
+    wrong = truth != mask
+    found: Labels = np.where(wrong & (truth > 0), 1, np.where(wrong, 2, 0))
+    return found.astype(np.uint8)
+
+
+def _save(pixels: Pixels, path: Path) -> None:
+    Image.fromarray(pixels).save(path, "WEBP", quality=_QUALITY, method=2)
+
+
+def _save_masks(labels: Labels, number: int, folder: Path) -> None:
+    colours = DAVIS_PALETTE.copy()
+    opacity = np.full(256, _AREA, np.uint8)
+    # Ids from 128 on have no outlines, and are drawn as they are.
+    if np.any((labels > 0) & (labels < _OUTLINE)):
+        colours[_OUTLINE:] = colours[:_OUTLINE]
+        opacity[_OUTLINE:] = _LINE
+    opacity[0] = 0
+    _save_palette(labels, colours, opacity, folder / f"{number}.png")
+
+
+def _save_difference(strip: Sequence[Labels], number: int, folder: Path) -> None:
+    colours = np.array([(0, 0, 0), MISSED, SURPLUS], np.uint8)
+    opacity = np.array([0, 230, 230], np.uint8)
+    path = folder / f"{number}-difference.png"
+    _save_palette(np.concatenate(strip), colours, opacity, path)
+
+
+def _save_palette(labels: Labels, colours: Pixels, opacity: Pixels, path: Path) -> None:
+    image = Image.fromarray(labels).convert("L")
+    image.putpalette(colours.tobytes())
+    image.save(path, "PNG", transparency=opacity.tobytes(), compress_level=6)

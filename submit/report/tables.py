@@ -1,0 +1,158 @@
+"""The tables of the report as plain data: runs, objects, timelines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..data import SplitVideo
+from ..metrics.bootstrap import expanded_interval, resampled_means
+from ..metrics.measures import MEASURES
+from ..scoring import SplitScore
+from ..scoring.compare import Comparison
+from ..tuning import Preview
+from .strips import Strips
+from .views import TRUTH
+
+__all__ = ["difference_rows", "object_rows", "timeline", "total_rows"]
+
+#: Resamples for the intervals of totals.
+_RESAMPLES = 2000
+
+
+def total_rows(scores: Mapping[str, SplitScore]) -> list[dict[str, Any]]:
+    """Of each run the seven numbers: value, and 95 % interval or None, in percent."""
+    rows = []
+    for run, score in scores.items():
+        cells = []
+        for name in MEASURES:
+            total = getattr(score.totals, name)
+            cells.append({"value": _percent(total), "interval": _interval(score, name)})
+        rows.append({"run": run, "cells": cells})
+    return rows
+
+
+def _interval(score: SplitScore, measure: str) -> list[float | None] | None:
+    """The 95 % interval of a total by bootstrap over videos; None of a single one."""
+    found = [
+        (place, value)
+        for place, video in enumerate(score.videos.values())
+        for one in video.objects.values()
+        if (value := getattr(one, measure)) is not None
+    ]
+    video_of = np.array([place for place, _ in found], np.intp)
+    videos = len(set(video_of.tolist()))
+    if videos < 2:
+        return None
+    values = np.array([value for _, value in found])
+    means = resampled_means(values, video_of, _RESAMPLES, 0)
+    low, high = expanded_interval(means, videos)
+    return [_percent(max(low, 0.0)), _percent(min(high, 1.0))]
+
+
+def difference_rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:
+    """Of each comparison the differences of the seven numbers, in percent."""
+    return [
+        {
+            "name": f"{one.other} − {one.baseline}",
+            "cells": [
+                {
+                    "value": _percent(each.difference),
+                    "interval": None
+                    if each.low is None or not np.isfinite(each.low)
+                    else [_percent(each.low), _percent(each.high)],
+                    "significant": each.is_clear,
+                }
+                for each in (one.measures[name] for name in MEASURES)
+            ],
+        }
+        for one in found
+    ]
+
+
+def object_rows(
+    videos: Mapping[str, SplitVideo],
+    strips: Mapping[str, Strips],
+    scores: Mapping[str, SplitScore],
+    preview: Preview | None,
+) -> list[dict[str, Any]]:
+    """One row for each object of the split."""
+    looks = {
+        (one.video, one.object): one for one in (preview.suspects if preview else ())
+    }
+    rows = []
+    for number, (name, video) in enumerate(videos.items()):
+        areas = strips[name].areas
+        seen = areas.get(TRUTH, next(iter(areas.values())))
+        pixels = video.size[0] * video.size[1]
+        for place, key in enumerate(video.objects):
+            track = seen[:, place]
+            there = track > 0
+            known = scores and all(name in one.videos for one in scores.values())
+            look = looks.get((name, key))
+            rows.append(
+                {
+                    "video": number,
+                    "id": key,
+                    "scores": [
+                        _percent(one.videos[name].objects[key].jf_dot)
+                        for one in scores.values()
+                    ]
+                    if known
+                    else [],
+                    "area": round(100 * float(np.median(track[there])) / pixels, 3)
+                    if there.any()
+                    else 0,
+                    "length": video.length,
+                    "objects": len(video.objects),
+                    "gone": int(np.sum(there[:-1] & ~there[1:] & (track[1:] >= 0))),
+                    "agreement": _percent(look.agreement if look else None),
+                    "expected": _percent(look.expected if look else None),
+                    "doubt": round(look.doubt, 4) if look else None,
+                    "why": list(look.reasons) if look else [],
+                }
+            )
+    return rows
+
+
+def timeline(
+    video: SplitVideo, strips: Strips, scores: Mapping[str, SplitScore]
+) -> dict[str, Any]:
+    """What the viewer shows of a video frame by frame, lists by object.
+
+    J and Ḟ are percent, None in the first and the last frame, which do not count.
+    """
+    measured: list[dict[str, Any]] = []
+    for score in scores.values():
+        found = score.videos[video.name].frames
+        frames = found.scores
+        if frames is None:
+            measured.append({"j": None, "f": None})
+            continue
+        at = [video.frames.index(frame) for frame in found.frames]
+        tables = {}
+        for name, values in (("j", frames.j), ("f", frames.f_dot)):
+            whole = np.full((video.length, values.shape[1]), -1.0)
+            whole[at] = np.round(100 * values, 1)
+            tables[name] = [
+                [None if value < 0 else value for value in row]
+                for row in whole.T.tolist()
+            ]
+        measured.append(tables)
+    return {
+        "shown": list(strips.shown),
+        "size": list(strips.size),
+        "stems": list(video.frames),
+        "objects": list(video.objects),
+        "prompts": [place for place, f in enumerate(video.frames) if f in video.masks]
+        if len(video.masks) == 1
+        else [0],
+        "areas": [found.T.tolist() for found in strips.areas.values()],
+        "scores": measured,
+    }
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else round(100 * value, 2)

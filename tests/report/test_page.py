@@ -1,0 +1,156 @@
+"""`submit report`: the page's data, strips and safety, and the page in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from submit.cli import cli
+from submit.report.strips import MISSED, SURPLUS, spread
+
+pytestmark = pytest.mark.usefixtures("here")
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+def report(
+    output: Path, *more: object, runs: tuple[str, ...] = ("one", "two")
+) -> Result:
+    line = ["report", *runs, "-o", output, *more]
+    return CliRunner().invoke(cli, [str(word) for word in line])
+
+
+def assigned(path: Path) -> Any:
+    """The data in a line of JavaScript."""
+    return json.loads(path.read_text("ascii").partition("=")[2].rstrip(";\n"))
+
+
+def test_with_truth_the_page_has_scores_and_a_row_for_each_object(
+    tmp_path: Path,
+) -> None:
+    done = report(tmp_path / "r", "--split", "split", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["videos"] == 2
+    data = assigned(tmp_path / "r" / "data.js")
+    assert data["runs"] == ["one", "two"]
+    assert [(one["video"], one["id"]) for one in data["objects"]] == [
+        (0, 1),
+        (0, 2),
+        (1, 1),
+        (1, 2),
+    ]
+    moving, still = data["objects"][:2]
+    assert moving["gone"] == 1
+    assert moving["area"] == pytest.approx(100 * 400 / 4800, abs=0.01)
+    assert still["scores"] == [100, 100]
+    page = (tmp_path / "r" / "index.html").read_text("utf-8")
+    score = CliRunner().invoke(cli, ["score", "one", "--split", "split", "--json"])
+    total = 100 * json.loads(score.stdout)["totals"]["jf_dot"]
+    assert f"<b>{total:.2f}</b>" in page
+    assert "two − one" in page
+
+
+def test_the_timeline_has_all_frames_and_the_strips_the_chosen_ones(
+    tmp_path: Path,
+) -> None:
+    done = report(tmp_path / "r", "--split", "split", "--frames", 4)
+    assert done.exit_code == 0, done.output
+    found = assigned(tmp_path / "r" / "videos" / "0.js")
+    assert found["shown"] == [0, 2, 5, 7]
+    assert found["areas"][0][0] == [400, 400, 400, 0, 0, 400, 400, 400]
+    # Officially one pixel is added to both areas: 301 of 501.
+    assert found["scores"][0]["j"][0][:2] == [None, 60.1]
+    folder = tmp_path / "r" / "videos" / "0"
+    for name in ("frames.webp", "0.png", "1.png", "2-difference.png"):
+        with Image.open(folder / name) as image:
+            assert image.size == (80, 4 * 60)
+    with Image.open(folder / "1-difference.png") as image:
+        pixels = np.array(image.convert("RGBA"))
+    # In the third frame that is shown the square has moved by 25 columns.
+    third = pixels[120:180]
+    assert (third[10, 40] == (*MISSED, 230)).all()
+    assert (third[10, 10] == (*SURPLUS, 230)).all()
+    assert third[55, 40, 3] == 0
+
+
+def test_without_truth_the_page_has_agreement_and_what_to_look_at(
+    tmp_path: Path,
+) -> None:
+    done = report(tmp_path / "r", "--split", "valid")
+    assert done.exit_code == 0, done.output
+    data = assigned(tmp_path / "r" / "data.js")
+    assert not data["truth"]
+    assert all(one["agreement"] is not None for one in data["objects"])
+    assert "No ground truth" in (tmp_path / "r" / "index.html").read_text("utf-8")
+    assert not list(tmp_path.rglob("*difference.png"))
+
+
+class _Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append(tag)
+
+
+def test_names_become_text_and_never_markup(tmp_path: Path, made: Path) -> None:
+    run = tmp_path / HOSTILE.replace("/", "")
+    shutil.copytree(made / "runs" / "one" / "masks", run)
+    done = report(tmp_path / "r", "--split", "split", runs=(str(run),))
+    assert done.exit_code == 0, done.output
+    tags = _Tags()
+    tags.feed((tmp_path / "r" / "index.html").read_text("utf-8"))
+    assert "img" not in tags.found
+    script = (Path(tmp_path / "r" / "report.js")).read_text("utf-8")
+    assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|eval\(", script)
+
+
+def test_a_report_is_replaced_and_a_strange_folder_is_not(tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    assert report(out, "--split", "split").exit_code == 0
+    assert report(out, "--split", "split").exit_code == 0
+    (out / "index.html").write_text("mine")
+    done = report(out, "--split", "split")
+    assert done.exit_code == 1
+    assert "would be replaced" in done.stderr
+
+
+def test_chosen_frames_are_spread_over_the_video_with_its_ends() -> None:
+    assert spread(5, 24) == (0, 1, 2, 3, 4)
+    assert spread(101, 3) == (0, 50, 100)
+    assert spread(1, 24) == (0,)
+
+
+@pytest.mark.slow
+def test_the_page_opens_in_a_browser_without_errors(tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium")
+    assert report(tmp_path / "r", "--split", "split").exit_code == 0
+    done = subprocess.run(
+        [
+            *(browser, "--headless", "--no-sandbox", "--disable-gpu"),
+            *("--enable-logging=stderr", "--virtual-time-budget=5000", "--dump-dom"),
+            f"file://{tmp_path}/r/index.html#object-0",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert 'data-ready="yes"' in done.stdout
+    assert 'aria-sort="ascending"' in done.stdout
+    assert "a, object 1" in done.stdout
+    assert done.stdout.count("<figcaption>") == 3
+    assert "CONSOLE" not in done.stderr
