@@ -27,7 +27,12 @@ from ._splits import open_split
 
 @click.command()
 @split_argument
-@click.option("--predictor", required=True, metavar="NAME", help="The model to run.")
+@click.option(
+    "--predictor",
+    required=True,
+    metavar="NAME",
+    help="The model to run, or a file and its class: model.py:MyModel.",
+)
 @name_option
 @settings_option
 @click.option(

@@ -14,6 +14,7 @@ from ..predictors import (
     Description,
     InputSizes,
     OptionInfo,
+    PluginFile,
     Predictor,
     build,
     installed,
@@ -51,9 +52,9 @@ class _Described:
 def predictors(name: str | None, settings: tuple[str, ...], as_json: bool) -> None:
     """List the installed models, or describe one.
 
-    NAME is a model: its options, its licence and the input sizes it allows are shown.
-    Facts that depend on the weights need the options that name them, such as
-    `-o checkpoint=FILE`.
+    NAME is a model, or a file and a class such as model.py:MyPredictor: its options,
+    its licence and the input sizes it allows are shown. Facts that depend on the
+    weights need the options that name them, such as `-o checkpoint=FILE`.
 
     \b
     Example:
@@ -84,7 +85,10 @@ def _list(point: EntryPoint) -> _Listed:
 
 def _describe(name: str, settings: tuple[str, ...]) -> _Described:
     kind = load(name)
-    listed = _list(installed()[name])
+    if PluginFile.parse(name) is None:
+        listed = _list(installed()[name])
+    else:
+        listed = _Listed(name, None, name, _first_sentence(kind), None)
     options = option_infos(kind.Options)
     description = None
     try:

@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from ..executors import Executor, Job, Worker
 from ..masks import quantise
 from ..predictors import (
     Description,
+    PluginFile,
     Prediction,
     Predictor,
     Prompts,
@@ -60,7 +61,7 @@ class PredictPlan:
     """Which model to run, and how.
 
     Attributes:
-        predictor: Name of the model.
+        predictor: Name of the model, or its file and class; see `PluginFile`.
         options: Its options as `key=value`.
         variant: Variant to track instead of the plain video, or None.
         tta: Variants to track as well and merge frame by frame.
@@ -104,7 +105,7 @@ class PredictPlan:
         decides, recorded = option_settings(self._options())
         return (
             {
-                "predictor": self.predictor,
+                **self._named(),
                 "options": decides,
                 **_model(predictor.describe()),
                 "variant": str(parse_variant(self.variant or "plain")),
@@ -130,6 +131,18 @@ class PredictPlan:
                     kind(**raw), digest_of=lambda path: str(older.get("checkpoint"))
                 )
         return {**older, "tta": sorted(older.get("tta", []))}
+
+    def located(self) -> PredictPlan:
+        """The same plan for workers with another current folder."""
+        file = PluginFile.parse(self.predictor)
+        return self if file is None else replace(self, predictor=str(file.absolute))
+
+    def _named(self) -> dict[str, str]:
+        """What names the model; a file counts by its content, wherever it lies."""
+        file = PluginFile.parse(self.predictor)
+        if file is None:
+            return {"predictor": self.predictor}
+        return {"predictor": file.label, "predictor_file": file.digest()}
 
     def _options(self) -> Any:
         return parse_options(self.predictor, load(self.predictor).Options, self.options)
@@ -247,6 +260,7 @@ def predict_split(
             or made on another kind of device.
         PredictorError: The model cannot be built.
     """
+    plan = plan.located()
     predictor = plan.build(device)
     given = None if plan.prompts is None else read_prompts(plan.prompts, split)
     require_taken(

@@ -36,6 +36,7 @@ from typing import Any, NoReturn
 from ..augment import parse_variant
 from ..ensemble import MergeSettings, read_ensemble_table
 from ..errors import OptionError, RecipeError, RunError
+from ..predictors import PluginFile
 from ..runs import require_run_name
 from ..system.files import user_path
 from ..system.schema import Scalar, WrongSettingError, check, read, setting
@@ -181,9 +182,11 @@ class Recipe:
 
     def with_predictor(self, predictor: str, settings: Mapping[str, str]) -> Recipe:
         """The same chain with another model in every predict step."""
+        file = PluginFile.parse(predictor)
+        label = predictor if file is None else f"{file.path.stem}-{file.kind}"
         return dataclasses.replace(
             self,
-            runs=self.runs_folder.with_name(f"{self.runs_folder.name}-{predictor}"),
+            runs=self.runs_folder.with_name(f"{self.runs_folder.name}-{label}"),
             predict=tuple(
                 dataclasses.replace(step, predictor=predictor, options=settings)
                 for step in self.predict

@@ -9,6 +9,7 @@ from .options import (
     option_infos,
     parse_options,
 )
+from .plugin_file import PluginFile
 from .prompts import (
     Absent,
     AcceptedPrompts,
@@ -41,6 +42,7 @@ __all__ = [
     "InputSizes",
     "Mask",
     "OptionInfo",
+    "PluginFile",
     "Point",
     "Points",
     "Prediction",

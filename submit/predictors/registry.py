@@ -1,4 +1,4 @@
-"""The installed models, found by their entry points."""
+"""The models: installed ones by their entry points, others by their files."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import PredictorError
 from .guard import GuardedPredictor, ModelPackage
 from .options import parse_options
+from .plugin_file import PluginFile
 from .protocol import Predictor
 
 if TYPE_CHECKING:
@@ -28,9 +29,14 @@ def installed() -> dict[str, EntryPoint]:
 def load(name: str) -> type[Predictor]:
     """Import the model called `name`.
 
+    Args:
+        name: An installed model, or a file and a class: `path/to/model.py:MyModel`.
+
     Raises:
         PredictorError: No installed package provides it, or importing it failed.
     """
+    if file := PluginFile.parse(name):
+        return file.load()
     point = _find(name)
     try:
         loaded: type[Predictor] = point.load()
@@ -47,7 +53,7 @@ def build(name: str, settings: Iterable[str], *, device: str = "auto") -> Predic
     """Make the model called `name`, inside a guard.
 
     Args:
-        name: The model.
+        name: The model; see `load`.
         settings: Its options as `key=value`.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
 
@@ -60,7 +66,11 @@ def build(name: str, settings: Iterable[str], *, device: str = "auto") -> Predic
     def make() -> Predictor:
         return kind(parse_options(name, kind.Options, settings), device=device)
 
-    return GuardedPredictor(name, _package_of(_find(name)), make)
+    if file := PluginFile.parse(name):
+        package = ModelPackage(str(file.path))
+    else:
+        package = _package_of(_find(name))
+    return GuardedPredictor(name, package, make)
 
 
 def _package_of(point: EntryPoint) -> ModelPackage:
@@ -75,6 +85,7 @@ def _find(name: str) -> EntryPoint:
     if name not in points:
         raise PredictorError(
             f"no predictor called {name!r} is installed; found "
-            f"{', '.join(points) or 'none'} (see: submit predictors)"
+            f"{', '.join(points) or 'none'} (see: submit predictors), or name a file "
+            "and its class, such as model.py:MyPredictor"
         )
     return points[name]
