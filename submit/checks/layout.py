@@ -36,8 +36,8 @@ _IMAGE = re.compile(r"\.(png|jpe?g|bmp|tiff?|gif|npy)$", re.IGNORECASE)
 #: Sizes in bytes from which uploads to Codabench have failed, with the severity.
 _BUDGETS = (
     (1_000_000_000, Severity.COSTLY, "uploads above 1 GB hang or are scored 0"),
-    (150_000_000, Severity.NOTE, "an upload of 150 MB was seen to fail"),
-    (50_000_000, Severity.NOTE, "below 50 MB no upload was seen to fail"),
+    (150_000_000, Severity.NOTE, "an upload of 150 MB has failed"),
+    (50_000_000, Severity.NOTE, "below 50 MB no upload has failed"),
 )
 
 
@@ -126,10 +126,10 @@ def _check_zip(
     )
     methods = {e.written: e.method for e in entries if not e.encrypted}
     strange = [name for name in methods if methods[name] not in _KNOWN_METHODS]
-    yield from _about("compression", strange, "is packed in a strange way")
+    yield from _about("compression", strange, "has an unknown compression method")
     known = [name for name in methods if methods[name] in _KNOWN_METHODS]
     rare = [name for name in known if methods[name] not in _COMMON_METHODS]
-    yield from _about("rare-compression", rare, "is packed in a rare way")
+    yield from _about("rare-compression", rare, "has a rare compression method")
     yield from _about(
         "link", (e.written for e in entries if e.is_link), "is a symbolic link"
     )
@@ -202,7 +202,7 @@ def _check_names(
     yield from _about(
         "case",
         (", ".join(map(shown, n)) for n in spelled.values() if len(n) > 1),
-        "differ only in small and large letters",
+        "differ only in upper and lower case",
     )
 
 
@@ -290,7 +290,7 @@ def _check_junk(entries: Sequence[Entry], prefix: str) -> Iterator[Finding]:
     )
     macos = [e.name for e in entries if e.name.split("/")[0] == _MACOS]
     if macos:
-        yield Finding.of("junk", f"{_MACOS}/", "was put in by macOS", count=len(macos))
+        yield Finding.of("junk", f"{_MACOS}/", "was added by macOS", count=len(macos))
     hidden = [n for n in files if _is_hidden(n) and n.split("/")[0] != _MACOS]
     yield from _about("junk", hidden, "is hidden")
     known = {TEAM_FILE, *_METADATA}
@@ -302,7 +302,7 @@ def _check_junk(entries: Sequence[Entry], prefix: str) -> Iterator[Finding]:
     if prefix:
         loose += [name for name in roots if name not in known]
     extra = [n for n in loose if n not in known and not _is_hidden(n)]
-    yield from _about("junk", extra, "lies beside the videos")
+    yield from _about("junk", extra, "is beside the videos")
 
 
 def _is_hidden(name: str) -> bool:
@@ -357,7 +357,7 @@ def _check_video(
         others = (
             folder.others if stems else [n for n in folder.others if n not in nested]
         )
-        findings += _about("surplus", others, "is no mask of a frame")
+        findings += _about("surplus", others, "is not a mask of a frame")
     if not stems:
         what = "has no masks"
         if nested:
@@ -372,7 +372,7 @@ def _check_video(
     missing = [frame for frame in frames if frame not in stems]
     surplus = [s for s in stems if s not in known and s not in misnamed]
     findings += _about(
-        "misnamed", (f"{where}{stem}.png" for stem in misnamed), "is no number"
+        "misnamed", (f"{where}{stem}.png" for stem in misnamed), "is not a number"
     )
     if missing:
         what = f"lacks {len(missing)} of {len(frames)} masks: {listed(missing, '.png')}"
@@ -386,7 +386,7 @@ def _check_video(
         findings += _about(
             "surplus",
             (f"{where}{stem}.png" for stem in surplus),
-            "is no frame of the video",
+            "is not a frame of the video",
         )
     return found, findings
 
@@ -405,7 +405,7 @@ def _about_missing(
         )
     else:
         severity = Severity.NOTE
-        consequence = "The server scores the video all the same."
+        consequence = "The server scores the video nevertheless."
     return Finding.of(
         "frames",
         where,

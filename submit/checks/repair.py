@@ -169,7 +169,7 @@ class _Mender:
                     self._note(what, sources.get(frame, target))
                 data = mask.data
                 if data is None and self.fill_missing:
-                    self._note("empty mask put where none was", target)
+                    self._note("missing mask replaced by an empty one", target)
                     data = encode(np.zeros(video.size, np.uint8))
                 if data is not None:
                     self.frames += 1
@@ -193,7 +193,7 @@ class _Mender:
             video = _video_of(parts, spelled)
             stem, dot, suffix = parts[-1].rpartition(".") if parts else ("", "", "")
             if video is None or not dot or suffix.lower() != "png":
-                self._note("left out, being no mask of a frame", entry.written)
+                self._note("left out: not a mask of a frame", entry.written)
                 continue
             stem = self._key(video, stem)
             other = found.setdefault(video, {}).setdefault(stem, entry.name)
@@ -251,7 +251,7 @@ class _Mender:
             is_first=is_first,
         )
         for stem in numbering.surplus:
-            self._note("left out, being no mask of a frame", found[stem])
+            self._note("left out: not a mask of a frame", found[stem])
         sources = {frame: found[stem] for frame, stem in numbering.stems.items()}
         for frame, name in sources.items():
             parts = re.split(r"[/\\]", name)
@@ -270,7 +270,7 @@ class _Mender:
                 f"{self.masks.path}: {one} and {other} differ, and each could be the "
                 f"mask of {video}/{frame}.png; remove one of them"
             )
-        self._note("left out, being there twice", other)
+        self._note("left out: a duplicate", other)
 
     def _note(self, what: str, where: str) -> None:
         self._first.setdefault(what, shown(where))
@@ -328,7 +328,7 @@ class _Video:
         try:
             data = self.masks.read_entry(self.sources[frame])
         except ArchiveError:
-            return _Mask(None, ("left out, being unreadable",))
+            return _Mask(None, ("left out: unreadable",))
         if _has_other_size(data, self.size):
             return _Mask(data)
         labels, mends = self._labels(frame, data)
@@ -344,9 +344,9 @@ class _Video:
         try:
             picture = decode_picture(data, size=self.size)
         except NoIdsError:
-            return None, ("left out, having values or colours that no id has",)
+            return None, ("left out: values or colours without an id",)
         except MaskError:
-            return None, ("left out, being unreadable",)
+            return None, ("left out: unreadable",)
         mends: tuple[str, ...] = ()
         if picture.damaged:
             mends = ("damaged PNG written again",)
@@ -356,7 +356,7 @@ class _Video:
             meaning = self.colours.meaning(picture)
         except NoIdsError:
             if picture.kind is Kind.COLOUR:
-                return None, ("left out, having values or colours that no id has",)
+                return None, ("left out: values or colours without an id",)
             return picture.values, mends
         if meaning.doubt is not None:
             raise ArchiveError(
@@ -365,9 +365,9 @@ class _Video:
                 "video's first mask, or write object ids as values"
             )
         if picture.kind is Kind.COLOUR:
-            mends = ("colours turned into ids",)
+            mends = ("colours converted to ids",)
         elif meaning.by_colour:
-            mends = (*mends, "ids put right by the colours of the palette")
+            mends = (*mends, "ids corrected by the colours of the palette")
         return meaning.labels(picture.values), mends
 
     def _first_mask(self, frame: str) -> _Mask:

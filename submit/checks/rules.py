@@ -55,11 +55,11 @@ RULES: dict[str, Rule] = {
     # The zip as a file.
     "metadata": Rule(
         _FATAL,
-        "Codabench takes a zip with this file at its root for code, not for results.",
+        "Codabench treats a zip with this file at its root as code, not as results.",
         f"remove it; {_REPAIR}",
     ),
     "encrypted": Rule(
-        _FATAL, "The server knows no password and cannot unpack it.", _PACK
+        _FATAL, "The server has no password and cannot unpack it.", _PACK
     ),
     "compression": Rule(
         _FATAL, "The server's Python cannot unpack this compression.", _PACK
@@ -76,7 +76,7 @@ RULES: dict[str, Rule] = {
     ),
     "backslash": Rule(
         _FATAL,
-        "On the server a backslash does not part folders, so the file is in none.",
+        "On the server a backslash does not separate folders, so the file is in none.",
         _REPAIR,
     ),
     "link": Rule(
@@ -104,7 +104,7 @@ RULES: dict[str, Rule] = {
     ),
     "single-video": Rule(
         _FATAL,
-        "The server takes the only folder for a wrapper and looks for videos in it: "
+        "The server treats the only folder as a wrapper and looks for videos in it: "
         "every score is 0, without an error.",
         "add the other videos",
     ),
@@ -149,7 +149,7 @@ RULES: dict[str, Rule] = {
     ),
     "wrong-suffix": Rule(
         _COSTLY,
-        "The server sees only names that end in .png, in small letters.",
+        "The server reads only names that end in .png, in lower case.",
         f"rename the files; {_REPAIR}",
     ),
     # Masks.
@@ -165,7 +165,7 @@ RULES: dict[str, Rule] = {
     ),
     "colour": Rule(
         _COSTLY,
-        "The server squeezes the colours into a palette of its own, so the ids change.",
+        "The server reduces the colours to a palette of its own, so the ids change.",
         f"write object ids with mode P; {_REPAIR}",
     ),
     "stretched-grey": Rule(
@@ -175,19 +175,19 @@ RULES: dict[str, Rule] = {
     ),
     "grey-16": Rule(
         _COSTLY,
-        "What the server makes of 16 bits depends on its version of Pillow.",
+        "How the server reads 16 bits depends on its version of Pillow.",
         f"write object ids with mode P; {_REPAIR}",
     ),
     "renumbered": Rule(
         _COSTLY,
         "Every object is compared with the mask of another one.",
-        "keep the ids of the annotation; submit repair and submit import put them back",
+        "keep the ids of the annotation; submit repair and submit import restore them",
     ),
     "relabelled": Rule(
         _COSTLY,
         "The server reads values and no colours, so objects and background change "
         "places. Programs that make PNGs smaller write such files.",
-        "submit repair and submit import put the ids right by the colours",
+        "submit repair and submit import correct the ids by the colours",
     ),
     "unclear-ids": Rule(
         _COSTLY,
@@ -214,7 +214,7 @@ RULES: dict[str, Rule] = {
     ),
     "huge": Rule(
         _COSTLY,
-        "The server unpacks it all, and may run out of disk or time.",
+        "The server unpacks everything, and may run out of disk space or time.",
         f"remove it; {_REPAIR}",
     ),
     "budget": Rule(
@@ -225,7 +225,7 @@ RULES: dict[str, Rule] = {
     # Harmless, at least now.
     "wrapper": Rule(
         _NOTE,
-        "The server looks into the folder, as long as nothing else lies beside it.",
+        "The server looks into the folder, if nothing else is beside it.",
         f"zip the contents of the folder, not the folder; {_REPAIR}",
     ),
     "junk": Rule(_NOTE, "The server ignores it.", f"remove it; {_REPAIR}"),
@@ -241,7 +241,7 @@ RULES: dict[str, Rule] = {
     ),
     "case": Rule(
         _NOTE,
-        "On systems that do not tell small letters from large ones they are one file.",
+        "On systems that ignore upper and lower case they are one file.",
         "give them different names",
     ),
     "rare-compression": Rule(
@@ -286,7 +286,7 @@ RULES: dict[str, Rule] = {
     ),
     "swap": Rule(
         _NOTE,
-        "The objects probably were mistaken for each other.",
+        "The objects were probably swapped.",
         "look at the video",
     ),
     "frozen": Rule(

@@ -188,4 +188,4 @@ def raise_failures(outcome: StepOutcome, where: Path) -> None:
     """
     outcome.require_complete(str(where))
     if not outcome.done:
-        note(f"{outcome.name}: nothing to do, all is there")
+        note(f"{outcome.name}: nothing to do, all videos are complete")

@@ -154,8 +154,8 @@ def format_calibration(model: ExpectedScore) -> str:
     found = model.calibration
     correlation = "–" if found.correlation is None else f"{found.correlation:.2f}"
     return (
-        f"off by {100 * found.error:.1f} per object of videos left out "
-        f"({100 * found.floor:.1f} without looking), correlation {correlation}, "
+        f"mean absolute error {100 * found.error:.1f} per object on held-out videos "
+        f"({100 * found.floor:.1f} for the mean score), correlation {correlation}, "
         f"{found.coverage:.0%} of the videos within their 90 % interval"
     )
 

@@ -272,7 +272,7 @@ def _view(records: Sequence[Record], columns: Sequence[Column]) -> RenderableTyp
                     "have both",
                     "correlation": _score(found.pearson, 3),
                     "of the ranks": _score(found.spearman, 3),
-                    "server less local": f"{found.offset:+.2f}",
+                    "server minus local": f"{found.offset:+.2f}",
                 }
             )
         )

@@ -44,7 +44,7 @@ from ._splits import open_split
     "--tta",
     multiple=True,
     metavar="V",
-    help="Track this variant too and merge on the fly; repeatable.",
+    help="Track this variant too and merge frame by frame; repeatable.",
 )
 @videos_option
 @click.option(

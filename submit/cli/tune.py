@@ -209,7 +209,7 @@ def _line(result: StageResult) -> str:
     words = f"{result.stage}: {steps_of(result)}"
     if result.left_out is None:
         return words
-    judged = f"{_signed(result.left_out.mean)} on videos left out"
+    judged = f"{_signed(result.left_out.mean)} on held-out videos"
     return f"{words}: {judged} ({_interval(result.left_out)})"
 
 

@@ -171,7 +171,7 @@ def upload(
                 client, plan, state(), listener=transfer, keep=keep_upload
             ).run()
         except KeyboardInterrupt:
-            note("nothing is lost: the same command goes on from here")
+            note("the same command continues from here")
             raise
         note(
             f"submission {submission.id} of {plan.label} is in phase {plan.phase.name}"

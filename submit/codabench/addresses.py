@@ -40,7 +40,7 @@ def check_url(url: str) -> str:
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
         raise ServerError(
             f"--url {parts.scheme}://{parts.netloc}: {advice}, found {parts.scheme}, "
-            "which would send the token in the clear"
+            "which would send the token without encryption"
         )
     return f"{parts.scheme}://{parts.netloc}".lower()
 

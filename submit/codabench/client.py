@@ -172,7 +172,7 @@ class Client:
         )
         if reply.status == 400:
             raise LoginError(
-                "cannot log in: name and password do not fit",
+                "cannot log in: wrong user name or password",
                 "names are case-sensitive, and those who signed up through GitHub "
                 "first set a password on the website",
             )
@@ -184,7 +184,7 @@ class Client:
         Raises:
             LoginError: The token is not accepted.
         """
-        value = self._get("my_profile/", "see whose token this is")
+        value = self._get("my_profile/", "read the token's account")
         self._account = str(value.get("username") or "")
         return Profile(
             username=clean(self._account),
@@ -203,7 +203,7 @@ class Client:
         if not self._account:
             self.profile()
         if not self._account:
-            raise ServerError("the server does not say whose token this is")
+            raise ServerError("the server does not tell the account of this token")
         return self._account
 
     def competition(self, number: int = MOSEV2) -> Competition:
@@ -257,7 +257,7 @@ class Client:
         reply = self.transport.call(
             "POST",
             "datasets/",
-            "announce the upload",
+            "create the upload",
             json={
                 "type": "submission",
                 "competition": competition,

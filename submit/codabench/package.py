@@ -131,14 +131,14 @@ def _require_submission(path: Path, size: int) -> None:
     if size > LARGEST:
         raise ArchiveError(
             f"{path}: has {size:,} bytes, the storage takes {LARGEST:,} at most; "
-            "remove what is no mask with submit repair"
+            "remove other files with submit repair"
         )
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
         raise ArchiveError(
-            f"{path}: is no zip ({error}); make it with submit pack"
+            f"{path}: is not a zip ({error}); make it with submit pack"
         ) from error
     if not any(not name.endswith("/") for name in names):
         raise ArchiveError(f"{path}: holds no files; make it with submit pack")

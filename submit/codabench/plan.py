@@ -347,7 +347,7 @@ def _attempts(client: Client, phase: Phase, now: datetime) -> Check:
         return Check.stop("attempts", no_attempt_error(phase, reason, now))
     if phase.left_today == 0:
         # Such as for accounts that the organisers have exempted.
-        text += "; the server takes one all the same"
+        text += "; the server accepts one nevertheless"
         return Check("attempts", text, Level.WARNING)
     last = phase.left_today == 1
     if last:
@@ -446,7 +446,8 @@ def _duplicates(
         text = f"as {first.id} ({first.state}); submitted again with --force"
         return Check(name, text, Level.WARNING), None
     if journal.submission == first.id and not journal.watched:
-        return Check(name, f"as {first.id}; its watch goes on", Level.WARNING), first
+        text = f"as {first.id}; watching it continues"
+        return Check(name, text, Level.WARNING), first
     when = format_time(first.created) or "an unknown time"
     return (
         Check.stop(

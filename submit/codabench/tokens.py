@@ -57,7 +57,7 @@ class Token:
         if not re.fullmatch(r"[!-~]{8,200}", self.value):
             raise LoginError(
                 f"the token from {self.source} is malformed: expected 40 letters and "
-                "digits, found blanks or another length",
+                "digits, found spaces or another length",
                 login_advice(self.source),
             )
 

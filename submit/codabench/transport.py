@@ -447,7 +447,7 @@ def _reason(error: BaseException) -> str:
         (requests.exceptions.Timeout, "nothing moved for too long"),
         (requests.exceptions.ChunkedEncodingError, "the connection broke"),
         (requests.exceptions.ContentDecodingError, "the answer is damaged"),
-        (requests.exceptions.InvalidURL, "this is no address"),
+        (requests.exceptions.InvalidURL, "this is not an address"),
     )
     for kind, reason in reasons:
         if isinstance(error, kind):

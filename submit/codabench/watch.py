@@ -153,7 +153,7 @@ class Watch:
                 if part is None or not part.has_failed:
                     self._parts[child] = self._part(child)
         except (NetworkError, ServerError) as error:
-            return None, f"{error.problem}; the watch goes on"
+            return None, f"{error.problem}; watching continues"
         read = [part for part in self._parts.values() if part is not None]
         if not all(part.is_final for part in read):
             # The server may set `Finished` when the first parts are finished.
@@ -194,8 +194,8 @@ class Watch:
         if seen.status == "Submitting" and by_hand:
             return self._once(
                 "by hand",
-                "the organisers start each evaluation by hand; nothing is wrong, and "
-                "there is nothing to do but wait",
+                "the organisers start each evaluation by hand; nothing is wrong, "
+                "please wait",
             )
         if seen.status in ("Preparing", "Running", "Scoring"):
             phase = known.phase(seen.phase) if known else None
@@ -215,13 +215,13 @@ class Watch:
         told = hints.get(
             seen.status,
             f"it is {seen.status} for {minutes}, longer than the phase allows: the "
-            "worker may have died. The server gives up after about a day, and then it "
-            "costs no attempt",
+            "worker may have stopped. The server gives up after about a day, and then "
+            "it costs no attempt",
         )
         return self._once(
             f"stuck {seen.status}",
-            f"{told}. Leave it: to cancel costs the attempt. Ask on the competition's "
-            "forum if it lasts",
+            f"{told}. Do not cancel it: that costs the attempt. Ask on the "
+            "competition's forum if it lasts",
         )
 
     def _once(self, reason: str, text: str) -> str | None:

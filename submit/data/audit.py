@@ -128,7 +128,7 @@ def _frame_problems(
         yield Problem(
             "odd-name",
             video.name,
-            f"frame names are no numbers; they are read in the order "
+            f"frame names are not numbers; they are read in the order "
             f"{_listed(video.frames)} (the MOSEv2 server takes numbers only)",
             serious=False,
         )
@@ -325,7 +325,7 @@ def _meta_problems(
     """Contradictions between the meta file and the files."""
     if video.meta is None:
         if meta_expected:
-            yield Problem("meta", video.name, "the meta file does not know this video")
+            yield Problem("meta", video.name, "the meta file does not list this video")
         return
     meta = video.meta
     found = {"length": video.length, "height": video.height, "width": video.width}

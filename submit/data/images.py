@@ -211,7 +211,7 @@ def _orientation(image: Image.Image) -> int:
 def _reason(error: Exception) -> str:
     """Put an error of Pillow into words."""
     if isinstance(error, UnidentifiedImageError):
-        return "it is no JPEG, PNG, BMP, WebP or TIFF image"
+        return "it is not a JPEG, PNG, BMP, WebP or TIFF image"
     if isinstance(error, Image.DecompressionBombError):
         return f"it says that it has more than the {MOST_PIXELS:,} pixels of any frame"
     if isinstance(error, OSError) and error.strerror:

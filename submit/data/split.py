@@ -487,7 +487,7 @@ def _absent(
 
 
 def _about_empty(root: Path, names: Sequence[str]) -> str:
-    folders = counted(len(names), "folder is no video", "folders are no videos")
+    folders = counted(len(names), "folder is not a video", "folders are not videos")
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{root}: {folders} and not counted: {', '.join(names[:3])}{more}"
 

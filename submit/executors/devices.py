@@ -33,7 +33,7 @@ def require_device(wanted: str) -> None:
         torch.device(wanted)
     except RuntimeError:
         raise PredictorError(
-            f"--device {wanted}: is no device; expected auto, cpu, cuda, cuda:N or "
+            f"--device {wanted}: is not a device; expected auto, cpu, cuda, cuda:N or "
             f"mps, and this machine has {', '.join(_present())}"
         ) from None
     present = _present()

@@ -177,8 +177,11 @@ def exported_masks(
     )
     return record.masks(
         names,
-        remedy=f"to write it again, do: submit export {run.path}{done} (to hand in "
-        "masks that you have changed, copy them to another folder and pack that)",
+        remedy=(
+            f"to write it again, do: submit export {run.path}{done} (to submit "
+            "masks that you have changed, copy them to another folder and pack "
+            "that)"
+        ),
     )
 
 

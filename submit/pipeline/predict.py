@@ -187,7 +187,7 @@ class _Maker:
                 self.facts,
                 worker["facts"],
                 run=self.run,
-                remedy="continue it where it was begun, or choose another name",
+                remedy="continue it on the same machine, or choose another name",
             )
         # An error in weights or options would fail every video.
         if self.probe is not None:

@@ -477,7 +477,7 @@ class Run:
         """
         record = self.videos.get(video)
         if record is None:
-            reason = self.failures.get(video, "it was not asked for")
+            reason = self.failures.get(video, "it was not requested")
             raise RunError(f"run {self.name} has no video {video}: {reason}")
         return StoredVideo(self.path, video, record)
 
@@ -652,8 +652,7 @@ def _read_failures(path: Path) -> dict[str, str]:
         return {}
     except (OSError, ValueError, AttributeError) as error:
         raise RunError(
-            f"{path}: cannot be read ({error}); delete it, the reasons come back when "
-            "the videos fail again"
+            f"{path}: cannot be read ({error}); delete it, failed videos write it again"
         ) from error
 
 

@@ -25,7 +25,7 @@ def require_run_name(name: str) -> str:
     elif name[0] in ".-":
         problem = f"it begins with {name[0]!r}"
     elif name != name.strip():
-        problem = "it begins or ends with a blank"
+        problem = "it begins or ends with a space"
     elif not name.isprintable():
         problem = "it has a character that does not print"
     elif bad := next((c for c in "/\\," if c in name), None):

@@ -186,7 +186,7 @@ def read_list(path: Path) -> tuple[str, ...]:
     names = [line.strip() for line in lines if not line.lstrip().startswith("#")]
     found = tuple(dict.fromkeys(name for name in names if name))
     if not found:
-        raise SplitError(f"{path}: names no video; expected one name a line")
+        raise SplitError(f"{path}: names no video; expected one name per line")
     return found
 
 

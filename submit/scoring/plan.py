@@ -145,12 +145,12 @@ def _plan_unseen(split: Split, masks: Masks, view: ServerView) -> ScoringPlan:
         plan = plan_frames(split.videos[name].frames, masks.frames(name))
         if plan.problem:
             raise ScoringError(f"{name}: {plan.problem}")
-        note = f"the server takes a single folder for a wrapper: {zero} with this one"
+        note = f"the server treats a single folder as a wrapper: {zero} with this one"
         return ScoringPlan(masks.wrapper, {name: plan.frames}, (note,))
     if len(view.roots) == 1:
         raise ScoringError(
             f"{masks.path}: {view.roots[0]}/ is the only folder at its root; the "
-            f"server takes it for a wrapper, looks for videos inside, and {zero}"
+            f"server treats it as a wrapper, looks for videos inside, and {zero}"
         )
     raise ScoringError(
         f"{masks.path}: the videos are in {masks.wrapper or 'a folder'}, beside "

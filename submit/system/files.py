@@ -384,7 +384,7 @@ def read_text(path: Path) -> str:
         data = stream.read(_LARGEST_TEXT + 1)
     if len(data) > _LARGEST_TEXT:
         raise ValueError(
-            f"{path}: has more than {_LARGEST_TEXT} bytes, so it is no text"
+            f"{path}: has more than {_LARGEST_TEXT} bytes, so it is not text"
         )
     try:
         return decode_text(data)

@@ -4,7 +4,7 @@ candidate   one way to merge runs and to post-process them
 holdout     the runs and the truth, decoded once
 evaluate    the score of a candidate, exactly as from files
 stages      what is tried
-search      what is kept: only gains on videos left out
+search      what is kept: only gains on held-out videos
 texts       the settings file, with what was measured
 agreement   how much runs agree where there is no truth
 expected    a model of the score, fitted where there is truth

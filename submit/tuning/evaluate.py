@@ -189,8 +189,8 @@ class Evaluator:
         sample = self.sample(candidate, videos)
         if videos is None and not len(sample.values):
             raise ScoringError(
-                f"{self.split.root}: no object leaves and returns such that "
-                f"{self.metric} can be measured; choose another --metric"
+                f"{self.split.root}: no object disappears and reappears, so "
+                f"{self.metric} cannot be measured; choose another --metric"
             )
         return sample.mean
 

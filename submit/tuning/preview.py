@@ -349,7 +349,7 @@ def _about_absence(looks: Mapping[str, ObjectLook]) -> list[str]:
     if absences[most] - absences[least] <= _ABSENCES:
         return []
     return [
-        f"gone in {absences[most]:.0%} of the frames in {most}, in "
+        f"absent in {absences[most]:.0%} of the frames in {most}, in "
         f"{absences[least]:.0%} in {least}"
     ]
 
@@ -381,7 +381,7 @@ def _notes(
         if absent
     ]
     notes += [
-        f"run {name}: no score is expected, since {reason}; fit the model again with "
+        f"run {name}: no score is predicted, since {reason}; fit the model again with "
         "it (submit tune --expected-score)"
         for name, reason in unknown.items()
     ]

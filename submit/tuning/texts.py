@@ -87,7 +87,7 @@ def _remarks(tuned: Tuned, source: str) -> Iterator[str]:
     yield f"Tuned against {tuned.best_single}: {_gain(tuned.gain)}."
     yield "Both on the videos that they were chosen on, so expect less."
     yield ""
-    yield "By stage, on videos left out:"
+    yield "By stage, on held-out videos:"
     yield ""
     for result in tuned.stages:
         judged = "" if result.left_out is None else _gain(result.left_out)

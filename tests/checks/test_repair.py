@@ -84,7 +84,7 @@ def test_videos_move_to_the_root_and_junk_goes(
     (deep / "out" / "masks" / "empty").mkdir()
     assert mends_to_perfection(split, deep, tmp_path) == {
         "videos moved to the root": ("out/masks/", 1),
-        "left out, being no mask of a frame": (".DS_Store", 4),
+        "left out: not a mask of a frame": (".DS_Store", 4),
     }
 
 
@@ -142,8 +142,8 @@ def end_gone(labels: Labels) -> bytes:
         (grey_with_alpha, "grey PNG written with a palette"),
         (grey_of_four_bits, "grey PNG written with a palette"),
         (sixteen_bits, "grey PNG written with a palette"),
-        (colours, "colours turned into ids"),
-        (colours_with_alpha, "colours turned into ids"),
+        (colours, "colours converted to ids"),
+        (colours_with_alpha, "colours converted to ids"),
         (end_gone, "damaged PNG written again"),
     ],
 )
@@ -211,12 +211,12 @@ def test_missing_masks_are_filled_only_on_request(
     (masks / A / "00004.png").write_bytes(b"nonsense")
     shutil.rmtree(masks / B)
     done = repair(masks, tmp_path / "a.zip", split)
-    assert done.mends == (Mend("left out, being unreadable", f"{A}/00004.png", 1),)
+    assert done.mends == (Mend("left out: unreadable", f"{A}/00004.png", 1),)
     assert (done.packed.videos, done.packed.frames) == (2, 2 * FRAMES - 2)
     done = repair(masks, tmp_path / "b.zip", split, fill_missing=True)
     assert {mend.what: mend.count for mend in done.mends} == {
-        "empty mask put where none was": 2 + FRAMES - 1,
-        "left out, being unreadable": 1,
+        "missing mask replaced by an empty one": 2 + FRAMES - 1,
+        "left out: unreadable": 1,
         "annotation put in as the first mask": 1,
     }
     report = check_masks(done.packed.path, split)
@@ -236,7 +236,7 @@ def test_what_would_be_a_guess_is_left_to_the_check(
     path.write_bytes(saved(Image.fromarray(np.full((24, 32), 300, np.uint16))))
     done = repair(masks, tmp_path / "mended.zip", split)
     assert {mend.what for mend in done.mends} == {
-        "left out, having values or colours that no id has"
+        "left out: values or colours without an id"
     }
     found = {finding.code for finding in check_masks(done.packed.path, split).findings}
     assert found == {"size", "frames"}
@@ -247,7 +247,7 @@ def test_a_mask_that_is_there_twice_is_taken_once(
 ) -> None:
     shutil.copytree(masks / A, masks / "again" / A)
     mends = mends_to_perfection(split, masks, tmp_path)
-    assert mends["left out, being there twice"][1] == FRAMES
+    assert mends["left out: a duplicate"][1] == FRAMES
 
 
 def test_of_two_different_masks_none_is_chosen(

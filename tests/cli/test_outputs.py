@@ -170,7 +170,7 @@ ANYWHERE = {
     "n" * 300: "the name is too long",
     "": "it is empty; expected a path",
     "-": "results cannot go to stdout; expected a path",
-    "circle": "symbolic links lead in a circle",
+    "circle": "symbolic links form a circle",
 }
 
 

@@ -84,7 +84,7 @@ def test_folders_that_are_no_videos_stop_no_command_and_are_said_once(
     reads_split = {"videos", "predict", "check", "import", "preview", "score"}
     for name, result in chain(root):
         said = result.stderr.count(
-            "are no videos and not counted: @eaDir, lost+found, nothing"
+            "are not videos and not counted: @eaDir, lost+found, nothing"
         )
         assert said == int(name.split()[0] in {*reads_split, "compare"}), name
 
@@ -187,7 +187,7 @@ def test_frames_are_predicted_in_natural_order(
     names = [f"f{number}" for number in range(1, 12)]
     root = write_split(("a",), frames=names)
     said = run("videos", root).stdout
-    assert "frame names are no numbers; they are read in the order f1, f2 … f11" in said
+    assert "names are not numbers; they are read in the order f1, f2 … f11" in said
     predict(run, root)
     with np.load(tmp_path / "runs" / "r" / "soft" / "a.npz") as soft:
         assert [name for name in soft.files if name in names] == names

@@ -152,7 +152,7 @@ def test_logging_in_asks_for_the_password_and_keeps_the_token(
 def test_a_wrong_password_is_not_asked_for_again(run: Run, world: World) -> None:
     result = run("login", "--username", "alice", token="", input="wrong\n")
     assert result.exit_code == 10
-    assert "name and password do not fit" in result.stderr
+    assert "wrong user name or password" in result.stderr
     assert len(world.requests) == 1
 
 
@@ -284,7 +284,7 @@ def test_a_refused_variable_is_named_and_not_taken_for_the_kept_token(
     refused = run("whoami", token="f" * 40)
     assert refused.exit_code == 10
     assert refused.stderr.splitlines()[-1] == (
-        "Error: cannot see whose token this is: the server does not accept the token "
+        "Error: cannot read the token's account: the server does not accept the token "
         "in SUBMIT_TOKEN (Invalid token); the variable is used before every kept "
         "token: unset SUBMIT_TOKEN, then do: submit login"
     )

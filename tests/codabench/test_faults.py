@@ -91,8 +91,8 @@ FAULTS: dict[str, tuple[Callable[[World], None], int, int, str]] = {
     ),
     "the server does not tell the size": (change(forget_size=True), 1, 0, ""),
     # The creation.
-    "the answer is lost": (change(create=["lose"]), 1, 0, "looking whether it was"),
-    "the answer is lost and lists lag": (change(create=["late"]), 1, 0, "looking"),
+    "the answer is lost": (change(create=["lose"]), 1, 0, "checking whether it was"),
+    "the answer is lost and lists lag": (change(create=["late"]), 1, 0, "checking"),
     "the answer is lost and lists lag for long": (
         change(create=["very late"]),
         1,
@@ -112,13 +112,13 @@ FAULTS: dict[str, tuple[Callable[[World], None], int, int, str]] = {
         ),
         1,
         0,
-        "looking whether it was",
+        "checking whether it was",
     ),
     "408": (
         answer("POST /api/submissions/", Reply(408, {"detail": "Timeout"})),
         1,
         0,
-        "looking whether it was",
+        "checking whether it was",
     ),
     "429 with a long wait": (
         answer(
@@ -128,8 +128,8 @@ FAULTS: dict[str, tuple[Callable[[World], None], int, int, str]] = {
         19,
         "the server asks to wait for 7200 seconds",
     ),
-    "500 after creating": (change(create=["fail after"]), 1, 0, "looking"),
-    "500 without creating": (change(create=["fail"]), 1, 0, "looking whether it was"),
+    "500 after creating": (change(create=["fail after"]), 1, 0, "checking"),
+    "500 without creating": (change(create=["fail"]), 1, 0, "checking whether it was"),
     "500 without creating, twice": (
         change(create=["fail", "fail"]),
         0,
@@ -140,10 +140,10 @@ FAULTS: dict[str, tuple[Callable[[World], None], int, int, str]] = {
         change(create=["hang up", "lose"]),
         1,
         0,
-        "looking",
+        "checking",
     ),
     "429": (change(create=["busy"]), 1, 0, "throttled"),
-    "the answer is nonsense": (change(create=["nonsense"]), 1, 0, "looking"),
+    "the answer is nonsense": (change(create=["nonsense"]), 1, 0, "checking"),
     "the answer is lost and the list broken": (
         lost_with_broken_lists,
         1,

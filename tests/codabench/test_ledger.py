@@ -182,7 +182,7 @@ def test_offline_the_columns_are_the_leaderboards(run: Run, world: World) -> Non
     world.answers["GET /"] = [HTML_500] * 9
     assert run("history", "--offline").stdout == online
     assert online.split("\n", 1)[0].split()[-9:-1] == list(COLUMNS.values())
-    assert "server less local  +1.33" in online
+    assert "server minus local  +1.33" in online
 
 
 def test_offline_without_remembered_columns_no_measure_ranks(

@@ -95,7 +95,7 @@ def test_an_upload_that_ended_goes_on_with_its_watch(
     # The split is no longer looked at: the attempt is spent.
     again = run("upload", path, "--split", path.parent)
     assert again.exit_code == 0, again.output
-    assert "as 9001; its watch goes on" in again.output
+    assert "as 9001; watching it continues" in again.output
     assert "J&Ḟ" in again.stdout
     third = run("upload", path, "--skip-check", "--yes")
     assert third.exit_code == 12

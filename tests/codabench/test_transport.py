@@ -34,8 +34,8 @@ def test_addresses_that_a_token_may_be_sent_to(url: str, checked: str) -> None:
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        ("http://www.codabench.org", "would send the token in the clear"),
-        ("http://127.0.0.1.example.org", "in the clear"),
+        ("http://www.codabench.org", "would send the token without encryption"),
+        ("http://127.0.0.1.example.org", "without encryption"),
         ("ftp://localhost", "found ftp"),
         ("https://user:secret@www.codabench.org", "found a user name"),
         ("https://www.codabench.org/competitions/10062/", "more behind the host"),
@@ -226,7 +226,7 @@ def test_the_password_is_sent_once_and_mail_addresses_in_lower_case(
     client: Client, world: World
 ) -> None:
     assert client.login("alice", "correct horse") == TOKEN
-    with pytest.raises(LoginError, match="name and password do not fit"):
+    with pytest.raises(LoginError, match="wrong user name or password"):
         client.login("Alice@Example.org", "correct horse")
     assert len(world.writes) == 2
 
@@ -334,7 +334,7 @@ def test_no_wait_for_another_try_is_silent(
     world.answers["GET /api/my_profile/"] = [HTML_500, busy]
     with Client(server.url, Token(TOKEN, "t"), clock=clock, observer=waits) as client:
         client.profile()
-    begin, said = "begin see whose token this is", "cannot see whose token this is: "
+    begin, said = "begin read the token's account", "cannot read the token's account: "
     assert waits.said == [
         begin,
         "end",

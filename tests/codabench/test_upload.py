@@ -40,7 +40,7 @@ def test_interrupted_while_uploading_it_says_that_nothing_is_lost(
     monkeypatch.setattr(Upload, "run", interrupt)
     result = run("upload", make_zip(), "--skip-check", "--yes")
     assert result.exit_code == 130
-    assert "the same command goes on from here" in result.stderr
+    assert "the same command continues from here" in result.stderr
 
 
 def test_a_large_zip_is_read_with_a_bar(
@@ -442,7 +442,7 @@ def test_who_is_exempt_from_the_limit_may_submit(
     result = run("upload", make_zip(), "--skip-check", "--dry-run")
     assert result.exit_code == 0
     assert "0 of 1 left today" in result.stdout
-    assert "the server takes one all the same" in result.stdout
+    assert "the server accepts one nevertheless" in result.stdout
 
 
 def test_a_resumed_upload_keeps_what_it_was_given(

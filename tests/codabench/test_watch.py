@@ -108,7 +108,7 @@ def test_what_is_stuck_is_explained_once(
     ((when, hint),) = hints
     assert hint is not None
     assert said in hint
-    assert "to cancel costs the attempt" in hint
+    assert "that costs the attempt" in hint
     assert seconds <= when <= seconds + 400
 
 
@@ -163,7 +163,7 @@ def test_trouble_on_the_way_does_not_end_the_watch(
     hints = [event.hint for event in seen if event.hint]
     assert len(hints) == 1
     assert hints[0] is not None
-    assert hints[0].endswith("(HTTP 502); the watch goes on")
+    assert hints[0].endswith("(HTTP 502); watching continues")
     assert seen[-1].outcome is not None
 
 

@@ -243,7 +243,7 @@ def test_a_video_the_meta_file_does_not_know_is_found(write_split: WriteSplit) -
     root = write_split(("a", "b"), frames=FRAMES, meta={"b": META})
     audits = {audit.name: audit.problems for audit in audit_split(read_split(root))}
     assert audits["a"] == (
-        Problem("meta", "a", "the meta file does not know this video"),
+        Problem("meta", "a", "the meta file does not list this video"),
     )
     assert audits["b"] == ()
 

@@ -208,7 +208,7 @@ def test_folders_that_are_no_videos_do_not_count_and_are_said_once(
     assert split.fingerprint == clean.fingerprint
     (note,) = split.notes
     assert note == (
-        f"{root}: 7 folders are no videos and not counted: $RECYCLE.BIN, @eaDir, "
+        f"{root}: 7 folders are not videos and not counted: $RECYCLE.BIN, @eaDir, "
         "__MACOSX and 4 more"
     )
 
@@ -225,7 +225,7 @@ def test_an_empty_folder_that_something_speaks_for_is_a_broken_video(
     (root / "JPEGImages" / "y").mkdir()
     split = read_split(root)
     assert list(split.videos) == ["a", "b", "c", "x"]
-    assert "1 folder is no video and not counted: y" in split.notes[0]
+    assert "1 folder is not a video and not counted: y" in split.notes[0]
     bad = [a.name for a in audit_split(split) if any(p.serious for p in a.problems)]
     assert bad == ["a", "b", "x"]
 

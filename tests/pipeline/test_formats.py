@@ -85,9 +85,9 @@ def grey(labels: Labels) -> bytes:
 @pytest.mark.parametrize(
     ("change", "remark"),
     [
-        (swapped, "ids put right by the colours of the palette"),
-        (colours, "colours turned into ids"),
-        (with_alpha, "colours turned into ids"),
+        (swapped, "ids corrected by the colours of the palette"),
+        (colours, "colours converted to ids"),
+        (with_alpha, "colours converted to ids"),
         (grey, None),
         (encode, None),
     ],
@@ -381,10 +381,10 @@ def test_the_command_says_what_it_did_and_its_help_lists_the_layouts(
 ) -> None:
     rewrite(masks, swapped)
     result = submit("import", masks, "--name", "i", "--split", split.root)
-    assert "ids put right by the colours of the palette: 15 masks" in result.stderr
+    assert "ids corrected by the colours of the palette: 15 masks" in result.stderr
     result = submit("import", masks, "--name", "j", "--split", split.root, "--json")
     assert json.loads(result.stdout)["details"]["remarks"] == {
-        "ids put right by the colours of the palette": 15
+        "ids corrected by the colours of the palette": 15
     }
     shown = " ".join(runner.invoke(cli, ["import", "--help"]).stdout.split())
     for layout in FORMATS.values():

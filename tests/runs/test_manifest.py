@@ -340,7 +340,7 @@ def test_a_failed_video_is_told_and_forgotten_when_it_succeeds(tmp_path: Path) -
     }
     with pytest.raises(RunError, match="run r has no video v: memory ran out"):
         run.read("v")
-    with pytest.raises(RunError, match="has no video x: it was not asked for"):
+    with pytest.raises(RunError, match="has no video x: it was not requested"):
         run.read("x")
     make_run(tmp_path / "r", "v")
     assert json.loads((run.path / "failed.json").read_text()) == {"w": "no frames"}

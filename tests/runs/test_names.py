@@ -26,7 +26,7 @@ def test_the_name_of_a_folder_can_name_a_run(name: str) -> None:
         ("/tmp/x", "it has '/' in it"),
         ("a\\b", "it has '\\\\' in it"),
         ("a,b", "it has ',' in it"),
-        ("a ", "it begins or ends with a blank"),
+        ("a ", "it begins or ends with a space"),
         ("a\nb", "it has a character that does not print"),
         ("a\udcff", "it has a character that does not print"),
         ("中" * 67, "it has 201 bytes, and 200 are allowed"),

@@ -117,7 +117,7 @@ def test_masks_that_look_odd_give_a_reason(
         assert "still: all 9 masks are the same" in one.reasons
     moved = next(one for one in found.suspects if one.object == 1)
     assert any(
-        reason == "gone in 25% of the frames in left, in 0% in still"
+        reason == "absent in 25% of the frames in left, in 0% in still"
         for reason in moved.reasons
     )
 
@@ -194,7 +194,7 @@ def test_a_model_from_the_hold_out_tells_what_to_expect_elsewhere(
         *("--expected-score", model, "--budget", 4),
     )
     assert done.exit_code == 0, done.stderr
-    assert "off by" in done.stdout
+    assert "mean absolute error" in done.stdout
     for path in (valid.root / "Annotations").rglob("0000[1-9].png"):
         path.unlink()
     arguments = ("preview", *names, "--split", valid.root, "--expected-score", model)
@@ -216,7 +216,7 @@ def test_a_model_from_the_hold_out_tells_what_to_expect_elsewhere(
     assert found.pop("stranger") is None
     assert {name: one["score"] for name, one in found.items()} == expected
     why = "the model was fitted on fair, good, poor and not on it"
-    assert f"Warning: run stranger: no score is expected, since {why}; " in done.stderr
+    assert f"Warning: run stranger: no score is predicted, since {why}; " in done.stderr
     done = command(tmp_path, "preview", "stranger", *arguments[1:])
     row = next(x for x in done.stdout.splitlines() if x.startswith("stranger"))
     assert row.split()[-2:] == ["–", "–"]

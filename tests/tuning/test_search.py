@@ -308,4 +308,4 @@ def test_a_measure_that_nothing_has_is_refused(
         extra = ["--metric", "reappear"] if name == "tune" else []
         done = command(tmp_path, name, *arguments[name], *extra)
     assert done.exit_code == 1
-    assert "reappear can be measured; choose another --metric" in done.stderr
+    assert "reappear cannot be measured; choose another --metric" in done.stderr

@@ -91,9 +91,9 @@ class _Reader:
                 "ids as values"
             )
         if picture.kind is Kind.COLOUR:
-            self.remarks["colours turned into ids"] += 1
+            self.remarks["colours converted to ids"] += 1
         elif meaning.by_colour:
-            self.remarks["ids put right by the colours of the palette"] += 1
+            self.remarks["ids corrected by the colours of the palette"] += 1
         elif meaning.table is not None:
             self.remarks["ids changed to those of the annotation"] += 1
         labels = meaning.labels(picture.values)
