@@ -53,8 +53,9 @@ def thread_pool(workers: int | None = None) -> Iterator[ThreadPoolExecutor]:
         try:
             yield pool
         except BaseException:
-            stop.set()
+            # In this order, so that no thread begins another item.
             pool.shutdown(wait=False, cancel_futures=True)
+            stop.set()
             raise
 
 

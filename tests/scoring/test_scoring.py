@@ -310,7 +310,7 @@ PUNISHED: dict[Callable[[Path], None], str] = {
         "holds no video of {split}, and the server would score 0.0 for everything; "
         "expected folders such as car/ at its root, found out, team.json"
     ),
-    as_one_video: "owl/ is the only folder at its root; the server takes it for a",
+    as_one_video: "owl/ is the only folder at its root; the server treats it as a",
 }
 
 
@@ -411,7 +411,7 @@ def test_a_single_video_is_scored_with_a_note(split: Split, masks: Path) -> None
         (masks / video).rmdir()
     result = score(alone, masks)
     assert result.totals.j > 0.5
-    assert "takes a single folder for a wrapper" in result.notes[0]
+    assert "treats a single folder as a wrapper" in result.notes[0]
 
 
 def test_no_clip_gives_no_value(split: Split, masks: Path) -> None:
