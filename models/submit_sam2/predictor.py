@@ -123,7 +123,12 @@ class Sam2Options:
     )
     memory: str | None = option(
         None,
-        "Which earlier frames are looked back to; rcms suits official weights, too.",
+        "Which earlier frames are looked back to; all suit official weights. "
+        + "".join(
+            f"Licence of the authors' code of {name}: {policy.licence}. "
+            for name, policy in POLICIES.items()
+            if policy.licence is not None
+        ).rstrip(),
         choices=tuple(POLICIES),
     )
     conditioning: int | None = option(
@@ -224,9 +229,12 @@ class Sam2Predictor:
             details[name] = f"{value:g}" if isinstance(value, float) else str(value)
         if options.conditioning is not None:
             details["conditioning"] = str(options.conditioning)
+        licence, policy = "Apache-2.0", POLICIES[memory.memory]
+        if policy.licence is not None:
+            licence += f"; authors' code of memory {memory.memory}: {policy.licence}"
         return Description(
             model=options.model,
-            licence="Apache-2.0",
+            licence=licence,
             checkpoint=sha256(self._checkpoint()),
             sizes=InputSizes(base=options.image_size, step=32),
             cores=options.threads,

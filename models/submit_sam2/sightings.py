@@ -149,15 +149,16 @@ class Sightings:
         """How far the other candidates reach beyond an object's mask."""
         assert self._others is not None
         chosen = self.mask(row)
-        span = _area_between(chosen)
+        width, height = _sides(chosen)
         found = []
         for mask in self._at_video(self._others(row)):
             beyond = mask & ~chosen
             # The candidate that was chosen has no pixels beyond itself.
             if beyond.any():
-                largest = _largest_piece(beyond)
-                joined = _area_between(chosen | largest)
-                found.append(span / joined if joined else 1.0)
+                wide, high = _sides(chosen | _largest_piece(beyond))
+                # Boxes without an extent are all the same to the toolkit.
+                flat = min(wide, high) <= 1
+                found.append(1.0 if flat else width * height / (wide * high))
         return tuple(found)
 
     def _at_video(self, logits: Tensor) -> NDArray[np.bool_]:
@@ -224,16 +225,17 @@ def _span(across: NDArray[Any], down: NDArray[Any]) -> PixelBox | None:
     return int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1])
 
 
-def _area_between(mask: NDArray[np.bool_]) -> int:
-    """Area of a mask's box from its first pixels to its last, which do not count.
+def _sides(mask: NDArray[np.bool_]) -> tuple[int, int]:
+    """Width and height of a mask's box, from its first pixels to its last.
 
-    So does the toolkit that DAM4SAM measures with: vot/region/shapes.py, version 0.7.1.
+    The last do not count, as in the toolkit that DAM4SAM measures overlap with:
+    vot/region of vot-toolkit 0.7.1.
     """
     box = _span(np.any(mask, 0), np.any(mask, 1))
     if box is None:
-        return 0
+        return 0, 0
     left, top, right, bottom = box
-    return (right - left) * (bottom - top)
+    return right - left, bottom - top
 
 
 def _largest_piece(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

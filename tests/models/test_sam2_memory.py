@@ -257,7 +257,7 @@ def test_a_new_policy_is_an_option_with_its_own_options(
         text=True,
         check=True,
     )
-    assert "sam2|rcms|tree" in done.stdout
+    assert "sam2|rcms|dam4sam|tree" in done.stdout
     assert "branches" in done.stdout
     assert "int of at least 1" in done.stdout
     code = (

@@ -1,5 +1,6 @@
 """Memory policies: which earlier frames an object looks back to."""
 
+from .dam4sam import Dam4SamMemory
 from .policy import (
     POLICIES,
     Kept,
@@ -16,6 +17,7 @@ from .sam2 import Sam2Memory
 
 __all__ = [
     "POLICIES",
+    "Dam4SamMemory",
     "Kept",
     "MemoryPolicy",
     "Noted",
