@@ -134,11 +134,15 @@ class OutputError(SubmitError):
 class CodabenchError(SubmitError):
     """The competition server, or the connection to it, refused or failed."""
 
-    def __init__(self, problem: str, advice: str = "") -> None:
-        """Take the message, and what to type or do next."""
+    def __init__(
+        self, problem: str, advice: str = "", *, retry_after: float | None = None
+    ) -> None:
+        """Take the message, what to type or do next, and the wait asked for."""
         super().__init__(f"{problem}; {advice}" if advice else problem)
         self.problem = problem
         self.advice = advice
+        #: Seconds that the server asks to wait before another try; None if it does not.
+        self.retry_after = retry_after
 
 
 class LoginError(CodabenchError):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import subprocess
@@ -81,3 +82,45 @@ def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)\s]+)\)", text)
     inside = [t.partition("#")[0] for t in targets if "://" not in t]
     assert [t for t in inside if t and not (page.parent / t).exists()] == []
+
+
+def test_each_place_that_the_page_on_the_design_names_exists(repository: Path) -> None:
+    page = (repository / "docs" / "design.md").read_text("utf-8")
+    rows = re.findall(r"^\| … .*\? \| `(.+)` \| `(\w+)` \|$", page, re.MULTILINE)
+    assert len(rows) == 16
+    for path, name in rows:
+        tree = ast.parse((repository / path).read_text("utf-8"))
+        defined = {
+            target.id if isinstance(target, ast.Name) else target.name
+            for node in tree.body
+            for target in (
+                node.targets
+                if isinstance(node, ast.Assign)
+                else [getattr(node, "target", node)]
+            )
+            if isinstance(target, (ast.Name, ast.ClassDef, ast.FunctionDef))
+        }
+        assert name in defined, f"{path} defines no {name}"
+
+
+#: Idioms and old words that readers of English as a second language stumble over.
+NOT_PLAIN = (
+    *("anew", "foretell", "foretold", "lest", "obituary", "thereof", "whence"),
+    *("whoever", "beyond doubt", "by and by", "for ever", "for want of"),
+    *("in a nutshell", "in arrears", "in the clear", "makes way", "of its own accord"),
+    *("slip of the pen", "what the machine bears"),
+)
+
+
+@pytest.mark.parametrize("place", ["README.md", "docs", "models", "submit"])
+def test_words_are_plain(place: str, repository: Path) -> None:
+    root = repository / place
+    pages = [root] if root.is_file() else sorted(root.rglob("*"))
+    words = re.compile(rf"\b({'|'.join(NOT_PLAIN)})\b", re.IGNORECASE)
+    found = [
+        f"{page.relative_to(repository)}: {match[0]}"
+        for page in pages
+        if page.suffix in (".md", ".py")
+        for match in words.finditer(" ".join(page.read_text("utf-8").split()))
+    ]
+    assert found == []

@@ -1,4 +1,4 @@
-"""Measure the hot paths, each against the program that people use today.
+"""Measure the hot paths, each against the usual program.
 
 python tools/bench.py scoring --official MOSE-api/MOSEv2/sam2_rcms/tools
 python tools/bench.py scoring --vos-benchmark vos-benchmark --size 854x480

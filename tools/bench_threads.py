@@ -1,10 +1,9 @@
-"""What it costs that threads wait awake, on a quiet machine and on a busy one.
+"""Measure the cost of threads that wait awake, on a quiet and on a busy machine.
 
 `submit predict` tracks with SAM 2.1 tiny, whose weights are random, in one worker. The
-ways of waiting take turns, so that whatever else runs slows all of them alike: briefly
-as the toolkit sets it, as long as libgomp does by itself, and not at all. A busy
-machine has one more process for each core that never sleeps. The soft files must be
-the same.
+ways of waiting take turns, so that other load slows all of them equally: briefly as the
+toolkit sets it, as long as libgomp does by itself, and not at all. A busy machine has
+one more process for each core that never sleeps. The soft files must be the same.
 """
 
 from __future__ import annotations

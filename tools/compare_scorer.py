@@ -141,7 +141,8 @@ class Mosev2:
     def __init__(self, folder: Path) -> None:
         self._metrics = load("metricsv2", folder / "metricsv2.py")
         load("track_progress_rich", folder / "track_progress_rich.py")
-        with contextlib.redirect_stdout(io.StringIO()):  # It greets when imported.
+        # It prints a greeting when imported.
+        with contextlib.redirect_stdout(io.StringIO()):
             self._score = load("score", folder / "score.py")
 
     def frame(self, truth: Labels, prediction: Labels, key: int) -> list[float]:

@@ -1,9 +1,9 @@
-"""Compile what numba compiles, so that no first command has to wait for it.
+"""Compile all numba functions, so that the first command does not wait for it.
 
 python tools/compile_kernels.py
 
-It takes a split of two tiny videos through the commands that use compiled code. What is
-compiled already is loaded, which takes seconds.
+It takes a split of two tiny videos through the commands that use compiled code. Cached
+code is loaded, which takes seconds.
 """
 
 from __future__ import annotations

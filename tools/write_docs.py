@@ -80,18 +80,18 @@ PRECHECK = """\
 # The precheck
 
 `submit check ZIP|DIR|RUN --split SPLIT` reads a submission as it is, every mask once,
-and lists all that is wrong with it. The table below is written by `make docs` from the
+and lists all problems. The table below is written by `make docs` from the
 rules in the code; what the server does was tried with the organisers' scorer, defect by
 defect (`tests/checks/test_defects.py` makes each of them and says what it printed).
 
 * **fatal**: the server fails the whole submission, or scores 0.
-* **costly**: points are lost, and nobody says so.
+* **costly**: points are lost without a message.
 * **note**: harmless today, or worth a look.
 
 The exit status is 1 when something fatal or costly was found. A defect of a frame that
 is not scored (the first and the last) is a note. `--sample` takes the organisers'
-sample submission, whose videos and frames are then believed; `--team` demands the
-`team.json` of the test phases; `--json` prints everything for scripts.
+sample submission, which then decides the expected videos and frames; `--team` demands
+the `team.json` of the test phases; `--json` prints everything for scripts.
 
 `submit repair ZIP -o FIXED.zip --split SPLIT` mends what needs no guesses and says what
 it did: root folder, junk, names, palette, first masks, and with `--fill-missing` empty

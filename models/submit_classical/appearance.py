@@ -1,8 +1,8 @@
-"""What tells an object from everything else: ridge regression on random features.
+"""Appearance model of an object: ridge regression on random features.
 
-The model is trained on the first frame, whose statistics are kept for good, and on
-recent frames, whose statistics fade; both are fixed-size matrices, so that memory does
-not grow with the video and no frame is stored.
+The model is trained on the first frame, whose statistics are kept, and on recent
+frames, whose statistics decay; both are fixed-size matrices, so that memory does not
+grow with the video and no frame is stored.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["REACH", "Appearance", "describe"]
 
 #: Columns of a sample: the features, then the position in units of the object's size.
 COLUMNS = CHANNELS + 2
-#: Positions are clipped here: farther away is simply far.
+#: Positions are clipped at this distance.
 REACH = 4.0
 #: Scores are clipped here; training targets are ±1.
 _CLIP = 1.2
@@ -93,7 +93,7 @@ class Appearance:
 
     @property
     def trained(self) -> bool:
-        """Whether there has been a frame to learn from."""
+        """Whether it has learned from a frame."""
         return self._first is not None
 
     def learn(

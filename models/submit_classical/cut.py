@@ -27,7 +27,7 @@ def cut_out(image: NDArray[np.uint8], box: PixelBox) -> NDArray[np.bool_]:
         box: Holds the whole object, and at least one pixel.
 
     Returns:
-        H×W mask; all of the box where nothing tells the object from what is around it.
+        H×W mask; the whole box if the colours do not separate object and background.
     """
     mask = np.zeros(image.shape[:2], np.bool_)
     mask[box.slices] = True
@@ -41,11 +41,11 @@ def cut_out(image: NDArray[np.uint8], box: PixelBox) -> NDArray[np.bool_]:
     if box.area < _LEAST_PIXELS or (~inside).sum() < _LEAST_PIXELS:
         return mask
     labels = np.where(inside, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
-    cv2.setRNGSeed(0)  # It begins with clusters that are drawn by chance.
+    cv2.setRNGSeed(0)  # It begins with random clusters.
     cv2.grabCut(
         np.ascontiguousarray(image[around]),
         labels,
-        (0, 0, 1, 1),  # Not looked at in this mode.
+        (0, 0, 1, 1),  # Ignored in this mode.
         np.zeros((1, 65)),
         np.zeros((1, 65)),
         _ROUNDS,

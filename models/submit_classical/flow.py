@@ -14,7 +14,7 @@ __all__ = ["Flow", "FlowEstimator", "pixel_grid", "warp"]
 
 #: Shortest side that the flow's image pyramid can work on, in pixels.
 _SHORTEST = 32
-#: Grey levels of difference at which a match is no longer believed.
+#: Difference in grey levels above which a match is rejected.
 _PHOTOMETRIC = 25.0
 
 

@@ -1,4 +1,4 @@
-"""Scaling and translation fitted to flow, and what moves unlike the background."""
+"""Scaling and translation fitted to flow, and evidence of moving objects."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def motion_evidence(
     """Say which pixels in `box` the candidate motion explains better.
 
     The previous frame is moved by both motions and compared with the present one:
-    unlike the flow itself, this is silent where there is no texture.
+    unlike the flow itself, this gives 0 where there is no texture.
 
     Returns:
         Evidence in [-1, 1] over the box; > 0 speaks for the candidate.

@@ -1,15 +1,16 @@
 """The classical tracker as a predictor.
 
-Per frame and object: the flow carries the mask over; an appearance model, learned from
-the first frame and cautiously from later ones, scores every pixel near the object; what
-moves unlike the background and stays near the expected shape is favoured; an edge-aware
-smoother settles the boundary. The object's pose is followed also while it is hidden,
-searched for when it is lost, and its presence decided explicitly.
+Per frame and object: the flow moves the mask; an appearance model, learned from the
+first frame and carefully from later ones, scores every pixel near the object; pixels
+that move differently from the background and are near the expected shape get a higher
+score; an edge-aware smoother decides the boundary. The object's pose is tracked also
+while it is hidden, and searched for when it is lost. Its presence is decided
+explicitly.
 
 The defaults were chosen on the videos blackswan, libby, dogs_jump and soccerball of
 DAVIS; bmx-trees, car-shadow, scooter-gray, surf and a video of a chair's reflection
-were kept to confirm them, though their failures were looked at while the method was
-made.
+were held out to confirm them, although their failures were inspected during
+development.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from .track import ObjectTrack
 
 __all__ = ["ClassicalPredictor", "ClassicalSession"]
 
-#: Logits beyond this say nothing more, and the run store would clip them.
+#: Larger logits carry no more information, and the run store would clip them.
 _LIMIT = 12.0
 #: Shortest side of the working resolution, in pixels.
 _SHORTEST = 8
@@ -56,7 +57,7 @@ class ClassicalPredictor:
     Options: ClassVar[type[Any]] = ClassicalOptions
 
     def __init__(self, options: ClassicalOptions, *, device: str = "auto") -> None:
-        del device  # There is nothing for a GPU to do.
+        del device  # It does not use a GPU.
         self._options = options
 
     def describe(self) -> Description:

@@ -1,4 +1,4 @@
-"""Whether an object can be seen, and how far to believe where it is."""
+"""Presence of an object: whether it is visible, and the confidence in its place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Presence"]
 #: A match below this share of the usual one counts as lost; a little above, doubtful.
 _LOST = 0.6
 _DOUBTFUL = 0.7
-#: Mean score of a mask's pixels that convinces by itself, and that needs a match too.
+#: Mean score of a mask's pixels that is enough alone, and that needs a match too.
 _CONVINCING = 0.35
 _PASSABLE = 0.15
 
@@ -36,12 +36,12 @@ class Presence:
 
     @property
     def doubtful(self) -> bool:
-        """Whether the object may be somewhere else."""
+        """Whether the object may be at another place."""
         return self.share < 0.5 or self.match < _DOUBTFUL * self.usual
 
     @property
     def trust(self) -> float:
-        """In [0, 1]: how far what moves at the object's place is the object."""
+        """In [0, 1]: confidence that what moves at the object's place is the object."""
         return min(max((self.match / self.usual - 0.4) / 0.3, 0.0), 1.0)
 
     @property

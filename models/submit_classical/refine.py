@@ -12,7 +12,7 @@ __all__ = ["drop_strays", "smooth"]
 _STRENGTH = 20.0
 _EDGE = 0.15
 _ROUNDS = 2
-#: Logit that a stray blob is brought down to.
+#: Logit of stray blobs.
 _STRAY = -2.0
 
 
@@ -58,7 +58,7 @@ def _smooth_rows(values: Floats, stiffness: Floats) -> Floats:
 
 
 def drop_strays(logits: Floats, expected: Floats, size: float) -> Floats:
-    """Take away blobs that lie mostly outside the expected place.
+    """Remove blobs that are mostly outside the expected place.
 
     Args:
         logits: H×W.

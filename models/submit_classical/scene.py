@@ -1,4 +1,4 @@
-"""What all objects of a video share of the present frame."""
+"""The present frame, in the form that all objects of a video share."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class SceneReader:
         self._previous: NDArray[np.uint8] | None = None
 
     def read(self, frame: NDArray[np.uint8], objects: Sequence[Floats]) -> WorkingFrame:
-        """Look at the next frame.
+        """Read the next frame.
 
         Args:
             frame: RGB of any size.

@@ -24,12 +24,12 @@ _PATIENCE = 4
 #: Loss of score per squared size of distance from the expected place.
 _DISTANCE = 0.5
 _FARTHEST = 4.0
-#: What a place must gain over the expected one, and its least score.
+#: Minimum gain of a place over the expected one, and its minimum score.
 _GAIN = 0.03
 _LEAST = 0.5
 #: Share of the way that is gone while there is no doubt: a slow correction of drift.
 _CORRECTION = 0.3
-#: Places of the whole frame that are looked at closely.
+#: Places of the whole frame that are tested exactly.
 _CANDIDATES = 40
 #: Places in each direction that are tried in a box, and the loss of score per squared
 #: distance from its middle in sides.

@@ -19,7 +19,7 @@ from .template import ObjectPose, Template
 
 __all__ = ["ObjectTrack"]
 
-#: Logit far from the object, and beyond which the prior cannot argue.
+#: Logit far from the object, and limit of the prior.
 _FAR = -10.0
 _PRIOR_CLIP = 5.0
 #: Logits per unit of appearance score, and the first frame's share in it.
@@ -52,7 +52,7 @@ class ObjectTrack:
         self.give(scene, mask)
 
     def give(self, scene: WorkingFrame, mask: NDArray[np.bool_]) -> None:
-        """Take a mask of the present frame for what is seen, of any resolution.
+        """Use a given mask of the present frame, of any resolution.
 
         The next call of `learn` learns from it.
         """
@@ -302,12 +302,13 @@ class ObjectTrack:
             found = np.array([x.mean() + self._box.left, y.mean() + self._box.top])
             centre = centre + 0.15 * (found - centre)
             size *= min(max(presence.share, 0.7), 1.4) ** 0.15
-        elif presence.share > 0.3:  # What stays hidden for long is a change of shape.
+        elif presence.share > 0.3:
+            # A part that stays hidden for long is a change of shape.
             size *= presence.share**0.015
         self._pose = ObjectPose(centre, size)
 
     def hide(self) -> None:
-        """Take the object for absent in the present frame."""
+        """Mark the object as absent in the present frame."""
         self.presence.visible = False
         self.presence.share = 0.0
         self.logits = np.minimum(self.logits, -1) - 2

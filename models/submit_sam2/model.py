@@ -64,7 +64,7 @@ class Seen:
         logits: N×4h×4w float32.
         presence: N float32, logit of the object being there.
         iou: N float32 in [0, 1], predicted IoU of the mask.
-        pointers: N×C, what the object looks like in a nutshell.
+        pointers: N×C, a summary of the object's appearance.
     """
 
     logits: Tensor
@@ -263,7 +263,7 @@ class Sam2Network(nn.Module):
         ).float()
         # One point may mean several things. Several points mean one, candidate 0, but
         # where that mask is not stable the best of the others is taken; the pointer is
-        # that of candidate 0 all the same.
+        # always that of candidate 0.
         best = decoded.iou[:, 1:].argmax(1) + 1
         if len(clicks) > 1:
             pointer = torch.zeros_like(best)

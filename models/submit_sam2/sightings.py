@@ -1,7 +1,7 @@
 """What memory policies may ask about a frame, computed when they ask.
 
-Policies see plain numbers: see `Offer` and `Sighting` in memory/policy.py. Most ask for
-little, and what nobody asks for costs nothing.
+Policies see plain numbers: see `Offer` and `Sighting` in memory/policy.py. Facts that
+no policy asks for are not computed.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Variant:
 
 def _written(one: Augmentation) -> str:
     for value in vars(one).values():
-        # All digits, since runs are told apart by this text.
+        # All digits, since this text identifies a run.
         return f"{one.name}={value!r}".removesuffix(".0")
     return one.name
 

@@ -24,7 +24,7 @@ from ..png.palette import (
 from ..png.pictures import Kind, Picture, decode_picture, read_palette
 from ..png.pillow import decode_as_server, size_of_image
 from ..system.pool import checkpoint
-from ..system.words import counted
+from ..system.words import counted, size_text
 from .colours import Colours
 from .findings import Finding
 from .layout import Found
@@ -238,7 +238,7 @@ class _Checker:
         if self._size is None or size == self._size:
             return True
         height, width = size
-        what = f"has {width}×{height} pixels instead of {_text(self._size)}"
+        what = f"has {size_text(size)} pixels instead of {size_text(self._size)}"
         if scored and height in (1, self._size[0]) and width in (1, self._size[1]):
             self._add(
                 "size",
@@ -319,7 +319,3 @@ def _size(video: SplitVideo, first: Labels | None) -> tuple[int, int] | None:
 
 def _shape(labels: Labels) -> tuple[int, int]:
     return labels.shape[0], labels.shape[1]
-
-
-def _text(size: tuple[int, int]) -> str:
-    return f"{size[1]}×{size[0]}"

@@ -267,5 +267,5 @@ def note(message: str) -> None:
 
 
 def warn(message: str) -> None:
-    """Print a warning on stderr: the command goes on, but the user should know."""
+    """Print a warning on stderr: the command continues, but the user should know."""
     stderr().print(Text("Warning: ", style="yellow").append(escape_lines(message)))

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..errors import SplitError
-from ..system.words import counted
+from ..system.words import counted, size_text
 from ._options import json_option, split_argument, videos_option
 from ._output import emit, note, number, stack, table
 from ._progress import progress
@@ -45,7 +45,7 @@ def videos(split: Path, videos: tuple[str, ...], decode: bool, as_json: bool) ->
         [
             audit.name,
             audit.frames,
-            "–" if audit.size is None else f"{audit.size[1]}×{audit.size[0]}",
+            "–" if audit.size is None else size_text(audit.size),
             " ".join(map(str, audit.objects)),
             audit.annotated,
             len(audit.problems) or None,

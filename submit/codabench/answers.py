@@ -182,7 +182,7 @@ def refusal(reply: Reply, doing: str, *, source: str = "") -> CodabenchError:
         )
     if status in (401, 403) and any(part in said for part in _NO_LOGIN):
         return _login_error(said, doing, source)
-    # After such an answer the request may have been carried out all the same.
+    # After such an answer the request may have been carried out nevertheless.
     if status >= 500:
         if b"maintenance" in reply.body[:20_000].lower():
             said = "Codabench is under maintenance"

@@ -212,15 +212,16 @@ def make_plan(
     journal = Journal(folder, plan.entry())
     if journal.exists:
         plan = _described(plan, journal.entry, label)
+    approved = _participation(found, client.url)
     checks = [
         Check("account", f"{profile.username} on {client.route}"),
-        _participation(found, client.url),
+        approved,
         _phase(chosen, now),
     ]
     if not found.runs_by_itself:
         text = "an organiser has to start each evaluation by hand"
         checks.append(Check("evaluation", text, Level.WARNING))
-    if checks[1].error is None:
+    if approved.error is None:
         checks.append(_attempts(client, chosen, now))
     checks += [_storage(client.quota(), package), *_rules(found)]
     sheet, answers = _answers(found, plan.facts)

@@ -200,7 +200,7 @@ class Sender:
         record = self._record()
         renewals = 0
         while True:
-            problem, asked = self._try(record)
+            problem = self._try(record)
             if problem is None:
                 break
             if (why := self._renewal(record, problem)) is not None:
@@ -211,20 +211,20 @@ class Sender:
                 self._discard(record.key)
                 record = self._record()
                 continue
-            wait = next(waits, None)
-            if wait is None or not isinstance(problem, (NetworkError, ServerError)):
+            if not isinstance(problem, (NetworkError, ServerError)):
                 raise problem
-            longer = max(wait, asked or 0.0)
-            self._listener.note(
-                f"{problem.problem}; trying again in {longer:.0f} s or so"
+            self._client.transport.before_retry(
+                problem, waits, self._tell, doing="upload the zip"
             )
-            self._client.transport.wait(wait, asked)
             if self._entry.key is None:
                 record = self._record()
         self._entry.uploaded = True
         self._journal.save()
 
-    def _try(self, record: NewRecord) -> tuple[CodabenchError | None, float | None]:
+    def _tell(self, problem: str, seconds: float) -> None:
+        self._listener.note(f"{problem}; trying again in {seconds:.0f} s or so")
+
+    def _try(self, record: NewRecord) -> CodabenchError | None:
         """Send the bytes once; if they are not those of the zip, delete the upload.
 
         Returns:
@@ -235,7 +235,7 @@ class Sender:
         """
         try:
             self._package.require_unchanged()
-            problem, asked = self._put(record)
+            problem = self._put(record)
             if problem is None:
                 arrival = self._arrival(record.key, sent=True)
                 if arrival is _Arrival.GONE:
@@ -257,13 +257,13 @@ class Sender:
             raise
         if isinstance(problem, _Damaged):
             self.discard()
-        return problem, asked
+        return problem
 
-    def _put(self, record: NewRecord) -> tuple[CodabenchError | None, float | None]:
+    def _put(self, record: NewRecord) -> CodabenchError | None:
         """Send the bytes once.
 
         Returns:
-            What went wrong, None for nothing, and the seconds the server asks to wait.
+            What went wrong; None for nothing.
 
         Raises:
             ArchiveError: The zip cannot be read, or has changed.
@@ -288,13 +288,14 @@ class Sender:
                     f"{package.path}: cannot be read ({body.failure}); run the command "
                     "again when the zip is complete"
                 ) from None
-            return error, None
+            return error
         finally:
             body.close()
             self._listener.end(arrived=arrived)
-        asked = reply.retry_after(self._client.server_now)
         if not reply.ok:
-            return _storage_problem(reply), asked
+            problem = _storage_problem(reply)
+            problem.retry_after = reply.retry_after(self._client.server_now)
+            return problem
         if body.md5 != package.md5:
             package.require_unchanged()
             raise ArchiveError(
@@ -306,12 +307,11 @@ class Sender:
         encrypted = "kms" in reply.headers.get("x-amz-server-side-encryption", "")
         is_digest = re.fullmatch(r"[0-9a-f]{32}", tag) and not encrypted
         if is_digest and tag != package.md5:
-            damaged = _Damaged(
+            return _Damaged(
                 "cannot upload the zip: its bytes arrived damaged",
                 "run the same command again, over another connection if it lasts",
             )
-            return damaged, asked
-        return None, asked
+        return None
 
     def _renewal(self, record: NewRecord, problem: CodabenchError) -> str | None:
         """Why a new record is needed at once; None if it is not."""

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -113,8 +114,6 @@ class Transport:
         url: Address of the server.
         skew: Seconds by which the server's clock is ahead of this machine's.
         requests_sent: How many there were so far.
-        asked_to_wait: Seconds that the last refusal asked to wait; None where it did
-            not.
     """
 
     def __init__(
@@ -131,7 +130,6 @@ class Transport:
         self.clock = clock or SystemClock()
         self.skew = 0.0
         self.requests_sent = 0
-        self.asked_to_wait: float | None = None
         self._token = token
         self._stall = stall
         self._observer = observer or _Unobserved()
@@ -214,42 +212,88 @@ class Transport:
             sent["Authorization"] = f"Token {self._token.value}"
         source = self._token.source if with_token and self._token else ""
         url = f"{self.url}/api/{quote(path)}"
-        waits = iter(self._waits if repeat else ())
+
+        def send() -> Reply:
+            reply = self._observed(
+                self._api,
+                method,
+                url,
+                doing,
+                headers=sent,
+                params=params,
+                json=json,
+                timeout=(CONNECT, READ),
+            )
+            self._note_clock(reply)
+            return reply
+
+        waits = self._waits if repeat else ()
+        return self._repeated(send, doing, waits, accept=accept, source=source)
+
+    def _repeated(
+        self,
+        send: Callable[[], Reply],
+        doing: str,
+        waits: tuple[float, ...],
+        *,
+        accept: tuple[int, ...] = (),
+        source: str = "",
+    ) -> Reply:
+        """Send a request until there is an answer, or a failure that stays.
+
+        Raises:
+            CodabenchError: The server refuses or cannot be reached.
+        """
+        left = iter(waits)
         while True:
             failure: CodabenchError
-            self.asked_to_wait = None
             try:
-                reply = self._observed(
-                    self._api,
-                    method,
-                    url,
-                    doing,
-                    headers=sent,
-                    params=params,
-                    json=json,
-                    timeout=(CONNECT, READ),
-                )
+                reply = send()
             except NetworkError as error:
                 failure = error
             else:
-                self._note_clock(reply)
                 if reply.ok or reply.status in accept:
                     return reply
                 failure = refusal(reply, doing, source=source)
                 if reply.status not in RETRIED:
                     raise failure
-                self.asked_to_wait = reply.retry_after(self.server_now)
-            wait = next(waits, None)
-            if wait is None:
-                raise failure
-            if (self.asked_to_wait or 0.0) > LONGEST_RETRY:
-                raise NetworkError(
-                    f"cannot {doing}: the server asks to wait for "
-                    f"{self.asked_to_wait:.0f} seconds",
-                    "run the command again then",
-                )
-            self._observer.retry(failure.problem, max(wait, self.asked_to_wait or 0.0))
-            self.wait(wait, self.asked_to_wait)
+                failure.retry_after = reply.retry_after(self.server_now)
+            self.before_retry(
+                failure, left, self._observer.retry, doing=doing, longest=LONGEST_RETRY
+            )
+
+    def before_retry(
+        self,
+        failure: CodabenchError,
+        waits: Iterator[float],
+        tell: Callable[[str, float], None],
+        *,
+        doing: str,
+        longest: float = math.inf,
+    ) -> None:
+        """Wait before another try, at least as long as the server asks.
+
+        Args:
+            failure: Why the last try failed.
+            waits: Seconds before each try that is left.
+            tell: Called with the problem and the seconds until the next try.
+            doing: What is tried, as in "cannot …".
+            longest: The longest wait that the server may ask for.
+
+        Raises:
+            CodabenchError: No try is left, or the server asks for a longer wait.
+        """
+        wait = next(waits, None)
+        if wait is None:
+            raise failure
+        asked = failure.retry_after or 0.0
+        if asked > longest:
+            raise NetworkError(
+                f"cannot {doing}: the server asks to wait for {asked:.0f} seconds",
+                "run the command again then",
+            )
+        tell(failure.problem, max(wait, asked))
+        self.wait(wait, failure.retry_after)
 
     def wait(self, seconds: float, asked: float | None = None) -> None:
         """Wait, longer if the server asks for it, with some randomness against bursts.
@@ -293,31 +337,18 @@ class Transport:
             CodabenchError: It is not there, too large, or the connection broke.
         """
         check_signed(url, self.url)
-        waits = iter(self._waits)
-        while True:
-            failure: CodabenchError
-            try:
-                reply = self._observed(
-                    self._storage,
-                    "GET",
-                    url,
-                    doing,
-                    timeout=(CONNECT, READ),
-                    largest=largest,
-                )
-            except NetworkError as error:
-                failure = error
-            else:
-                if reply.ok:
-                    return reply.body
-                failure = refusal(reply, doing)
-                if reply.status not in RETRIED:
-                    raise failure
-            wait = next(waits, None)
-            if wait is None:
-                raise failure
-            self._observer.retry(failure.problem, wait)
-            self.wait(wait)
+
+        def send() -> Reply:
+            return self._observed(
+                self._storage,
+                "GET",
+                url,
+                doing,
+                timeout=(CONNECT, READ),
+                largest=largest,
+            )
+
+        return self._repeated(send, doing, self._waits).body
 
     def _observed(
         self,

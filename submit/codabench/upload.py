@@ -151,7 +151,7 @@ class Upload:
             else:
                 return self._adopt(created)
             self._listener.note(f"{failure.problem}; checking whether it was created")
-            if (asked := self._client.transport.asked_to_wait) is not None:
+            if (asked := failure.retry_after) is not None:
                 self._listener.note(f"the server asks to wait for {asked:.0f} s")
                 self._client.transport.wait(0.0, asked)
             found = self._look_for_lost(failure)

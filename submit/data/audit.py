@@ -12,6 +12,7 @@ from ..errors import SubmitError
 from ..masks import object_ids
 from ..system.files import open_regular
 from ..system.names import frame_number
+from ..system.words import size_text
 from .images import ImageHeader, read_frame, read_image_header
 from .split import Split, SplitVideo
 
@@ -148,8 +149,8 @@ def _frame_problems(
             yield Problem(
                 "size",
                 str(path),
-                f"expected {size[1]}×{size[0]} as in the first frame, found "
-                f"{header.size[1]}×{header.size[0]}",
+                f"expected {size_text(size)} as in the first frame, found "
+                f"{size_text(header.size)}",
             )
     yield from _about_pixels(video, headers)
 

@@ -20,6 +20,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ..errors import SplitError
 from ..system.files import open_regular
+from ..system.words import size_text
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -93,8 +94,8 @@ class ImageHeader:
         height, width = self.size
         if height * width > MOST_PIXELS:
             return (
-                f"it says that it has {width}×{height} pixels; frames have at most "
-                f"{MOST_PIXELS:,}"
+                f"it says that it has {size_text(self.size)} pixels; frames have at "
+                f"most {MOST_PIXELS:,}"
             )
         if self.pictures > 1 and self.format != "MPO":
             return f"it holds {self.pictures} pictures; a frame is one"
@@ -144,8 +145,8 @@ def read_frame(path: Path, size: tuple[int, int] | None = None) -> NDArray[np.ui
     with _opened(path, "cannot be decoded") as (image, header):
         if size is not None and header.size != size:
             raise SplitError(
-                f"{path}: expected {size[1]}×{size[0]} pixels as in the first frame, "
-                f"found {header.size[1]}×{header.size[0]}"
+                f"{path}: expected {size_text(size)} pixels as in the first frame, "
+                f"found {size_text(header.size)}"
             )
         return _rgb(image, header)
 

@@ -16,7 +16,7 @@ from ..errors import SplitError
 from ..png.palette import MOST_PIXELS
 from ..system.files import read_json
 from ..system.names import in_natural_order
-from ..system.words import counted
+from ..system.words import counted, size_text
 
 __all__ = ["VOID", "MetaFile", "VideoMeta", "find_meta", "read_meta"]
 
@@ -238,7 +238,9 @@ def _video_meta(entry: Any) -> tuple[VideoMeta, list[int]]:
     height = _number(entry, "height", _WIDEST)
     width = _number(entry, "width", _WIDEST)
     if height is not None and width is not None and height * width > MOST_PIXELS:
-        raise ValueError(f"{width}×{height} pixels are more than any reader opens")
+        raise ValueError(
+            f"{size_text((height, width))} pixels are more than any reader opens"
+        )
     objects = entry.get("objects")
     ids: set[int] = set()
     if objects is not None:

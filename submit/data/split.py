@@ -24,7 +24,7 @@ from ..errors import MaskError, SplitError
 from ..masks import Labels, object_ids
 from ..png.palette import PackedLabels, decode_packed, read_file, read_header
 from ..system.files import read_regular
-from ..system.words import counted
+from ..system.words import counted, size_text
 from .images import image_size
 from .listing import (
     FRAMES,
@@ -173,10 +173,11 @@ class SplitVideo:
         name = str(self.masks[frame])
         header = read_header(data, name=name)
         found = header.height, header.width
-        if size not in (None, found):
+        if size is not None and found != size:
             raise MaskError(
-                f"{name}: expected the size of the video's frames, {_text(size)}, "
-                f"found {_text(found)}{self._turned(found)}"
+                f"{name}: expected the size of the video's frames, "
+                f"{size_text(size)}, "
+                f"found {size_text(found)}{self._turned(found)}"
             )
         return decode_packed(data, name=name, header=header)
 
@@ -501,8 +502,3 @@ def _no_videos(root: Path) -> SplitError:
         f"{root}: holds no videos; expected {FRAMES}/<video>/<frame>.jpg and "
         f"{MASKS}/<video>/<frame>.png{hint}"
     )
-
-
-def _text(size: tuple[int, ...]) -> str:
-    """A size as width × height."""
-    return f"{size[1]}×{size[0]}"

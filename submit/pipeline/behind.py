@@ -1,4 +1,4 @@
-"""Writing finished frames in a thread while the model goes on."""
+"""Writing finished frames in a thread while the model continues."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from ..postprocess import Postprocess, labels_of
 from ..runs import KnownMasks, MaskWriter, Run, StoredVideo, VideoMasks
 from ..system.files import atomic_folder, locked
 from ..system.pool import run_in_threads
+from ..system.words import size_text
 from .exported import Exported, ExportRecord
 from .outcome import Monitor, StepOutcome, run_jobs, silent
 
@@ -218,8 +219,8 @@ def export_video(
         )
     if masks.size != video.size:
         raise MaskError(
-            f"video {video.name}: the run has frames of {masks.size[1]}×"
-            f"{masks.size[0]}, the split {video.size[1]}×{video.size[0]}"
+            f"video {video.name}: the run has frames of {size_text(masks.size)}, "
+            f"the split {size_text(video.size)}"
         )
     if labels is not None:
         for frame, found in zip(masks.frames, labels(masks), strict=True):

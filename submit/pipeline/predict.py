@@ -241,7 +241,7 @@ def predict_split(
     path: Path,
     plan: PredictPlan,
     *,
-    executor: Executor | Callable[[Predictor], Executor],
+    executor: Callable[[Predictor], Executor],
     device: str = "auto",
     monitor: Monitor = silent,
 ) -> StepOutcome:
@@ -251,7 +251,7 @@ def predict_split(
         split: The split, or those of its videos that are to be predicted.
         path: The run's folder.
         plan: Which model, and how.
-        executor: Runs the videos; or a function that chooses one for the model.
+        executor: Chooses the executor that runs the videos, for the model.
         device: Where to describe the model.
         monitor: Opens the progress bar.
 
@@ -271,8 +271,6 @@ def predict_split(
         late=plan.late_objects,
     )
     settings, recorded = plan.settings(predictor, given)
-    if not hasattr(executor, "map"):
-        executor = executor(predictor)
     chosen = split.videos
     sources = {
         name: _source(video, late=plan.late_objects) for name, video in chosen.items()
@@ -320,7 +318,7 @@ def predict_split(
         return run_jobs(
             f"predict {run.name}",
             StepOutcome(run.name),
-            executor=executor,
+            executor=executor(predictor),
             build=maker,
             jobs=jobs,
             stock=stock,

@@ -21,7 +21,7 @@ from zlib_ng import zlib_ng
 
 from ..errors import MaskError
 from ..system.files import read_regular
-from ..system.words import counted
+from ..system.words import counted, size_text
 from .pillow import decode_as_server
 
 __all__ = [
@@ -262,8 +262,9 @@ def read_header(data: bytes, *, name: str = "mask") -> PngHeader:
         or interlace > 1
     ):
         raise MaskError(
-            f"{name}: its PNG header is not legal: {width}×{height} pixels, {depth} "
-            f"bits, colour type {colour}, methods {method}, {filters}, {interlace}"
+            f"{name}: its PNG header is not legal: {size_text((height, width))} "
+            f"pixels, {depth} bits, colour type {colour}, methods {method}, "
+            f"{filters}, {interlace}"
         )
     return PngHeader(width, height, depth, colour, bool(interlace))
 
@@ -312,8 +313,8 @@ def decode_packed(
         header = read_header(data, name=name)
     if size is not None and (header.height, header.width) != size:
         raise MaskError(
-            f"{name}: expected {size[1]}×{size[0]} pixels, found "
-            f"{header.width}×{header.height}"
+            f"{name}: expected {size_text(size)} pixels, found "
+            f"{size_text((header.height, header.width))}"
         )
     if header.colour_type not in (PALETTE, GREY) or header.bit_depth == 16:
         raise MaskError(
@@ -323,8 +324,8 @@ def decode_packed(
         )
     if header.width * header.height > MOST_PIXELS:
         raise MaskError(
-            f"{name}: says that it has {header.width}×{header.height} pixels; no "
-            "reader opens so many"
+            f"{name}: says that it has {size_text((header.height, header.width))} "
+            "pixels; no reader opens so many"
         )
     compressed = b"".join(_image_data(data, name))
     shape = header.height, header.width

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MaskError
+from ..system.words import size_text
 from .palette import GREY, PALETTE, SIGNATURE, decode, read_header
 from .pillow import decode_as_server, decode_pixels
 
@@ -101,8 +102,8 @@ def decode_picture(
         return Picture(Kind.PALETTE, _lenient(data, name, size), b"", damaged=True)
     if size is not None and (header.height, header.width) != size:
         raise MaskError(
-            f"{name}: expected {size[1]}×{size[0]} pixels, found "
-            f"{header.width}×{header.height}"
+            f"{name}: expected {size_text(size)} pixels, found "
+            f"{size_text((header.height, header.width))}"
         )
     if header.colour_type == PALETTE:
         palette = read_palette(data)
@@ -133,8 +134,8 @@ def _lenient(data: bytes, name: str, size: tuple[int, int] | None) -> NDArray[np
     labels = decode_as_server(data, name=name)
     if size is not None and labels.shape != size:
         raise MaskError(
-            f"{name}: expected {size[1]}×{size[0]} pixels, found "
-            f"{labels.shape[1]}×{labels.shape[0]}"
+            f"{name}: expected {size_text(size)} pixels, found "
+            f"{size_text(labels.shape)}"
         )
     return labels
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, TypeAlias
 
 from ..errors import PromptError
+from ..system.words import size_text
 
 if TYPE_CHECKING:
     # No heavy imports here, so that `import submit` and `submit --help` are fast.
@@ -107,8 +108,8 @@ class Box:
             return None
         numbers = ", ".join(f"{number:g}" for number in dataclasses.astuple(self))
         return (
-            f"expected a box within the frame of {width}×{height} (width × height), "
-            f"found [{numbers}] (left, top, right, bottom)"
+            f"expected a box within the frame of {size_text((height, width))} "
+            f"(width × height), found [{numbers}] (left, top, right, bottom)"
         )
 
     def to_mask(self, height: int, width: int) -> Mask:
@@ -165,7 +166,7 @@ class Points:
         for x, y, _ in self.points:
             if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
                 return (
-                    f"expected points within the frame of {width}×{height} "
+                    f"expected points within the frame of {size_text((height, width))} "
                     f"(width × height), found x = {x:g}, y = {y:g}"
                 )
         return None

@@ -21,6 +21,7 @@ from ..errors import MaskError, RunError
 from ..masks import VALUES, Codes, Labels, Values, quantise, to_labels
 from ..png.palette import decode, encode
 from ..system.files import folder_digest
+from ..system.words import size_text
 from .soft import Floats
 
 __all__ = [
@@ -91,8 +92,8 @@ class HardVideo:
             raise MaskError(f"{path}: cannot be read ({error.strerror})") from error
         if labels.shape != self.size:
             raise MaskError(
-                f"{path}: expected {self.size[1]}×{self.size[0]} pixels, found "
-                f"{labels.shape[1]}×{labels.shape[0]}"
+                f"{path}: expected {size_text(self.size)} pixels, found "
+                f"{size_text(labels.shape)}"
             )
         return labels
 

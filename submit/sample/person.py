@@ -57,7 +57,7 @@ class Astronaut:
         self._zoom = density / _UNIT
         side = max(8, round(512 * self._zoom))
         small = np.clip(resize(_cut(), side, side), 0, 1)
-        # Transparent at the sides, but not below, where the person goes on.
+        # Transparent at the sides, but not below, where the person continues.
         self._texture = np.pad(small, ((0, 0), (2, 0), (2, 2)))
 
     def look(self, u: Array, v: Array, time: float) -> Array:

@@ -21,6 +21,7 @@ from ..metrics.frames import FrameScorer, FrameScores
 from ..png.palette import PackedLabels, decode_packed, read_header
 from ..png.pillow import decode_as_server, size_of_image
 from ..system.pool import checkpoint, run_in_threads
+from ..system.words import size_text
 from .plan import ScoringPlan, plan_as_server, plan_davis, plan_split, require_truth
 from .results import DavisSplitScore, SplitScore, VideoFrames
 
@@ -226,7 +227,7 @@ def _require_size(
     ):
         return
     problem = (
-        f"{name}: expected {size[1]}×{size[0]} pixels, found {found[1]}×{found[0]}; "
+        f"{name}: expected {size_text(size)} pixels, found {size_text(found)}; "
         f"{FATAL} (ValueError)"
     )
     raise ScoringError(problem) if lenient else MaskError(problem)

@@ -17,7 +17,7 @@ from ..masks import VALUES, Codes
 from ..png.palette import PackedLabels
 from ..runs import Run, VideoMasks
 from ..system.pool import checkpoint
-from ..system.words import counted
+from ..system.words import counted, size_text
 from .candidate import Candidate
 
 __all__ = ["HoldoutRuns"]
@@ -143,8 +143,8 @@ class HoldoutRuns:
             if (record.frames, record.size) != (video.length, video.size):
                 raise RunError(
                     f"run {run.name}: {name} has {counted(record.frames, 'frame')} of "
-                    f"{record.size[1]}×{record.size[0]}, in {self.split.root} it has "
-                    f"{video.length} of {video.size[1]}×{video.size[0]}; is this the "
+                    f"{size_text(record.size)}, in {self.split.root} it has "
+                    f"{video.length} of {size_text(video.size)}; is this the "
                     "split that the run was made from?"
                 )
 

@@ -24,7 +24,7 @@ class _Options:
 
 @POLICIES.register
 class RcmsMemory(Sam2Memory):
-    """The same until the object disappears; then good frames are kept for ever too.
+    """As `sam2` until the object disappears; then good frames are kept as well.
 
     When the object disappears for the first time, the latest frames in which it was
     seen well become conditioning frames, so that it is found again when it comes back.
@@ -53,7 +53,7 @@ class RcmsMemory(Sam2Memory):
             pointers: Greatest age of a pointer in the window, plus one.
             conditioning: Most conditioning frames that are looked back to, at least 2;
                 None for all.
-            promote: How many frames are kept for ever.
+            promote: How many good frames are kept.
             quality: A good frame is better than this.
         """
         super().__init__(

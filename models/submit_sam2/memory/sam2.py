@@ -18,7 +18,7 @@ class _Options:
 
 @POLICIES.register
 class Sam2Memory:
-    """Frames with a prompt for ever, and a window of the latest frames.
+    """All frames with a prompt, and a window of the latest frames.
 
     Matches `_prepare_memory_conditioned_features` of sam2/modeling/sam2_base.py
     (facebookresearch/sam2 @ 2b90b9f) in the published settings.
