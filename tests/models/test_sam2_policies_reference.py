@@ -49,7 +49,7 @@ class Told:
 
 
 def film(make_clip: Callable[..., Clip], length: int) -> Clip:
-    """Three discs that go to and fro for ever; no two frames are equal."""
+    """Three discs that move back and forth; no two frames are equal."""
     clip = make_clip(length=24, objects=3)
     random = np.random.default_rng(0)
     turns = [index % 46 for index in range(length)]
