@@ -218,7 +218,7 @@ class _Checker:
             if problem:
                 self._add("damaged-png", name, problem)
             return
-        what = f"is a {header.kind} PNG"
+        what = f"is {header.kind} PNG"
         if header.colour_type != GREY:
             # Pillow keeps the values of grey with alpha.
             kept = (header.colour_type, header.bit_depth) == (GREY_ALPHA, 8)

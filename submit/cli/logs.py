@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import EvaluationError
+from ..system.words import counted
 from ._codabench import connect, url_option
 from ._options import (
     OUTPUT,
@@ -82,7 +83,7 @@ def logs(
     if output is not None:
         for name, data in written.items():
             write_bytes(output / f"{re.sub(r'[^A-Za-z0-9_]', '_', name)}.txt", data)
-        note(f"{len(written)} logs are in {output}")
+        note(f"{counted(len(written), 'log is', 'logs are')} in {output}")
     if empty := sorted(texts.keys() - written.keys()):
         note(f"empty so far: {', '.join(empty)}")
     shown = {name: _lines(data, lines) for name, data in written.items()}

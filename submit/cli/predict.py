@@ -133,7 +133,7 @@ def predict(
                 "run": str(path),
                 "predicted": f"{counted(len(outcome.done), 'video')}, "
                 f"{counted(outcome.frames, 'frame')}",
-                "already complete": f"{len(outcome.skipped)} videos",
+                "already complete": counted(len(outcome.skipped), "video"),
             }
         ),
         {"run": path, **vars(outcome)},

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ArchiveError, RefusedError, StorageError
+from ..system.words import counted
 from ._codabench import (
     ask,
     check_view,
@@ -257,7 +258,7 @@ def _precheck(
             "or upload it anyway with --skip-check"
         )
     if found.findings:
-        text = f"{len(found.findings)} notes, nothing that costs points"
+        text = f"{counted(len(found.findings), 'note')}, nothing that costs points"
         return Check("precheck", f"{text}; see submit check {path}", Level.WARNING)
     return Check("precheck", f"no findings against {split}")
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..errors import RunError
 from ..masks import LOWEST, Codes, Labels, Logits, dequantise, to_labels
 from ..runs import HARD_CODE, VideoMasks, hard_codes
+from ..system.words import counted, size_text
 from .gate import PresenceGate
 from .influence import FrameInfluence, compare_labels, preview_size
 from .method import ChoiceMethod, Choose, LabelMethod, PixelMethod
@@ -304,7 +305,7 @@ class VideoMerger:
                 self._refuse(name, "frames", *_differing(member.frames, self.frames))
             if member.size != self.size:
                 self._refuse(
-                    name, "a frame size", *map(_pixels, (member.size, self.size))
+                    name, "a frame size", *map(size_text, (member.size, self.size))
                 )
             if not reweight and set(member.objects) != set(self.objects):
                 lacking = sorted(set(self.objects) - set(member.objects))
@@ -370,12 +371,11 @@ def _scores(
     return means[0], means[1]
 
 
-def _pixels(size: tuple[int, int]) -> str:
-    return f"{size[1]}×{size[0]}"
-
-
 def _differing(found: Sequence[str], wanted: Sequence[str]) -> tuple[str, str]:
     """Say of two lists of frames where they part."""
     pairs = zip_longest(found, wanted, fillvalue="none")
     here, there = next(pair for pair in pairs if pair[0] != pair[1])
-    return f"{here} ({len(found)} frames)", f"{there} ({len(wanted)} frames)"
+    return (
+        f"{here} ({counted(len(found), 'frame')})",
+        f"{there} ({counted(len(wanted), 'frame')})",
+    )

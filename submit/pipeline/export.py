@@ -15,7 +15,7 @@ from ..postprocess import Postprocess, labels_of
 from ..runs import KnownMasks, MaskWriter, Run, StoredVideo, VideoMasks
 from ..system.files import atomic_folder, locked
 from ..system.pool import run_in_threads
-from ..system.words import size_text
+from ..system.words import counted, size_text
 from .exported import Exported, ExportRecord
 from .outcome import Monitor, StepOutcome, run_jobs, silent
 
@@ -213,9 +213,9 @@ def export_video(
     """
     if masks.frames != video.frames:
         raise RunError(
-            f"video {video.name}: the run has {len(masks.frames)} frames, the split "
-            f"{video.length}, or their names differ; is this the split it was made "
-            "from?"
+            f"video {video.name}: the run has {counted(len(masks.frames), 'frame')}, "
+            f"the split {video.length}, or their names differ; is this the split it "
+            "was made from?"
         )
     if masks.size != video.size:
         raise MaskError(

@@ -105,8 +105,9 @@ class PngHeader:
 
     @property
     def kind(self) -> str:
-        """The colour type and depth in words, such as `8-bit palette`."""
-        return f"{self.bit_depth}-bit {_COLOUR_NAMES[self.colour_type]}"
+        """The colour type and depth in words, such as `an 8-bit palette`."""
+        article = "an" if self.bit_depth == 8 else "a"
+        return f"{article} {self.bit_depth}-bit {_COLOUR_NAMES[self.colour_type]}"
 
     @property
     def row_bytes(self) -> int:
@@ -318,7 +319,7 @@ def decode_packed(
         )
     if header.colour_type not in (PALETTE, GREY) or header.bit_depth == 16:
         raise MaskError(
-            f"{name}: expected a palette PNG whose values are object ids, found a "
+            f"{name}: expected a palette PNG whose values are object ids, found "
             f"{header.kind} PNG; write it with mode P (submit import and submit repair "
             "do)"
         )

@@ -124,7 +124,7 @@ def decode_picture(
     highest = int(grey.max())
     if highest > 255:
         raise NoIdsError(
-            f"{name}: is a {header.kind} PNG with values up to {highest}; object ids "
+            f"{name}: is {header.kind} PNG with values up to {highest}; object ids "
             "go from 1 to 254"
         )
     return Picture(Kind.GREY, grey.astype(np.uint8))

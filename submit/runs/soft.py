@@ -29,6 +29,7 @@ from ..errors import MaskError, RunError
 from ..masks import OLD_VALUES, VALUES, Codes, Values, quantise
 from ..predictors.numbers import nonsense
 from ..system.files import atomic_open, stream_digest
+from ..system.words import counted
 
 __all__ = ["SoftVideo", "SoftWriter", "VideoMasks"]
 
@@ -260,8 +261,8 @@ class SoftVideo:
                 )
             if len(array) > len(self.objects) or (len(array) and not array.size):
                 raise ValueError(
-                    f"expected planes of {len(self.objects)} objects, found the shape "
-                    f"{array.shape}"
+                    f"expected planes of {counted(len(self.objects), 'object')}, "
+                    f"found the shape {array.shape}"
                 )
         except Exception as error:  # See above.
             raise RunError(

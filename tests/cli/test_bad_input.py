@@ -138,7 +138,7 @@ def test_a_truncated_jpeg_costs_its_video_and_no_other(
         ),
         (
             lambda: Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8)),
-            "found a 8-bit RGB PNG",
+            "found an 8-bit RGB PNG",
         ),
         (
             lambda: Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint16)),

@@ -273,7 +273,7 @@ def larger() -> Member:
     [
         (
             shorter,
-            "run z has frames other than run a: none (1 frames) against 00001 "
+            "run z has frames other than run a: none (1 frame) against 00001 "
             "(2 frames); predict or import the video again",
         ),
         (
