@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from submit_sam2.memory import (
     RcmsMemory,
     Recall,
     Sam2Memory,
+    Sam3Memory,
 )
 
 #: Presence and quality of one frame.
@@ -257,7 +259,7 @@ def test_a_new_policy_is_an_option_with_its_own_options(
         text=True,
         check=True,
     )
-    assert "sam2|rcms|dam4sam|tree" in done.stdout
+    assert "sam2|rcms|sam3|dam4sam|tree" in done.stdout
     assert "branches" in done.stdout
     assert "int of at least 1" in done.stdout
     code = (
@@ -281,3 +283,45 @@ def test_a_new_policy_is_an_option_with_its_own_options(
 def test_every_policy_says_what_it_does(name: str) -> None:
     assert POLICIES[name].__doc__
     assert all(one.help for one in option_infos(POLICIES[name].Options))
+
+
+def filtered(scores: list[float], frame: int, pointers: int) -> Recall:
+    """The rules of SAM 3's `frame_filter`, said again with everything kept."""
+    valid = [n for n in range(1, frame) if scores[n] > 0.01][-(pointers - 1) :]
+    if frame - 1 not in valid:
+        valid.append(frame - 1)
+    maps, aged = [(0, 6)], [(0, frame)]
+    for back in range(6, 0, -1):
+        if back <= len(valid) and valid[-back] != 0:
+            maps.append((valid[-back], back - 1))
+    for back in range(1, pointers):
+        if back >= len(valid):
+            break
+        aged.append((valid[-back], back))
+    return Recall(tuple(maps), tuple(aged))
+
+
+@given(
+    seen=st.lists(
+        st.tuples(st.sampled_from([-2.0, 0.0, 0.01, 4.0]), st.sampled_from([0.0, 0.9])),
+        max_size=60,
+    ),
+    pointers=st.sampled_from([2, 5, 16]),
+)
+def test_sam3_recalls_the_latest_valid_frames_by_rank(
+    seen: list[tuple[float, float]], pointers: int
+) -> None:
+    policy, scores = Sam3Memory(pointers=pointers), [0.0]
+    policy.given(0)
+    maps, kept = {0}, {0}
+    for frame, (presence, iou) in enumerate(seen, 1):
+        recall = policy.recall(frame)
+        assert recall == filtered(scores, frame, pointers)
+        assert {known for known, _ in recall.maps} <= maps
+        assert {known for known, _ in recall.pointers} <= kept
+        policy.tracked(frame, Noted(presence=presence, iou=iou))
+        scores.append(max(0.0, 2 / (1 + math.exp(-presence)) - 1) * iou)
+        maps = (maps | {frame}) & policy.kept().maps
+        kept = (kept | {frame}) & policy.kept().pointers
+        assert len(maps) <= 7
+        assert len(kept) <= pointers + 1

@@ -14,6 +14,7 @@ from .policy import (
 )
 from .rcms import RcmsMemory
 from .sam2 import Sam2Memory
+from .sam3 import Sam3Memory
 
 __all__ = [
     "POLICIES",
@@ -27,5 +28,6 @@ __all__ = [
     "RcmsMemory",
     "Recall",
     "Sam2Memory",
+    "Sam3Memory",
     "Sighting",
 ]

@@ -50,7 +50,7 @@ class _Options:
 
 @POLICIES.register
 class Dam4SamMemory(Sam2Memory):
-    """Frames with distractors for ever, and every fifth frame with the object.
+    """All frames with distractors, and every fifth frame with the object.
 
     Where a mask that was not chosen reaches far beyond the one that was, something near
     looks like the object. If the mask is good and as large as usual, the frame becomes
