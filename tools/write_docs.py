@@ -18,7 +18,7 @@ from submit.augment import AUGMENTATIONS
 from submit.checks import RULES, Severity
 from submit.cli import SECTIONS, cli
 from submit.ensemble import METHODS as MERGE_METHODS
-from submit.postprocess import STEPS
+from submit.postprocess import FILTERS
 from submit.system.schema import Setting, settings_of
 from submit_sam2.memory import POLICIES
 
@@ -46,8 +46,8 @@ POSTPROCESSING = """\
 ## Post-processing
 
 `submit export` and the table `[postprocess]` of a settings file take these, and `submit
-tune` tries them; one file each in `submit/postprocess/steps/`. Steps that look ahead
-come first, then those of logits, the overlap rule, and those of masks.
+tune` tries them; one file each in `submit/postprocess/filters/`. Filters that look
+ahead come first, then those of logits, the overlap rule, and those of masks.
 [tuning.md](tuning.md) says what they cost and whether they help.
 """
 
@@ -162,7 +162,7 @@ def render_methods() -> str:
             MERGING,
             choices(MERGE_METHODS, MERGE_METHODS),
             POSTPROCESSING,
-            choices(STEPS, STEPS),
+            choices(FILTERS, FILTERS),
             AUGMENTATION,
             choices(AUGMENTATIONS, AUGMENTATIONS),
             MEMORY,

@@ -204,9 +204,9 @@ def _interval(gain: Gain) -> str:
 
 def _line(result: StageResult) -> str:
     """One stage in a line."""
-    from ..tuning import steps_of
+    from ..tuning import changes_of
 
-    words = f"{result.stage}: {steps_of(result)}"
+    words = f"{result.stage}: {changes_of(result)}"
     if result.left_out is None:
         return words
     judged = f"{_signed(result.left_out.mean)} on held-out videos"
@@ -215,7 +215,7 @@ def _line(result: StageResult) -> str:
 
 def _tuned_view(tuned: Tuned, model: ExpectedScore | None) -> RenderableType:
     """The runs, the stages, the members, and what came out."""
-    from ..tuning import steps_of
+    from ..tuning import changes_of
 
     measure = MEASURES[tuned.metric]
     runs = table(
@@ -229,7 +229,7 @@ def _tuned_view(tuned: Tuned, model: ExpectedScore | None) -> RenderableType:
             [
                 one.stage,
                 one.tried,
-                steps_of(one),
+                changes_of(one),
                 _signed(one.seen) if judged else None,
                 _signed(judged.mean) if judged else None,
                 _interval(judged) if judged else None,

@@ -1,21 +1,21 @@
 """Post-processing: optional changes to a run's logits and masks at export.
 
 Everything is off by default. Options of `submit export`, or a settings file of `submit
-tune`, turn steps on.
+tune`, turn filters on.
 """
 
+from .filter import FILTERS, LabelFilter, LogitFilter, LookAheadFilter, MaskFilter
 from .frames import steady_frames
 from .settings import Postprocess, all_settings, read_postprocess
-from .step import STEPS, LabelStep, LogitStep, LookAheadStep, Step
 from .video import frame_labels, labels_of
 
 __all__ = [
-    "STEPS",
-    "LabelStep",
-    "LogitStep",
-    "LookAheadStep",
+    "FILTERS",
+    "LabelFilter",
+    "LogitFilter",
+    "LookAheadFilter",
+    "MaskFilter",
     "Postprocess",
-    "Step",
     "all_settings",
     "frame_labels",
     "labels_of",

@@ -1,4 +1,4 @@
-"""Boxes of objects in a label map, so that steps work inside boxes only."""
+"""Boxes of objects in a label map, so that filters work inside boxes only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running the steps that look ahead over the frames of a video.
+"""Running the filters that look ahead over the frames of a video.
 
 Frames are held until it is known how long an object is visible or absent: one frame
 less than the length that counts as short, for videos of any length.
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..masks import LOWEST, Codes, dequantise
+from .filter import HeldFrame
 from .settings import Postprocess
-from .step import HeldFrame
 
 if TYPE_CHECKING:
     # The options of `submit export` are listed without opening runs.
@@ -23,7 +23,7 @@ __all__ = ["steady_frames"]
 
 
 def steady_frames(masks: VideoMasks, settings: Postprocess) -> Iterator[Codes]:
-    """Yield the codes of each frame, after the steps that look ahead.
+    """Yield the codes of each frame, after the filters that look ahead.
 
     Args:
         masks: The video as a run has it.
@@ -33,8 +33,8 @@ def steady_frames(masks: VideoMasks, settings: Postprocess) -> Iterator[Codes]:
         yield from map(masks.codes, range(len(masks.frames)))
         return
     frames: Iterable[HeldFrame] = _read(masks, settings["threshold"])
-    for step in settings.look_ahead_steps:
-        frames = step.apply_to_frames(frames)
+    for one in settings.look_ahead_filters:
+        frames = one.apply_to_frames(frames)
     for frame in frames:
         yield frame.codes
 

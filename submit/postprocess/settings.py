@@ -15,20 +15,20 @@ from typing import Any
 
 from ..system.schema import Setting, check, read, settings_of, unknown_key
 from ..system.tables import read_settings_table
-from .step import STEPS, LabelStep, LogitStep, LookAheadStep, Step
+from .filter import FILTERS, LabelFilter, LogitFilter, LookAheadFilter, MaskFilter
 
 __all__ = ["Postprocess", "all_settings", "read_postprocess"]
 
 
 def all_settings() -> dict[str, Setting]:
-    """All settings of all steps, by name, in the order of the steps."""
-    return {one.name: one for step in STEPS.values() for one in settings_of(step)}
+    """All settings of all filters, by name, in the order of the filters."""
+    return {one.name: one for kind in FILTERS.values() for one in settings_of(kind)}
 
 
 class Postprocess:
     """The post-processing of a run at export. Default: none.
 
-    The steps and their settings are those in `submit/postprocess/steps/`. The first
+    The filters and their settings are those in `submit/postprocess/filters/`. The first
     frame is always the annotation.
 
     >>> Postprocess(holes=0.05)["holes"]
@@ -46,29 +46,29 @@ class Postprocess:
         for name in values:
             if name not in known:
                 raise unknown_key(name, known)
-        self._steps: tuple[Step, ...] = tuple(
-            step(
+        self._filters: tuple[MaskFilter, ...] = tuple(
+            kind(
                 **{
                     one.name: values[one.name]
-                    for one in settings_of(step)
+                    for one in settings_of(kind)
                     if one.name in values
                 }
             )
-            for step in STEPS.values()
+            for kind in FILTERS.values()
         )
 
     def __getitem__(self, name: str) -> float:
         return dict(self._items())[name]
 
     def _items(self) -> Iterator[tuple[str, float]]:
-        for step in self._steps:
-            yield from dataclasses.asdict(step).items()  # type: ignore[call-overload]
+        for kind in self._filters:
+            yield from dataclasses.asdict(kind).items()  # type: ignore[call-overload]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Postprocess) and self._steps == other._steps
+        return isinstance(other, Postprocess) and self._filters == other._filters
 
     def __hash__(self) -> int:
-        return hash(self._steps)
+        return hash(self._filters)
 
     def __repr__(self) -> str:
         values = ", ".join(f"{name}={value}" for name, value in self.to_table().items())
@@ -77,30 +77,30 @@ class Postprocess:
     @property
     def is_off(self) -> bool:
         """Whether masks are exported as they are."""
-        return all(step.is_off for step in self._steps)
+        return all(kind.is_off for kind in self._filters)
 
     @property
     def looks_ahead(self) -> bool:
         """Whether a frame depends on others."""
-        return bool(self.look_ahead_steps)
+        return bool(self.look_ahead_filters)
 
     @property
-    def look_ahead_steps(self) -> list[LookAheadStep]:
-        """The steps that look ahead and are on, in their order."""
-        return [one for one in self._on() if isinstance(one, LookAheadStep)]
+    def look_ahead_filters(self) -> list[LookAheadFilter]:
+        """The filters that look ahead and are on, in their order."""
+        return [one for one in self._on() if isinstance(one, LookAheadFilter)]
 
     @property
-    def logit_steps(self) -> list[LogitStep]:
-        """The steps that change logits and are on, in their order."""
-        return [one for one in self._on() if isinstance(one, LogitStep)]
+    def logit_filters(self) -> list[LogitFilter]:
+        """The filters that change logits and are on, in their order."""
+        return [one for one in self._on() if isinstance(one, LogitFilter)]
 
     @property
-    def label_steps(self) -> list[LabelStep]:
-        """The steps that change labels and are on, in their order."""
-        return [one for one in self._on() if isinstance(one, LabelStep)]
+    def label_filters(self) -> list[LabelFilter]:
+        """The filters that change labels and are on, in their order."""
+        return [one for one in self._on() if isinstance(one, LabelFilter)]
 
-    def _on(self) -> Iterator[Step]:
-        return (step for step in self._steps if not step.is_off)
+    def _on(self) -> Iterator[MaskFilter]:
+        return (kind for kind in self._filters if not kind.is_off)
 
     def replace(self, **values: float) -> Postprocess:
         """A copy with other values of some settings."""
@@ -109,8 +109,8 @@ class Postprocess:
     def effective(self) -> Postprocess:
         """A copy without values that change nothing: equal for equal masks."""
         values: dict[str, float] = {}
-        for step in self._on():
-            values |= dataclasses.asdict(step)  # type: ignore[call-overload]
+        for kind in self._on():
+            values |= dataclasses.asdict(kind)  # type: ignore[call-overload]
         return Postprocess(**values)
 
     def to_table(self) -> dict[str, float]:
@@ -136,10 +136,10 @@ class Postprocess:
         """
         fields = [
             (one.name, known.type, field(default=one.default, metadata=one.metadata))
-            for step in STEPS.values()
+            for kind in FILTERS.values()
             for one, known in zip(
-                dataclasses.fields(step),  # type: ignore[arg-type]
-                settings_of(step),
+                dataclasses.fields(kind),  # type: ignore[arg-type]
+                settings_of(kind),
                 strict=True,
             )
         ]

@@ -39,18 +39,18 @@ def frame_labels(
     *,
     values: Values = VALUES,
 ) -> Labels:
-    """Make one mask: steps on logits, the overlap rule, steps on labels.
+    """Make one mask: filters on logits, the overlap rule, filters on labels.
 
     Args:
         codes: n×h×w codes of logits.
         objects: The n ids.
         size: Height and width of the frame.
-        settings: The post-processing, without steps that look ahead.
+        settings: The post-processing, without filters that look ahead.
         values: The values of the codes.
     """
-    for step in settings.logit_steps:
-        values = step.apply_to_values(values)
+    for one in settings.logit_filters:
+        values = one.apply_to_values(values)
     labels = to_labels(codes, objects, size, values=values)
-    for each in settings.label_steps:
+    for each in settings.label_filters:
         each.apply_to_labels(labels)
     return labels

@@ -36,7 +36,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     """All entries of one kind by name, in their order.
 
     Args:
-        package: The package whose modules register: `submit.postprocess.steps`.
+        package: The package whose modules register: `submit.postprocess.filters`.
     """
 
     def __init__(self, package: str) -> None:

@@ -21,7 +21,7 @@ from .expected import MODEL_FILE, ExpectedScore
 from .fit import fit_expected
 from .preview import Preview, frames_to_look_at, preview
 from .search import Gain, StageResult, Tuned, tune
-from .texts import SETTINGS_FILE, settings_toml, steps_of
+from .texts import SETTINGS_FILE, changes_of, settings_toml
 
 __all__ = [
     "MODEL_FILE",
@@ -37,12 +37,12 @@ __all__ = [
     "Preview",
     "StageResult",
     "Tuned",
+    "changes_of",
     "choose_anchors",
     "find_anchors",
     "fit_expected",
     "frames_to_look_at",
     "preview",
     "settings_toml",
-    "steps_of",
     "tune",
 ]

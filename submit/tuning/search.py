@@ -1,7 +1,7 @@
 """The search: keeps changes that improve the score on held-out videos.
 
 Each stage climbs: of all neighbours of the candidate it takes the one with the highest
-gain minus its standard error, as long as that is positive and steps are left.
+gain minus its standard error, as long as that is positive and moves are left.
 Cross-validation decides whether the stage is kept: for each fold it climbs on the other
 folds, and its gain is measured on the held-out videos. It is kept if the bootstrap
 interval of these gains is above 0. So no change is judged by the videos that it was
@@ -252,7 +252,7 @@ class _Search:
     ) -> Candidate:
         """Take the best neighbour as long as its gain exceeds its standard error."""
         current = start
-        for _ in range(stage.steps):
+        for _ in range(stage.moves):
             best, most = current, _TIE
             for neighbour in stage.neighbours(current):
                 self._tried += 1

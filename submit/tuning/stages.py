@@ -9,12 +9,12 @@ from itertools import product
 from typing import Any
 
 from ..ensemble import DEFAULT_METHOD, METHODS, Gate, MergeSettings
-from ..postprocess import STEPS
+from ..postprocess import FILTERS
 from .candidate import Candidate
 
 __all__ = ["Stage", "all_stages"]
 
-#: Factor by which a weight changes in one step.
+#: Factor by which a weight changes in one move.
 _FACTORS = (2.0, 0.5)
 
 
@@ -24,13 +24,13 @@ class Stage:
 
     Attributes:
         name: Its name in the results.
-        neighbours: The candidates that are one step away.
-        steps: Most steps, each to the best neighbour.
+        neighbours: The candidates that are one move away.
+        moves: Most moves, each to the best neighbour.
     """
 
     name: str
     neighbours: Callable[[Candidate], Iterator[Candidate]]
-    steps: int = 1
+    moves: int = 1
 
 
 def all_stages(runs: Sequence[str], *, several_objects: bool) -> tuple[Stage, ...]:
@@ -43,14 +43,14 @@ def all_stages(runs: Sequence[str], *, several_objects: bool) -> tuple[Stage, ..
     stages = []
     if len(runs) > 1:
         stages = [
-            Stage("members", _memberships(runs), steps=2 * len(runs)),
-            Stage("weights", _weights, steps=4),
+            Stage("members", _memberships(runs), moves=2 * len(runs)),
+            Stage("weights", _weights, moves=4),
             Stage("method", _methods),
             Stage("gate", _gates),
         ]
-    for step in STEPS.values():
-        if several_objects or not step.several:
-            stages.append(Stage(step.name, _settings(step.tried)))
+    for kind in FILTERS.values():
+        if several_objects or not kind.several:
+            stages.append(Stage(kind.name, _settings(kind.tried)))
     return tuple(stages)
 
 

@@ -10,7 +10,7 @@ from ..system.tables import to_toml
 from ..system.words import counted
 from .search import Gain, StageResult, Tuned
 
-__all__ = ["SETTINGS_FILE", "settings_toml", "steps_of"]
+__all__ = ["SETTINGS_FILE", "changes_of", "settings_toml"]
 
 #: The first words of every settings file.
 _BEGINNING = "# Tuned by submit tune"
@@ -40,7 +40,7 @@ def settings_toml(tuned: Tuned, *, source: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def steps_of(result: StageResult) -> str:
+def changes_of(result: StageResult) -> str:
     """The result of a stage, in words.
 
     Only changes are named, such as `+flip` for a member or `threshold 0.5`.
@@ -93,7 +93,7 @@ def _remarks(tuned: Tuned, source: str) -> Iterator[str]:
         judged = "" if result.left_out is None else _gain(result.left_out)
         yield (
             f"  {'kept' if result.kept else 'no':4}  {result.stage:10}  "
-            f"{judged:31}  {steps_of(result)}"
+            f"{judged:31}  {changes_of(result)}"
         )
     if tuned.without:
         yield ""

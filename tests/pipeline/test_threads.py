@@ -206,6 +206,7 @@ def test_workers_and_the_environment_change_no_byte(
         assert found == wanted, environment
 
 
+@pytest.mark.slow
 def test_one_core_gives_the_bytes_of_many(
     split: Path, install: Callable[[str], None], predict: Predict
 ) -> None:
@@ -222,6 +223,7 @@ def test_one_core_gives_the_bytes_of_many(
     assert found == wanted
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_with_the_bytes_of_an_undisturbed_one(
     write_split: WriteSplit, predict: Predict, tmp_path: Path
 ) -> None:

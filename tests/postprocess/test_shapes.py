@@ -19,8 +19,8 @@ def drawn(*rows: str) -> NDArray[np.uint8]:
 
 def tidied(labels: NDArray[np.uint8], **settings: float) -> NDArray[np.uint8]:
     result = labels.copy()
-    for step in Postprocess(**settings).label_steps:
-        step.apply_to_labels(result)
+    for one in Postprocess(**settings).label_filters:
+        one.apply_to_labels(result)
     return result
 
 

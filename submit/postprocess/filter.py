@@ -1,9 +1,9 @@
-"""The interface of a step of post-processing.
+"""The interface of a filter of post-processing.
 
-A step is one file in `submit/postprocess/steps/`: a frozen dataclass of its settings,
-with a method that changes logits, labels or a sequence of frames. Its settings are
-options of `submit export` and keys of the table `[postprocess]`, its `tried` is a stage
-of `submit tune`, and docs/methods.md lists it.
+A filter is one file in `submit/postprocess/filters/`: a frozen dataclass of its
+settings, with a method that changes logits, labels or a sequence of frames. Its
+settings are options of `submit export` and keys of the table `[postprocess]`, its
+`tried` is a stage of `submit tune`, and docs/methods.md lists it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from ..system.registry import Registry
 from ..system.schema import check
 
 __all__ = [
+    "FILTERS",
     "LONGEST",
-    "STEPS",
     "HeldFrame",
-    "LabelStep",
-    "LogitStep",
-    "LookAheadStep",
-    "Step",
+    "LabelFilter",
+    "LogitFilter",
+    "LookAheadFilter",
+    "MaskFilter",
 ]
 
 #: Most frames to look ahead; they are held in memory at their logits' resolution.
@@ -35,7 +35,7 @@ LONGEST = 100
 
 @dataclass
 class HeldFrame:
-    """One frame in the steps that look ahead.
+    """One frame in the filters that look ahead.
 
     Attributes:
         codes: n×h×w codes of logits; those of the run, so never written to.
@@ -60,15 +60,15 @@ class HeldFrame:
         self.present[row] = False
 
 
-class Step:
-    """One step; a subclass is a frozen dataclass of its settings.
+class MaskFilter:
+    """One filter; a subclass is a frozen dataclass of its settings.
 
     Steps that look ahead run first, then those of logits, the overlap rule, and those
     of labels. Steps of one kind run by their `order`.
 
     Attributes:
         name: Name of its stage of `submit tune`.
-        order: Its place among steps of its kind.
+        order: Its place among filters of its kind.
         tried: What `submit tune` tries: settings and their values.
         several: Whether it only has an effect in videos of several objects.
 
@@ -94,7 +94,7 @@ class Step:
         return type(self)() if self.is_off else self
 
 
-class LogitStep(Step):
+class LogitFilter(MaskFilter):
     """Changes the logits of a frame before the overlap rule, each by itself."""
 
     def apply_to_values(self, values: Values) -> Values:
@@ -102,7 +102,7 @@ class LogitStep(Step):
         raise NotImplementedError
 
 
-class LabelStep(Step):
+class LabelFilter(MaskFilter):
     """Changes the labels of a frame after the overlap rule."""
 
     def apply_to_labels(self, labels: Labels) -> None:
@@ -110,7 +110,7 @@ class LabelStep(Step):
         raise NotImplementedError
 
 
-class LookAheadStep(Step):
+class LookAheadFilter(MaskFilter):
     """Changes frames depending on later ones."""
 
     def apply_to_frames(self, frames: Iterable[HeldFrame]) -> Iterator[HeldFrame]:
@@ -118,5 +118,5 @@ class LookAheadStep(Step):
         raise NotImplementedError
 
 
-#: All steps by name: logits, labels, look-ahead, each in their order.
-STEPS: Registry[type[Step]] = Registry("submit.postprocess.steps")
+#: All filters by name: logits, labels, look-ahead, each in their order.
+FILTERS: Registry[type[MaskFilter]] = Registry("submit.postprocess.filters")

@@ -10,14 +10,14 @@ import numpy as np
 
 from ...masks import Codes
 from ...system.schema import setting
-from ..step import LONGEST, STEPS, HeldFrame, LookAheadStep
+from ..filter import FILTERS, LONGEST, HeldFrame, LookAheadFilter
 
 __all__ = ["Dropout"]
 
 
-@STEPS.register
+@FILTERS.register
 @dataclass(frozen=True)
-class Dropout(LookAheadStep):
+class Dropout(LookAheadFilter):
     """Fills in an object that is absent for a few frames.
 
     It gets the logits of the nearest frame in which it is present.

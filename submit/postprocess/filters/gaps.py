@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...masks import Labels
 from ...system.schema import setting
 from ..boxes import places
-from ..step import STEPS, LabelStep
+from ..filter import FILTERS, LabelFilter
 
 __all__ = ["Gaps"]
 
@@ -19,9 +19,9 @@ __all__ = ["Gaps"]
 _WIDEST = 64
 
 
-@STEPS.register
+@FILTERS.register
 @dataclass(frozen=True)
-class Gaps(LabelStep):
+class Gaps(LabelFilter):
     """Gives background that lies between two objects to the nearer one.
 
     A pixel lies between two objects when its distances to both add up to no more than

@@ -9,14 +9,14 @@ import numpy as np
 from ...masks import Labels
 from ...system.schema import setting
 from ..boxes import places
-from ..step import STEPS, LabelStep
+from ..filter import FILTERS, LabelFilter
 
 __all__ = ["MinArea"]
 
 
-@STEPS.register
+@FILTERS.register
 @dataclass(frozen=True)
-class MinArea(LabelStep):
+class MinArea(LabelFilter):
     """Removes an object from a frame in which it has few pixels."""
 
     name = "min_area"

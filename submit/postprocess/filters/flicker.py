@@ -10,14 +10,14 @@ from itertools import product
 import numpy as np
 
 from ...system.schema import setting
-from ..step import LONGEST, STEPS, HeldFrame, LookAheadStep
+from ..filter import FILTERS, LONGEST, HeldFrame, LookAheadFilter
 
 __all__ = ["Flicker"]
 
 
-@STEPS.register
+@FILTERS.register
 @dataclass(frozen=True)
-class Flicker(LookAheadStep):
+class Flicker(LookAheadFilter):
     """Removes an object that shows up for a few frames with a low object score.
 
     It must have been absent before, and be absent again. The highest logit of the mask

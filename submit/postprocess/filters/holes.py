@@ -9,14 +9,14 @@ import numpy as np
 from ...masks import Labels
 from ...system.schema import setting
 from ..boxes import places
-from ..step import STEPS, LabelStep
+from ..filter import FILTERS, LabelFilter
 
 __all__ = ["Holes"]
 
 
-@STEPS.register
+@FILTERS.register
 @dataclass(frozen=True)
-class Holes(LabelStep):
+class Holes(LabelFilter):
     """Fills background that an object encloses.
 
     A hole in which there is any of another object stays, since that is what the hole

@@ -1,4 +1,4 @@
-"""Each step is one file: everything else is made from the registry."""
+"""Each filter is one file: everything else is made from the registry."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import pytest
 
 from submit.errors import SettingsError
 from submit.masks import Labels
-from submit.postprocess import STEPS, LabelStep, Postprocess, read_postprocess
+from submit.postprocess import FILTERS, LabelFilter, Postprocess, read_postprocess
 from submit.system.schema import setting, settings_of
 from submit.tuning.stages import all_stages
 
-#: The whole of a file that adds a step.
-STEP = '''
+#: The whole of a file that adds a filter.
+FILTER = '''
 from dataclasses import dataclass
-from submit.postprocess import STEPS, LabelStep
+from submit.postprocess import FILTERS, LabelFilter
 from submit.system.schema import setting
 
-@STEPS.register
+@FILTERS.register
 @dataclass(frozen=True)
-class Border(LabelStep):
+class Border(LabelFilter):
     """Removes what touches the border."""
 
     name = "border"
@@ -45,12 +45,12 @@ class Border(LabelStep):
 
 
 @pytest.fixture
-def border() -> Iterator[type[LabelStep]]:
-    """Put another step beside those of the toolkit."""
+def border() -> Iterator[type[LabelFilter]]:
+    """Put another filter beside those of the toolkit."""
 
-    @STEPS.register
+    @FILTERS.register
     @dataclass(frozen=True)
-    class Border(LabelStep):
+    class Border(LabelFilter):
         """Removes what touches the border."""
 
         name = "border"
@@ -67,11 +67,11 @@ def border() -> Iterator[type[LabelStep]]:
             labels[: self.border] = 0
 
     yield Border
-    STEPS.remove("border")
+    FILTERS.remove("border")
 
 
 @pytest.mark.usefixtures("border")
-def test_a_new_step_is_a_setting_a_stage_and_a_row_of_the_docs(
+def test_a_new_filter_is_a_setting_a_stage_and_a_row_of_the_docs(
     tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Postprocess(border=3, holes=0.1)
@@ -83,8 +83,8 @@ def test_a_new_step_is_a_setting_a_stage_and_a_row_of_the_docs(
     with pytest.raises(SettingsError, match="border = 10: expected a whole number"):
         read_postprocess(path)
     labels = np.ones((5, 2), np.uint8)
-    for step in settings.label_steps:
-        step.apply_to_labels(labels)
+    for kind in settings.label_filters:
+        kind.apply_to_labels(labels)
     assert labels[:, 0].tolist() == [0, 0, 0, 1, 1]
     assert "border" in [one.name for one in all_stages(["a"], several_objects=False)]
     monkeypatch.syspath_prepend(repository / "tools")
@@ -94,8 +94,8 @@ def test_a_new_step_is_a_setting_a_stage_and_a_row_of_the_docs(
     assert row in write_docs.render_methods()
 
 
-def test_a_new_step_is_an_option_of_the_command(tmp_path: Path) -> None:
-    (tmp_path / "border.py").write_text(STEP)
+def test_a_new_filter_is_an_option_of_the_command(tmp_path: Path) -> None:
+    (tmp_path / "border.py").write_text(FILTER)
     code = "import border; from submit.cli import cli; cli(['export', '--help'])"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -109,19 +109,19 @@ def test_a_new_step_is_an_option_of_the_command(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("border")
-def test_no_two_steps_share_a_name(border: type[LabelStep]) -> None:
+def test_no_two_filters_share_a_name(border: type[LabelFilter]) -> None:
     with pytest.raises(ValueError, match="two entries called 'border'"):
-        STEPS.register(border)
+        FILTERS.register(border)
 
 
-@pytest.mark.parametrize("name", STEPS)
-def test_every_step_says_what_it_does_and_tries_what_is_legal(name: str) -> None:
-    step = STEPS[name]
-    assert step.__doc__
-    assert all(one.help for one in settings_of(step))
-    assert step.tried
-    assert not any(step(**values).is_off for values in step.tried)
-    assert step().is_off
+@pytest.mark.parametrize("name", FILTERS)
+def test_every_filter_says_what_it_does_and_tries_what_is_legal(name: str) -> None:
+    kind = FILTERS[name]
+    assert kind.__doc__
+    assert all(one.help for one in settings_of(kind))
+    assert kind.tried
+    assert not any(kind(**values).is_off for values in kind.tried)
+    assert kind().is_off
 
 
 def test_settings_reach_other_processes_unchanged() -> None:

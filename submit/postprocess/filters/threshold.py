@@ -8,17 +8,17 @@ import numpy as np
 
 from ...masks import LOGIT_LIMIT, Values
 from ...system.schema import setting
-from ..step import STEPS, LogitStep
+from ..filter import FILTERS, LogitFilter
 
 __all__ = ["Threshold"]
 
 
-@STEPS.register
+@FILTERS.register
 @dataclass(frozen=True)
-class Threshold(LogitStep):
+class Threshold(LogitFilter):
     """Takes only pixels whose logit exceeds a threshold.
 
-    It also decides for the steps that look ahead whether an object is present.
+    It also decides for the filters that look ahead whether an object is present.
     """
 
     name = "threshold"

@@ -9,14 +9,14 @@ import numpy as np
 from ...masks import Labels
 from ...system.schema import setting
 from ..boxes import places
-from ..step import STEPS, LabelStep
+from ..filter import FILTERS, LabelFilter
 
 __all__ = ["Components"]
 
 
-@STEPS.register
+@FILTERS.register
 @dataclass(frozen=True)
-class Components(LabelStep):
+class Components(LabelFilter):
     """Removes parts that are small against the object's largest."""
 
     name = "components"
