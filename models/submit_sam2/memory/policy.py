@@ -44,16 +44,11 @@ class Recall:
         pointers: Number and age, in frames, of each object pointer.
         span: The network sees the ages divided by it, at least 1; None for the
             greatest age in the window.
-        map_weights: What the keys of each spatial memory are multiplied by in the
-            attention; empty where nothing is.
-        pointer_weights: The same for each pointer.
     """
 
     maps: tuple[tuple[int, int], ...]
     pointers: tuple[tuple[int, int], ...]
     span: int | None = None
-    map_weights: tuple[float, ...] = ()
-    pointer_weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
