@@ -261,15 +261,15 @@ def test_read_and_write_go_through_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("mode", "found"),
     [
-        ("RGB", "8-bit RGB"),
-        ("RGBA", "8-bit RGBA"),
-        ("LA", "8-bit grey with alpha"),
-        ("I;16", "16-bit grey"),
+        ("RGB", "an 8-bit RGB"),
+        ("RGBA", "an 8-bit RGBA"),
+        ("LA", "an 8-bit grey with alpha"),
+        ("I;16", "a 16-bit grey"),
     ],
 )
 def test_other_kinds_of_png_are_refused_by_name(mode: str, found: str) -> None:
     data = saved(Image.new(mode, (5, 4)))
-    with pytest.raises(MaskError, match=f"v/00001.png: expected .*found a {found} PNG"):
+    with pytest.raises(MaskError, match=f"v/00001.png: expected .*found {found} PNG"):
         decode(data, name="v/00001.png")
 
 
