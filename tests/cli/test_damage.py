@@ -28,6 +28,7 @@ READERS = {
 @pytest.fixture
 def run(
     tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
     monkeypatch: pytest.MonkeyPatch,
     write_split: Callable[..., Path],
     runner: CliRunner,
@@ -37,13 +38,18 @@ def run(
     `soft` and `hard` are exported, and `folder` is an export of `soft`.
     """
     monkeypatch.chdir(tmp_path)
-    write_split(("a", "c"), annotated=3)
-    write_split(("b",), annotated=3, size=(30, 40))
 
     def called(*command: str) -> tuple[int, str]:
         result = runner.invoke(cli, command)
         return result.exit_code, result.output
 
+    # The commands run once, and each test gets a copy of what they made.
+    made = tmp_path_factory.getbasetemp() / "made-for-damage"
+    if made.exists():
+        shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+        return called
+    write_split(("a", "c"), annotated=3)
+    write_split(("b",), annotated=3, size=(30, 40))
     for command in (
         "predict split --predictor static --name soft",
         "predict split --predictor static --name hard --no-soft",
@@ -54,6 +60,7 @@ def run(
     ):
         code, output = called(*command.split(), "--workers", "1")
         assert code == 0, output
+    shutil.copytree(tmp_path, made)
     return called
 
 
