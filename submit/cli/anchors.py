@@ -10,6 +10,7 @@ from ..system.words import counted
 from ._options import (
     OUTPUT,
     SOURCE,
+    force_option,
     json_option,
     runs_dir_option,
     split_option,
@@ -55,6 +56,7 @@ from ._splits import open_split
     metavar="0..1",
     help="The least mean IoU between runs at an anchor.",
 )
+@force_option
 @workers_option
 @runs_dir_option
 @json_option
@@ -66,6 +68,7 @@ def anchors(
     per_object: int,
     distance: int,
     min_agreement: float,
+    force: bool,
     workers: int | None,
     runs: Path,
     as_json: bool,
@@ -82,8 +85,10 @@ def anchors(
       submit anchors plain flipped --split work/sample -o work/prompts.json
     """
     from ..system.files import write_json
-    from ..tuning import AnchorRules, find_anchors, frames_to_look_at
+    from ..system.outputs import claim
+    from ..tuning import ANCHORS_FILE, AnchorRules, find_anchors, frames_to_look_at
 
+    claim(output, ANCHORS_FILE, force=force, inputs=(*names, split))
     opened = open_split(split, videos)
     rules = AnchorRules(per_object, distance, min_agreement)
     with progress("anchors", total=frames_to_look_at(opened)) as bar:

@@ -16,7 +16,7 @@ evidence    what runs say about each object in each frame
 from .anchors import Anchor, AnchorRules, choose_anchors
 from .candidate import Candidate
 from .evaluate import Budget, Evaluator
-from .evidence import ChosenAnchors, find_anchors
+from .evidence import ANCHORS_FILE, ChosenAnchors, find_anchors
 from .expected import MODEL_FILE, ExpectedScore
 from .fit import fit_expected
 from .preview import Preview, frames_to_look_at, preview
@@ -24,6 +24,7 @@ from .search import Gain, StageResult, Tuned, tune
 from .texts import SETTINGS_FILE, changes_of, settings_toml
 
 __all__ = [
+    "ANCHORS_FILE",
     "MODEL_FILE",
     "SETTINGS_FILE",
     "Anchor",

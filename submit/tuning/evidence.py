@@ -15,13 +15,25 @@ from ..checks.sanity import as_packed, pixels_by_ids
 from ..data import Split, SplitVideo
 from ..errors import RunError
 from ..masks import Labels, encode_rle, to_labels
+from ..postprocess.boxes import places
 from ..runs import Run, VideoMasks
+from ..system.outputs import OutputKind
 from ..system.pool import checkpoint, run_in_threads
 from .anchors import Anchor, AnchorRules, Evidence, choose_anchors
 
-__all__ = ["ChosenAnchors", "find_anchors"]
+__all__ = ["ANCHORS_FILE", "ChosenAnchors", "find_anchors"]
 
 Floats = NDArray[np.float64]
+
+#: The file of anchors: prompts that have their reasons.
+ANCHORS_FILE = OutputKind.of_file(
+    "a file of prompts with reasons",
+    "submit anchors",
+    recognises=lambda beginning: (
+        beginning.startswith(b'{\n  "version": 1,\n  "videos":')
+        and b'"why":' in beginning
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -211,18 +223,14 @@ def _gather(video: SplitVideo, runs: list[VideoMasks]) -> dict[int, Evidence]:
 def _gaps(labels: Labels, objects: NDArray[np.intp], seen: NDArray[np.bool_]) -> Floats:
     """Distance from each object's box to the next one's, as a share of the diagonal."""
     gaps = np.full(len(objects), np.inf)
-    boxes: dict[int, tuple[int, int, int, int]] = {}
     if np.count_nonzero(seen) < 2:
         return gaps
-    for place in np.flatnonzero(seen):
-        mask = labels == objects[place]
-        rows = np.flatnonzero(mask.any(axis=1))
-        columns = np.flatnonzero(mask.any(axis=0))
-        boxes[int(place)] = (rows[0], rows[-1], columns[0], columns[-1])
-    for one, other in combinations(boxes, 2):
-        a, b = boxes[one], boxes[other]
-        down = max(0, a[0] - b[1], b[0] - a[1])
-        across = max(0, a[2] - b[3], b[2] - a[3])
+    boxes = places(labels)
+    for one, other in combinations(np.flatnonzero(seen).tolist(), 2):
+        a, b = boxes[int(objects[one])], boxes[int(objects[other])]
+        # From the last pixel of one to the first of the other.
+        down = max(0, a.top - b.bottom + 1, b.top - a.bottom + 1)
+        across = max(0, a.left - b.right + 1, b.left - a.right + 1)
         distance = float(np.hypot(down, across) / np.hypot(*labels.shape))
         gaps[one] = min(gaps[one], distance)
         gaps[other] = min(gaps[other], distance)

@@ -59,6 +59,10 @@ OUTPUTS = {
         "tune one two --split split --budget 2 -o t.toml --expected-score OUT",
         begins="tune: 24 frames",
     ),
+    "anchors": Output(
+        "anchors one gone --split split --min-agreement 0.5 --distance 1 -o OUT",
+        begins="anchors: ",
+    ),
     "build": Output("build OUT.toml", begins="predict plain"),
     "score": Output("score one --split split -o OUT", True, "score: "),
     "score davis": Output(
@@ -89,7 +93,7 @@ def submit(*arguments: object) -> Result:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a split with truth, two runs, a zip, a recipe and a team file."""
+    """A folder with a split with truth, runs, a zip, a recipe and a team file."""
     root = tmp_path_factory.mktemp("outputs")
     random = np.random.default_rng(0)
     for video in ("a", "b", "c"):
@@ -110,6 +114,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             done = submit("predict", "split", "--predictor=static", "--name", name)
             assert done.exit_code == 0, done.output
         assert submit("pack", "one", "-o", "one.zip").exit_code == 0
+        # A run that loses its objects, so that runs disagree.
+        shutil.copytree("split/Annotations", "gone")
+        for path in Path("gone").glob("*/0000[23].png"):
+            path.write_bytes(encode(np.zeros(SIZE, np.uint8)))
+        done = submit("import", "gone", "--split", "split", "--name", "gone")
+        assert done.exit_code == 0, done.output
     (root / "recipe.toml").write_text(RECIPE.format(zip='"z.zip"'))
     (root / "notes.txt").write_text("years of work")
     shutil.copy(Path(__file__).parents[2] / "examples" / "team.json", root)
@@ -239,13 +249,14 @@ def test_a_file_of_another_kind_is_not_replaced_unless_it_is_meant(
 
 
 def test_files_of_one_command_are_not_those_of_another(folder: Path) -> None:
-    for name in ("pack", "tune", "tune --expected-score"):
+    for name in ("pack", "tune", "tune --expected-score", "anchors"):
         assert run(name, name).exit_code == 0
     for name, other in (
         ("pack", "tune"),
         ("tune", "pack"),
         ("tune", "tune --expected-score"),
         ("tune --expected-score", "pack"),
+        ("anchors", "tune --expected-score"),
     ):
         refused(name, other, "would be replaced")
     refused("tune --expected-score", "./t.toml", "name one file")
