@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..errors import RunError, SplitError
+from ..errors import SplitError
 from ._output import escape
-from ._runs import masks_of
+from ._runs import masks_of, require_once
 from ._splits import open_split
 
 if TYPE_CHECKING:
@@ -76,11 +76,13 @@ def open_views(
     from ..report.views import has_truth, view_of_masks, view_of_truth
 
     views = [view_of_truth(video)] if truth and has_truth(video) else []
-    for source in names:
-        if names.count(source) > 1:
-            raise RunError(f"{source}: is given twice; name each run once")
+    require_once(names)
+    shown = [_short(source) for source in names]
+    if len(set(shown)) < len(names):  # Such as a/one.zip and b/one.zip.
+        shown = list(names)
+    for source, name in zip(names, shown, strict=True):
         masks = stack.enter_context(masks_of(runs, source, split))
-        views.append(view_of_masks(escape(_short(source)), masks, video))
+        views.append(view_of_masks(escape(name), masks, video))
     return views
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "new_run_path",
     "open_runs",
     "raise_failures",
+    "require_once",
     "run_path",
 ]
 
@@ -65,6 +66,17 @@ def open_runs(runs: Path, names: Sequence[str]) -> dict[str, Run]:
             raise RunError(f"run {run.name} is given twice; name each run once")
         found[run.name] = run
     return found
+
+
+def require_once(names: Sequence[str]) -> None:
+    """Make sure that no run, folder or zip is named twice.
+
+    Raises:
+        RunError: One is.
+    """
+    for name in names:
+        if names.count(name) > 1:
+            raise RunError(f"{name}: is given twice; name each run once")
 
 
 def local_executor(workers: int | None, *, device: str = "cpu") -> LocalExecutor:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import RunError
 from ._options import (
     OUTPUT,
     PATH,
@@ -22,7 +21,7 @@ from ._options import (
 )
 from ._output import emit, facts, format_bytes, format_seconds, warn
 from ._progress import progress
-from ._runs import masks_of, open_runs, run_path
+from ._runs import masks_of, open_runs, require_once, run_path
 from ._splits import open_split
 
 if TYPE_CHECKING:
@@ -100,7 +99,8 @@ def report(
     opened = open_split(split, videos)
     known = [has_truth(video) for video in opened.videos.values()]
     with ExitStack() as stack:
-        sources = [_source(stack, runs, name, names, opened) for name in names]
+        sources = [_source(stack, runs, name, opened) for name in names]
+        require_once([one.name for one in sources])
         scores, look = {}, None
         if any(known):
             for one in sources:
@@ -147,21 +147,17 @@ def report(
     )
 
 
-def _source(
-    stack: ExitStack, runs: Path, name: str, names: tuple[str, ...], split: Split
-) -> ReportedRun:
+def _source(stack: ExitStack, runs: Path, name: str, split: Split) -> ReportedRun:
     """Open a run, a folder or a zip."""
     from ..report.page import ReportedRun
     from ..runs import Run
 
-    if names.count(name) > 1:
-        raise RunError(f"{name}: is given twice; name each run once")
     masks = stack.enter_context(masks_of(runs, name, split))
     path = run_path(runs, name)
     if Run.exists(path):
         run = Run.open(path)
         return ReportedRun(run.name, masks, _facts(run))
-    return ReportedRun(Path(name).name or name, masks, {"masks": str(masks.path)})
+    return ReportedRun(name, masks, {"masks": str(masks.path)})
 
 
 def _facts(run: Run) -> Mapping[str, str]:

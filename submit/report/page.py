@@ -193,7 +193,7 @@ def _write_page(
         objects=sum(len(video.objects) for video in videos.values()),
     )
     # A name that is not Unicode has become an escape.
-    (folder / "index.html").write_text(text, "utf-8")
+    (folder / "index.html").write_text(_clean(text), "utf-8")
     for name in ("report.js", "report.css"):
         source = files("submit.report") / "templates" / name
         (folder / name).write_bytes(source.read_bytes())

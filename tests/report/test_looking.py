@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,16 @@ def test_a_film_is_replaced_and_a_strange_file_is_not(tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert "--force" in done.stderr
     assert overlay(film, "--force").exit_code == 0
+
+
+def test_folders_of_one_name_are_told_apart(tmp_path: Path, made: Path) -> None:
+    folders = [str(tmp_path / name / "x") for name in ("one", "two")]
+    for name, folder in zip(("one", "two"), folders, strict=True):
+        shutil.copytree(made / "runs" / name / "masks", folder)
+    line = ["overlay", *folders, "a", "--split", "split", "-o", tmp_path / "s.png"]
+    done = submit(*line, "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["views"] == ["truth", *folders]
 
 
 def test_a_sheet_has_a_row_for_each_view_and_the_telling_frames(tmp_path: Path) -> None:

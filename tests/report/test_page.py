@@ -116,6 +116,23 @@ def test_names_become_text_and_never_markup(tmp_path: Path, made: Path) -> None:
     assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|eval\(", script)
 
 
+def test_folders_of_one_name_are_told_apart(tmp_path: Path, made: Path) -> None:
+    folders = tuple(str(tmp_path / name / "masks") for name in ("one", "two"))
+    for name, folder in zip(("one", "two"), folders, strict=True):
+        shutil.copytree(made / "runs" / name / "masks", folder)
+    done = report(tmp_path / "r", "--split", "split", runs=folders)
+    assert done.exit_code == 0, done.output
+    data = assigned(tmp_path / "r" / "data.js")
+    assert data["runs"] == list(folders)
+    assert [len(one["scores"]) for one in data["objects"]] == [2] * 4
+
+
+def test_a_run_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    done = report(tmp_path / "r", "--split", "split", runs=("one", "runs/one"))
+    assert done.exit_code == 1
+    assert "one: is given twice; name each run once" in done.stderr
+
+
 def test_a_report_is_replaced_and_a_strange_folder_is_not(tmp_path: Path) -> None:
     out = tmp_path / "r"
     assert report(out, "--split", "split").exit_code == 0
