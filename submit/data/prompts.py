@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 
 from ..errors import MaskError, PromptError, SplitError
 from ..masks import decode_rle, object_ids
-from ..png.palette import decode_packed, read_file
+from ..png.palette import decode, read_file
 from ..predictors import Absent, Box, Mask, Point, Points, Prompt
 from ..system.files import read_regular
 from ..system.texts import decode_text
@@ -196,13 +196,7 @@ def _painted(path: Path, split: Split) -> Iterator[tuple[_Place, StoredPrompt]]:
         for file in sorted(folder.glob("*.png")):
             _require_frame(video, file.stem, f"{file}")
             try:
-                labels = decode_packed(read_file(file), name=str(file)).unpack()
-                if labels.shape != video.size:
-                    height, width = video.size
-                    raise PromptError(
-                        f"{file}: expected a mask of {height}×{width} pixels (height × "
-                        f"width), found {labels.shape[0]}×{labels.shape[1]}"
-                    )
+                labels = decode(read_file(file), name=str(file), size=video.size)
             except (MaskError, SplitError) as error:
                 raise PromptError(str(error)) from error
             for key in object_ids(labels):

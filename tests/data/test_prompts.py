@@ -224,7 +224,7 @@ def test_a_file_that_is_not_there_is_named(split: Split, tmp_path: Path) -> None
     [
         ("c/00001", bar(3), "has no such video"),
         ("a/1", bar(3), "the video has no such frame"),
-        ("a/00001", bar(3)[:20], "expected a mask of 24×32 pixels (height × width), "),
+        ("a/00001", bar(3)[:20], "expected 32×24 pixels, found "),
         ("a/00001", bar(3) * np.uint8(9), "object 9: the video has no such object"),
         ("a/00001", bar(3) * np.uint8(255), "holds the id 255"),
         ("a/00001", None, "a/00001.png: "),
