@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["MODELS", "Sam2Config", "TrunkConfig"]
+__all__ = ["MODELS", "Sam2Config", "TrackerConfig", "TrunkConfig"]
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,13 @@ class TrunkConfig:
         return tuple(self.channels << stage for stage in range(len(self.blocks)))
 
 
-@dataclass(frozen=True)
-class Sam2Config:
-    """The shape of a SAM 2 network; all published sizes differ in the trunk only.
+@dataclass(frozen=True, kw_only=True)
+class TrackerConfig:
+    """The shape of everything behind the image encoder; defaults are those of SAM 2.1.
 
     Attributes:
-        trunk: The image encoder's trunk.
-        timed_pointers: SAM 2.1: object pointers know how old they are, and memories
-            of frames without the object are marked. False for SAM 2.0.
+        timed_pointers: Object pointers know how old they are, and memories of frames
+            without the object are marked. False for SAM 2.0.
         channels: Of everything behind the trunk.
         memory_channels: Of a memory.
         memory_hidden: Width inside the perceptrons of the memory attention.
@@ -60,7 +59,6 @@ class Sam2Config:
         heads: Attention heads of the mask decoder.
     """
 
-    trunk: TrunkConfig
     timed_pointers: bool = True
     channels: int = 256
     memory_channels: int = 64
@@ -69,6 +67,17 @@ class Sam2Config:
     memories: int = 7
     pointers: int = 16
     heads: int = 8
+
+
+@dataclass(frozen=True)
+class Sam2Config(TrackerConfig):
+    """The shape of a SAM 2 network; all published sizes differ in the trunk only.
+
+    Attributes:
+        trunk: The image encoder's trunk.
+    """
+
+    trunk: TrunkConfig
 
 
 _TRUNKS = {

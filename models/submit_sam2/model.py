@@ -1,6 +1,7 @@
 """The network of SAM 2: the blocks, and how a frame goes through them.
 
-Matches `SAM2Base` of sam2/modeling/sam2_base.py (facebookresearch/sam2 @ 2b90b9f).
+Matches `SAM2Base` of sam2/modeling/sam2_base.py (facebookresearch/sam2 @ 2b90b9f). The
+networks of later models have other image encoders and the same blocks behind them.
 Inference and training go through the same network; what training does otherwise stands
 in training/unroll.py.
 """
@@ -9,21 +10,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .config import Sam2Config
+from .config import Sam2Config, TrackerConfig
+from .modeling.hiera import Hiera
 from .modeling.layers import Perceptron
 from .modeling.mask_decoder import Decoded, MaskDecoder
 from .modeling.memory_attention import FrameStart, MemoryAttention, MemoryTokens
 from .modeling.memory_encoder import MemoryEncoder
-from .modeling.neck import ImageEncoder
+from .modeling.neck import ImageEncoder, Neck
 from .modeling.position import Grids, rotary_table, sine_grid, sine_steps
 from .modeling.prompt_encoder import Click, PromptEncoder
 
-__all__ = ["ABSENT", "Features", "Sam2Network", "Seen", "to_tokens"]
+__all__ = [
+    "ABSENT",
+    "Features",
+    "Sam2Network",
+    "Seen",
+    "TrackerNetwork",
+    "shrink",
+    "to_tokens",
+]
 
 #: Logit of every pixel of an object that is not in the frame.
 ABSENT = -1024.0
@@ -42,9 +53,9 @@ class Features:
     """What all objects of a frame share; the first axis may also be frames or objects.
 
     Attributes:
-        pixels: 1×C×h×w at stride 16.
-        middle: 1×C/4×2h×2w at stride 8.
-        fine: 1×C/8×4h×4w at stride 4.
+        pixels: 1×C×h×w, the coarsest.
+        middle: 1×C/4×2h×2w.
+        fine: 1×C/8×4h×4w.
         projected: 1×C×h×w, for the memory encoder.
         start: The first steps of the memory attention; None where no memory is read.
     """
@@ -94,23 +105,39 @@ class Seen:
         )
 
 
-class Sam2Network(nn.Module):
-    """All weights of SAM 2, under the names that the checkpoints use."""
+class TrackerNetwork(nn.Module):
+    """All weights of a network, under the names that SAM 2's checkpoints use.
+
+    Attributes:
+        stride: Pixels of the input for each cell of the coarsest features.
+        sharp_prompts: Whether frames with a prompt are remembered by the mask and not
+            by probabilities.
+        corrects_with_memory: Whether points that correct an object are looked at in
+            features that know of its memories.
+    """
+
+    stride: ClassVar[int] = 16
+    sharp_prompts: ClassVar[bool] = False
+    corrects_with_memory: ClassVar[bool] = True
 
     def __init__(
-        self, config: Sam2Config, *, dropout: float = 0.0, drop_path: float = 0.0
+        self,
+        config: TrackerConfig,
+        image_encoder: ImageEncoder[Any],
+        *,
+        dropout: float = 0.0,
     ) -> None:
         """Build the network.
 
         Args:
-            config: Its shape.
+            config: The shape of what follows the image encoder.
+            image_encoder: What gives a frame's features.
             dropout: Share of values that training drops in the memory attention.
-            drop_path: How often training skips the trunk's last block for an image.
         """
         super().__init__()
         self.config = config
         channels, narrow = config.channels, config.memory_channels
-        self.image_encoder = ImageEncoder(config.trunk, channels, drop_path=drop_path)
+        self.image_encoder = image_encoder
         self.mask_downsample = nn.Conv2d(1, 1, kernel_size=4, stride=4)
         self.memory_attention = MemoryAttention(config, dropout=dropout)
         self.memory_encoder = MemoryEncoder(config)
@@ -134,15 +161,16 @@ class Sam2Network(nn.Module):
 
     def grids(self, image_size: int) -> Grids:
         """Compute the position encodings of an input of image_size×image_size."""
-        side, device = image_size // 16, self.device
+        side, device = image_size // self.stride, self.device
         channels = self.config.channels
         return Grids(
+            image_size=image_size,
             side=side,
             queries=sine_grid(side, channels)[None].to(device),
             memories=sine_grid(side, self.config.memory_channels).to(device),
             rotary=rotary_table(side, channels).to(device),
             image=self.sam_prompt_encoder.pe_layer(side)[None],
-            patches=self.image_encoder.trunk.positions(4 * side),
+            patches=self.image_encoder.positions(image_size),
         )
 
     def encode_image(
@@ -168,28 +196,33 @@ class Sam2Network(nn.Module):
         *,
         threshold: float = 0.0,
     ) -> Seen:
-        """Take given masks, N×S×S of zeros and ones, for what is seen.
+        """Take given masks, N×H×W of zeros and ones, for what is seen.
 
         The decoder runs for the pointers' sake only. Its own opinion of whether the
         object is there (see `track`) counts for them, beside the mask being empty.
         """
-        logits = F.interpolate(
-            self.sure_logits(masks)[:, None],
-            scale_factor=0.25,
-            mode="bilinear",
-            align_corners=False,
-            antialias=True,
-        )
+        logits, masks = self.fit_masks(masks, grids)
         prompt = self.sam_prompt_encoder(self.mask_downsample(masks[:, None]))
         decoded = self.decode(to_tokens(features.pixels), grids, mask=prompt)
         given = masks.flatten(1).any(1)
         present = decoded.presence > threshold
         return Seen(
-            logits=logits[:, 0],
+            logits=logits,
             presence=torch.where(given, _SURE, -_SURE),
-            iou=torch.ones_like(logits[:, 0, 0, 0]),
+            iou=torch.ones_like(logits[:, 0, 0]),
             pointers=self.pointers(decoded.masks[:, 0], given & present),
         )
+
+    def fit_masks(self, masks: Tensor, grids: Grids) -> tuple[Tensor, Tensor]:
+        """Resize given masks, N×H×W of zeros and ones.
+
+        Returns:
+            Logits N×4h×4w of them, and N×16h×16w in [0, 1] for the prompt encoder.
+        """
+        if masks.shape[1:] != (grids.image_size, grids.image_size):
+            resized = shrink(masks, grids.image_size)
+            masks = (resized >= 0.5).to(masks.dtype)
+        return shrink(self.sure_logits(masks), 4 * grids.side), masks
 
     def sure_logits(self, masks: Tensor) -> Tensor:
         """Logits of given masks of zeros and ones, at the same resolution."""
@@ -256,7 +289,7 @@ class Sam2Network(nn.Module):
         mask = None
         if logits is not None:
             mask = prompts(logits[:, None].clamp(-_PROMPT_LIMIT, _PROMPT_LIMIT))
-        points = prompts.points(clicks.places, clicks.kinds, 16 * grids.side)
+        points = prompts.points(clicks.places, clicks.kinds, grids.image_size)
         decoded = self.decode(image, grids, mask=mask, points=points)
         drawn = decoder.draw_all(
             decoded.image, decoded.masks, features.fine, features.middle
@@ -329,10 +362,8 @@ class Sam2Network(nn.Module):
 
     def enlarge(self, logits: Tensor, grids: Grids) -> Tensor:
         """Bring logits N×K×4h×4w to the resolution of the input: N×K×S×S."""
-        side = 16 * grids.side
-        return F.interpolate(
-            logits, size=(side, side), mode="bilinear", align_corners=False
-        )
+        size = (grids.image_size, grids.image_size)
+        return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
     def remember(
         self,
@@ -396,6 +427,39 @@ class Sam2Network(nn.Module):
         """Pointers N×C of mask tokens; one and the same for all that is absent."""
         pointers: Tensor = self.obj_ptr_proj(tokens)
         return torch.where(present[:, None], pointers, self.no_obj_ptr)
+
+
+class Sam2Network(TrackerNetwork):
+    """SAM 2 with its image encoder."""
+
+    image_encoder: ImageEncoder[Hiera]
+
+    def __init__(
+        self, config: Sam2Config, *, dropout: float = 0.0, drop_path: float = 0.0
+    ) -> None:
+        """Build the network.
+
+        Args:
+            config: Its shape.
+            dropout: Share of values that training drops in the memory attention.
+            drop_path: How often training skips the trunk's last block for an image.
+        """
+        encoder = ImageEncoder(
+            Hiera(config.trunk, drop_path=drop_path),
+            Neck(config.trunk.stage_channels, config.channels),
+        )
+        super().__init__(config, encoder, dropout=dropout)
+
+
+def shrink(x: Tensor, side: int) -> Tensor:
+    """Resize N×H×W to N×side×side; each pixel is a mean of what it covers."""
+    return F.interpolate(
+        x[:, None],
+        size=(side, side),
+        mode="bilinear",
+        align_corners=False,
+        antialias=True,
+    )[:, 0]
 
 
 def to_tokens(x: Tensor) -> Tensor:

@@ -14,10 +14,9 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from .memory import MemoryPolicy, Pick, Recall
-from .model import ABSENT, Features, Sam2Network, Seen
+from .model import ABSENT, Features, Seen, TrackerNetwork
 from .modeling.mask_decoder import Decoded
 from .modeling.memory_attention import MemoryTokens
 from .modeling.prompt_encoder import Click
@@ -34,7 +33,7 @@ class Settings:
 
     Attributes:
         size: Height and width of the video's frames.
-        image_size: Side of the square input, a multiple of 32.
+        image_size: Side of the square input; the network says which are legal.
         mask_scale: Mask probabilities are multiplied by it for the memory …
         mask_bias: … and this is added.
         batch: Most objects that go through the network at once.
@@ -73,7 +72,7 @@ class Tracker:
 
     def __init__(
         self,
-        network: Sam2Network,
+        network: TrackerNetwork,
         settings: Settings,
         *,
         policy: Callable[[], MemoryPolicy],
@@ -111,7 +110,7 @@ class Tracker:
                 frame becomes a conditioning frame of the object.
 
         Returns:
-            Logits S/4×S/4, presence and predicted IoU of all objects in their order.
+            Logits 4h×4w, presence and predicted IoU of all objects in their order.
             The presence is above zero where the object is in the frame.
         """
         self._frame += 1
@@ -134,6 +133,9 @@ class Tracker:
                 if keys[0] in clicks:
                     seen = network.track(features, decoded, threshold=threshold)
                     points = self._join_clicks([clicks[key] for key in keys])
+                    if not network.corrects_with_memory:
+                        plain = network.without_memory(features)
+                        conditioned = plain.expand(len(keys), -1, -1)
                     seen = network.take_clicks(
                         features,
                         conditioned,
@@ -147,9 +149,9 @@ class Tracker:
                     seen = self._follow(features, keys, recalls, decoded)
                 parts.update(_split(keys, seen))
             for keys in _chunks(list(masks), self._settings.batch):
-                inputs = [self._to_input(masks[key].to(network.device)) for key in keys]
+                inputs = torch.stack([masks[key] for key in keys]).to(network.device)
                 seen = network.take_masks(
-                    features, torch.stack(inputs), grids, threshold=threshold
+                    features, inputs.float(), grids, threshold=threshold
                 )
                 self._keep_given(keys, features, seen)
                 parts.update(_split(keys, seen))
@@ -170,20 +172,6 @@ class Tracker:
             dtype=torch.bfloat16,
             enabled=self._settings.dtype == torch.bfloat16,
         )
-
-    def _to_input(self, mask: Tensor) -> Tensor:
-        """Resize a bool H×W mask to the network's input, as zeros and ones."""
-        side = self._settings.image_size
-        if mask.shape == (side, side):
-            return mask.float()
-        resized = F.interpolate(
-            mask.float()[None, None],
-            size=(side, side),
-            mode="bilinear",
-            align_corners=False,
-            antialias=True,
-        )
-        return (resized[0, 0] >= 0.5).float()
 
     def _join_clicks(self, clicks: Sequence[Click]) -> Click:
         """Points of several objects, equally many each, on the device."""
@@ -352,7 +340,8 @@ class Tracker:
         tracks = [self._tracks[key] for key in keys]
         for track in tracks:
             track.policy.given(self._frame)
-        sharp = [track.policy.sharp for track in tracks]
+        prompts = self._network.sharp_prompts
+        sharp = [prompts or track.policy.sharp for track in tracks]
         memories = self._remember(features, seen, sharp)
         for index, track in enumerate(tracks):
             track.keep(self._frame, memories[index], seen.pointers[index])

@@ -1,7 +1,7 @@
 """Hiera, the image encoder's trunk: a transformer with windows and four stages.
 
-Matches sam2/modeling/backbones/hieradet.py and utils.py (facebookresearch/sam2
-@ 2b90b9f); the paper is Ryali et al., "Hiera" (arXiv 2306.00989).
+Matches sam2/modeling/backbones/hieradet.py (facebookresearch/sam2 @ 2b90b9f); the
+paper is Ryali et al., "Hiera" (arXiv 2306.00989).
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from torch.nn import functional as F
 
 from ..config import TrunkConfig
 from .layers import DropPath, Perceptron, run
+from .windows import from_windows, to_windows
 
 __all__ = ["Hiera"]
 
 _EPS = 1e-6
+#: Pixels of the input for each token of the first stage.
+_STRIDE = 4
 
 
 class Hiera(nn.Module):
@@ -84,12 +87,13 @@ class Hiera(nn.Module):
                 stages.append(x.permute(0, 3, 1, 2))
         return stages
 
-    def positions(self, side: int) -> Tensor:
+    def positions(self, image_size: int) -> tuple[Tensor]:
         """Stretch a coarse map over the grid and add a fine one, repeated: 1×s×s×C."""
+        side = image_size // _STRIDE
         stretched = F.interpolate(self.pos_embed, size=(side, side), mode="bicubic")
         repeats = side // self.pos_embed_window.shape[-1]
         repeated = self.pos_embed_window.tile(1, 1, repeats, repeats)
-        return (stretched + repeated).permute(0, 2, 3, 1)
+        return ((stretched + repeated).permute(0, 2, 3, 1),)
 
 
 class PatchEmbed(nn.Module):
@@ -97,7 +101,7 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, channels, kernel_size=7, stride=4, padding=3)
+        self.proj = nn.Conv2d(3, channels, kernel_size=7, stride=_STRIDE, padding=3)
 
     def forward(self, image: Tensor) -> Tensor:
         """N×3×S×S to N×S/4×S/4×C."""
@@ -142,8 +146,8 @@ class Block(nn.Module):
         if self._window:
             height, width = shortcut.shape[1:3]
             # The padding takes part in attention as keys, as the weights expect.
-            windows, grid = _to_windows(x, self._window)
-            x = _from_windows(self.attn(windows), grid)[:, :height, :width]
+            windows, grid = to_windows(x, self._window)
+            x = from_windows(self.attn(windows), grid)[:, :height, :width]
         else:
             x = self.attn(x)
         x = shortcut + self.drop_path(x)
@@ -185,21 +189,3 @@ class WindowAttention(nn.Module):
 def _max_pool(x: Tensor) -> Tensor:
     """N×H×W×C to N×H/2×W/2×C."""
     return F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
-
-
-def _to_windows(x: Tensor, side: int) -> tuple[Tensor, tuple[int, int, int]]:
-    """Cut N×H×W×C into windows, B×side×side×C, padded with zeros at the end.
-
-    The grid of windows, N×rows×columns, is returned with them.
-    """
-    count, height, width, channels = x.shape
-    x = F.pad(x, (0, 0, 0, -width % side, 0, -height % side))
-    rows, columns = x.shape[1] // side, x.shape[2] // side
-    x = x.view(count, rows, side, columns, side, channels).transpose(2, 3)
-    return x.reshape(-1, side, side, channels), (count, rows, columns)
-
-
-def _from_windows(windows: Tensor, grid: tuple[int, int, int]) -> Tensor:
-    """Put windows, B×side×side×C, together again: N×rows·side×columns·side×C."""
-    windows = windows.reshape(*grid, *windows.shape[1:]).transpose(2, 3)
-    return windows.flatten(3, 4).flatten(1, 2)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ..config import Sam2Config
+from ..config import TrackerConfig
 from .attention import Attention
 from .layers import ChannelNorm, Perceptron
 from .position import Grids
@@ -54,7 +54,7 @@ class Decoded:
 class MaskDecoder(nn.Module):
     """A two-way transformer between a few tokens and the image, with four heads."""
 
-    def __init__(self, config: Sam2Config) -> None:
+    def __init__(self, config: TrackerConfig) -> None:
         super().__init__()
         channels = config.channels
         self.transformer = TwoWayTransformer(channels, config.heads)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import Sam2Config
+from ..config import TrackerConfig
 from .attention import Attention, attend_blocks
 from .layers import run
 from .position import Grids, rotate
@@ -68,7 +68,7 @@ class MemoryAttention(nn.Module):
             layer once more in the backward pass.
     """
 
-    def __init__(self, config: Sam2Config, *, dropout: float = 0.0) -> None:
+    def __init__(self, config: TrackerConfig, *, dropout: float = 0.0) -> None:
         """Build the layers; `dropout` is a share of values, in training only."""
         super().__init__()
         self.recompute = False
@@ -112,7 +112,7 @@ class MemoryAttention(nn.Module):
 class Layer(nn.Module):
     """One layer: norms come first, rotations take the place of added positions."""
 
-    def __init__(self, config: Sam2Config, *, dropout: float = 0.0) -> None:
+    def __init__(self, config: TrackerConfig, *, dropout: float = 0.0) -> None:
         super().__init__()
         channels, hidden = config.channels, config.memory_hidden
         self.self_attn = Attention(channels, 1)

@@ -11,19 +11,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import Sam2Config
+from ..config import TrackerConfig
 from .layers import ChannelNorm
 
 __all__ = ["MemoryEncoder"]
 
-#: The mask's channels while it shrinks from full size to stride 16.
+#: The mask's channels while it shrinks, by two in each step.
 _MASK_CHANNELS = (1, 4, 16, 64, 256)
+_SHRINKS = 2 ** (len(_MASK_CHANNELS) - 1)
 
 
 class MemoryEncoder(nn.Module):
     """Adds the shrunken mask to the features, mixes them and narrows the channels."""
 
-    def __init__(self, config: Sam2Config) -> None:
+    def __init__(self, config: TrackerConfig) -> None:
         super().__init__()
         channels = config.channels
         self.mask_downsampler = MaskDownsampler(channels)
@@ -41,11 +42,21 @@ class MemoryEncoder(nn.Module):
 
         Args:
             projected: 1×C×h×w from `project`.
-            masks: N×1×16h×16w, scaled probabilities.
+            masks: N×1×H×W, scaled probabilities; resized where they are not 16h×16w.
 
         Returns:
             N×M×h×w.
         """
+        height, width = projected.shape[2:]
+        size = _SHRINKS * height, _SHRINKS * width
+        if masks.shape[2:] != size:
+            masks = F.interpolate(
+                masks.float(),
+                size=size,
+                mode="bilinear",
+                align_corners=False,
+                antialias=True,
+            )
         x = projected + self.mask_downsampler(masks)
         memory: Tensor = self.out_proj(self.fuser(x))
         return memory

@@ -7,14 +7,12 @@ Matches `FpnNeck` and `ImageEncoder` of sam2/modeling/backbones/image_encoder.py
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Generic, Protocol, TypeVar
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import TrunkConfig
-from .hiera import Hiera
-
-__all__ = ["ImageEncoder"]
+__all__ = ["ImageEncoder", "Neck", "Trunk"]
 
 
 class Neck(nn.Module):
@@ -36,21 +34,38 @@ class Neck(nn.Module):
         return fine, middle, coarse + from_above
 
 
-class ImageEncoder(nn.Module):
+class Trunk(Protocol):
+    """A module that turns images into what a neck takes."""
+
+    def positions(self, image_size: int) -> tuple[Tensor, ...]:
+        """Compute what it needs beside images of image_size×image_size."""
+        ...
+
+    def __call__(self, image: Tensor, *positions: Tensor) -> Any:
+        """Encode N×3×S×S."""
+        ...
+
+
+TrunkT = TypeVar("TrunkT", bound=Trunk)
+
+
+class ImageEncoder(nn.Module, Generic[TrunkT]):
     """Trunk and neck."""
 
-    def __init__(
-        self, config: TrunkConfig, channels: int, *, drop_path: float = 0.0
-    ) -> None:
+    def __init__(self, trunk: TrunkT, neck: nn.Module) -> None:
         super().__init__()
-        self.trunk = Hiera(config, drop_path=drop_path)
-        self.neck = Neck(config.stage_channels, channels)
+        self.trunk = trunk
+        self.neck = neck
+
+    def positions(self, image_size: int) -> tuple[Tensor, ...]:
+        """Compute what `forward` needs beside images of image_size×image_size."""
+        return self.trunk.positions(image_size)
 
     def forward(
-        self, image: Tensor, positions: Tensor
+        self, image: Tensor, positions: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Encode N×3×S×S into N×C×S/s×S/s at strides s of 4, 8 and 16."""
+        """Encode N×3×S×S into N×C×4h×4w, N×C×2h×2w and N×C×h×w."""
         features: tuple[Tensor, Tensor, Tensor] = self.neck(
-            self.trunk(image, positions)
+            self.trunk(image, *positions)
         )
         return features

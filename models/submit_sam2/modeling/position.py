@@ -43,17 +43,19 @@ def sine_steps(steps: Tensor, channels: int) -> Tensor:
     return torch.cat((waves.sin(), waves.cos()), -1)
 
 
-def rotary_table(side: int, channels: int) -> Tensor:
+def rotary_table(side: int, channels: int, *, step: float = 1.0) -> Tensor:
     """Rotations of the cells of a square grid: side²×channels/2, complex.
 
-    The first half of the pairs of channels turns with x, the second with y.
+    The first half of the pairs of channels turns with x, the second with y. Neighbours
+    are `step` apart.
     """
     frequencies = 1.0 / _TEMPERATURE ** (
         torch.arange(0, channels, 4).float() / channels
     )
     cells = torch.arange(side * side, dtype=torch.float32)
-    x = torch.outer(cells % side, frequencies)
-    y = torch.outer(torch.div(cells, side, rounding_mode="floor"), frequencies)
+    x = torch.outer(cells % side * step, frequencies)
+    rows = torch.div(cells, side, rounding_mode="floor")
+    y = torch.outer(rows * step, frequencies)
     angles = torch.cat((x, y), 1)
     return torch.polar(torch.ones_like(angles), angles)
 
@@ -69,20 +71,22 @@ class Grids:
     """The encodings of one input size, computed once for a video.
 
     Attributes:
-        side: Side of the grid of a frame's features at stride 16.
+        image_size: Side of the input, in pixels.
+        side: Side of the grid of a frame's coarsest features.
         queries: 1×side²×C, of a frame's features.
         memories: side²×C', of a memory.
         rotary: side²×C/2 complex, of queries and keys in the memory attention.
         image: 1×side²×C, of what the mask decoder sees.
-        patches: 1×4·side×4·side×C", of the image encoder's patches, as learned.
+        patches: What the image encoder needs; only that knows what it is.
     """
 
+    image_size: int
     side: int
     queries: Tensor
     memories: Tensor
     rotary: Tensor
     image: Tensor
-    patches: Tensor
+    patches: tuple[Tensor, ...]
 
 
 class FourierGrid(nn.Module):
