@@ -1,5 +1,6 @@
 """Masks as arrays: label maps, logits, and conversion between them."""
 
+from .arrays import ArrayFile, ArrayHeader, parse_header
 from .codes import (
     LOGIT_LIMIT,
     LOWEST,
@@ -19,22 +20,33 @@ from .labels import (
     to_labels,
 )
 from .rle import decode_rle, encode_rle
+from .scores import HARD_LOGIT, ScoreKind, recognise_scores, scores_to_logits
+from .volumes import read_channels, read_volume
 
 __all__ = [
+    "HARD_LOGIT",
     "LOGIT_LIMIT",
     "LOWEST",
     "OLD_VALUES",
     "VALUES",
+    "ArrayFile",
+    "ArrayHeader",
     "Codes",
     "Labels",
     "Logits",
+    "ScoreKind",
     "Values",
     "binary_masks",
     "decode_rle",
     "dequantise",
     "encode_rle",
     "object_ids",
+    "parse_header",
     "quantise",
+    "read_channels",
+    "read_volume",
+    "recognise_scores",
     "resize_logits",
+    "scores_to_logits",
     "to_labels",
 ]

@@ -18,7 +18,15 @@ from numpy.typing import NDArray
 from ..archive import Entry, MaskFolder
 from ..data import SplitVideo
 from ..errors import MaskError, RunError
-from ..masks import VALUES, Codes, Labels, Values, quantise, to_labels
+from ..masks import (
+    HARD_LOGIT,
+    VALUES,
+    Codes,
+    Labels,
+    Values,
+    quantise,
+    to_labels,
+)
 from ..png.palette import decode, encode
 from ..system.files import folder_digest
 from ..system.words import size_text
@@ -33,10 +41,7 @@ __all__ = [
     "read_digests",
 ]
 
-#: The logit of a pixel of a hard mask, p = 0.993: high enough for a full vote, and low
-#: enough that soft members can overrule it.
-HARD_LOGIT = 5.0
-#: Its code; −`HARD_LOGIT` has the negative code.
+#: The code of `HARD_LOGIT`; −`HARD_LOGIT` has the negative code.
 HARD_CODE = int(np.searchsorted(VALUES, HARD_LOGIT)) - 128
 
 

@@ -12,7 +12,6 @@ stands for. Files of schema 2 have no `values`: their codes are steps of 1/8.
 from __future__ import annotations
 
 import contextlib
-import re
 import struct
 import zipfile
 import zlib
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 from zlib_ng import zlib_ng
 
 from ..errors import MaskError, RunError
-from ..masks import OLD_VALUES, VALUES, Codes, Values, quantise
+from ..masks import OLD_VALUES, VALUES, Codes, Values, parse_header, quantise
 from ..predictors.numbers import nonsense
 from ..system.files import atomic_open, stream_digest
 from ..system.words import counted
@@ -36,16 +35,6 @@ __all__ = ["SoftVideo", "SoftWriter", "VideoMasks"]
 #: Deflate level of soft files in zlib-ng: writing takes little time compared with any
 #: model, and higher levels save less than a tenth.
 _LEVEL = 2
-
-
-#: The first bytes of an array in NumPy's format 1.0, and its header.
-_NPY = b"\x93NUMPY\1\0"
-
-
-_NPY_HEADER = re.compile(
-    rb"\{'descr': '([<>|][biuf]\d)', 'fortran_order': False, "
-    rb"'shape': \(((?:\d+, ?)*\d*)\), \} *\n"
-)
 
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -407,11 +396,6 @@ def _parse(data: bytes) -> NDArray[Any]:
     Raises:
         ValueError: They are not such an array.
     """
-    begin = len(_NPY) + 2
-    end = begin + int.from_bytes(data[len(_NPY) : begin], "little")
-    header = _NPY_HEADER.fullmatch(data, begin, end)
-    if not data.startswith(_NPY) or header is None:
-        raise ValueError("it is not an array of NumPy's format 1.0 in the order of C")
-    kind, shape = header.groups()
-    array = np.frombuffer(data, np.dtype(kind.decode()), offset=end)
-    return array.reshape([int(side) for side in re.findall(rb"\d+", shape)])
+    header = parse_header(data)
+    array = np.frombuffer(data, header.dtype, offset=header.offset)
+    return array.reshape(header.shape)

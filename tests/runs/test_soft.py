@@ -295,13 +295,17 @@ def test_arrays_are_those_that_numpy_reads(
 
 
 @pytest.mark.parametrize(
-    "array", [np.zeros((2, 3), np.int8, order="F"), np.array(["text"])]
+    ("array", "words"),
+    [
+        (np.zeros((2, 3), np.int8, order="F"), "it is in Fortran's order"),
+        (np.array(["text"]), "not an array of NumPy's format"),
+    ],
 )
 def test_arrays_of_another_kind_are_said(
-    tmp_path: Path, array: np.ndarray[Any, Any]
+    tmp_path: Path, array: np.ndarray[Any, Any], words: str
 ) -> None:
     np.savez(tmp_path / "v.npz", size=array)
-    with pytest.raises(RunError, match="not an array of NumPy's format"):
+    with pytest.raises(RunError, match=words):
         SoftVideo(tmp_path / "v.npz")
 
 
