@@ -87,7 +87,7 @@ def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
 def test_each_place_that_the_page_on_the_design_names_exists(repository: Path) -> None:
     page = (repository / "docs" / "design.md").read_text("utf-8")
     rows = re.findall(r"^\| … .*\? \| `(.+)` \| `(\w+)` \|$", page, re.MULTILINE)
-    assert len(rows) == 17
+    assert len(rows) >= 17
     for path, name in rows:
         tree = ast.parse((repository / path).read_text("utf-8"))
         defined = {

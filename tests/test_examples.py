@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from submit.predictors import Box, Mask, Predictor, Video, parse_options
+from submit.predictors import Box, Mask, Predictor, Video, immediate, parse_options
 
 
 def test_the_plugin_of_the_tutorial_is_a_predictor(
@@ -23,7 +23,7 @@ def test_the_plugin_of_the_tutorial_is_a_predictor(
     assert isinstance(model, Predictor)
     mask = np.zeros((20, 30), bool)
     mask[8:13, 10:15] = True
-    session = model.session(Video("v", height=20, width=30, length=2))
+    session = immediate(model.session(Video("v", height=20, width=30, length=2)))
     frame = np.zeros((20, 30, 3), np.uint8)
     session.step(frame, {4: Mask(mask)})
     prediction = session.step(frame, {9: Box(20, 4, 23, 9)})

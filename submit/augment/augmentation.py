@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import ClassVar
 
-from ..predictors import Session, Video
+from ..predictors import AnySession, Video
 from ..system.registry import Registry
 
 __all__ = ["AUGMENTATIONS", "Augmentation"]
@@ -24,12 +24,15 @@ class Augmentation:
         order: Its place in the text of a variant.
         depth: Its place around the model: the lowest changes frames last, right before
             the model sees them.
+        at_once: Whether it needs the prediction of a frame before the next one, which a
+            delayed model does not have.
         metavar: The value in help; empty for one without a value.
     """
 
     name: ClassVar[str]
     order: ClassVar[int]
     depth: ClassVar[int]
+    at_once: ClassVar[bool] = False
     metavar: ClassVar[str] = ""
 
     @property
@@ -37,7 +40,9 @@ class Augmentation:
         """Input resolution of the model as a multiple of its usual one."""
         return 1.0
 
-    def session(self, video: Video, open_session: Callable[[int], Session]) -> Session:
+    def session(
+        self, video: Video, open_session: Callable[[int], AnySession]
+    ) -> AnySession:
         """Open a video as the augmentation shows it, logits in the video's geometry.
 
         Args:
@@ -45,11 +50,7 @@ class Augmentation:
             open_session: Opens the model, or the next inner augmentation, for so many
                 frames.
         """
-        return self.wrap(open_session(video.length))
-
-    def wrap(self, session: Session) -> Session:
-        """Return a session that shows another view to this one."""
-        return session
+        return open_session(video.length)
 
 
 #: All augmentations by name.

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import PredictorError
+from ..errors import OptionError, PredictorError
 from ..masks import LOGIT_LIMIT, resize_logits
 from ..predictors import (
     Description,
@@ -18,6 +18,7 @@ from ..predictors import (
     Prompts,
     Session,
     Video,
+    immediate,
 )
 from .variant import Variant
 from .wrappers import AugmentedPredictor
@@ -45,7 +46,7 @@ class MergedPredictor:
     def session(self, video: Video, *, scale: float = 1.0) -> Session:
         """Open a video once for each variant."""
         return _MergedSession(
-            [member.session(video, scale=scale) for member in self._members]
+            [immediate(one.session(video, scale=scale)) for one in self._members]
         )
 
 
@@ -108,8 +109,18 @@ def augmented(
         tta: Tracked as well and merged frame by frame.
 
     Raises:
-        OptionError: The model does not run at a scale that is asked for.
+        OptionError: The model does not run at a scale that is asked for, or its
+            predictions come later than a variant or `tta` needs them.
     """
+    if tta and predictor.describe().delayed:
+        asked = " ".join(f"--tta {extra}" for extra in tta)
+        raise OptionError(
+            f"{asked}: {predictor.describe().model} predicts frames later than it gets "
+            "them, so variants of it cannot be merged frame by frame; make a run of "
+            "each, such as --variant "
+            f"{tta[0]} --name {str(tta[0]).partition('=')[0]}, and merge the runs with "
+            "submit ensemble"
+        )
     base = predictor if variant is None else AugmentedPredictor(predictor, variant)
     if not tta:
         return base

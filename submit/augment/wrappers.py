@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, ClassVar
 
 from ..errors import OptionError
-from ..predictors import Description, Predictor, Session, Video
+from ..predictors import AnySession, Description, Predictor, Video
 from .augmentation import Augmentation
 from .variant import Variant
 
@@ -23,6 +23,8 @@ class AugmentedPredictor:
     def __init__(self, inner: Predictor, variant: Variant) -> None:
         self._inner = inner
         self._variant = variant
+        if inner.describe().delayed:
+            _require_no_feedback(inner, variant)
         if not inner.describe().sizes.allows(variant.scale):
             raise OptionError(
                 f"variant {variant}: {inner.describe().model} does not run at "
@@ -34,9 +36,9 @@ class AugmentedPredictor:
         """Say what the model inside is."""
         return self._inner.describe()
 
-    def session(self, video: Video, *, scale: float = 1.0) -> Session:
+    def session(self, video: Video, *, scale: float = 1.0) -> AnySession:
         """Open a video as this variant shows it."""
-        opened: Callable[[int], Session] = partial(
+        opened: Callable[[int], AnySession] = partial(
             _open, self._inner, video, scale * self._variant.scale
         )
         # The innermost comes first: windows are cut out of a mirrored video, and the
@@ -46,11 +48,26 @@ class AugmentedPredictor:
         return opened(video.length)
 
 
-def _open(inner: Predictor, video: Video, scale: float, length: int) -> Session:
+def _require_no_feedback(inner: Predictor, variant: Variant) -> None:
+    """Make sure that no part of a variant needs predictions at once.
+
+    Raises:
+        OptionError: One does.
+    """
+    for one in variant.augmentations:
+        if one.at_once:
+            raise OptionError(
+                f"variant {variant}: {one.name} needs the prediction of each frame "
+                f"before the next one, and {inner.describe().model} predicts frames "
+                f"later; leave {one.name} out"
+            )
+
+
+def _open(inner: Predictor, video: Video, scale: float, length: int) -> AnySession:
     return inner.session(dataclasses.replace(video, length=length), scale=scale)
 
 
 def _shown(
-    one: Augmentation, video: Video, opened: Callable[[int], Session], length: int
-) -> Session:
+    one: Augmentation, video: Video, opened: Callable[[int], AnySession], length: int
+) -> AnySession:
     return one.session(dataclasses.replace(video, length=length), opened)

@@ -137,6 +137,8 @@ def _page_view(page: _Described) -> RenderableType:
             "cores": str(description.cores),
             **description.details,
         }
+        if description.delayed:
+            pairs["predictions"] = "later than their frames"
     if not page.options:
         return stack(facts(pairs), "It has no options.")
     rows = [

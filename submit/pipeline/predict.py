@@ -5,53 +5,32 @@ from __future__ import annotations
 import contextlib
 import platform
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ..augment import augmented, parse_variant
-from ..data import (
-    FrameReader,
-    GivenPrompts,
-    Split,
-    SplitVideo,
-    read_prompts,
-    read_split,
-)
-from ..errors import (
-    MaskError,
-    PredictorError,
-    RunMismatchError,
-    SplitError,
-    SubmitError,
-)
+from ..data import GivenPrompts, Split, SplitVideo, read_prompts, read_split
+from ..errors import PredictorError, RunMismatchError, SplitError, SubmitError
 from ..executors import Executor, Job, Worker
-from ..masks import quantise
 from ..predictors import (
     Description,
     PluginFile,
-    Prediction,
     Predictor,
-    Prompts,
-    Session,
     Video,
     build,
     load,
     option_infos,
     parse_options,
 )
-from ..runs import Identity, MaskWriter, Run, SoftWriter, Standing, VideoRecord
+from ..runs import Identity, Run, Standing, VideoRecord
 from ..runs.identity import fingerprint, option_settings, require_facts, take_stock
-from ..system.files import atomic_folder, digest
-from .behind import Behind
+from ..system.files import digest
 from .outcome import Monitor, StepOutcome, run_jobs, silent
-from .prompts import FramePrompts, require_taken, video_prompts
+from .prompts import require_taken
+from .video import VideoPredictor, VideoTask
 
 __all__ = ["PredictPlan", "predict_split", "split_of"]
 
@@ -192,7 +171,7 @@ class _Maker:
         # An error in weights or options would fail every video.
         if self.probe is not None:
             predictor.session(self.probe).close()
-        return _VideoPredictor(predictor, worker)
+        return VideoPredictor(predictor, worker)
 
 
 def _model(description: Description) -> dict[str, Any]:
@@ -290,7 +269,7 @@ def predict_split(
             Job(
                 name,
                 cost=video.length,
-                payload=_Task(
+                payload=VideoTask(
                     video=video,
                     path=run.soft_path(name) if plan.soft else run.masks_folder / name,
                     soft=plan.soft,
@@ -434,138 +413,3 @@ def _probe(jobs: Sequence[Job]) -> Video | None:
         with contextlib.suppress(SubmitError):
             return Video(video.name, video.height, video.width, video.length)
     return None
-
-
-@dataclass(frozen=True)
-class _Task:
-    """One video for a worker."""
-
-    video: SplitVideo
-    path: Path
-    soft: bool
-    late_objects: bool
-    source: str
-    prompts: FramePrompts | None = None
-
-
-class _VideoPredictor:
-    """Predicts one video after another with one model."""
-
-    def __init__(self, predictor: Predictor, worker: Mapping[str, Any]) -> None:
-        self._predictor = predictor
-        self._worker = worker
-
-    def __call__(self, task: _Task, progress: Callable[[int], None]) -> VideoRecord:
-        video, began = task.video, time.perf_counter()
-        video.require_images()
-        if video.length < 2:
-            raise SplitError(
-                f"video {video.name}: has one frame, so there is nothing to track; "
-                "expected at least 2 in JPEGImages (extract the split again)"
-            )
-        prompts = video_prompts(video, late=task.late_objects, given=task.prompts)
-        session = self._predictor.session(
-            Video(video.name, video.height, video.width, video.length)
-        )
-        with contextlib.ExitStack() as stack:
-            stack.callback(session.close)
-            written = stack.enter_context(_writing(task))
-            behind = stack.enter_context(Behind(written.write))
-            reader = stack.enter_context(FrameReader(video.images, size=video.size))
-            objects: tuple[int, ...] = ()
-            for frame, image in reader:
-                with _located(video, frame):
-                    given = prompts.get(frame, {})
-                    prediction = _advance(session, image, given, objects)
-                    kept = _Written.of(frame, prediction)
-                behind.put(kept)
-                objects = prediction.objects
-                progress(1)
-        masks = written.masks
-        return VideoRecord(
-            frames=video.length,
-            objects=objects,
-            size=video.size,
-            seconds=round(time.perf_counter() - began, 3),
-            digest=digest(task.path) if masks is None else masks.digest,
-            soft=task.soft,
-            source=task.source,
-            masks=None if masks is None else masks.digests,
-            worker=self._worker,
-        )
-
-
-@contextlib.contextmanager
-def _located(video: SplitVideo, frame: str) -> Iterator[None]:
-    """Name the video and the frame in an error about a prediction."""
-    try:
-        yield
-    except MaskError as error:
-        raise MaskError(f"video {video.name}: frame {frame}: {error}") from error
-
-
-def _advance(
-    session: Session,
-    image: NDArray[np.uint8],
-    prompts: Prompts,
-    objects: Sequence[int],
-) -> Prediction:
-    """Call the model for a frame; not before the first object."""
-    if prompts or objects:
-        return session.step(image, prompts)
-    return Prediction(objects=(), logits=np.zeros((0, 1, 1), np.float32))
-
-
-@dataclass(frozen=True, eq=False)
-class _Written:
-    """The data of a frame to write: copies, since a model may reuse its arrays.
-
-    Logits are held as codes of the run store, in a quarter of the memory.
-    """
-
-    frame: str
-    objects: tuple[int, ...]
-    codes: NDArray[np.int8]
-    presence: NDArray[np.float32] | None
-    iou: NDArray[np.float32] | None
-
-    @classmethod
-    def of(cls, frame: str, prediction: Prediction) -> _Written:
-        """Copy a prediction.
-
-        Raises:
-            MaskError: A logit is not a number.
-        """
-        codes = quantise(prediction.logits)
-        scores = [
-            None if values is None else np.array(values, np.float32)
-            for values in (prediction.presence, prediction.iou)
-        ]
-        return cls(frame, prediction.objects, codes, *scores)
-
-
-@dataclass(frozen=True)
-class _Writing:
-    """The output of a video: a soft file or palette masks."""
-
-    soft: SoftWriter | None = None
-    masks: MaskWriter | None = None
-
-    def write(self, w: _Written) -> None:
-        """Write a frame."""
-        if self.soft is not None:
-            self.soft.write(w.frame, w.objects, w.codes, w.presence, w.iou)
-        else:
-            assert self.masks is not None
-            self.masks.write(w.frame, w.objects, w.codes)
-
-
-@contextlib.contextmanager
-def _writing(task: _Task) -> Iterator[_Writing]:
-    """Open the soft file or the folder of masks that a video is written into."""
-    if task.soft:
-        with SoftWriter(task.path, size=task.video.size) as soft:
-            yield _Writing(soft=soft)
-    else:
-        with atomic_folder(task.path, parents=False) as folder:
-            yield _Writing(masks=MaskWriter(folder, task.video))

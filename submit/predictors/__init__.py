@@ -1,6 +1,7 @@
 """Predictors: the interface of a model, its options, and the installed models."""
 
 from ..system.registry import Registry
+from .delayed import as_delayed, immediate
 from .options import (
     OptionInfo,
     check_options,
@@ -21,6 +22,8 @@ from .prompts import (
     Prompts,
 )
 from .protocol import (
+    AnySession,
+    DelayedSession,
     Description,
     Frame,
     InputSizes,
@@ -36,7 +39,9 @@ __all__ = [
     "GROUP",
     "Absent",
     "AcceptedPrompts",
+    "AnySession",
     "Box",
+    "DelayedSession",
     "Description",
     "Frame",
     "InputSizes",
@@ -54,9 +59,11 @@ __all__ = [
     "StaticOptions",
     "StaticPredictor",
     "Video",
+    "as_delayed",
     "build",
     "check_options",
     "file_digest",
+    "immediate",
     "installed",
     "load",
     "option",

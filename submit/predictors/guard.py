@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,16 @@ from ..errors import MaskError, PredictorError, PromptError, SubmitError
 from ..system.machine import is_out_of_memory
 from ..system.refusals import storage_failure
 from .prompts import Prompts
-from .protocol import Description, Frame, Prediction, Predictor, Session, Video
+from .protocol import (
+    AnySession,
+    DelayedSession,
+    Description,
+    Frame,
+    Prediction,
+    Predictor,
+    Session,
+    Video,
+)
 
 __all__ = ["GuardedPredictor", "ModelPackage", "blamed"]
 
@@ -117,10 +127,19 @@ class GuardedPredictor:
             found = self._inner.describe()
         return self._require(found, Description, "describe")
 
-    def session(self, video: Video, *, scale: float = 1.0) -> Session:
+    def session(self, video: Video, *, scale: float = 1.0) -> AnySession:
         """Open a video."""
         with self._blamed():
             inner = self._inner.session(video, scale=scale)
+        delayed = self.describe().delayed
+        if isinstance(inner, DelayedSession) and delayed:
+            return _GuardedDelayedSession(self, inner, video)
+        if delayed or isinstance(inner, DelayedSession):
+            self._report(
+                f"session returned a {type(inner).__name__} "
+                f"{'without' if delayed else 'with'} finish(), and describe().delayed "
+                f"is {delayed}; a delayed model has both"
+            )
         return _GuardedSession(self, inner, video)
 
     def _require_taken(
@@ -137,20 +156,38 @@ class GuardedPredictor:
     def _blamed(self) -> contextlib.AbstractContextManager[None]:
         return blamed(self._model, self._package)
 
-    def _refuse(self, wrong: str) -> NoReturn:
-        raise MaskError(
-            f"{wrong}; predictor {self._model} ({self._package}) fails here: its "
-            "weights may be damaged (get the checkpoint again) or its precision too low"
-        )
-
     def _require(self, found: object, kind: type[Kind], method: str) -> Kind:
         if isinstance(found, kind):
             return found
+        self._report(
+            f"{method} returned a {type(found).__name__}, expected a {kind.__name__}"
+        )
+
+    def _report(self, wrong: str) -> NoReturn:
         raise PredictorError(
-            f"predictor {self._model} ({self._package}): {method} returned a "
-            f"{type(found).__name__}, expected a {kind.__name__}; please report it to "
+            f"predictor {self._model} ({self._package}): {wrong}; please report it to "
             f"the authors of {self._package}"
         )
+
+    def _checked(self, found: object, method: str) -> Prediction:
+        """Make sure that a model returned a prediction, of possible numbers.
+
+        Raises:
+            MaskError: A number is impossible; the caller adds the video and the frame.
+        """
+        prediction = self._require(found, Prediction, method)
+        # Keeps `import submit` fast.
+        from .numbers import nonsense
+
+        for name in ("logits", "presence", "iou"):
+            values = getattr(prediction, name)
+            if wrong := nonsense(name, values, prediction.objects):
+                raise MaskError(
+                    f"{wrong}; predictor {self._model} ({self._package}) fails here: "
+                    "its weights may be damaged (get the checkpoint again) or its "
+                    "precision too low"
+                )
+        return prediction
 
 
 class _GuardedSession:
@@ -170,16 +207,97 @@ class _GuardedSession:
             self._known |= prompts.keys()
         with self._guard._blamed():
             found = self._inner.step(frame, prompts)
-        prediction = self._guard._require(found, Prediction, "step")
-        # Keeps `import submit` fast.
-        from .numbers import nonsense
-
-        for name in ("logits", "presence", "iou"):
-            values = getattr(prediction, name)
-            if wrong := nonsense(name, values, prediction.objects):
-                self._guard._refuse(wrong)
-        return prediction
+        return self._guard._checked(found, "step")
 
     def close(self) -> None:
         with self._guard._blamed():
             self._inner.close()
+
+
+class _GuardedDelayedSession:
+    """A delayed session in the same guard, which also counts its predictions.
+
+    A prediction does not say of which frame it is, so its place and its objects are all
+    that can show a missing one. An error about a prediction is raised when all before
+    it have been returned: the caller then knows the frame.
+    """
+
+    def __init__(
+        self, guard: GuardedPredictor, inner: DelayedSession, video: Video
+    ) -> None:
+        self._guard, self._inner, self._video = guard, inner, video
+        self._objects: tuple[int, ...] = ()
+        #: The objects of each frame that has no prediction yet.
+        self._awaited: deque[tuple[int, ...]] = deque()
+        self._frames = 0
+        self._error: SubmitError | None = None
+
+    def step(self, frame: Frame, prompts: Prompts) -> Sequence[Prediction]:
+        if self._error is not None:
+            raise self._error
+        if prompts:
+            self._guard._require_taken(prompts, self._objects, self._video)
+            new = [key for key in prompts if key not in self._objects]
+            self._objects += tuple(new)
+        self._awaited.append(self._objects)
+        self._frames += 1
+        with self._guard._blamed():
+            found: object = self._inner.step(frame, prompts)
+        if not isinstance(found, (list, tuple)):
+            self._guard._report(
+                f"step returned a {type(found).__name__}, expected a list of the "
+                "predictions that are now final"
+            )
+        checked: list[Prediction] = []
+        try:
+            for one in found:
+                checked.append(self._taken(one, "step"))
+        except SubmitError as error:
+            if not checked:
+                raise
+            self._error = error
+        return checked
+
+    def finish(self) -> Iterator[Prediction]:
+        if self._error is not None:
+            raise self._error
+        with self._guard._blamed():
+            rest = iter(self._inner.finish())
+        while True:
+            with self._guard._blamed():
+                found = next(rest, _END)
+            if found is _END:
+                break
+            yield self._taken(found, "finish")
+        if missing := len(self._awaited):
+            self._guard._report(
+                f"video {self._video.name}: returned predictions of "
+                f"{self._frames - missing} frames after {self._frames} frames, the "
+                f"last {missing} are missing"
+            )
+
+    def close(self) -> None:
+        with self._guard._blamed():
+            self._inner.close()
+
+    def _taken(self, found: object, method: str) -> Prediction:
+        """Check the next prediction, and count it."""
+        if not self._awaited:
+            self._guard._report(
+                f"video {self._video.name}: {method} returned a prediction more than "
+                f"the {self._frames} frames that it got"
+            )
+        prediction = self._guard._checked(found, method)
+        objects = self._awaited.popleft()
+        if prediction.objects != objects:
+            index = self._frames - len(self._awaited) - 1
+            self._guard._report(
+                f"video {self._video.name}: frame {index}, counted from the first "
+                f"prompt: {method} returned the objects {list(prediction.objects)}, "
+                f"expected {list(objects)}: all that had a prompt up to there, in the "
+                "order of their first ones"
+            )
+        return prediction
+
+
+_END = object()

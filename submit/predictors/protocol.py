@@ -14,12 +14,14 @@ The toolkit builds one predictor per worker process and opens one session per vi
     prediction = session.step(frame0, {1: Mask(pixels)})
     prediction = session.step(frame1, {})
     session.close()
+
+A model that needs frames beyond the one it predicts opens a `DelayedSession`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "AnySession",
+    "DelayedSession",
     "Description",
     "Frame",
     "InputSizes",
@@ -143,6 +147,8 @@ class Description:
             dtype. Each worker reports them; they must be equal in a whole run.
         prompts: The kinds of prompts that the model accepts, and whether a later one
             may correct an object. It gets no others.
+        delayed: Predictions come later than their frames: `session` opens a
+            `DelayedSession`.
     """
 
     model: str
@@ -153,6 +159,7 @@ class Description:
     devices: tuple[str, ...] | None = None
     details: Mapping[str, str] = dataclasses.field(default_factory=dict)
     prompts: AcceptedPrompts = dataclasses.field(default_factory=AcceptedPrompts)
+    delayed: bool = False
 
 
 class Session(Protocol):
@@ -189,6 +196,47 @@ class Session(Protocol):
 
 
 @runtime_checkable
+class DelayedSession(Protocol):
+    """One video of a model whose predictions come later than their frames.
+
+    It is for a model that looks ahead, such as one that chooses among several paths
+    some frames later, or a program that reads the whole video. What `Session` says
+    holds here too, apart from when predictions come: each frame has exactly one, and
+    they come in the order of the frames. The caller writes each as it comes, so that
+    memory grows only with what the session itself holds back.
+    """
+
+    def step(self, frame: Frame, prompts: Prompts) -> Sequence[Prediction]:
+        """Take the next frame, and return the predictions that are now final.
+
+        Args:
+            frame: H×W×3 uint8 RGB.
+            prompts: Prompts of this frame; see `Session.step`.
+
+        Returns:
+            The next predictions of earlier frames, perhaps of this one, in the order of
+            frames; none if no further one is final. Each has the objects that had a
+            prompt up to its own frame, as `Session.step` returns them.
+        """
+        ...
+
+    def finish(self) -> Iterator[Prediction]:
+        """Predict the remaining frames, in order.
+
+        It is called once, after the last frame, and read to its end. `close` may come
+        before that, after an error.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what the session holds. May be called twice."""
+        ...
+
+
+AnySession: TypeAlias = Session | DelayedSession
+
+
+@runtime_checkable
 class Predictor(Protocol):
     """A model, ready to open sessions.
 
@@ -209,8 +257,11 @@ class Predictor(Protocol):
         """Say what this model is, for the manifest."""
         ...
 
-    def session(self, video: Video, *, scale: float = 1.0) -> Session:
+    def session(self, video: Video, *, scale: float = 1.0) -> AnySession:
         """Open a video at `scale` times the model's usual input resolution.
+
+        Returns:
+            A `DelayedSession` if `describe().delayed`, else a `Session`.
 
         Raises:
             OptionError: `describe().sizes` does not allow `scale`.

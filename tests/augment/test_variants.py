@@ -32,6 +32,7 @@ from submit.predictors import (
     Prompts,
     Session,
     Video,
+    immediate,
 )
 
 VIDEO = Video("v", height=6, width=10, length=4)
@@ -116,7 +117,7 @@ def track(
 ) -> list[Prediction]:
     """Track the first object from frame 0 and the second from frame 2."""
     (one, first), (two, second) = masks.items()
-    session = predictor.session(VIDEO)
+    session = immediate(predictor.session(VIDEO))
     predictions = [
         session.step(frames[0], {one: Mask(first)}),
         session.step(frames[1], {}),

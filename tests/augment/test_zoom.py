@@ -28,6 +28,7 @@ from submit.predictors import (
     Prompts,
     Session,
     Video,
+    immediate,
 )
 
 SIZE = (96, 160)
@@ -102,7 +103,7 @@ def masks_of(frame: NDArray[np.uint8], *objects: int) -> dict[int, Prompt]:
 
 
 def zoomed(model: Coarse) -> Session:
-    return AugmentedPredictor(model, Variant(zoom=True)).session(VIDEO)
+    return immediate(AugmentedPredictor(model, Variant(zoom=True)).session(VIDEO))
 
 
 def iou(prediction: Prediction, key: int, frame: NDArray[np.uint8]) -> float:
@@ -227,8 +228,8 @@ def test_zoom_and_mirror_go_together() -> None:
     frame = picture((20, 10, 12), (60, 100, 30))
     masks = masks_of(frame, 1, 2)
     plain = zoomed(Coarse()).step(frame, masks)
-    both = AugmentedPredictor(Coarse(), Variant(zoom=True, hflip=True)).session(VIDEO)
-    flipped = both.step(frame, masks)
+    both = AugmentedPredictor(Coarse(), Variant(zoom=True, hflip=True))
+    flipped = immediate(both.session(VIDEO)).step(frame, masks)
     assert flipped.logits.shape == plain.logits.shape
     assert iou(flipped, 1, frame) > 0.9
 

@@ -19,6 +19,7 @@ from submit.predictors import (
     Prompt,
     Session,
     Video,
+    immediate,
     parse_options,
 )
 from submit_classical import ClassicalOptions, ClassicalPredictor
@@ -92,7 +93,7 @@ def open_session(
     **options: object,
 ) -> Session:
     predictor: Predictor = ClassicalPredictor(ClassicalOptions(**options))  # type: ignore[arg-type]
-    return predictor.session(Video("v", *size, length), scale=scale)
+    return immediate(predictor.session(Video("v", *size, length), scale=scale))
 
 
 def track(frames: list[Frame], masks: dict[int, Pixels]) -> Iterator[Prediction]:

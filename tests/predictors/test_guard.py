@@ -28,6 +28,7 @@ from submit.predictors import (
     StaticOptions,
     Video,
     build,
+    immediate,
 )
 
 VIDEO = Video("v", height=4, width=6, length=3)
@@ -81,7 +82,7 @@ def package(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def use(predictor: Predictor) -> Prediction:
     """Call everything that a model has; returns the last prediction."""
     predictor.describe()
-    session = predictor.session(VIDEO)
+    session = immediate(predictor.session(VIDEO))
     session.step(FRAME, {1: Mask(MASK)})
     found = session.step(FRAME, {})
     session.close()

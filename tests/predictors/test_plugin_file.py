@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from submit.cli import cli
 from submit.errors import PredictorError
-from submit.predictors import Mask, PluginFile, Video, build, load
+from submit.predictors import Mask, PluginFile, Video, build, immediate, load
 from tests.submissions import VIDEOS, write_split
 
 MODEL = '''
@@ -68,7 +68,8 @@ def predict(runner: CliRunner, tmp_path: Path) -> Callable[..., Any]:
 
 
 def test_a_file_has_options_and_sessions(file: Path) -> None:
-    session = build(f"{file}:Everywhere", ["logit=7"]).session(Video("v", 4, 6, 2))
+    model = build(f"{file}:Everywhere", ["logit=7"])
+    session = immediate(model.session(Video("v", 4, 6, 2)))
     mask = Mask(np.ones((4, 6), bool))
     found = session.step(np.zeros((4, 6, 3), np.uint8), {5: mask})
     assert found.objects == (5,)

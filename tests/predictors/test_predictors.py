@@ -18,6 +18,7 @@ from submit.predictors import (
     Predictor,
     StaticPredictor,
     Video,
+    immediate,
     installed,
     load,
     option,
@@ -200,7 +201,7 @@ def test_the_static_predictor_repeats_what_it_was_given() -> None:
     first[1:3, 1:3] = True
     second[0, 5] = True
 
-    session = predictor.session(Video("v", height=4, width=6, length=3))
+    session = immediate(predictor.session(Video("v", height=4, width=6, length=3)))
     start = session.step(frame, {3: Mask(first)})
     added = session.step(frame, {1: Mask(second), 7: Mask(empty)})
     last = session.step(frame, {})

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...predictors import Frame, Session
-from ..augmentation import AUGMENTATIONS, Augmentation
-from ..recolour import RecolouredSession
+from ...predictors import Frame
+from ..augmentation import AUGMENTATIONS
+from ..view import FrameAugmentation
 
 __all__ = ["Clahe"]
 
@@ -20,23 +20,18 @@ _TILES = 8
 
 @AUGMENTATIONS.register
 @dataclass(frozen=True)
-class Clahe(Augmentation):
+class Clahe(FrameAugmentation):
     """Equalised local contrast, for fog, haze and water."""
 
     name = "clahe"
     order = 50
     depth = 30
 
-    def wrap(self, session: Session) -> Session:
-        """Return a session that shows other contrast to this one."""
-        return RecolouredSession(session, _equalise)
+    def show(self, frame: Frame) -> Frame:
+        """Equalise the local contrast of the lightness; colours stay."""
+        import cv2
 
-
-def _equalise(frame: Frame) -> Frame:
-    """Equalise the local contrast of the lightness; colours stay."""
-    import cv2
-
-    lab = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2LAB)
-    clahe = cv2.createCLAHE(_CLIP_LIMIT, (_TILES, _TILES))
-    lab[..., 0] = clahe.apply(np.ascontiguousarray(lab[..., 0]))
-    return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.uint8)
+        lab = cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2LAB)
+        clahe = cv2.createCLAHE(_CLIP_LIMIT, (_TILES, _TILES))
+        lab[..., 0] = clahe.apply(np.ascontiguousarray(lab[..., 0]))
+        return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), np.uint8)

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...predictors import Frame, Session
+from ...predictors import Frame
 from ...system.schema import setting
-from ..augmentation import AUGMENTATIONS, Augmentation
-from ..recolour import RecolouredSession
+from ..augmentation import AUGMENTATIONS
+from ..view import FrameAugmentation
 
 __all__ = ["Gamma"]
 
 
 @AUGMENTATIONS.register
 @dataclass(frozen=True)
-class Gamma(Augmentation):
+class Gamma(FrameAugmentation):
     """Brightness to the power G: below 1 is brighter, for shots in the dark."""
 
     name = "gamma"
@@ -31,17 +30,9 @@ class Gamma(Augmentation):
         1.0, "Exponent of the brightness.", low=math.ulp(0), words="a positive number"
     )
 
-    def wrap(self, session: Session) -> Session:
-        """Return a session that shows other brightness to this one."""
-        return RecolouredSession(session, _brighten(self.gamma))
-
-
-def _brighten(gamma: float) -> Callable[[Frame], Frame]:
-    """Raise all channels, as fractions of 255, to the power gamma."""
-    levels = np.rint(255 * (np.arange(256) / 255) ** gamma).astype(np.uint8)
-
-    def recolour(frame: Frame) -> Frame:
+    def show(self, frame: Frame) -> Frame:
+        """Raise all channels, as fractions of 255, to the power gamma."""
+        brightness = (np.arange(256) / 255) ** self.gamma
+        levels = np.rint(255 * brightness).astype(np.uint8)
         brightened: NDArray[np.uint8] = levels[frame]
         return brightened
-
-    return recolour

@@ -15,45 +15,38 @@ from ...predictors import (
     Prediction,
     Prompt,
     Prompts,
-    Session,
 )
-from ..augmentation import AUGMENTATIONS, Augmentation
+from ..augmentation import AUGMENTATIONS
+from ..view import FrameAugmentation
 
 __all__ = ["Hflip"]
 
 
 @AUGMENTATIONS.register
 @dataclass(frozen=True)
-class Hflip(Augmentation):
+class Hflip(FrameAugmentation):
     """The mirror image; the flip of a flip is the plain result to the bit."""
 
     name = "hflip"
     order = 10
     depth = 20
 
-    def wrap(self, session: Session) -> Session:
-        """Return a session that shows the mirror image to this one."""
-        return _FlippedSession(session)
+    def show(self, frame: Frame) -> Frame:
+        """The mirror image of a frame."""
+        return np.ascontiguousarray(frame[:, ::-1])
 
+    def show_prompts(self, prompts: Prompts, width: int) -> Prompts:
+        """The prompts of the mirror image."""
+        return {key: _flip_prompt(prompt, width) for key, prompt in prompts.items()}
 
-class _FlippedSession:
-    """Shows a session the mirror image, and mirrors back what it says."""
-
-    def __init__(self, inner: Session) -> None:
-        self._inner = inner
-
-    def step(self, frame: Frame, prompts: Prompts) -> Prediction:
-        flipped = {
-            key: _flip_prompt(prompt, frame.shape[1]) for key, prompt in prompts.items()
-        }
-        return _flip_prediction(self._inner.step(_flip(frame), flipped))
-
-    def close(self) -> None:
-        self._inner.close()
-
-
-def _flip(array: Frame) -> Frame:
-    return np.ascontiguousarray(array[:, ::-1])
+    def back(self, prediction: Prediction) -> Prediction:
+        """Mirror a prediction back."""
+        return Prediction(
+            objects=prediction.objects,
+            logits=np.ascontiguousarray(prediction.logits[:, :, ::-1]),
+            presence=prediction.presence,
+            iou=prediction.iou,
+        )
 
 
 def _flip_prompt(prompt: Prompt, width: int) -> Prompt:
@@ -67,12 +60,3 @@ def _flip_prompt(prompt: Prompt, width: int) -> Prompt:
             tuple(Point(width - 1 - x, y, inside) for x, y, inside in prompt.points)
         )
     return prompt
-
-
-def _flip_prediction(prediction: Prediction) -> Prediction:
-    return Prediction(
-        objects=prediction.objects,
-        logits=np.ascontiguousarray(prediction.logits[:, :, ::-1]),
-        presence=prediction.presence,
-        iou=prediction.iou,
-    )

@@ -45,6 +45,7 @@ import numpy as np
 
 from ...masks import LOGIT_LIMIT, Logits, resize_logits
 from ...predictors import (
+    AnySession,
     Box,
     Frame,
     Points,
@@ -53,6 +54,7 @@ from ...predictors import (
     Prompts,
     Session,
     Video,
+    immediate,
 )
 from ..augmentation import AUGMENTATIONS, Augmentation
 from ..window import Window, box_of, extent_of, window_for
@@ -68,10 +70,13 @@ class Zoom(Augmentation):
     name = "zoom"
     order = 30
     depth = 10
+    at_once = True
 
-    def session(self, video: Video, open_session: Callable[[int], Session]) -> Session:
+    def session(
+        self, video: Video, open_session: Callable[[int], AnySession]
+    ) -> Session:
         """Open a video in full, and a window for each small object."""
-        return ZoomedSession(video, open_session)
+        return ZoomedSession(video, lambda length: immediate(open_session(length)))
 
 
 class ZoomedSession:
