@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from ..data import SplitVideo
 from ..errors import MaskError
-from ..masks import Labels, object_ids
+from ..masks import Labels
 from ..png.palette import DAVIS_PALETTE, read_file
 from ..png.pictures import Kind, NoIdsError, Picture, decode_picture, read_palette
 from .palettes import (
@@ -43,6 +43,7 @@ from .palettes import (
     is_same_palette,
     look_up,
 )
+from .sanity import as_packed, pixels_by_ids
 
 __all__ = ["Colours", "Meaning", "is_annotation"]
 
@@ -146,14 +147,14 @@ class Colours:
             first: The mask.
             truth: H×W labels; ignored if they hold no object.
         """
-        objects = object_ids(truth)
-        if not objects or first.values.shape != truth.shape:
+        if first.values.shape != truth.shape:
+            return
+        counts = pixels_by_ids(as_packed(truth), as_packed(first.values))
+        objects = tuple(key for key in np.flatnonzero(counts.any(1)).tolist() if key)
+        if not objects:
             return
         self._known.clear()
-        counts = np.bincount(
-            truth.ravel().astype(np.intp) << 8 | first.values.ravel(), minlength=1 << 16
-        ).reshape(256, 256)
-        used = first.used
+        used = tuple(np.flatnonzero(counts.any(0)).tolist())
         values = None if first.kind is Kind.COLOUR else np.arange(256, dtype=np.uint8)
         colours = None
         if first.kind is not Kind.GREY:
