@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import RunError
-from ..system.files import user_path
+from ..system.files import run_path
 from ._output import note
 from ._progress import progress
 
@@ -28,16 +28,7 @@ __all__ = [
     "open_runs",
     "raise_failures",
     "require_once",
-    "run_path",
 ]
-
-
-def run_path(runs: Path, name: str) -> Path:
-    """The folder of a run that is named, or whose folder is given."""
-    given = user_path(name)
-    if (given / "manifest.json").is_file() or given.is_absolute():
-        return given
-    return runs / name
 
 
 def new_run_path(runs: Path, name: str) -> Path:
@@ -128,27 +119,11 @@ def masks_of(runs: Path, source: str, split: Split | None = None) -> Masks:
         RunError: There is neither such a file or folder nor such a run, or a mask of
             the run is not the one that was written.
     """
-    from ..archive import open_masks
-    from ..pipeline import export_run, exported_masks, is_exported, split_of
-    from ..pipeline.exported import ExportRecord
+    from ..pipeline.sources import open_source
 
-    run = _run_of(runs, source)
-    if run is None:
-        folder = Path(source)
-        record = ExportRecord.open(folder)
-        return record.all_masks() if record.exists else open_masks(folder)
-    videos = None if split is None or not split.others else split.videos.keys()
-    if is_exported(run, videos):
-        return exported_masks(run, videos)
-    outcome = export_run(
-        run,
-        split if split is not None else split_of(run),
-        executor=local_executor(None),
-        videos=videos,
-        monitor=progress,
+    return open_source(
+        runs, source, split, executor=lambda: local_executor(None), monitor=progress
     )
-    outcome.require_complete(str(run.path))
-    return exported_masks(run, videos, after=outcome)
 
 
 def missing_videos(runs: Path, source: str) -> str | None:
@@ -158,8 +133,9 @@ def missing_videos(runs: Path, source: str) -> str | None:
         RunError: There is neither such a folder nor such a run.
     """
     from ..pipeline.exported import ExportRecord
+    from ..pipeline.sources import find_run
 
-    run = _run_of(runs, source)
+    run = find_run(runs, source)
     if run is None:
         record = ExportRecord.open(Path(source))
         lacking = (record.expected or 0) - len(record.videos)
@@ -172,24 +148,6 @@ def missing_videos(runs: Path, source: str) -> str | None:
     words = f"lacks {len(run.missing)} of {len(run.missing) + len(run.videos)} videos, "
     words += f"such as {first}"
     return words if reason is None else f"{words} ({reason.splitlines()[0]})"
-
-
-def _run_of(runs: Path, source: str) -> Run | None:
-    """Open the run that is named, or whose folder, or folder of masks, is given.
-
-    Returns:
-        None for another file or folder that is there.
-
-    Raises:
-        RunError: There is neither such a run nor such a file or folder.
-    """
-    from ..runs import Run
-
-    path = Path(source)
-    if path.exists() and not Run.exists(path):
-        own = path.name == "masks" and Run.exists(path.absolute().parent)
-        return Run.open(path.absolute().parent) if own else None
-    return Run.open(run_path(runs, source))
 
 
 def raise_failures(outcome: StepOutcome, where: Path) -> None:

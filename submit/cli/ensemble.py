@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..ensemble import DEFAULT_METHOD, METHODS
+from ..system.files import run_path
 from ._options import (
     PATH,
     SOURCE,
@@ -20,7 +21,7 @@ from ._options import (
 from ._output import NOTHING, emit, number, stack
 from ._output import table as table_of
 from ._progress import progress
-from ._runs import local_executor, new_run_path, raise_failures, run_path
+from ._runs import local_executor, new_run_path, raise_failures
 from ._splits import open_split
 from ._views import outcome_view
 

@@ -10,6 +10,7 @@ import click
 
 from ..errors import RunError
 from ..postprocess import Postprocess, all_settings, read_postprocess
+from ..system.files import run_path
 from ..system.words import counted
 from ._options import (
     OUTPUT,
@@ -23,7 +24,7 @@ from ._options import (
 )
 from ._output import emit, facts, note
 from ._progress import progress
-from ._runs import local_executor, raise_failures, run_path
+from ._runs import local_executor, raise_failures
 
 if TYPE_CHECKING:
     from ..data import Split

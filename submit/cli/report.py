@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..system.files import run_path
 from ._options import (
     OUTPUT,
     PATH,
@@ -21,7 +22,7 @@ from ._options import (
 )
 from ._output import emit, facts, format_bytes, format_seconds, warn
 from ._progress import progress
-from ._runs import masks_of, open_runs, require_once, run_path
+from ._runs import masks_of, open_runs, require_once
 from ._splits import open_split
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import ArchiveError, RefusedError, StorageError
+from ..system.files import run_path
 from ..system.words import counted
 from ._codabench import (
     ask,
@@ -23,7 +24,6 @@ from ._codabench import (
 from ._options import PATH, json_option, optional_split, runs_dir_option, workers_option
 from ._output import emit, facts, format_bytes, note, show, stack, warn
 from ._progress import progress
-from ._runs import run_path
 from ._splits import open_split
 from ._transfer import Transfer
 from ._views import findings_view, local_score

@@ -37,6 +37,7 @@ __all__ = [
     "removed",
     "require_writable",
     "resolved",
+    "run_path",
     "stream_digest",
     "user_path",
     "write_bytes",
@@ -277,6 +278,14 @@ def atomic_folder(path: Path, *, parents: bool = True) -> Iterator[Path]:
 def user_path(text: str) -> Path:
     """A path as users write it: `~` is the home folder."""
     return Path(os.path.expanduser(text))
+
+
+def run_path(runs: Path, name: str) -> Path:
+    """The folder of a run that is named, or whose folder is given."""
+    given = user_path(name)
+    if (given / "manifest.json").is_file() or given.is_absolute():
+        return given
+    return runs / name
 
 
 def open_regular(path: Path | str) -> IO[bytes]:
