@@ -84,7 +84,9 @@ class OpenRun(Mapping[str, "OpenRunVideo"]):
     @cached_property
     def _masks(self) -> Masks:
         """The label maps, if they are files."""
-        return self.open_masks()
+        masks = self.open_masks()
+        weakref.finalize(self, masks.close)
+        return masks
 
     def open_masks(self, split: Split | None = None) -> Masks:
         """Open its palette masks; a run is exported if it is not yet.
