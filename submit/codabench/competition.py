@@ -176,7 +176,6 @@ class Phase:
         total_limit: Attempts in all; None without limit.
         used_today: Attempts of this UTC day.
         used: Attempts so far; None when the server does not say.
-        hides_output: Whether logs and results are kept from participants.
     """
 
     id: int
@@ -189,7 +188,6 @@ class Phase:
     total_limit: int | None = None
     used_today: int = 0
     used: int | None = None
-    hides_output: bool = False
 
     def is_open(self, now: datetime) -> bool:
         """Whether submissions are taken, by the server's clock."""
@@ -431,7 +429,6 @@ def _phase(value: Mapping[str, Any]) -> Phase:
         ),
         used_today=int(value.get("used_submissions_per_day") or 0),
         used=None if used is None else int(used),
-        hides_output=bool(value.get("hide_output")),
     )
 
 

@@ -86,7 +86,6 @@ class Submission:
         parts: Its parts, in the order of their numbers, as far as they were read.
         task: The task it was evaluated on; None for one that has parts.
         scores: The numbers so far, in the order of the leaderboard's columns.
-        on_leaderboard: Whether it is on the leaderboard.
         runs_by_itself: Whether it is evaluated without an organiser.
     """
 
@@ -103,7 +102,6 @@ class Submission:
     parts: tuple[Submission, ...] = ()
     task: Task | None = None
     scores: tuple[Score, ...] = ()
-    on_leaderboard: bool = False
     runs_by_itself: bool = True
 
     @classmethod
@@ -134,7 +132,6 @@ class Submission:
                 children=tuple(_number_of(c) for c in value.get("children") or ()),
                 task=Task.parse(task) if isinstance(task, Mapping) else None,
                 scores=tuple(_scores(value.get("scores") or ())),
-                on_leaderboard=bool(value.get("on_leaderboard")),
                 runs_by_itself=value.get("auto_run") is not False,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -100,11 +100,6 @@ class TokenStore:
         self._keyring = keyring
         self._environment = environment
 
-    @property
-    def has_keyring(self) -> bool:
-        """Whether tokens go to a keyring."""
-        return self._keyring is not None
-
     def find(self, url: str) -> Token | None:
         """The token for a server, None where there is none.
 

@@ -113,7 +113,6 @@ class Transport:
     Attributes:
         url: Address of the server.
         skew: Seconds by which the server's clock is ahead of this machine's.
-        requests_sent: How many there were so far.
     """
 
     def __init__(
@@ -129,7 +128,6 @@ class Transport:
         self.url = check_url(url)
         self.clock = clock or SystemClock()
         self.skew = 0.0
-        self.requests_sent = 0
         self._token = token
         self._stall = stall
         self._observer = observer or _Unobserved()
@@ -378,7 +376,6 @@ class Transport:
         """Send one request and read the whole answer."""
         import requests
 
-        self.requests_sent += 1
         shown = url.partition("?")[0]
         deadline = self.clock.monotonic() + WHOLE
         reason = ""

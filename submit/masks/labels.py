@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..errors import MaskError
 from ..system.words import counted
-from .codes import VALUES, Values
+from .codes import VALUES, Codes, Values, quantise
 
 __all__ = [
     "Labels",
@@ -56,7 +56,7 @@ def resize_logits(logits: Logits, size: tuple[int, int]) -> Logits:
 
 
 def to_labels(
-    logits: NDArray[np.float32] | NDArray[np.int8],
+    logits: NDArray[np.floating] | Codes,
     objects: Sequence[int],
     size: tuple[int, int],
     *,
@@ -64,8 +64,11 @@ def to_labels(
 ) -> Labels:
     """Apply the overlap rule: each pixel goes to its highest logit, if that is > 0.
 
+    Floating-point logits are rounded to the codes of a soft file first, so that masks
+    are the same whether they come from a model or from its soft file.
+
     Args:
-        logits: N×h×w at any resolution, finite, or int8 codes of them.
+        logits: N×h×w at any resolution, or int8 codes of them.
         objects: The N object ids, each in 1 … 254. Of equal logits the earlier object
             wins, as in `argmax`.
         size: Height and width of the frame; logits are resized to it as in
@@ -74,6 +77,9 @@ def to_labels(
 
     Returns:
         H×W uint8 labels.
+
+    Raises:
+        MaskError: A logit is not a number, or there are more or fewer ids than planes.
     """
     from .resample import winners
 
@@ -85,8 +91,8 @@ def to_labels(
         )
     if not len(ids):
         return np.zeros(size, np.uint8)
-    if logits.dtype == np.int8:
-        # A writable copy, since the loops are compiled for writable arrays only.
-        return winners(np.ascontiguousarray(logits), np.array(values), ids, *size)
-    logits = np.ascontiguousarray(logits, dtype=np.float32)
-    return winners(logits, np.empty(0, np.float32), ids, *size)
+    if logits.dtype != np.int8:
+        values = VALUES
+    codes = np.ascontiguousarray(quantise(logits))
+    # A writable copy, since the loops are compiled for writable arrays only.
+    return winners(codes, np.array(values), ids, *size)

@@ -77,7 +77,7 @@ def bilinear(
 
 @compiled()
 def winners(
-    logits: Any,
+    codes: NDArray[np.int8],
     values: NDArray[np.float32],
     objects: NDArray[np.uint8],
     height: int,
@@ -89,8 +89,8 @@ def winners(
     pixels that are not positive, the bilinear value is not positive either.
 
     Args:
-        logits: N×h×w, float32 or int8 codes.
-        values: The values of the codes, in ascending order; empty for float32.
+        codes: N×h×w codes of logits.
+        values: The values of the codes, in ascending order.
         objects: The N ids.
         height: Rows of the result.
         width: Columns of the result.
@@ -98,28 +98,26 @@ def winners(
     Returns:
         height×width uint8 labels; of equal logits the earlier object wins.
     """
-    count, rows, columns = logits.shape
+    count, rows, columns = codes.shape
     top, bottom, down = _taps(rows, height)
     left, right, across = _taps(columns, width)
     result = np.zeros((height, width), np.uint8)
     best = np.empty(width, np.float32)
     line = np.empty(columns, np.float32)
-    # The highest code that is not positive, or just 0.
+    # The highest code whose value is not positive.
     floor = np.searchsorted(values, np.float32(0), side="right") - 129
-    if not len(values):
-        floor = np.intp(0)
     # First and last positive column of every row; (width, −1) without any.
     first = np.full((count, rows), columns, np.int64)
     last = np.full((count, rows), -1, np.int64)
     for n in range(count):
         for y in range(rows):
             for x in range(columns):
-                if logits[n, y, x] > floor:
+                if codes[n, y, x] > floor:
                     first[n, y] = x
                     break
             if first[n, y] < columns:
                 for x in range(columns - 1, -1, -1):
-                    if logits[n, y, x] > floor:
+                    if codes[n, y, x] > floor:
                         last[n, y] = x
                         break
     # The two current rows of each object; the row y is at y % 2.
@@ -135,7 +133,7 @@ def winners(
             for row in (top[y], bottom[y]):
                 if held[n, row % 2] != row:
                     held[n, row % 2] = row
-                    _decode(logits[n, row], values, decoded[n, row % 2])
+                    _decode(codes[n, row], values, decoded[n, row % 2])
             upper, lower = decoded[n, top[y] % 2], decoded[n, bottom[y] % 2]
             begin, end = max(begin - 1, 0), min(end + 1, columns - 1)
             v = down[y]
@@ -154,11 +152,9 @@ def winners(
 
 
 @compiled()
-def _decode(row: Any, values: NDArray[np.float32], out: NDArray[np.float32]) -> None:
-    """Write the logits of a row of codes; a row of float32 is copied."""
-    if len(values):
-        for x in range(len(row)):
-            out[x] = values[int(row[x]) + 128]
-    else:
-        for x in range(len(row)):
-            out[x] = row[x]
+def _decode(
+    row: NDArray[np.int8], values: NDArray[np.float32], out: NDArray[np.float32]
+) -> None:
+    """Write the logits of a row of codes."""
+    for x in range(len(row)):
+        out[x] = values[int(row[x]) + 128]

@@ -13,20 +13,11 @@ from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..archive import Entry, MaskFolder
 from ..data import SplitVideo
 from ..errors import MaskError, RunError
-from ..masks import (
-    HARD_LOGIT,
-    VALUES,
-    Codes,
-    Labels,
-    Values,
-    quantise,
-    to_labels,
-)
+from ..masks import HARD_LOGIT, VALUES, Codes, Labels, Values, to_labels
 from ..png.palette import decode, encode
 from ..system.files import folder_digest
 from ..system.words import size_text
@@ -229,34 +220,21 @@ class MaskWriter:
         self,
         frame: str,
         objects: tuple[int, ...],
-        logits: NDArray[np.float32] | Codes,
+        codes: Codes,
         *,
         values: Values = VALUES,
     ) -> None:
-        """Apply the overlap rule to a frame's logits and write the mask.
-
-        Logits are first rounded to the codes of the run store, so that masks that are
-        written at once equal those exported from a soft file.
+        """Apply the overlap rule to the codes of a frame's logits and write the mask.
 
         Args:
             frame: The frame's stem.
             objects: N ids.
-            logits: N×h×w, or codes of them.
+            codes: N×h×w.
             values: The values of codes.
-
-        Raises:
-            MaskError: A logit is not a number.
         """
         labels = self._first
         if labels is None:
-            try:
-                if logits.dtype != np.int8:
-                    logits, values = quantise(logits), VALUES
-            except MaskError as error:
-                raise MaskError(
-                    f"video {self._video.name}: frame {frame}: {error}"
-                ) from error
-            labels = to_labels(logits, objects, self._video.size, values=values)
+            labels = to_labels(codes, objects, self._video.size, values=values)
         self._write(frame, labels)
 
     def write_labels(self, frame: str, labels: Labels) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from submit.masks import (
     binary_masks,
     dequantise,
     object_ids,
+    quantise,
     resize_logits,
     to_labels,
 )
@@ -79,7 +81,8 @@ def planes(draw: st.DrawFn, dtype: type[np.generic]) -> NDArray[Any]:
 
 
 def as_logits(logits: NDArray[Any]) -> NDArray[Any]:
-    return dequantise(logits) if logits.dtype == np.int8 else logits
+    """The logits that labels are made of: rounded to codes."""
+    return dequantise(quantise(logits))
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.float32])
@@ -103,7 +106,9 @@ def test_labels_are_those_of_the_definition(
 def test_ties_go_to_the_earlier_object_where_the_arithmetic_is_exact(
     dtype: type[np.generic], data: st.DataObject
 ) -> None:
-    logits = data.draw(planes(np.int8)).astype(dtype)
+    logits = data.draw(planes(np.int8))
+    if dtype is np.float32:
+        logits = dequantise(logits)
     factors = st.sampled_from([1, 2, 4])
     size = tuple(side * data.draw(factors) for side in logits.shape[1:])
     objects = (7, 1, 254, 3)[: len(logits)]
@@ -119,29 +124,43 @@ def test_codes_give_the_same_labels_as_the_logits_they_stand_for(
     for values in (VALUES, OLD_VALUES, VALUES - np.float32(0.3), VALUES + 1):
         np.testing.assert_array_equal(
             to_labels(codes, objects, size, values=values),
-            to_labels(dequantise(codes, values), objects, size),
+            overlaid(dequantise(codes, values), objects, size),
         )
 
 
+def overlaid(
+    logits: NDArray[np.float32], objects: Sequence[int], size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Resize all pixels, then apply the overlap rule."""
+    return labelled(resize_logits(logits, size).astype(np.float64), tuple(objects))
+
+
 @given(planes(np.float32), st.tuples(sides, sides))
-def test_labels_are_the_overlap_rule_after_resizing(
+def test_logits_are_rounded_to_codes_before_they_are_resized(
     logits: NDArray[np.float32], size: tuple[int, int]
 ) -> None:
-    """Skipping what cannot be positive changes nothing, not even in the last bit."""
     objects = (9, 2, 30, 4)[: len(logits)]
-    wanted = labelled(resize_logits(logits, size).astype(np.float64), objects)
+    wanted = overlaid(as_logits(logits), objects, size)
     np.testing.assert_array_equal(to_labels(logits, objects, size), wanted)
 
 
-def test_a_logit_of_zero_is_background() -> None:
+def test_a_logit_that_rounds_to_zero_is_background() -> None:
     logits = np.zeros((2, 3, 3), np.float32)
     assert not to_labels(logits, (1, 2), (3, 3)).any()
-    logits[1, 1, 1] = np.finfo(np.float32).tiny
+    logits[1, 1, 1] = VALUES[129] / 2.1
+    assert not to_labels(logits, (1, 2), (3, 3)).any()
+    logits[1, 1, 1] = VALUES[129] / 1.9
     assert to_labels(logits, (1, 2), (3, 3))[1, 1] == 2
 
 
-def test_the_lowest_float_means_no_object() -> None:
-    logits = np.full((1, 2, 2), np.finfo(np.float32).min)
+def test_a_logit_that_is_no_number_is_refused() -> None:
+    with pytest.raises(MaskError, match="logits hold NaN"):
+        to_labels(np.full((1, 2, 2), np.nan), (1,), (2, 2))
+
+
+@pytest.mark.parametrize("lowest", [np.finfo(np.float32).min, -np.inf])
+def test_the_lowest_logit_means_no_object(lowest: float) -> None:
+    logits = np.full((1, 2, 2), lowest, np.float32)
     assert not to_labels(logits, (1,), (4, 4)).any()
     logits[0, 0] = 8
     assert to_labels(logits, (1,), (4, 4)).tolist() == [[1] * 4] + [[0] * 4] * 3
@@ -150,7 +169,7 @@ def test_the_lowest_float_means_no_object() -> None:
 def test_labels_of_views_and_other_floats_are_those_of_the_array() -> None:
     logits = np.random.default_rng(0).normal(size=(2, 5, 6))
     wanted = to_labels(logits.astype(np.float32), (1, 2), (9, 11))
-    np.testing.assert_array_equal(to_labels(logits, (1, 2), (9, 11)), wanted)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(to_labels(logits, (1, 2), (9, 11)), wanted)
     flipped = np.ascontiguousarray(logits[:, :, ::-1]).astype(np.float32)
     np.testing.assert_array_equal(
         to_labels(flipped[:, :, ::-1], (1, 2), (9, 11)), wanted
