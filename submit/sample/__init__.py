@@ -1,8 +1,14 @@
-"""A synthetic split with complete ground truth, for trying things without data.
+"""A synthetic split with complete ground truth, to try the toolkit without a data set.
 
-Six small films are rendered from photographs that come with scikit-image, each about
-one difficulty of MOSEv2. `write` puts them on disk, `scenes` tells the stories,
-`sprites` and `materials` make what is seen, `stage` and `render` film it.
+Six kinds of short videos are rendered from photographs that come with scikit-image.
+Each shows one difficulty of MOSEv2.
+
+    write               writes the split to disk
+    scenes              lists the scenarios, one in each module
+    stage, render       time, camera, layers and actors of a scene; the renderer
+    sprites, animals, person, surfaces, materials
+                        the objects and surfaces, made of photographs and noise
+    grade               lens, sensor and colour of the final frames
 """
 
 from .write import require_place, require_sample, write_sample

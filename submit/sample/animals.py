@@ -1,4 +1,4 @@
-"""Koi and horses: sprites whose bodies bend and whose legs walk."""
+"""Animated animals: carp that swim and horses that walk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .sprites import dome, raster
 
 __all__ = ["Coat", "Horse", "Koi"]
 
-#: Width of half a carp at places along its length, both in lengths.
+#: Positions along a carp, and half of its width there, in units of its length.
 _KOI_LENGTHS = (0.0, 0.03, 0.08, 0.16, 0.3, 0.45, 0.62, 0.76, 0.86, 0.93)
 _KOI_WIDTHS = (0.018, 0.045, 0.068, 0.09, 0.108, 0.106, 0.083, 0.054, 0.031, 0.024)
 
@@ -38,10 +38,10 @@ class Koi:
 
     Args:
         density: Pixels per unit.
-        rng: Draws its markings.
+        rng: Source of randomness for its markings.
         belly: Colour of its body.
         marks: Colour of its markings.
-        beat: Beats of the tail up to each time.
+        beat: Number of tail beats up to each time.
         bend: Curvature of the body at each time; positive turns towards v > 0.
     """
 
@@ -84,7 +84,7 @@ class Koi:
         self._texture = resize(texture, rows // fine, columns // fine)
 
     def look(self, u: Array, v: Array, time: float) -> Array:
-        """Bend the straight fish along its swimming wave."""
+        """Render the fish at this time, bent by its swimming motion."""
         along = np.clip(np.float32(0.5) - u, 0, np.float32(1.2))
         beat = np.float32(2 * np.pi * (self._beat(time) % 1))
         wave = (np.float32(0.010) + np.float32(0.085) * along**2) * np.sin(
@@ -127,14 +127,14 @@ Coat: TypeAlias = tuple[Colour, Colour, Colour]
 
 @dataclass(frozen=True)
 class _Leg:
-    """One leg on the picture of the horse, in its pixels.
+    """One leg of the horse, in pixels of the photograph.
 
     Attributes:
-        shape: Outline around the leg and what of the body moves with it.
+        shape: Outline around the leg and the part of the body that moves with it.
         joint: Row of the shoulder or hip.
         knee: Row of the knee or hock.
-        phase: Part of a stride by which it is late.
-        far: Whether it is on the side away from the viewer.
+        phase: Delay of the leg, as a fraction of a stride.
+        far: Whether the leg is on the side away from the viewer.
     """
 
     shape: tuple[tuple[float, float], ...]
@@ -144,7 +144,7 @@ class _Leg:
     far: bool
 
 
-#: From the back to the front, in the order of a walk.
+#: The legs from the back to the front, with the phases of a walk.
 _LEGS = (
     _Leg(
         ((78, 160), (116, 160), (122, 195), (110, 250), (140, 300), (138, 318),
@@ -167,21 +167,21 @@ _LEGS = (
         joint=178, knee=248, phase=0.25, far=False,
     ),
 )  # fmt: skip
-#: Pixels of the picture per unit, and its place between the hooves.
+#: Pixels of the photograph per unit, and the point between the hooves.
 _HORSE_UNIT = 304.0
 _HORSE_FOOT = (175.0, 311.0)
 _MARGIN = 8
 
 
 class Horse:
-    """A walking horse, one unit tall, its hooves at v = 0, looking to the right.
+    """A walking horse that faces right, one unit tall, with its hooves at v = 0.
 
     Args:
         density: Pixels per unit.
-        rng: Draws its coat.
-        coat: Ramp of the coat from shade to light.
+        rng: Source of randomness for its coat.
+        coat: Colours of the coat from shadows to lights.
         points: Colour of mane, tail and legs.
-        step: Strides up to each time.
+        step: Number of strides up to each time.
         effort: How far the legs swing at each time: 0 stands still, 1 walks.
     """
 
@@ -211,7 +211,7 @@ class Horse:
             shape = [(px + _MARGIN, py + _MARGIN) for px, py in leg.shape]
             mask = outline(shape, rows, columns, zoom)
             body *= 1 - mask * smoothstep(leg.joint + 25, leg.joint + 40, y)
-            # The top of a leg fades into the body, whose coat is the same there.
+            # The top of a leg fades out over the body, which has the same coat there.
             fade = smoothstep(leg.joint - 18, leg.joint + 6, y)
             light = 0.55 if leg.far else 1.0
             legs.append((join(colour * light, alpha * mask * fade), leg))
@@ -222,14 +222,14 @@ class Horse:
         ]
 
     def look(self, u: Array, v: Array, time: float) -> Array:
-        """Pose body and legs for this moment and lay them over each other."""
+        """Render body and legs in the pose of this time."""
         phase, effort = self._step(time), self._effort(time)
         x = u * np.float32(_HORSE_UNIT) + np.float32(_HORSE_FOOT[0])
         y = v * np.float32(_HORSE_UNIT) + np.float32(_HORSE_FOOT[1])
         y += np.float32(1.6 * effort * np.cos(4 * np.pi * phase))
         seen = np.zeros((4, *u.shape), np.float32)
         for texture, leg in self._parts:
-            # Legs are below, the body is above: a part needs only some of the rows.
+            # A part covers only some of the rows: legs are below, the body above.
             chosen = y < 262 if leg is None else y > leg.joint - 20
             used = np.flatnonzero(chosen.any(1))
             if not used.size:
@@ -250,7 +250,7 @@ class Horse:
 
 
 def _nod(x: Array, y: Array, phase: float, effort: float) -> tuple[Array, Array]:
-    """Move head and tail: where to look on the picture for each point."""
+    """Move head and tail: return the point of the photograph for each point."""
     turn = 2 * np.pi * phase
     nod = np.float32((3.5 * effort + 1.5) * np.sin(2 * turn + 0.6))
     sway = np.float32(5 * np.sin(1.3 * turn + 0.4) + 3)
@@ -261,7 +261,7 @@ def _nod(x: Array, y: Array, phase: float, effort: float) -> tuple[Array, Array]
 def _swing(
     x: Array, y: Array, leg: _Leg, phase: float, effort: float
 ) -> tuple[Array, Array]:
-    """Swing and bend a leg: where to look on the picture for each point."""
+    """Swing and bend a leg: return the point of the photograph for each point."""
     turn = 2 * np.pi * (phase - leg.phase)
     hip = 0.30 * effort * np.sin(turn)
     lift = effort * max(0.0, np.cos(turn))
@@ -281,9 +281,9 @@ def _paint(
     coat: Coat,
     points: Colour,
 ) -> Array:
-    """Colour the silhouette: hair from the cat's forehead, round shading, dark points.
+    """Colour the silhouette of the horse: hair from a photograph of a cat, and shading.
 
-    `x` and `y` are the places on the picture of the horse; the result is 3×H×W.
+    `x` and `y` are points of the horse's photograph; the result is 3×H×W.
     """
     rows, columns = alpha.shape
     fur = picture("chelsea.png")[:, 4:76, 70:290].mean(0)

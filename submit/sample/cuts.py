@@ -1,4 +1,4 @@
-"""`cuts`: an astronaut and a horse in three shots, from three places."""
+"""`cuts`: an astronaut and a horse in three shots, with cuts between them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["cuts"]
 
 
 def cuts(stage: SceneSpec) -> Scene:
-    """Film by day, close up before a wall, and in the evening from the other side.
+    """Render three shots: by day, a close-up, and in the evening from the other side.
 
-    Object 1, the astronaut, is in all shots at other scales; object 2, the horse, is
-    missing from the second one.
+    Object 1, the astronaut, is in all shots, at different scales. Object 2, the horse,
+    is not in the second shot.
     """
     second = max(1, round(stage.frames * 0.34))
     third = max(second + 1, round(stage.frames * 0.70))
@@ -31,7 +31,7 @@ def cuts(stage: SceneSpec) -> Scene:
 
 
 def _person(stage: SceneSpec, scale: float) -> Astronaut:
-    """Cut out the astronaut for a shot in which one unit is `scale` world units."""
+    """Make the astronaut for a shot in which one sprite unit is `scale` world units."""
     phase = float(stage.rng.uniform(0, 6))
     return Astronaut(
         stage.unit * scale * 1.1,
@@ -41,7 +41,7 @@ def _person(stage: SceneSpec, scale: float) -> Astronaut:
 
 
 def _day(stage: SceneSpec, coat: Coat) -> Shot:
-    """Horse on the meadow, astronaut behind a hedge."""
+    """The first shot: the horse on a meadow, the astronaut behind a hedge."""
     span = stage.span
     meadow = Meadow(reach=0.2)
     layers = meadow.build(stage)
@@ -60,7 +60,7 @@ def _day(stage: SceneSpec, coat: Coat) -> Shot:
 
 
 def _close(stage: SceneSpec) -> Shot:
-    """The astronaut alone before a wall that is out of focus."""
+    """The second shot: the astronaut alone in front of a wall that is out of focus."""
     density = stage.unit * 0.8
     wide, tall = 2 * stage.half + 0.2, 2 * stage.rise + 0.2
     rows, columns = int(tall * density), int(wide * density)
@@ -89,7 +89,7 @@ def _close(stage: SceneSpec) -> Shot:
 
 
 def _evening(stage: SceneSpec, coat: Coat) -> Shot:
-    """From the other side in the evening, the horse near and the astronaut far."""
+    """The third shot: the evening, from the other side; the horse is nearer."""
     meadow = Meadow(
         horizon=-0.02,
         foot=0.36,

@@ -1,4 +1,4 @@
-"""What lens, sensor and colourist do to a rendered picture."""
+"""Simulate lens, sensor and colour grading of a rendered frame."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .materials import Array, Colour, rgb
 
 __all__ = ["Film", "Grade"]
 
-#: Rows and columns by which a sheet of noise is larger than a frame.
+#: Rows and columns by which the array of noise is larger than a frame.
 _SLACK = 96
 
 
 def _steady(time: float) -> float:
-    """Light that does not change."""
+    """Constant brightness."""
     del time
     return 1.0
 
@@ -28,13 +28,13 @@ class Grade:
     """The look of a shot.
 
     Attributes:
-        gain: Colour that every pixel is multiplied by.
-        gamma: Exponent of the tones; above 1 darkens the shadows.
-        lift: Added to the blacks, as haze does.
-        saturation: 1 leaves colours alone.
+        gain: Factor for each colour channel.
+        gamma: Exponent of the values; above 1 darkens the shadows.
+        lift: Added to dark values, as by haze.
+        saturation: Factor of the saturation; 1 changes nothing.
         vignette: Darkening in the corners.
-        blur: Softness of the lens, in pixels at 270 rows.
-        noise: Standard deviation of the sensor's noise in the lights.
+        blur: Blur of the lens, in pixels at 270 rows.
+        noise: Standard deviation of the sensor's noise in bright areas.
         grain: Size of a grain of the noise, in pixels.
         flicker: Brightness of the light at each time.
     """
@@ -51,7 +51,7 @@ class Grade:
 
 
 class Film:
-    """What turns the pictures of one shot into frames.
+    """Turns the rendered colours of one shot into frames.
 
     Args:
         grade: The look.
@@ -70,12 +70,12 @@ class Film:
         corner = (0.35 * y * y + 0.65 * x * x) ** 1.5
         light = 1 - np.float32(grade.vignette) * corner
         self._light = np.asarray(light * rgb(*grade.gain), np.float32)
-        # Each frame gets another part of one sheet of noise, which looks as random as
-        # new noise and costs much less.
+        # Each frame takes another part of one large array of noise, which is much
+        # faster than new noise.
         self._sheet = _grain(height + _SLACK, width + _SLACK, grade.grain, rng)
 
     def finish(self, picture: Array, time: float) -> NDArray[np.uint8]:
-        """Turn rendered colours, 3×H×W, into the frame at `time`, H×W×3."""
+        """Turn rendered colours, 3×H×W, into the H×W×3 frame at `time`."""
         grade = self._grade
         image = ndimage.gaussian_filter(
             picture, (0, self._blur, self._blur), truncate=2.5
@@ -98,7 +98,7 @@ class Film:
         return np.ascontiguousarray(np.moveaxis(image.astype(np.uint8), 0, 2))
 
     def _noise(self, image: Array) -> Array:
-        """Give noise for an image that grows with the light, 3×H×W."""
+        """Noise for a 3×H×W image; its strength grows with the brightness."""
         height, width = image.shape[1:]
         top, left = self._rng.integers(0, _SLACK + 1, 2)
         part = self._sheet[:, top : top + height, left : left + width]
@@ -110,7 +110,7 @@ class Film:
 
 
 def _grain(height: int, width: int, size: float, rng: np.random.Generator) -> Array:
-    """Make a sheet of noise, 3×H×W, coarser in colour than in luminance."""
+    """Make 3×H×W noise that is coarser in colour than in luminance."""
     luma = rng.standard_normal((height, width), np.float32)
     luma = ndimage.gaussian_filter(luma, size, truncate=2.5)
     luma /= luma.std()

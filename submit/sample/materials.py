@@ -1,8 +1,8 @@
-"""Raw material of the synthetic videos: photographs, noise, tones and outlines.
+"""Photographs, noise, colour ramps and outlines for the synthetic videos.
 
-The photographs are files of the installed scikit-image wheel and are opened in place,
-so nothing here can reach for the network. Colours are float32 in [0, 1] as displayed
-(not linear light), planes first: 3×H×W, and 4×H×W premultiplied with alpha last.
+The photographs are files of the installed scikit-image package, so nothing is
+downloaded. Colours are float32 in [0, 1], as displayed (not linear light), channels
+first: 3×H×W, or 4×H×W with premultiplied colours and alpha as the last channel.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ = [
 Array: TypeAlias = NDArray[np.floating[Any]]
 Colour: TypeAlias = tuple[float, float, float]
 
-#: Every photograph that a scene may ask for.
+#: All photographs that the scenes use.
 PICTURES = (
     "astronaut.png",
     "brick.png",
@@ -78,19 +78,19 @@ def picture(name: str) -> Array:
 
 @functools.lru_cache(maxsize=len(PICTURES))
 def grey(name: str) -> Array:
-    """Open a photograph as H×W brightness, read-only; see `picture`."""
+    """Open a photograph as H×W grey values, read-only; see `picture`."""
     array = np.asarray(picture(name).mean(0), np.float32)
     array.flags.writeable = False
     return array
 
 
 def rgb(red: float, green: float, blue: float) -> Array:
-    """Make a colour that broadcasts over planes, 3×1×1."""
+    """Make a 3×1×1 colour, which broadcasts over 3×H×W."""
     return np.array([red, green, blue], np.float32)[:, None, None]
 
 
 def resize(array: Array, rows: int, columns: int) -> Array:
-    """Resample H×W or C×H×W smoothly and without aliasing."""
+    """Resize H×W or C×H×W with antialiasing."""
     if array.ndim == 3:
         return np.stack([resize(plane, rows, columns) for plane in array])
     image = Image.fromarray(np.ascontiguousarray(array, np.float32))
@@ -99,13 +99,13 @@ def resize(array: Array, rows: int, columns: int) -> Array:
 
 
 def smoothstep(low: float, high: float, values: Array) -> Array:
-    """Go smoothly from 0 at `low` to 1 at `high`, which may be the smaller one."""
+    """Interpolate smoothly from 0 at `low` to 1 at `high`, which may be below `low`."""
     x = np.clip((values - low) / (high - low), 0, 1)
     return np.asarray(x * x * (3 - 2 * x), np.float32)
 
 
 def blend(under: Array, over: Array, alpha: Array) -> Array:
-    """Lay `over` on `under` where `alpha` says so."""
+    """Blend `over` onto `under`: alpha·over + (1 − alpha)·under."""
     return np.asarray(under + (over - under) * alpha, np.float32)
 
 
@@ -116,7 +116,7 @@ def join(colour: Array, alpha: Array) -> Array:
 
 
 def ramp(values: Array, *colours: Colour) -> Array:
-    """Map H×W values in [0, 1] onto evenly spaced colours."""
+    """Map H×W values in [0, 1] to 3×H×W, between evenly spaced colours."""
     stops = np.linspace(0, 1, len(colours))
     planes = zip(*colours, strict=True)
     mapped = [np.interp(values, stops, plane) for plane in planes]
@@ -132,14 +132,15 @@ def fractal(
     octaves: int = 4,
     stretch: float = 1.0,
 ) -> Array:
-    """Make smooth noise of mean 0 and about unit variance.
+    """Make smooth noise (fractal noise) of mean 0 and a variance of about 1.
 
     Args:
         rows: Height of the result.
         columns: Width of the result.
         cell: Width of the largest features in pixels.
         rng: Source of randomness.
-        octaves: Halvings of the feature size; each has 0.55 times the strength.
+        octaves: Number of feature sizes, each half of the previous one and 0.55 times
+            as strong.
         stretch: How much taller than wide the features are.
     """
     total = np.zeros((rows, columns), np.float32)
@@ -163,26 +164,26 @@ def fractal(
 def spread(
     texture: Array, rows: int, columns: int, zoom: float, rng: np.random.Generator
 ) -> Array:
-    """Cover an area with a photograph, mirrored where it ends so that no seam shows.
+    """Cover an area with a photograph; it is mirrored at its edges to hide seams.
 
     Args:
         texture: The photograph, 3×H×W or H×W.
         rows: Height of the area.
         columns: Width of the area.
         zoom: Pixels of the area for each pixel of the photograph.
-        rng: Chooses which part lies where.
+        rng: Chooses the part of the photograph.
     """
     tall = max(4, round(texture.shape[-2] * zoom))
     wide = max(4, round(texture.shape[-1] * zoom))
     small = resize(texture, tall, wide)
-    # Where the photograph is large enough, no mirrored edge lies within the area.
+    # If the photograph is large enough, the area has no mirrored edge.
     y = mirrored(np.arange(rows) + rng.integers(max(tall - rows, 1)), tall)
     x = mirrored(np.arange(columns) + rng.integers(max(wide - columns, 1)), wide)
     return small[..., y[:, None], x[None, :]]
 
 
 def mirrored(index: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Fold indices back and forth into range(size)."""
+    """Map indices into range(size) by mirroring at both ends."""
     folded = index % (2 * size)
     return np.minimum(folded, 2 * size - 1 - folded)
 
@@ -193,13 +194,13 @@ def outline(
     """Fill a closed smooth curve through (x, y) points, antialiased.
 
     Args:
-        points: Stations of the curve in the units of the picture it was traced on.
+        points: Points on the curve, in pixels of the photograph.
         rows: Height of the result.
         columns: Width of the result.
         zoom: Pixels of the result for each unit.
     """
     ring = np.asarray(points, np.float64)
-    # Catmull-Rom through the points: smooth, local, and it never needs solving.
+    # A Catmull-Rom spline: smooth, local, and no system of equations to solve.
     before, after, beyond = (np.roll(ring, shift, 0) for shift in (1, -1, -2))
     part = np.linspace(0, 1, 8, endpoint=False)[:, None, None]
     curve = 0.5 * (
@@ -217,15 +218,15 @@ def outline(
 
 
 def cutout(colour: Array, alpha: Array, fringe: float) -> Array:
-    """Cut something out of a photograph, as premultiplied 4×H×W.
+    """Cut an object out of a photograph, as premultiplied 4×H×W.
 
-    Colours near the edge are drawn outwards from the inside, so that nothing of the
-    old background shines through.
+    Colours near the edge are replaced by colours from inside, so that nothing of the
+    old background is visible.
 
     Args:
         colour: The photograph, 3×H×W.
         alpha: What to keep, H×W in [0, 1].
-        fringe: Width in pixels of the edge whose colours are not trusted.
+        fringe: Width in pixels of the edge whose colours are replaced.
     """
     core = smoothstep(0.6, 1.0, ndimage.gaussian_filter(alpha, fringe)) ** 2
     weight = ndimage.gaussian_filter(core, 2 * fringe) + 1e-6

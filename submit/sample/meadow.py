@@ -1,4 +1,4 @@
-"""The meadow that two scenarios share, and `similar`: horses that pass each other."""
+"""A meadow for two scenarios, and `similar`: two similar horses that cross."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _POINTS = (0.07, 0.05, 0.05)
 
 @dataclass(frozen=True)
 class Meadow:
-    """Sky, woods in the distance and grass.
+    """A background of sky, distant trees and grass.
 
     Attributes:
         horizon: World y of the horizon.
         foot: World y of the ground where the actors stand.
-        reach: How far the camera travels from the middle, at most.
+        reach: Largest distance of the camera from the middle, in world units.
         sky: Colours of the sky at the zenith and at the horizon.
-        grass: Ramp of the grass from shadows to lights.
+        grass: Colours of the grass from shadows to lights.
     """
 
     horizon: float = -0.08
@@ -47,7 +47,7 @@ class Meadow:
     )  # fmt: skip
 
     def build(self, stage: SceneSpec) -> list[Drawable]:
-        """Paint it all, from the back to the front."""
+        """Make the layers of the background, from the back to the front."""
         half, rise = stage.half + 0.10, stage.rise + 0.08
         density = stage.unit * 1.05
         rows = int((rise + self.horizon + 0.05) * density)
@@ -81,7 +81,7 @@ class Meadow:
     def _wood(
         self, stage: SceneSpec, parallax: float, tall: float, haze: float
     ) -> Plane:
-        """Grow a band of trees along the horizon."""
+        """Make a band of trees along the horizon."""
         density = stage.unit * 1.05
         wide = 2 * (stage.half + 0.10 + self.reach * parallax)
         rows, columns = int((tall + 0.08) * density), int(wide * density)
@@ -117,16 +117,16 @@ def walker(
     id: int,
     flip: bool = False,
 ) -> Actor:
-    """Put a horse on a meadow that steps as fast as its x changes.
+    """Make a walking horse whose steps match its speed.
 
     Args:
-        stage: The stage.
+        stage: The scene's specification.
         coat: Colours of its coat.
         x: World x at each time.
         foot: World y of its hooves.
         tall: Its height in world units.
         id: Object id.
-        flip: Whether it looks to the left.
+        flip: Whether it faces left.
     """
 
     def step(time: float) -> float:
@@ -147,14 +147,14 @@ def walker(
 def hedge(
     stage: SceneSpec, top: float, tall: float, parallax: float, reach: float = 0.3
 ) -> Plane:
-    """Grow a hedge across the frame.
+    """Make a hedge across the frame.
 
     Args:
-        stage: The stage.
+        stage: The scene's specification.
         top: World y of its upper edge.
         tall: Its height in world units.
         parallax: As in `Plane`.
-        reach: How far the camera travels from the middle, at most.
+        reach: Largest distance of the camera from the middle, in world units.
     """
     density = stage.unit * 1.05
     wide = 2 * (stage.half + 0.1 + reach * parallax)
@@ -177,7 +177,7 @@ def hedge(
 
 
 def tufts(stage: SceneSpec, meadow: Meadow, foot: float) -> Plane:
-    """Let grass grow over the hooves of what stands at world y `foot`."""
+    """Make grass that covers the hooves of animals that stand at world y `foot`."""
     density = stage.unit * 1.05
     near = (foot - meadow.horizon) / (meadow.foot - meadow.horizon)
     wide = 2 * (stage.half + 0.1 + meadow.reach * near)
@@ -200,7 +200,7 @@ def tufts(stage: SceneSpec, meadow: Meadow, foot: float) -> Plane:
 
 
 def _fringe(stage: SceneSpec, reach: float) -> Plane:
-    """Let grass stand right before the lens, out of focus."""
+    """Make blurred grass close to the camera."""
     density = stage.unit * 0.7
     parallax = 2.4
     wide = 2 * (stage.half + 0.1 + reach * parallax)
@@ -222,7 +222,7 @@ def _fringe(stage: SceneSpec, reach: float) -> Plane:
 
 
 def similar(stage: SceneSpec) -> Scene:
-    """Film two horses of one coat that pass each other, behind trees."""
+    """Render two horses with the same coat that pass each other behind trees."""
     rng, span = stage.rng, stage.span
     shift = stage.jitter(0.05)
     first = curve(span, (0, -0.52 + shift), (0.5, -0.02), (1, 0.62))

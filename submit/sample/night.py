@@ -15,9 +15,9 @@ __all__ = ["lowlight"]
 
 
 def lowlight(stage: SceneSpec) -> Scene:
-    """Film the launch pad at night with a sensor at its limits.
+    """Render a dark and noisy video of an astronaut in front of a rocket.
 
-    Object 1 is the astronaut, object 2 the rocket, which the first one hides in part.
+    Object 1 is the astronaut, object 2 the rocket, which the astronaut partly occludes.
     """
     rng, span, half, rise = stage.rng, stage.span, stage.half, stage.rise
     photo = picture("rocket.jpg")

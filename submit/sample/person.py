@@ -1,4 +1,4 @@
-"""The astronaut: a person cut from a photograph, who breathes and leans the head."""
+"""The astronaut: a person cut out of a photograph, with moving head and shoulders."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Astronaut:
 
     Args:
         density: Pixels per unit.
-        tilt: Sideways lean of the head at each time, about -1 to 1.
-        breath: Rise of the shoulders at each time, about -1 to 1.
+        tilt: Sideways tilt of the head at each time, about -1 to 1.
+        breath: Height of the shoulders at each time, about -1 to 1.
     """
 
     box = (-0.56, -1.06, 0.6, 0.0)
@@ -57,11 +57,11 @@ class Astronaut:
         self._zoom = density / _UNIT
         side = max(8, round(512 * self._zoom))
         small = np.clip(resize(_cut(), side, side), 0, 1)
-        # Transparent at the sides, but not below, where the person continues.
+        # Transparent at the sides but not at the lower edge, which is out of the frame.
         self._texture = np.pad(small, ((0, 0), (2, 0), (2, 2)))
 
     def look(self, u: Array, v: Array, time: float) -> Array:
-        """Lean the head and lift the shoulders for this moment."""
+        """Render the person in the pose of this time."""
         x = u * np.float32(_UNIT) + 250
         y = v * np.float32(_UNIT) + 512
         tilt, breath = np.float32(self._tilt(time)), np.float32(self._breath(time))

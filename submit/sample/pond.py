@@ -1,4 +1,4 @@
-"""`vanish`: carp that swim under leaves and out of the picture, and come back."""
+"""`vanish`: carp that disappear under leaves or out of the frame, and reappear."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _FISH = 0.40
 
 
 def vanish(stage: SceneSpec) -> Scene:
-    """Film a pond from above.
+    """Render a pond from above.
 
-    Object 1 hides below the leaves, object 2 leaves the picture and comes back from
-    another side, object 3 crosses the ways of both.
+    Object 1 hides below leaves, object 2 leaves the frame and reappears from another
+    side, object 3 crosses the paths of both.
     """
     span, half, away = stage.span, stage.half, stage.away
     spot = (0.10 + stage.jitter(0.06), -0.02 + stage.jitter(0.03))
@@ -90,7 +90,7 @@ def vanish(stage: SceneSpec) -> Scene:
 def _swimmer(
     stage: SceneSpec, route: Route, id: int, belly: Colour, marks: Colour
 ) -> Actor:
-    """Let a carp swim along a route, its tail beating with its speed."""
+    """Make a carp that swims along a route; its tail beats faster with its speed."""
 
     def pose(time: float) -> Pose:
         x, y, angle = route.at(time)
@@ -107,7 +107,7 @@ def _swimmer(
 
 
 def _bed(stage: SceneSpec) -> Plane:
-    """Lay gravel on the ground of the pond."""
+    """Make the gravel on the ground of the pond."""
     density = stage.unit * 1.1
     wide, tall = 2 * stage.half + 0.24, 2 * stage.rise + 0.24
     rows, columns = int(tall * density), int(wide * density)
@@ -127,7 +127,7 @@ def _bed(stage: SceneSpec) -> Plane:
 
 
 def _leaves(stage: SceneSpec, spot: tuple[float, float]) -> list[Drawable]:
-    """Float leaves on the water: two over the spot, others at the edges."""
+    """Make leaves on the water: two over `spot`, the others at the edges."""
     kinds = [lily_pad(stage.unit * 0.68, stage.rng) for _ in range(3)]
     half, rise = stage.half, stage.rise
     places = [
@@ -158,7 +158,7 @@ def _leaves(stage: SceneSpec, spot: tuple[float, float]) -> list[Drawable]:
 
 
 def _water(stage: SceneSpec) -> Callable[[Canvas], None]:
-    """Make the surface of a pond: caustics below it, the sky's light on it."""
+    """Make the water: caustics below the surface, reflections of the sky on it."""
     rows, columns = stage.height // 2 + 1, stage.width // 2 + 1
     pad = 40
     size = (rows + 2 * pad, columns + 2 * pad)

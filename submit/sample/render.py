@@ -32,14 +32,14 @@ __all__ = [
     "sample",
 ]
 
-#: Share of a frame's time during which the shutter is open.
+#: Exposure time as a share of the time between frames.
 SHUTTER = 0.5
-#: Longest streak that an actor's own motion leaves, in world units.
+#: Longest motion blur by an actor's own motion, in world units.
 BLUR = 0.035
 
 
 def sample(texture: Array, y: Array, x: Array) -> Array:
-    """Look up a C×H×W texture at fractional rows and columns, clamped at its edges."""
+    """Sample a C×H×W texture at fractional rows and columns; edges are repeated."""
     channels, height, width = texture.shape
     y = np.clip(y, np.float32(0), np.float32(height - 1.001))
     x = np.clip(x, np.float32(0), np.float32(width - 1.001))
@@ -64,15 +64,15 @@ def sample(texture: Array, y: Array, x: Array) -> Array:
 
 @dataclass(frozen=True)
 class Camera:
-    """Where the camera is at one moment.
+    """The camera at one time.
 
     Attributes:
-        x: Sideways travel; near layers move more than far ones.
-        y: Travel up and down, likewise.
+        x: Horizontal position; near layers move more than far ones.
+        y: Vertical position, likewise.
         zoom: Magnification about the middle of the frame.
-        roll: Turn about the optical axis, in radians.
-        pan: Shift by turning the camera, the same for all layers.
-        tilt: The same, vertically.
+        roll: Rotation about the optical axis, in radians.
+        pan: Horizontal shift by rotation of the camera, the same for all layers.
+        tilt: Vertical shift by rotation of the camera.
     """
 
     x: float = 0.0
@@ -85,12 +85,12 @@ class Camera:
 
 @dataclass
 class Canvas:
-    """A frame in the making.
+    """The frame that is being rendered.
 
     Attributes:
         rgb: 3×H×W colours.
         labels: H×W uint8 object ids, 0 elsewhere.
-        camera: The camera at any moment.
+        camera: The camera at each time.
         time: The middle of the exposure, in frames.
         unit: Pixels per world unit at zoom 1.
     """
@@ -113,12 +113,12 @@ class Canvas:
 
     @cached_property
     def scale(self) -> float:
-        """Pixels per world unit now."""
+        """Pixels per world unit at the present zoom."""
         return self.unit * self.camera(self.time).zoom
 
     @cached_property
     def grid(self) -> tuple[Array, Array]:
-        """World y and x of all pixels for a camera that has not travelled."""
+        """World y and x of all pixels, for a camera at the origin."""
         camera = self.camera(self.time)
         y, x = np.mgrid[: self.height, : self.width].astype(np.float32)
         y = (y + np.float32(0.5 - self.height / 2)) / np.float32(self.scale)
@@ -129,10 +129,10 @@ class Canvas:
 
 
 class Drawable(Protocol):
-    """Something that draws itself over what is already there."""
+    """A layer that draws itself over the canvas."""
 
     def draw(self, canvas: Canvas) -> None:
-        """Draw onto colours and labels."""
+        """Draw onto the colours and labels of the canvas."""
         ...
 
 
@@ -149,15 +149,16 @@ class Filter:
 
 @dataclass(frozen=True)
 class Plane:
-    """A painted surface that fills the frame or a band of it.
+    """A flat texture that fills the frame or a horizontal band of it.
 
     Attributes:
         texture: 3×H×W, or 4×H×W premultiplied.
         density: Pixels of the texture per world unit.
         left: World x of its left edge.
         top: World y of its upper edge.
-        parallax: How much of the camera's travel it follows: 0 infinitely far, 1 with
-            the actors. A pair gives the values at the upper and the lower edge.
+        parallax: Its shift relative to the camera's: 0 infinitely far, 1 at the
+            distance of the actors. A pair gives the values at the upper and the lower
+            edge.
     """
 
     texture: Array
@@ -167,7 +168,7 @@ class Plane:
     parallax: float | tuple[float, float] = 1.0
 
     def draw(self, canvas: Canvas) -> None:
-        """Draw the surface, blurred by the camera's motion."""
+        """Draw the texture, blurred by the camera's motion."""
         camera = canvas.camera(canvas.time)
         y, x = canvas.grid
         density = np.float32(self.density)
@@ -199,7 +200,7 @@ class Plane:
             canvas.labels[rows][seen[3] > 0.5] = 0
 
     def _smear(self, canvas: Canvas, image: Array) -> Array:
-        """Blur along the way of the camera while the shutter is open."""
+        """Blur an image along the motion of the camera during the exposure."""
         before = canvas.camera(canvas.time - SHUTTER / 2)
         after = canvas.camera(canvas.time + SHUTTER / 2)
         follow = float(np.mean(self.parallax))
@@ -209,7 +210,7 @@ class Plane:
 
 
 def _streak(image: Array, down: float, right: float) -> Array:
-    """Blur C×H×W evenly along a line of the given pixels; its edges stay sharp."""
+    """Blur C×H×W evenly along a line, with repeated edges."""
     length = max(abs(down), abs(right))
     if length < 0.7:
         return image
@@ -232,15 +233,15 @@ def _streak(image: Array, down: float, right: float) -> Array:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where an actor is at one moment.
+    """Position and orientation of an actor at one time.
 
     Attributes:
         x: World x of its origin.
         y: World y of its origin.
         scale: World units per unit of the sprite.
-        angle: Turn in radians, clockwise on the screen.
-        flip: Whether it looks the other way.
-        squash: Vertical compression after turning, for flat things seen at a slant.
+        angle: Rotation in radians, clockwise on the screen.
+        flip: Whether it is mirrored horizontally.
+        squash: Vertical compression after rotation, for flat objects seen at an angle.
     """
 
     x: float
@@ -255,30 +256,30 @@ Path: TypeAlias = Callable[[float], Pose]
 
 
 class Sprite(Protocol):
-    """Something with an outline that may change over time."""
+    """The appearance of an actor, which may change over time."""
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """Left, top, right and bottom of all it ever covers, in its own units."""
+        """Bounding box over all times: left, top, right, bottom, in sprite units."""
         ...
 
     def look(self, u: Array, v: Array, time: float) -> Array:
-        """Give 4×N×M premultiplied colours at its own coordinates (u right, v down)."""
+        """Return 4×N×M premultiplied colours at u (to the right) and v (down)."""
         ...
 
 
 @dataclass(frozen=True)
 class Shadow:
-    """A soft shadow on whatever lies below.
+    """A soft shadow of an actor on the layers below.
 
     Attributes:
-        x: World shift to the right.
-        y: World shift down.
-        blur: Softness in world units.
+        x: Shift to the right, in world units.
+        y: Shift down, in world units.
+        blur: Width of the soft edge, in world units.
         strength: Darkening in its middle, in [0, 1].
-        flat: Height of the shadow in heights of the actor: 1 for things seen from
-            above, small for things that stand on the ground.
-        lean: Sideways shift of the top of a standing thing's shadow, in its heights.
+        flat: Height of the shadow relative to the actor's: 1 for objects seen from
+            above, small for objects that stand on the ground.
+        lean: Horizontal shift of the top of the shadow, relative to the actor's height.
     """
 
     x: float = 0.0
@@ -291,15 +292,15 @@ class Shadow:
 
 @dataclass(frozen=True)
 class Actor:
-    """A sprite on its way through the scene.
+    """A sprite that moves through the scene.
 
     Attributes:
-        sprite: What it looks like.
-        path: Where it is at each time.
-        id: Object id; 0 for things that are not annotated and only occlude.
+        sprite: Its appearance.
+        path: Its pose at each time.
+        id: Object id; 0 if it is not annotated and only occludes other objects.
         parallax: As in `Plane`.
-        shadow: None casts none.
-        tint: Colour that it is multiplied by.
+        shadow: Its shadow; None: no shadow.
+        tint: Factor for each colour channel.
     """
 
     sprite: Sprite
@@ -313,7 +314,7 @@ class Actor:
         """Draw shadow and sprite, blurred by its own motion and the camera's."""
         corners = self._corners(canvas, SHUTTER)
         shift = float(np.abs((corners[1] - corners[0]).mean(0)).max())
-        # What moves very fast is filmed with a shorter exposure.
+        # Very fast motion gets a shorter exposure.
         shutter = SHUTTER * min(1.0, BLUR * canvas.scale / (shift + 1e-6))
         corners = self._corners(canvas, shutter)
         moved = corners[1] - corners[0]
@@ -354,12 +355,12 @@ class Actor:
         canvas.labels[rows, columns][seen[3] > 0.5] = self.id
 
     def _corners(self, canvas: Canvas, shutter: float) -> Array:
-        """Give the corners of the box at the ends of an exposure, 2×4×2."""
+        """Corners of the bounding box at both ends of an exposure, 2×4×2."""
         times = (canvas.time - shutter / 2, canvas.time + shutter / 2)
         return np.stack([self._view(canvas, time)[1] for time in times])
 
     def _margin(self, canvas: Canvas, tall: int, moved: float) -> int:
-        """How far outside of the frame things still matter inside, in pixels."""
+        """Margin around the frame, in pixels, in which an actor changes the frame."""
         margin = int(moved) + 2
         if self.shadow is not None:
             reach = abs(self.shadow.x) + abs(self.shadow.y) + 3 * self.shadow.blur
@@ -369,7 +370,7 @@ class Actor:
         return margin
 
     def _view(self, canvas: Canvas, time: float) -> tuple[Array, Array]:
-        """Give the map from pixels to sprite coordinates, 2×3, and the box's corners.
+        """Map from pixels to sprite coordinates, 2×3, and the corners of the box.
 
         The corners are 4×2, x and y in pixels.
         """
@@ -397,12 +398,12 @@ class Actor:
     def _cast(
         canvas: Canvas, shadow: Shadow, alpha: Array, left: int, top: int, foot: float
     ) -> None:
-        """Darken the canvas where the actor keeps the light away."""
+        """Darken the canvas with the shadow of the actor."""
         blur = shadow.blur * canvas.scale
         pad = int(3 * blur) + 1
         height, width = alpha.shape
         if shadow.flat < 1:
-            # Lay the outline down: the feet stay, the rest is squashed and leans.
+            # The shadow is the outline, compressed and sheared; its lower edge stays.
             aside = int(abs(shadow.lean) * height) + pad
             y, x = np.mgrid[: height + 2 * pad, : width + 2 * aside].astype(np.float32)
             floor = np.float32(foot - top)
@@ -413,7 +414,7 @@ class Actor:
         else:
             aside = pad
             dark = np.pad(alpha, pad)
-        # Two boxes make a soft shadow at a cost that does not depend on its softness.
+        # Two box filters are as fast for a wide blur as for a narrow one.
         box = 2 * int(blur * 1.2) + 1
         dark = ndimage.uniform_filter(dark, box, mode="constant")
         dark = ndimage.uniform_filter(dark, box, mode="constant")
@@ -431,6 +432,6 @@ class Actor:
 
 
 def _rotation(angle: float) -> Array:
-    """Make the matrix that turns clockwise on the screen."""
+    """The 2×2 matrix of a clockwise rotation on the screen."""
     cos, sin = np.cos(angle), np.sin(angle)
     return np.array([[cos, -sin], [sin, cos]])

@@ -1,4 +1,4 @@
-"""`small`: cars on a country road, seen from a drone; each far below 1 %."""
+"""`small`: cars on a road, seen from a drone; each covers far less than 1 % of it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _LANE = 0.044
 
 @dataclass(frozen=True)
 class _Course:
-    """The middle of the road: y = height · sin(rate · x + phase)."""
+    """The centre line of the road: y = height · sin(rate · x + phase)."""
 
     height: float
     rate: float
@@ -44,7 +44,7 @@ class _Course:
         return np.asarray(self.height * rate * np.cos(rate * x + self.phase))
 
     def pose(self, x: float, lane: float) -> Pose:
-        """Place a car; the lane is negative for those that drive to the left."""
+        """The pose of a car at x; `lane` is negative if it drives to the left."""
         angle = float(np.arctan(self.slope(x)))
         middle = float(self.y(x))
         heading = angle if lane > 0 else angle + np.pi
@@ -54,7 +54,7 @@ class _Course:
 
 
 def small(stage: SceneSpec) -> Scene:
-    """Film a road from above: four cars, two of them alike, and trees over the road."""
+    """Render a road from above: four cars, two of them similar, and occluding trees."""
     rng, span, half, away = stage.rng, stage.span, stage.half, stage.away
     course = _Course(
         0.10 + stage.jitter(0.03), 1.6 + stage.jitter(0.3), stage.jitter(1)
@@ -113,7 +113,7 @@ def small(stage: SceneSpec) -> Scene:
 
 
 def _land(stage: SceneSpec, course: _Course) -> Plane:
-    """Paint grass land, a field, the road and its verges."""
+    """Paint grass, a field, the road and its edges."""
     rng = stage.rng
     density = stage.unit * 1.2
     reach, tall = stage.half + 0.32, stage.rise + 0.28
@@ -131,7 +131,7 @@ def _land(stage: SceneSpec, course: _Course) -> Plane:
     land = ramp(tone, (0.08, 0.11, 0.04), (0.29, 0.34, 0.14), (0.60, 0.58, 0.34))
     dry = smoothstep(0.1, 1.8, fractal(rows, columns, density * 0.5, rng, octaves=6))
     land = blend(land, ramp(tone, (0.22, 0.17, 0.10), (0.66, 0.58, 0.38)), 0.8 * dry)
-    # A ploughed field on one side, its furrows along a line of their own.
+    # A ploughed field on one side.
     furrow = np.sin((0.35 * u + v) * 2 * np.pi / 0.028 + 0.6 * tufts)
     soil = ramp(
         np.clip(0.45 + 0.16 * furrow + 0.06 * wide + 0.3 * (blades - 0.45), 0, 1),
@@ -157,7 +157,7 @@ def _land(stage: SceneSpec, course: _Course) -> Plane:
 
 
 def _trees(stage: SceneSpec, course: _Course, tunnel: float) -> list[Drawable]:
-    """Let trees hang over a part of the road, and grow others beside it."""
+    """Make trees: some cover a part of the road, others stand beside it."""
     rng = stage.rng
     greens = (
         (0.44, 0.54, 0.22),

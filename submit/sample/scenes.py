@@ -1,4 +1,4 @@
-"""The scenarios: one small film for each difficulty of MOSEv2."""
+"""The scenarios by name, one for each difficulty of MOSEv2."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Things that keep their shape: cut from photographs, or grown from noise.
+"""Rigid sprites: cut out of photographs, or generated from noise.
 
-Sprites are built once per video at the sharpness that the video needs: `density` is
-always pixels of texture per unit of the sprite.
+A sprite is made once for each video, at the resolution that the video needs. `density`
+is its resolution in pixels of texture per sprite unit.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Still:
-    """A sprite that keeps its shape.
+    """A sprite that does not change over time.
 
     Attributes:
         texture: 4×H×W, premultiplied, transparent along its edges.
@@ -83,7 +83,7 @@ def _framed(texture: Array, density: float, left: float, top: float) -> Still:
 
 
 def defocus(sprite: Still, radius: float) -> Still:
-    """Blur a sprite as a lens does that looks elsewhere; radius in its units."""
+    """Blur a sprite as if out of focus; the radius is in sprite units."""
     sigma = radius * sprite.density
     pad = int(3 * sigma) + 1
     texture = np.pad(sprite.texture, ((0, 0), (pad, pad), (pad, pad)), mode="edge")
@@ -95,7 +95,7 @@ def defocus(sprite: Still, radius: float) -> Still:
 def raster(
     left: float, top: float, right: float, bottom: float, density: float
 ) -> tuple[Array, Array]:
-    """Give u and v at the centres of the pixels of a texture."""
+    """The u and v coordinates of the centres of all pixels of a texture."""
     columns = max(4, round((right - left) * density))
     rows = max(4, round((bottom - top) * density))
     v, u = np.mgrid[:rows, :columns].astype(np.float32)
@@ -105,11 +105,11 @@ def raster(
 
 
 def dome(alpha: Array, radius: float, light: tuple[float, float, float]) -> Array:
-    """Shade a flat outline as if it were round; about 1 where it faces the light.
+    """Shading that makes a flat outline look round; about 1 where it faces the light.
 
     Args:
         alpha: H×W outline.
-        radius: Width in pixels over which the edge curves away.
+        radius: Width in pixels of the curved edge.
         light: Direction towards the light: right, down, towards the viewer.
     """
     inside = ndimage.distance_transform_edt(alpha > 0.5)
@@ -125,7 +125,7 @@ def dome(alpha: Array, radius: float, light: tuple[float, float, float]) -> Arra
 
 
 def rocket(density: float) -> Still:
-    """Cut the rocket from its launch pad; unit and origin are those of the picture."""
+    """Cut the rocket out of its photograph; unit and origin are those of the image."""
     shape = [
         (322.3, 126), (326, 131), (330, 140), (333, 151), (333.3, 165), (333, 177),
         (331.5, 181), (331.5, 200), (331.5, 300), (331.5, 400), (331, 406),
@@ -145,12 +145,12 @@ def rocket(density: float) -> Still:
 def coin(
     box: tuple[int, int, int, int], density: float, metal: tuple[Colour, ...]
 ) -> Still:
-    """Cut a coin from the tray of coins, one unit wide.
+    """Cut a coin out of the photograph of coins; it is one unit wide.
 
     Args:
-        box: Left, top, right, bottom in the picture.
+        box: Left, top, right, bottom in the photograph.
         density: Pixels per unit.
-        metal: Ramp from its shadows to its lights.
+        metal: Colours from shadows to lights.
     """
     left, top, right, bottom = box
     grey = picture("coins.png")[0, top:bottom, left:right]
@@ -174,7 +174,7 @@ def coin(
 
 
 def cup(density: float) -> Still:
-    """Cut cup, saucer and spoon from their table, one unit wide."""
+    """Cut cup, saucer and spoon out of the photograph; they are one unit wide."""
     photo = picture("coffee.png")
     y, x = np.mgrid[: photo.shape[1], : photo.shape[2]].astype(np.float32)
     saucer = 1 - np.hypot((x - 278) / 199.5, (y - 215) / 172.5)
@@ -198,11 +198,11 @@ def cup(density: float) -> Still:
     return _framed(texture, density, (left - 278) / 400, (top - 215) / 400)
 
 
-# --- Grown and built -------------------------------------------------------------
+# --- Generated -------------------------------------------------------------------
 
 
 def car(density: float, paint: Colour, rng: np.random.Generator) -> Still:
-    """Build a car seen from a drone, one unit long, driving towards u > 0."""
+    """Make a car seen from above, one unit long, driving towards u > 0."""
     fine = 3
     u, v = raster(-0.54, -0.28, 0.54, 0.28, density * fine)
     edge = 1.5 / (density * fine)
@@ -230,13 +230,13 @@ def car(density: float, paint: Colour, rng: np.random.Generator) -> Still:
 
 
 def lily_pad(density: float, rng: np.random.Generator) -> Still:
-    """Grow a leaf that floats on water, one unit wide, its notch towards u > 0."""
+    """Make a water lily leaf, one unit wide, with its notch towards u > 0."""
     u, v = raster(-0.54, -0.54, 0.54, 0.54, density)
     radius, angle = np.hypot(u, v), np.arctan2(v, u)
     wobble = 0.012 * np.sin(5 * angle + rng.uniform(0, 6)) + 0.008 * np.sin(11 * angle)
     edge = 0.7 / density
     alpha = smoothstep(-edge, edge, 0.49 + wobble - radius)
-    # The notch begins away from the stalk, so that nothing below shows in the middle.
+    # The notch does not reach the middle, so that the water there stays covered.
     notch = np.abs(v) - 0.16 * (u - 0.20)
     alpha = alpha * smoothstep(-edge, edge, notch)
     veins = np.abs(np.sin(angle * 9.5 + 0.3 * np.sin(radius * 14)))
@@ -254,11 +254,11 @@ def lily_pad(density: float, rng: np.random.Generator) -> Still:
 
 
 def canopy(density: float, rng: np.random.Generator, leaf: Colour) -> Still:
-    """Grow the crown of a tree seen from above, about one unit wide.
+    """Make the crown of a tree seen from above, about one unit wide.
 
     Args:
         density: Pixels per unit.
-        rng: Draws its outline.
+        rng: Source of randomness for its outline.
         leaf: Colour of its leaves in the light.
     """
     u, v = raster(-0.62, -0.62, 0.62, 0.62, density)
@@ -277,13 +277,13 @@ def canopy(density: float, rng: np.random.Generator, leaf: Colour) -> Still:
 
 
 def trunk(density: float, width: float, rise: float, rng: np.random.Generator) -> Still:
-    """Grow a trunk that crosses the frame from top to bottom.
+    """Make a tree trunk that crosses the frame from top to bottom.
 
     Args:
         density: Pixels per unit.
         width: Width at half height, in units.
-        rise: It reaches this far up and down.
-        rng: Draws its bark.
+        rise: Half of its height, in units.
+        rng: Source of randomness for its bark.
     """
     u, v = raster(-width, -rise, width, rise, density)
     sway = 0.12 * width * np.sin(v * 3 + rng.uniform(0, 6))
@@ -298,5 +298,5 @@ def trunk(density: float, width: float, rise: float, rng: np.random.Generator) -
 
 
 def _size(values: Array) -> tuple[int, int]:
-    """Give rows and columns."""
+    """Rows and columns of an image."""
     return values.shape[0], values.shape[1]

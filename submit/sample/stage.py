@@ -1,4 +1,4 @@
-"""What the scenarios share: time, motion, and the shots of a scene."""
+"""Time, motion and camera shots, shared by all scenarios."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Curve: TypeAlias = Callable[[float], float]
 
 @dataclass(frozen=True)
 class SceneSpec:
-    """What a scenario is built for.
+    """The length, size and random numbers of a scene.
 
     Attributes:
         frames: Length of the video.
         width: Columns of a frame.
         height: Rows of a frame.
-        rng: Source of everything that differs between seeds.
+        rng: Source of all differences between seeds.
     """
 
     frames: int
@@ -52,15 +52,15 @@ class SceneSpec:
 
     @property
     def span(self) -> int:
-        """Frames from the beginning to the end of the story.
+        """Number of frames from the start to the end of the action, at least 7.
 
-        A video of fewer than eight frames shows only how the story begins.
+        A video of fewer than eight frames shows only the start of the action.
         """
         return max(self.frames - 1, 7)
 
     @property
     def away(self) -> float:
-        """Half of the share of the story for which things vanish: 3 frames or more."""
+        """Half of an absence (3 frames or more), as a share of the action."""
         return max(0.11, 1.55 / self.span)
 
     def jitter(self, amount: float) -> float:
@@ -70,11 +70,11 @@ class SceneSpec:
 
 @dataclass(frozen=True)
 class Shot:
-    """What the camera sees between two cuts.
+    """The part of a video between two cuts.
 
     Attributes:
         camera: The camera at each time.
-        layers: Everything in view, from the back to the front.
+        layers: All layers, from the back to the front.
         grade: Lens, sensor and colour.
     """
 
@@ -90,7 +90,7 @@ class Scene:
     Attributes:
         shots: Pairs of a first frame and the shot that begins there, in order.
         objects: Ids of the annotated objects.
-        mirror: Whether left and right are exchanged in the end.
+        mirror: Whether all frames are mirrored.
     """
 
     shots: Sequence[tuple[int, Shot]]
@@ -124,9 +124,10 @@ class Scene:
 
 
 def curve(span: float, *keys: tuple[float, float]) -> Curve:
-    """Interpolate smoothly between (share of the span, value) pairs.
+    """Interpolate smoothly between pairs of a share of the span and a value.
 
-    The value never overshoots a pair and goes on as at the ends before and after.
+    The curve is monotonic between two pairs, and constant before the first and after
+    the last pair.
 
     Args:
         span: Frames that the shares refer to.
@@ -147,17 +148,17 @@ def curve(span: float, *keys: tuple[float, float]) -> Curve:
 
 
 def still(x: float, y: float, scale: float, angle: float = 0.0) -> Path:
-    """Make a path that stays where it is."""
+    """Make a path with a constant pose."""
     pose = Pose(x, y, scale, angle)
     return lambda time: pose
 
 
 class Route:
-    """A smooth way through points, gone with varying speed.
+    """A smooth path through points, followed with varying speed.
 
     Args:
-        points: World x and y of the stations.
-        progress: Station reached at each time, fractional between stations.
+        points: World x and y of the points.
+        progress: Index of the point reached at each time; a fraction between points.
     """
 
     def __init__(self, points: Sequence[tuple[float, float]], progress: Curve) -> None:
@@ -169,14 +170,14 @@ class Route:
         self._length = np.concatenate([[0], np.cumsum(steps)])
 
     def at(self, time: float) -> tuple[float, float, float]:
-        """Give x, y and the direction of travel in radians."""
+        """Return x, y and the direction of motion in radians."""
         station = self._progress(time)
         x, y = self._curve(station)
         right, down = self._curve(station, 1)
         return float(x), float(y), float(np.arctan2(down, right))
 
     def bend(self, time: float) -> float:
-        """Give the curvature of the way in 1 / world unit, positive to the right."""
+        """Return the curvature in 1 / world unit; it is positive for right turns."""
         station = self._progress(time)
         right, down = self._curve(station, 1)
         faster, lower = self._curve(station, 2)
@@ -184,14 +185,14 @@ class Route:
         return float((right * lower - down * faster) / speed**3)
 
     def gone(self, time: float) -> float:
-        """Give the distance travelled so far, in world units."""
+        """Return the distance travelled so far, in world units."""
         return float(np.interp(self._progress(time), self._fine, self._length))
 
 
 def handheld(
     stage: SceneSpec, base: Callable[[float], Camera], amount: float = 1.0
 ) -> Callable[[float], Camera]:
-    """Let the camera of `base` tremble as if held by hand."""
+    """Add the shaking of a handheld camera to the camera path `base`."""
     rates = stage.rng.uniform((0.22, 0.55, 1.2), (0.40, 0.9, 1.8), (3, 3))
     starts = stage.rng.uniform(0, 2 * np.pi, (3, 3))
     sizes = np.array([1.0, 0.40, 0.12]) * 0.0045 * amount

@@ -1,6 +1,6 @@
-"""Painted surfaces: ground, sky, leaves, bark, wood and grass, from photographs.
+"""Textures of ground, sky, leaves, bark, wood and grass, made of photographs.
 
-All results are planes first, as in `materials`.
+All results have the channels first, as in `materials`.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def ground(
     fineness: float,
     focal: float,
 ) -> Array:
-    """Lay photographed grass flat under a camera that looks at the horizon.
+    """Project photographed grass onto the ground, as seen towards the horizon.
 
     Args:
         rows: Height, the first row at the horizon.
         columns: Width.
         rng: Chooses the part of the photograph.
-        colours: Ramp from shadows to lights.
-        fineness: Pixels of the photograph for each pixel in the last row.
+        colours: Colours from shadows to lights.
+        fineness: Pixels of the photograph for each pixel of the last row.
         focal: Focal length of the camera in pixels.
     """
     plain = grey("grass.png")
@@ -58,8 +58,8 @@ def ground(
     tone = np.empty((rows, columns), np.float32)
     taps = 6
     for row in range(rows):
-        # One pixel of this row covers `step` pixels of the photograph sideways, and
-        # many more in depth: those are averaged over some taps.
+        # A pixel of this row covers `step` pixels of the photograph in width and many
+        # more in depth; a few samples in depth are averaged.
         below = row + 0.5 + (np.arange(taps) + 0.5) / taps - 0.5
         step = fineness * rows / (row + 1)
         depth = fineness * rows * focal / (below + 1)
@@ -90,13 +90,13 @@ def ground(
 def clouds(
     rows: int, columns: int, rng: np.random.Generator, *, top: Colour, low: Colour
 ) -> Array:
-    """Paint a sky: a gradient with clouds that flatten towards the horizon."""
+    """Make a sky: a gradient with clouds that become flatter towards the horizon."""
     down = np.linspace(0, 1, rows, dtype=np.float32)[:, None]
     sky = ramp(np.broadcast_to(down, (rows, columns)), top, low)
     shape = fractal(rows, columns, rows * 1.1, rng, octaves=7, stretch=0.4)
     wisps = fractal(rows, columns, rows * 0.5, rng, octaves=6, stretch=0.2)
     cover = smoothstep(0.0, 1.7, shape + 0.35 * wisps) * (0.9 - 0.45 * down)
-    # A cloud is lit from above: dark where there is more cloud over it than below.
+    # A cloud is lit from above: it is dark where more cloud is above than below.
     lit = np.clip(-ndimage.sobel(ndimage.gaussian_filter(shape, rows / 60), 0), -1, 1)
     light = 0.94 + 0.10 * lit - 0.06 * smoothstep(0.8, 2.4, shape)
     white = light * (0.72 + 0.28 * rgb(*low))
@@ -111,19 +111,19 @@ def foliage(
     cell: float,
     colours: tuple[Colour, ...],
 ) -> Array:
-    """Paint leaves: photographed grass, broken into lit and shaded tufts.
+    """Make leaves: photographed grass in bright and dark tufts.
 
     Args:
         rows: Height.
         columns: Width.
         rng: Source of randomness.
         cell: Width of a tuft in pixels.
-        colours: Ramp from shadows to lights.
+        colours: Colours from shadows to lights.
     """
     grass = grey("grass.png")
     blades = spread(grass, rows, columns, min(max(cell / 40, 0.1), 1.5), rng)
     tufts = fractal(rows, columns, cell, rng, octaves=4)
-    # Light comes from the upper left: the slope of the tufts says what faces it.
+    # Light comes from the upper left; the gradient of the tufts gives the shading.
     slope = ndimage.sobel(tufts, 0) + 0.6 * ndimage.sobel(tufts, 1)
     slope = np.clip(slope / (np.abs(slope).mean() * 4 + 1e-6), -1.5, 1.5)
     tone = 0.45 + 0.15 * tufts - 0.2 * slope + 0.8 * (blades - 0.45)
@@ -131,7 +131,7 @@ def foliage(
 
 
 def bark(rows: int, columns: int, rng: np.random.Generator) -> Array:
-    """Paint the bark of a trunk: photographed grass drawn out lengthwise."""
+    """Make bark: photographed grass, stretched vertically."""
     source = grey("grass.png")[:170]
     tall = resize(source, rows * 2, max(columns * 3, 8))
     top, left = int(rng.integers(rows)), int(rng.integers(columns * 2))
@@ -146,7 +146,7 @@ def bark(rows: int, columns: int, rng: np.random.Generator) -> Array:
 
 
 def wood(rows: int, columns: int, rng: np.random.Generator) -> Array:
-    """Paint a table top: boards with grain, in the tones of the coffee picture."""
+    """Make a table top of wooden boards, in the colours of the coffee photograph."""
     edges = [0]
     while edges[-1] < rows:
         edges.append(edges[-1] + int(rows * rng.uniform(0.17, 0.27)) + 1)
@@ -183,14 +183,14 @@ def grass_blades(
     colour: Colour,
     shade: float,
 ) -> Array:
-    """Draw blades of grass that stand at the lower edge, as 4×H×W.
+    """Draw blades of grass along the lower edge, as 4×H×W.
 
     Args:
         rows: Height; the tallest blades are nearly as tall.
         columns: Width.
         rng: Source of randomness.
         blade: Width of a blade in pixels.
-        thick: How many blades stand within the width of one.
+        thick: Number of blades per width of a blade.
         colour: Colour of a blade in the light.
         shade: Brightness at the foot of the blades, relative to their tips.
     """

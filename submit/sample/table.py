@@ -1,4 +1,4 @@
-"""`crossing`: a cup and three coins pushed about on a table."""
+"""`crossing`: a cup and three coins that cross on a table."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["crossing"]
 _SILVER = ((0.10, 0.10, 0.11), (0.55, 0.55, 0.56), (0.97, 0.97, 0.95))
 _COPPER = ((0.14, 0.06, 0.03), (0.62, 0.36, 0.20), (0.98, 0.78, 0.58))
 _GOLD = ((0.16, 0.10, 0.02), (0.68, 0.52, 0.20), (1.0, 0.92, 0.62))
-#: The table is seen from as high as the saucer on its photograph was.
+#: Vertical compression of flat objects; that of the saucer in its photograph.
 _SLANT = 0.86
 
 
 def crossing(stage: SceneSpec) -> Scene:
-    """Film four things on a table that go over and under each other.
+    """Render four objects on a table that move over and under each other.
 
-    Objects 1 to 3 are coins, which also lie on one another; object 4 is the cup, under
-    whose saucer they go.
+    Objects 1 to 3 are coins, which occlude each other; object 4 is a cup whose saucer
+    covers the coins.
     """
     span, half = stage.span, stage.half
     layers: list[Drawable] = [_table(stage)]
@@ -71,7 +71,7 @@ def crossing(stage: SceneSpec) -> Scene:
 
 
 def _table(stage: SceneSpec) -> Plane:
-    """Build a table top with a window's light at its far side."""
+    """Make a table top with the light of a window at its far side."""
     density = stage.unit * 1.1
     wide, tall = 2 * stage.half + 0.3, 2 * stage.rise + 0.3
     rows, columns = int(tall * density), int(wide * density)
@@ -85,7 +85,7 @@ def _table(stage: SceneSpec) -> Plane:
 
 
 def _cup(stage: SceneSpec, progress: Curve) -> Actor:
-    """Push the cup across the table; nearer to the viewer it is larger."""
+    """Move the cup across the table; it is larger near the viewer."""
     way = Route([(0.48, -0.12), (0.30, -0.10), (-0.15, -0.06), (-0.42, 0.02)], progress)
 
     def pose(time: float) -> Pose:

@@ -1,4 +1,4 @@
-"""Writing the synthetic split: layout, meta file, and what may be replaced."""
+"""Write the synthetic split: frames, masks and meta file; protect existing files."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from .stage import SceneSpec
 
 __all__ = ["require_place", "require_sample", "write_sample"]
 
-#: Increased whenever the same arguments give other pictures.
+#: Increased with each change that gives other frames for the same arguments.
 LOOK = 1
-#: One to start a tracker with, and one to track.
+#: One frame with the first mask, and one to predict.
 FEWEST_FRAMES = 2
 SMALLEST = 48
 LARGEST = 4096
@@ -51,12 +51,12 @@ def write_sample(
     more, each shows its difficulty. The same arguments and library versions give the
     same bytes.
 
-    The split gets its name when it is complete. A sample with the same arguments is
-    kept. One with other arguments is replaced only with `force`, since runs depend on
-    it.
+    The split is written under a temporary name and renamed when it is complete. An
+    existing sample with the same arguments is kept. One with other arguments is
+    replaced only with `force`, since runs depend on it.
 
     Args:
-        directory: The split's folder; its parents are made.
+        directory: The split's folder; its parents are created.
         videos: Number of videos, 1 or more.
         frames: Frames of each video, 2 or more.
         size: Width and height in pixels, 48 to 4096 each.
@@ -66,8 +66,8 @@ def write_sample(
         progress: Called with a video's name and a number of frames just done.
 
     Raises:
-        SplitError: An argument is out of range, or the folder holds other things.
-        StorageError: The disk refused a write, or scikit-image lacks its pictures.
+        SplitError: An argument is out of range, or the folder holds other files.
+        StorageError: A write failed, or scikit-image lacks its photographs.
     """
     directory = _real(directory)
     (width, height), names = size, _names(videos)
@@ -105,7 +105,7 @@ def write_sample(
 def require_sample(
     directory: Path, *, videos: int, frames: int, size: tuple[int, int], seed: int
 ) -> None:
-    """Make sure that a folder does not hold a synthetic split of other arguments.
+    """Check that a folder holds no synthetic split with other arguments.
 
     Args:
         directory: The split's folder; a folder that is not a sample is accepted.
@@ -115,7 +115,7 @@ def require_sample(
         seed: See `write_sample`.
 
     Raises:
-        SplitError: It holds such a split.
+        SplitError: It holds one.
     """
     written = _written(directory)
     if written is None:
@@ -136,18 +136,18 @@ def require_place(
     seed: int,
     force: bool,
 ) -> None:
-    """Make sure that `write_sample` can write a sample; see there.
+    """Check that `write_sample` could write a sample with these arguments.
 
     Raises:
-        SplitError: It cannot be written.
-        StorageError: The disk refuses.
+        SplitError: An argument is out of range, or the folder holds other files.
+        StorageError: The folder cannot be written.
     """
     recipe = _recipe(videos, frames, size, seed)
     _is_there(_real(directory), recipe, _names(videos), force=force)
 
 
 def _real(path: Path | str) -> Path:
-    """The target of links; unlike `Path.resolve`, never an error."""
+    """Resolve symbolic links; unlike `Path.resolve`, it raises no error."""
     return Path(os.path.realpath(path))
 
 
@@ -191,11 +191,11 @@ def _names(videos: int) -> list[str]:
 def _is_there(
     directory: Path, recipe: dict[str, Any], names: list[str], *, force: bool
 ) -> bool:
-    """Whether the folder already holds this sample.
+    """Whether the folder already holds the same sample, complete.
 
     Raises:
-        SplitError: It holds something else that must not be replaced.
-        StorageError: Nothing can be written there.
+        SplitError: It holds other files, which are not replaced.
+        StorageError: The folder cannot be written.
     """
     written = _written(directory)
     there = {str(path.relative_to(directory)) for path in _files(directory)}
@@ -230,7 +230,7 @@ def _written(directory: Path) -> dict[str, Any] | None:
 
 
 def _differences(written: dict[str, Any], wanted: dict[str, Any]) -> str:
-    """The arguments of another sample that differ; empty if none do."""
+    """Describe the arguments that differ from those of another sample; may be empty."""
     return ", ".join(
         f"{key} = {written.get(key)}, asked for {value}"
         for key, value in wanted.items()
@@ -246,13 +246,13 @@ def _files(directory: Path) -> Iterator[Path]:
 
 
 def _stranger(directory: Path) -> Path | None:
-    """A file in a folder that `submit sample` did not write."""
+    """Find a file in a folder that `submit sample` did not write."""
     there = [child for child in directory.iterdir() if child.name[0] != "."]
     known = {*_FOLDERS, _META} if _written(directory) is not None else set()
     return next((c for c in sorted(there) if c.name not in known), None)
 
 
-#: A folder that is replaced as a whole.
+#: A sample as an output of a command: it is replaced as a whole folder.
 _SAMPLE = OutputKind(
     "a part of a sample", "submit sample", _stranger, is_folder=True, forcible=False
 )
