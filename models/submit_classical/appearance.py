@@ -1,8 +1,8 @@
 """Appearance model of an object: ridge regression on random features.
 
 The model is trained on the first frame, whose statistics are kept, and on recent
-frames, whose statistics decay; both are fixed-size matrices, so that memory does not
-grow with the video and no frame is stored.
+frames, whose statistics decay. Both are matrices of fixed size, so memory does not
+grow with the length of the video, and no frame is stored.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ COLUMNS = CHANNELS + 2
 REACH = 4.0
 #: Scores are clipped here; training targets are ±1.
 _CLIP = 1.2
-#: Rows handled at once, so that the intermediate values stay in the cache.
+#: Rows computed together, so that intermediate values fit into the cache.
 _CHUNK = 2048
 _RIDGE = 0.003
 _FADE = 0.9
 
 
 def describe(features: Floats, positions: Floats) -> Floats:
-    """Join N×CHANNELS features and N×2 positions (sizes from the centre) to samples."""
+    """Join features and positions of N pixels to samples, N×COLUMNS."""
     samples = np.empty((len(features), COLUMNS), np.float32)
     samples[:, :CHANNELS] = features
     np.clip(positions, -REACH, REACH, out=samples[:, CHANNELS:])
@@ -38,9 +38,10 @@ def describe(features: Floats, positions: Floats) -> Floats:
 class _Waves:
     """Random triangle waves of the samples: cheap features with a local kernel.
 
-    Four equal groups see colour; colour and texture; colour and place; fine colour,
-    texture and narrow place. Columns of the result: the groups without place, the
-    features themselves, a constant, the groups with place.
+    There are four groups of equal size, each with other inputs: colour; colour and
+    texture; colour and position; fine colour, texture and position at a small scale.
+    Columns of the result: the groups without position, the features themselves, a
+    constant, the groups with position.
     """
 
     def __init__(self, count: int) -> None:
@@ -79,7 +80,7 @@ class _Waves:
 
 
 class Appearance:
-    """The appearance of one object against its background and the other objects."""
+    """Model that separates one object's pixels from background and other objects."""
 
     def __init__(self, waves: int, adapt: float) -> None:
         self._waves = _Waves(waves)
@@ -104,9 +105,9 @@ class Appearance:
         Args:
             samples: N×COLUMNS.
             targets: N, 1 for the object and -1 for what is not.
-            weights: N that sum to 1.
-            given: Whether the mask was given; it counts as much as the first then, and
-                what was learned from predicted masks is dropped.
+            weights: N weights that sum to 1.
+            given: Whether the mask was given. It then has as much weight as the first
+                mask, and what was learned from predicted masks is deleted.
         """
         moments = self._moments(samples, targets, weights)
         if given or self._first is None:
@@ -135,7 +136,7 @@ class Appearance:
         return self._apply(samples, self._first_weights[:, None])[:, 0]
 
     def match_anywhere(self, features: Floats) -> Floats:
-        """Score N×CHANNELS features by the first frame's model, anywhere."""
+        """Score N×CHANNELS features by the first frame's model, without position."""
         samples = describe(features, np.zeros((len(features), 2), np.float32))
         return self._apply(samples, self._placeless_weights[:, None])[:, 0]
 

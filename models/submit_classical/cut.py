@@ -1,4 +1,4 @@
-"""An object cut out of a box around it."""
+"""Segment an object inside a box by its colours (GrabCut)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from .motion import PixelBox
 
 __all__ = ["cut_out"]
 
-#: GrabCut compares colours inside with those around, as far as this share of a side.
+#: Width of the margin around the box that GrabCut sees, as a share of a side.
 _MARGIN = 0.5
 _ROUNDS = 5
-#: A smaller box has too few pixels to compare.
+#: GrabCut needs at least this many pixels in the box, and in the margin around it.
 _LEAST_PIXELS = 64
-#: An object fills at least this share of its box; less than that is a failure.
+#: A result that fills less than this share of the box counts as a failure.
 _LEAST_SHARE = 0.15
 
 
 def cut_out(image: NDArray[np.uint8], box: PixelBox) -> NDArray[np.bool_]:
-    """Find the object in a box by its colours (GrabCut).
+    """Segment the object in a box by its colours (GrabCut).
 
     Args:
         image: H×W×3.
-        box: Holds the whole object, and at least one pixel.
+        box: Contains the whole object, and at least one pixel.
 
     Returns:
         H×W mask; the whole box if the colours do not separate object and background.
@@ -41,11 +41,11 @@ def cut_out(image: NDArray[np.uint8], box: PixelBox) -> NDArray[np.bool_]:
     if box.area < _LEAST_PIXELS or (~inside).sum() < _LEAST_PIXELS:
         return mask
     labels = np.where(inside, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
-    cv2.setRNGSeed(0)  # It begins with random clusters.
+    cv2.setRNGSeed(0)  # GrabCut starts from random clusters.
     cv2.grabCut(
         np.ascontiguousarray(image[around]),
         labels,
-        (0, 0, 1, 1),  # Ignored in this mode.
+        (0, 0, 1, 1),  # OpenCV ignores the rectangle in this mode.
         np.zeros((1, 65)),
         np.zeros((1, 65)),
         _ROUNDS,

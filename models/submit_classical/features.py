@@ -15,7 +15,7 @@ CHANNELS = 18
 #: How many of the first channels are colour alone: fine Lab, then middle Lab.
 COLOURS = 6
 
-#: CIE Lab is brought to a range in which a distance of 1 is a clear difference.
+#: CIE Lab is scaled so that a distance of 1 is a clear difference.
 _LAB_SCALE = np.array([0.08, 0.12, 0.12], np.float32)
 _FINE, _MIDDLE, _WIDE = 0.8, 2.5, 6.0
 

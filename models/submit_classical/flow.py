@@ -12,7 +12,7 @@ from .features import Floats, blur
 
 __all__ = ["Flow", "FlowEstimator", "pixel_grid", "warp"]
 
-#: Shortest side that the flow's image pyramid can work on, in pixels.
+#: Shortest side that the image pyramid of the flow accepts, in pixels.
 _SHORTEST = 32
 #: Difference in grey levels above which a match is rejected.
 _PHOTOMETRIC = 25.0
@@ -20,14 +20,14 @@ _PHOTOMETRIC = 25.0
 
 @dataclass(frozen=True, eq=False)
 class Flow:
-    """The flow between the previous and the present frame, H×W.
+    """The optical flow between the previous and the present frame.
 
     Attributes:
-        source: H×W×2 x and y in the previous frame of each present pixel.
-        confidence: In [0, 1] for `source`: forward and backward flow agree, the grey
-            levels too, and the source lies inside the frame.
+        source: H×W×2: x and y in the previous frame of each pixel of the present one.
+        confidence: H×W in [0, 1] for `source`: high where forward and backward flow
+            agree, the grey levels are equal, and the source is inside the frame.
         forward: H×W×2 displacement of each previous pixel.
-        forward_confidence: In [0, 1] for `forward`.
+        forward_confidence: H×W in [0, 1] for `forward`.
     """
 
     source: Floats
@@ -60,7 +60,7 @@ class FlowEstimator:
     def _displacement(self, start: NDArray[np.uint8], end: NDArray[np.uint8]) -> Floats:
         height, width = start.shape
         down, right = max(0, _SHORTEST - height), max(0, _SHORTEST - width)
-        # The stubs do not know that there need be no flow to begin with.
+        # The type stubs require an initial flow; OpenCV does not.
         displacement = self._search.calc(  # type: ignore[call-overload]
             np.pad(start, ((0, down), (0, right)), "edge"),
             np.pad(end, ((0, down), (0, right)), "edge"),
@@ -91,7 +91,7 @@ def warp(
         outside: Value beyond the border; None repeats the border's pixels.
     """
     border = cv2.BORDER_REPLICATE if outside is None else cv2.BORDER_CONSTANT
-    # The stubs do not know that one map may hold both coordinates.
+    # The type stubs require two maps; OpenCV accepts both coordinates in one.
     warped = cv2.remap(  # type: ignore[call-overload]
         image,
         source,
@@ -104,7 +104,7 @@ def warp(
 
 
 def _agreement(target: Floats, there: Floats, back: Floats) -> Floats:
-    """How well going there and back returns to the start; 0 outside the frame."""
+    """Consistency of forward and backward flow in [0, 1]; 0 outside the frame."""
     height, width = there.shape[:2]
     error = warp(back, target) + there
     allowed = 1.0 + 0.02 * (there**2).sum(-1)

@@ -1,4 +1,4 @@
-"""Scaling and translation fitted to flow, and evidence of moving objects."""
+"""Fit scaling and translation to optical flow, and detect pixels that move."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["PixelBox", "Similarity", "fit_similarity", "motion_evidence"]
 
 Doubles = NDArray[np.float64]
 
-#: Grey levels of difference that are as likely as not noise.
+#: A difference of this many grey levels is noise with a probability of one half.
 _NOISE = 10.0
 
 
@@ -53,13 +53,13 @@ class Similarity:
     target: Doubles
 
     def __call__(self, point: Doubles) -> Doubles:
-        """Where a point x, y of the previous frame is now."""
+        """Map a point x, y of the previous frame to the present frame."""
         moved: Doubles = self.target + self.scale * (point - self.source)
         return moved
 
 
 def fit_similarity(start: Doubles, end: Doubles, weights: Doubles) -> Similarity:
-    """Fit a motion to N×2 points and where they went, robustly by reweighting."""
+    """Fit a motion to N×2 points and their targets by reweighted least squares."""
     for _ in range(3):
         total = weights.sum() + 1e-9
         source = (weights[:, None] * start).sum(0) / total
@@ -83,13 +83,13 @@ def motion_evidence(
     candidate: Similarity,
     box: PixelBox,
 ) -> Floats:
-    """Say which pixels in `box` the candidate motion explains better.
+    """Measure for each pixel in `box` which of two motions explains it better.
 
-    The previous frame is moved by both motions and compared with the present one:
-    unlike the flow itself, this gives 0 where there is no texture.
+    The previous frame is moved by both motions and compared with the present frame.
+    Unlike the flow itself, this gives 0 where there is no texture.
 
     Returns:
-        Evidence in [-1, 1] over the box; > 0 speaks for the candidate.
+        Evidence in [-1, 1] over the box; above 0 the candidate is better.
     """
     now = present[box.slices]
 

@@ -11,7 +11,7 @@ __all__ = ["ClassicalOptions"]
 
 @dataclass(frozen=True)
 class ClassicalOptions:
-    """Options of the classical tracker; one setting serves every video.
+    """Options of the classical tracker; the defaults are meant for every video.
 
     Raises:
         OptionError: A value is out of its range.

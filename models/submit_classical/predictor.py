@@ -1,16 +1,20 @@
 """The classical tracker as a predictor.
 
-Per frame and object: the flow moves the mask; an appearance model, learned from the
-first frame and carefully from later ones, scores every pixel near the object; pixels
-that move differently from the background and are near the expected shape get a higher
-score; an edge-aware smoother decides the boundary. The object's pose is tracked also
-while it is hidden, and searched for when it is lost. Its presence is decided
-explicitly.
+For each frame and object:
+
+1. Optical flow moves the mask of the previous frame.
+2. An appearance model scores every pixel near the object. It is learned from the first
+   frame and, with less weight, from later frames.
+3. Pixels that move differently from the background and are near the expected shape get
+   a higher score.
+4. An edge-aware smoother decides the boundary.
+5. The pose is tracked also while the object is hidden. If the object is lost, the pose
+   is searched for in the frame.
+6. Whether the object is visible is decided explicitly.
 
 The defaults were chosen on the videos blackswan, libby, dogs_jump and soccerball of
-DAVIS; bmx-trees, car-shadow, scooter-gray, surf and a video of a chair's reflection
-were held out to confirm them, although their failures were inspected during
-development.
+DAVIS. They were confirmed on bmx-trees, car-shadow, scooter-gray, surf and a video of a
+chair's reflection, whose failures, however, were inspected during development.
 """
 
 from __future__ import annotations
@@ -45,14 +49,14 @@ from .track import ObjectTrack
 
 __all__ = ["ClassicalPredictor", "ClassicalSession"]
 
-#: Larger logits carry no more information, and the run store would clip them.
+#: Logits are clipped here: larger ones mean the same, and a soft file clips them too.
 _LIMIT = 12.0
 #: Shortest side of the working resolution, in pixels.
 _SHORTEST = 8
 
 
 class ClassicalPredictor:
-    """Tracks objects without learned weights, on one processor core."""
+    """Tracks objects without pretrained weights, on one processor core."""
 
     Options: ClassVar[type[Any]] = ClassicalOptions
 
@@ -61,7 +65,7 @@ class ClassicalPredictor:
         self._options = options
 
     def describe(self) -> Description:
-        """Say what this model is, for the manifest."""
+        """Describe the model, for the manifest."""
         return Description(
             model="classical",
             licence="Apache-2.0",
@@ -86,7 +90,7 @@ class ClassicalPredictor:
 
 
 class ClassicalSession:
-    """One video; keeps one frame and a fixed amount per object."""
+    """Tracks the objects of one video; keeps one frame and fixed memory per object."""
 
     def __init__(self, video: Video, options: ClassicalOptions, scale: float) -> None:
         self._video = video
@@ -99,11 +103,12 @@ class ClassicalSession:
         self._tracks: dict[int, ObjectTrack] = {}
 
     def step(self, frame: Frame, prompts: Prompts) -> Prediction:
-        """Predict the next frame, then begin to track the new objects in `prompts`.
+        """Predict the next frame, then start to track the new objects in `prompts`.
 
-        The mask of a known object replaces what is predicted; its appearance counts as
-        much as that in the first frame. A box says where a known object is looked for;
-        a new one, or one that is not found, is cut out of it by its colours.
+        A mask prompt of a known object replaces its predicted mask; the appearance
+        model then gives it as much weight as the first mask. A box prompt limits the
+        search for a known object. A new object, or one that the search does not find,
+        is segmented inside its box by colour.
 
         Raises:
             PredictorError: The frame is not of the video's size, or the session is
@@ -120,12 +125,12 @@ class ClassicalSession:
         return self._prediction()
 
     def close(self) -> None:
-        """Free what the session holds. May be called twice."""
+        """Free the memory of the session. It may be called twice."""
         self._reader = None
         self._tracks.clear()
 
     def _advance(self, frame: Frame, prompts: Prompts) -> WorkingFrame:
-        """Read a frame and bring every known object up to it."""
+        """Read a frame and predict every known object in it."""
         expected = (self._video.height, self._video.width, 3)
         if frame.shape != expected:
             raise PredictorError(
@@ -163,7 +168,7 @@ class ClassicalSession:
         return scene
 
     def _mask(self, frame: Frame, prompt: Prompt) -> NDArray[np.bool_]:
-        """The mask that a prompt stands for by itself; empty for an absence."""
+        """Return the mask that a prompt gives; empty for an absence."""
         if isinstance(prompt, Mask):
             return prompt.pixels
         if isinstance(prompt, Box):

@@ -1,4 +1,4 @@
-"""Presence of an object: whether it is visible, and the confidence in its place."""
+"""Decide whether an object is visible, and how reliable its position is."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 __all__ = ["Presence"]
 
-#: A match below this share of the usual one counts as lost; a little above, doubtful.
+#: The match relative to its usual value: below the first, an object counts as lost;
+#: below the second, its position is doubtful.
 _LOST = 0.6
 _DOUBTFUL = 0.7
-#: Mean score of a mask's pixels that is enough alone, and that needs a match too.
+#: Mean score of a mask's pixels that is sufficient alone; and with a good match.
 _CONVINCING = 0.35
 _PASSABLE = 0.15
 
@@ -19,11 +20,11 @@ class Presence:
     """The evidence for one object, updated frame by frame.
 
     Attributes:
-        share: Area of the mask as a share of the whole object's area.
+        share: Area of the mask relative to the area of the whole object.
         quality: Mean score of the mask's pixels by the first frame's model, about ±1.
         match: Score of the object's pose; 1 is that of the first frame.
-        usual: Slow average of `match` in frames without doubt.
-        lost: For how many frames the match has been too low.
+        usual: Slow moving average of `match` over frames that are not doubtful.
+        lost: Number of frames for which the match has been too low.
         visible: The decision.
     """
 
@@ -36,12 +37,12 @@ class Presence:
 
     @property
     def doubtful(self) -> bool:
-        """Whether the object may be at another place."""
+        """Whether the object may be at another position."""
         return self.share < 0.5 or self.match < _DOUBTFUL * self.usual
 
     @property
     def trust(self) -> float:
-        """In [0, 1]: confidence that what moves at the object's place is the object."""
+        """Confidence in [0, 1] that the pixels that move there belong to the object."""
         return min(max((self.match / self.usual - 0.4) / 0.3, 0.0), 1.0)
 
     @property
@@ -56,13 +57,13 @@ class Presence:
 
     @property
     def logit(self) -> float:
-        """The decision with its strength; > 0 means visible."""
+        """The decision as a logit; above 0 the object is visible."""
         if self.visible:
             return 1 + 7 * min(max(self.quality, 0.0), 1.0) * min(1.0, self.share / 0.3)
         return -2 - 6 * (1 - min(max(self.match / self.usual, 0.0), 1.0))
 
     def place(self, match: float) -> None:
-        """Take the score of the pose found in this frame."""
+        """Update with the score of the pose that was found in this frame."""
         self.match = match
         sure = match > _LOST * self.usual
         if sure and self.share > 0.7 and self.quality > 0.3:
@@ -70,12 +71,12 @@ class Presence:
         self.lost = 0 if match >= _LOST * self.usual else self.lost + 1
 
     def judge(self, area: int, quality: float, size: float, *, shown: bool) -> None:
-        """Decide from the mask found in this frame.
+        """Decide whether the object is visible, from its mask in this frame.
 
         Args:
             area: Pixels of the mask.
             quality: Mean score of those pixels.
-            size: Side in pixels of a square of the whole object's area.
+            size: Side in pixels of a square with the area of the whole object.
             shown: Whether a prompt says that the object is visible.
         """
         self.quality = quality

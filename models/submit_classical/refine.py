@@ -12,15 +12,15 @@ __all__ = ["drop_strays", "smooth"]
 _STRENGTH = 20.0
 _EDGE = 0.15
 _ROUNDS = 2
-#: Logit of stray blobs.
+#: Logit of removed blobs.
 _STRAY = -2.0
 
 
 def smooth(logits: Floats, guide: Floats) -> Floats:
-    """Smooth H×W logits inside the regions of an H×W×C guide, not across its edges.
+    """Smooth H×W logits, but not across the edges of an H×W×C guide image.
 
     The fast global smoother of Min et al. (2014): weighted least squares, solved
-    exactly along rows and columns in turn.
+    exactly along rows and along columns, alternately.
     """
     across = _stiffness(guide[:, 1:] - guide[:, :-1])
     down = _stiffness(guide[1:] - guide[:-1])
@@ -37,7 +37,7 @@ def _stiffness(difference: Floats) -> Floats:
 
 
 def _smooth_rows(values: Floats, stiffness: Floats) -> Floats:
-    """Solve a tridiagonal system per row: H×W values, H×(W-1) ties to the next."""
+    """Solve a tridiagonal system per row: H×W values, H×(W-1) weights to the next."""
     width = values.shape[1]
     before = np.zeros((width, len(values)), np.float32)
     before[1:] = -stiffness.T
@@ -58,16 +58,17 @@ def _smooth_rows(values: Floats, stiffness: Floats) -> Floats:
 
 
 def drop_strays(logits: Floats, expected: Floats, size: float) -> Floats:
-    """Remove blobs that are mostly outside the expected place.
+    """Remove connected components that are mostly outside the expected position.
 
     Args:
         logits: H×W.
-        expected: H×W probability of the object by its place alone.
-        size: Side in pixels of a square as large as the object; blobs that hang
-            together by less than a twentieth of it count as separate.
+        expected: H×W probability of the object by its position alone.
+        size: Side in pixels of a square with the object's area. Parts whose connection
+            is thinner than a twentieth of it count as separate.
 
     Returns:
-        The logits, at most `_STRAY` in stray blobs. The largest blob always stays.
+        The logits, clipped to at most `_STRAY` in the removed components. The largest
+        component is always kept.
     """
     positive = (logits > 0).astype(np.uint8)
     radius = round(0.03 * size)
@@ -85,7 +86,7 @@ def drop_strays(logits: Floats, expected: Floats, size: float) -> Floats:
     keep[0] = stray[0] = False
     if not stray.any():
         return logits
-    # Grown a little more than they were eroded, to take their boundary along.
+    # Dilated a little more than they were eroded, so that their boundary goes too.
     around = np.ones((2 * radius + 3,) * 2, np.uint8) if radius else core
     kept = cv2.dilate(keep[labels].astype(np.uint8), around)
     gone = cv2.dilate(stray[labels].astype(np.uint8), around)

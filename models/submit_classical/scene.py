@@ -1,4 +1,4 @@
-"""The present frame, in the form that all objects of a video share."""
+"""Compute what all objects of a video share: features, flow and camera motion."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ __all__ = ["Change", "SceneReader", "WorkingFrame", "resize", "single_thread"]
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What happened between the previous frame and the present one.
+    """The change from the previous frame to the present one.
 
     Attributes:
         previous: The previous frame, H×W grey levels.
-        flow: The flow between the two.
+        flow: The optical flow between the two frames.
         camera: Motion of the background.
     """
 
@@ -42,7 +42,7 @@ class WorkingFrame:
     Attributes:
         grey: H×W grey levels.
         features: H×W×C descriptor of every pixel; the first three are its colour.
-        change: From the previous frame to this one; None in the first.
+        change: The change from the previous frame; None in the first frame.
     """
 
     grey: Floats
@@ -61,7 +61,7 @@ class WorkingFrame:
 
 
 class SceneReader:
-    """Turns the frames of one video into scenes; keeps one frame."""
+    """Computes a `WorkingFrame` of each frame of a video; keeps one frame."""
 
     def __init__(self, height: int, width: int) -> None:
         self._size = (height, width)
@@ -73,8 +73,8 @@ class SceneReader:
 
         Args:
             frame: RGB of any size.
-            objects: Soft masks of the objects in the previous frame, each H×W: what
-                moves there says nothing about the camera.
+            objects: Soft masks of the objects in the previous frame, each H×W. Their
+                pixels are not used to fit the motion of the camera.
         """
         small = resize(frame, *self._size)
         grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
@@ -100,7 +100,7 @@ def _camera(flow: Flow, objects: Sequence[Floats]) -> Similarity:
 
 
 def resize(image: NDArray[Pixel], height: int, width: int) -> NDArray[Pixel]:
-    """Resize with aligned pixel centres, averaging where the image shrinks."""
+    """Resize with aligned pixel centres; averages pixels if the image shrinks."""
     shrinks = height * width < image.shape[0] * image.shape[1]
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     resized = cv2.resize(image, (width, height), interpolation=method)
@@ -109,10 +109,10 @@ def resize(image: NDArray[Pixel], height: int, width: int) -> NDArray[Pixel]:
 
 @contextmanager
 def single_thread() -> Iterator[None]:
-    """Let OpenCV use one thread.
+    """Limit OpenCV to one thread.
 
-    The flow depends on the number of threads, since each one searches a strip of its
-    own; the result must not depend on the machine.
+    The flow depends on the number of threads, since each thread computes its own strip
+    of the frame. The result must not depend on the machine.
     """
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)

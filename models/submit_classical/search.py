@@ -1,4 +1,4 @@
-"""Finding an object's place by its first frame's appearance."""
+"""Search for an object's position by its appearance in the first frame."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ __all__ = ["locate", "locate_within", "match_poses"]
 
 Doubles = NDArray[np.float64]
 
-#: Frames after which a lost object is searched for in the whole frame.
+#: After this many frames a lost object is searched for in the whole frame.
 _PATIENCE = 4
-#: Loss of score per squared size of distance from the expected place.
+#: Penalty on the score: the first value times the squared distance from the expected
+#: position in object sizes, which is limited to the second value in the whole frame.
 _DISTANCE = 0.5
 _FARTHEST = 4.0
-#: Minimum gain of a place over the expected one, and its minimum score.
+#: A better position must exceed the expected position's score by the first value, and
+#: reach the second value as a share of the usual match.
 _GAIN = 0.03
 _LEAST = 0.5
-#: Share of the way that is gone while there is no doubt: a slow correction of drift.
+#: While the position is not doubtful, the pose moves by this share of the distance: a
+#: slow correction of drift.
 _CORRECTION = 0.3
-#: Places of the whole frame that are tested exactly.
+#: Number of positions in the whole frame that are scored exactly.
 _CANDIDATES = 40
-#: Places in each direction that are tried in a box, and the loss of score per squared
-#: distance from its middle in sides.
+#: Most positions that are tried along a side of a box; and the penalty on the score:
+#: this times the squared distance from the middle, in sides of the box.
 _MOST_PLACES = 32
 _OFF_MIDDLE = 0.5
 
@@ -44,7 +47,7 @@ def match_poses(
     centres: Doubles,
     size: float,
 ) -> Floats:
-    """Score poses: how much better the pixels inside fit than those around.
+    """Score poses: how much better the pixels inside fit than those around the object.
 
     Args:
         scene: The present frame.
@@ -54,7 +57,7 @@ def match_poses(
         size: Size of the object in each pose.
 
     Returns:
-        P scores. What lies outside the frame counts as neither good nor bad.
+        P scores. Pixels outside the frame count as 0.
     """
     positions, weights = template.points()
     x = np.rint(centres[:, None, 0] + size * positions[:, 0]).astype(np.intp)
@@ -79,19 +82,19 @@ def locate(
     reference: float,
     everywhere: bool,
 ) -> tuple[ObjectPose, float]:
-    """Look for the object around its expected pose, or farther when it is lost.
+    """Search for the object near its expected pose, or in a wider area if it is lost.
 
     Args:
         scene: The present frame.
         appearance: The object's model.
         template: The object's shape.
-        pose: Where motion says that the object is.
+        pose: The pose that is expected from the motion.
         presence: The evidence so far.
         reference: Score of the pose in the first frame.
-        everywhere: Whether a lost object may be found anywhere.
+        everywhere: Whether a lost object is searched for in the whole frame.
 
     Returns:
-        The pose, moved if another place is clearly better, and its score relative to
+        The pose, moved if another position is clearly better, and its score relative to
         `reference`.
     """
     doubtful = presence.doubtful
@@ -127,14 +130,14 @@ def locate_within(
     *,
     reference: float,
 ) -> tuple[ObjectPose, float]:
-    """Look for the object within a box, wherever it was expected.
+    """Search for the object within a box, independently of where it was expected.
 
     Args:
         scene: The present frame.
         appearance: The object's model.
         template: The object's shape.
-        pose: Where motion says that the object is.
-        box: Where the object is; it holds at least one pixel.
+        pose: The pose that is expected from the motion.
+        box: The area of the object, at least one pixel.
         reference: Score of the pose in the first frame.
 
     Returns:
@@ -144,21 +147,21 @@ def locate_within(
     middle = np.array([box.left + box.right - 1, box.top + box.bottom - 1]) / 2
     sides = np.array([box.right - box.left, box.bottom - box.top])
     counts = np.clip(sides / max(1.0, 0.12 * size), 1, _MOST_PLACES).astype(int)
-    # As far from the edges as neighbours are from each other: a half step.
+    # Half a step from the edges of the box.
     across, down = (
         start + (np.arange(count) + 0.5) * side / count - 0.5
         for start, side, count in zip((box.left, box.top), sides, counts, strict=True)
     )
     centres = np.stack(np.meshgrid(across, down), -1).reshape(-1, 2)
     matches = match_poses(scene, appearance, template, centres, size) / reference
-    # Most boxes are tight: of two places, the one nearer to the middle is likelier.
+    # Most boxes are tight, so a position near the middle is more likely.
     preference = matches - _OFF_MIDDLE * (((centres - middle) / sides) ** 2).sum(1)
     best = int(preference.argmax())
     return ObjectPose(centres[best], size), float(matches[best])
 
 
 def _candidates(scene: WorkingFrame, appearance: Appearance, size: float) -> Doubles:
-    """Places in the whole frame that look like the object, P×2, best first."""
+    """Find positions in the whole frame that look like the object, P×2, best first."""
     step = int(min(max(2, size / 5), 6))
     start = step // 2
     sparse = scene.features[start::step, start::step]

@@ -1,4 +1,4 @@
-"""Where an object is, how large, and the shape it usually has."""
+"""Position, size and average shape of an object."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ObjectPose", "Template"]
 
 #: Cells along each side of the template.
 _CELLS = 96
-#: The template reaches this many sizes from the centre.
+#: The template extends this many object sizes from the centre.
 _SPAN = 3.0
 _CELL = 2 * _SPAN / _CELLS
 _RATE = 0.1
@@ -23,11 +23,11 @@ _RATE = 0.1
 
 @dataclass(frozen=True, eq=False)
 class ObjectPose:
-    """Place and size of an object, its hidden parts included.
+    """Position and size of an object, including its hidden parts.
 
     Attributes:
         centre: x and y in pixels.
-        size: Side in pixels of a square of the object's area.
+        size: Side in pixels of a square with the object's area.
     """
 
     centre: NDArray[np.float64]
@@ -35,14 +35,14 @@ class ObjectPose:
 
     @classmethod
     def of(cls, mask: Floats) -> ObjectPose:
-        """Measure an H×W soft mask; the size is at least 2 pixels."""
+        """Compute the pose of an H×W soft mask; the size is at least 2 pixels."""
         area = max(float(mask.sum()), 1e-6)
         x = float((mask.sum(0) * np.arange(mask.shape[1])).sum())
         y = float((mask.sum(1) * np.arange(mask.shape[0])).sum())
         return cls(np.array([x, y]) / area, math.sqrt(max(area, 4.0)))
 
     def relative(self, x: NDArray[np.intp], y: NDArray[np.intp]) -> Floats:
-        """Positions of N pixels in sizes from the centre, N×2."""
+        """Positions of N pixels relative to the centre, in object sizes, N×2."""
         offset = np.stack([x - self.centre[0], y - self.centre[1]], -1)
         return (offset / self.size).astype(np.float32)
 
@@ -54,7 +54,7 @@ class Template:
         self._shape = _align(mask, pose)
 
     def update(self, mask: Floats, pose: ObjectPose) -> None:
-        """Let the shape drift towards that of an H×W soft mask."""
+        """Update the average shape with an H×W soft mask."""
         self._shape += _RATE * (_align(mask, pose) - self._shape)
 
     def draw(self, pose: ObjectPose, height: int, width: int) -> Floats:
@@ -65,11 +65,11 @@ class Template:
         return np.asarray(drawn, np.float32)
 
     def points(self) -> tuple[Floats, Floats]:
-        """Points inside the shape and around it, to test a pose with.
+        """Points inside the shape and around it, which score a pose.
 
         Returns:
-            Positions N×2 in sizes from the centre, and N weights: those of the points
-            inside sum to 1, those of the points around to -1.
+            Positions N×2 in object sizes from the centre, and N weights. The weights of
+            points inside sum to 1, those of points around the shape to -1.
         """
         inside = self._shape > 0.6
         if inside.sum() < 4:
@@ -99,7 +99,7 @@ def _matrix(pose: ObjectPose) -> Floats:
 
 def _align(mask: Floats, pose: ObjectPose) -> Floats:
     step = pose.size * _CELL
-    if step > 1.5:  # One cell covers several pixels: average before sampling.
+    if step > 1.5:  # A cell covers several pixels: average them before sampling.
         mask = blur(mask, 0.4 * step)
     aligned = cv2.warpAffine(
         mask,

@@ -1,4 +1,4 @@
-"""One object through a video: predict its mask, judge it, learn from it."""
+"""Track one object: predict its mask, decide whether it is visible, learn from it."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from .template import ObjectPose, Template
 
 __all__ = ["ObjectTrack"]
 
-#: Logit far from the object, and limit of the prior.
+#: Logit far from the object, and limit of the prior's logits.
 _FAR = -10.0
 _PRIOR_CLIP = 5.0
-#: Logits per unit of appearance score, and the first frame's share in it.
+#: Logits per unit of the appearance score, and the share of the first frame's model.
 _GAIN = 4.0
 _FIRST_SHARE = 0.3
-#: Boxes of more pixels are scored at every second row and column.
+#: In a box with more pixels, only every second row and column is scored.
 _DENSE = 12_000
-#: Least match of the first frame's mask with itself.
+#: Lower limit of the first frame's match; later matches are divided by it.
 _LEAST_REFERENCE = 0.3
-#: Share of the last displacement kept per frame by an object out of sight.
+#: The displacement of a hidden object is multiplied by this in each frame.
 _COAST = 0.97
 
 
 class ObjectTrack:
-    """An object; all its arrays are H×W at the working resolution.
+    """The track of one object; all its arrays are H×W at the working resolution.
 
     Attributes:
-        logits: The object's mask in the present frame, as it would be without others.
-        probability: The same after the objects have competed.
-        presence: Whether it is visible, and why.
+        logits: The object's mask in the present frame, without regard to other objects.
+        probability: The same with regard to the other objects.
+        presence: Whether the object is visible, with the evidence.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class ObjectTrack:
         """
         soft = resize(mask.astype(np.float32), scene.height, scene.width)
         peak = float(soft.max())
-        if 0 < peak < 0.9:  # Smaller than a pixel here: its best pixel stands for it.
+        if 0 < peak < 0.9:  # Smaller than a working pixel: keep its best pixel.
             soft = soft * np.float32(0.9 / peak)
         self.probability: Floats = np.clip(soft, 0.001, 0.999).astype(np.float32)
         self.logits: Floats = np.log(self.probability / (1 - self.probability))
@@ -83,12 +83,12 @@ class ObjectTrack:
     def predict(
         self, scene: WorkingFrame, change: Change, within: PixelBox | None = None
     ) -> None:
-        """Predict the mask in a new frame, before the objects compete.
+        """Predict the mask in a new frame, without regard to the other objects.
 
         Args:
             scene: The frame.
-            change: What happened since the one before.
-            within: Where the object is, if that is known.
+            change: The change from the previous frame.
+            within: A box that contains the object, if a prompt gives one.
         """
         self._shown = within is not None
         if not self._appearance.trained:
@@ -156,7 +156,7 @@ class ObjectTrack:
             self._template.update(self.probability, self._pose)
 
     def learn(self, scene: WorkingFrame, rivals: Floats | None) -> None:
-        """Learn the appearance from the settled or given mask, if it can be relied on.
+        """Update the appearance model with the mask of this frame, if it is reliable.
 
         Args:
             scene: The present frame.
@@ -180,7 +180,7 @@ class ObjectTrack:
             (near & (probability < 0.2), -1, 1000 * many, 0.35),
             (~near, -1, 500 * many, 0.2),
         ]
-        if rivals is not None:  # Other objects are the likeliest mistakes.
+        if rivals is not None:  # Confusions with other objects are the most likely.
             groups.append((rivals > 0.8, -1, 600 * many, 0.25))
         chosen, targets, weights = [], [], []
         for region, target, most, weight in groups:
@@ -206,7 +206,7 @@ class ObjectTrack:
             self._reference = max(_LEAST_REFERENCE, float(match[0]))
 
     def _move(self, change: Change, height: int, width: int) -> None:
-        """Move the pose with the flow of the visible part, else as it moved before."""
+        """Move the pose by the flow of the visible part, else by the last motion."""
         pose, flow, presence = self._pose, change.flow, self.presence
         camera = change.camera(pose.centre) - pose.centre
         velocity = np.zeros(2) if self._velocity is None else self._velocity
@@ -247,14 +247,14 @@ class ObjectTrack:
         scores = self._appearance.score(self._samples(scene, x.ravel(), y.ravel()))
         if step == 1:
             return scores[0].reshape(x.shape), scores[1].reshape(x.shape)
-        # Row i of the coarse scores lies on row 2i of the box.
+        # Row i of the coarse scores is row 2i of the box.
         fine = pixel_grid(box.bottom - box.top, box.right - box.left)
         fine /= step
         present, first = (warp(score.reshape(x.shape), fine) for score in scores)
         return present, first
 
     def _prior(self, flow: Flow, box: PixelBox) -> Floats:
-        """The previous mask's logits, carried here and weighted by the flow."""
+        """Move the previous mask's logits by the flow, weighted by its confidence."""
         carried = warp(self._state, flow.source[box.slices])
         weight = self._options.prior * flow.confidence[box.slices]
         return weight * np.clip(carried, -_PRIOR_CLIP, _PRIOR_CLIP)
@@ -262,7 +262,7 @@ class ObjectTrack:
     def _moving(
         self, scene: WorkingFrame, change: Change, carried: Floats, expected: Floats
     ) -> Floats:
-        """Evidence from motion over the box, as far as it tells inside from outside."""
+        """Evidence from motion over the box, if motion separates the object."""
         if self._motion is None or not self._options.motion:
             return np.zeros_like(carried)
         evidence = motion_evidence(
@@ -282,7 +282,7 @@ class ObjectTrack:
         return np.float32(self._options.motion * weight) * evidence
 
     def _gate(self, core: NDArray[np.bool_], expected: Floats, reach: int) -> Floats:
-        """Logits, all ≤ 0, that keep the mask near where it can be."""
+        """Logits, all ≤ 0, that suppress the mask where the object cannot be."""
         from_core = cv2.distanceTransform((~core).astype(np.uint8), cv2.DIST_L2, 3)
         gate = -8 * (from_core / reach - 1)
         unexpected = (expected < 0.25).astype(np.uint8)
@@ -292,7 +292,7 @@ class ObjectTrack:
         return np.asarray(np.clip(gate, _FAR, 0), np.float32)
 
     def _correct(self, mask: NDArray[np.bool_]) -> None:
-        """Draw the pose towards the mask: fast where that is whole, else slowly."""
+        """Move the pose towards the mask: fast if the mask is whole, else slowly."""
         pose, presence = self._pose, self.presence
         if mask.sum() <= 4:
             return
@@ -303,7 +303,7 @@ class ObjectTrack:
             centre = centre + 0.15 * (found - centre)
             size *= min(max(presence.share, 0.7), 1.4) ** 0.15
         elif presence.share > 0.3:
-            # A part that stays hidden for long is a change of shape.
+            # A part that is hidden for long counts as a change of shape.
             size *= presence.share**0.015
         self._pose = ObjectPose(centre, size)
 
@@ -323,7 +323,7 @@ class ObjectTrack:
 
 
 def _only(values: Floats, box: PixelBox, outside: float) -> Floats:
-    """The values in a box of an H×W array, and one value outside of it."""
+    """Replace the values of an H×W array outside of a box by one value."""
     kept = np.full_like(values, outside)
     kept[box.slices] = values[box.slices]
     return kept
@@ -334,7 +334,7 @@ def _sigmoid(logits: Floats) -> Floats:
 
 
 def _spread(region: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
-    """Flat indices of at most `most` pixels, evenly spread over a region."""
+    """Flat indices of at most `most` pixels of a region, evenly spaced."""
     index = np.flatnonzero(region)
     if len(index) <= most:
         return index
@@ -342,7 +342,7 @@ def _spread(region: NDArray[np.bool_], most: int) -> NDArray[np.intp]:
 
 
 def _around(mask: NDArray[np.bool_], margin: int) -> PixelBox:
-    """The box of a mask that is not empty, widened by a margin within the frame."""
+    """The bounding box of a non-empty mask, with a margin, clipped to the frame."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     height, width = mask.shape
     return PixelBox(
