@@ -1,16 +1,16 @@
-"""Merging runs: the same objects seen by several members, one frame at a time.
+"""Merge the predictions of several runs (the members), one frame at a time.
 
-    settings   what is asked for: method, weights, gate, and the file that says so
-    method     what a method is; the methods are the files in methods/
+    settings   method, weights and gate, and the settings file that holds them
+    method     the interface of a method; the methods are the files in methods/
     planes     logits of one object in one frame
-    _kernels   the loops over pixels, compiled
-    views      one frame as one member sees it
-    gate       whether an object is there at all, decided apart from its shape
-    merger     one video of all members, frame by frame
-    influence  how much each member changed the result
+    _kernels   the compiled loops over pixels
+    views      one frame of one member
+    gate       decides whether an object is visible, separately from its shape
+    merger     merges one video of all members, frame by frame
+    influence  measures how much each member changed the result
 
-All of it works before any threshold or overlap rule, except for votes; the overlap rule
-is applied once, at export.
+Logits are merged before any threshold and before the overlap rule, which is applied
+once, at export. Only the method `vote` merges label maps.
 """
 
 from .influence import Influence, MemberSummary, summarise

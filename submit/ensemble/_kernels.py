@@ -1,8 +1,8 @@
-"""The loops over pixels in which members are merged, compiled.
+"""Compiled loops over pixels that merge the members of an ensemble.
 
-Kept apart from the methods so that importing those does not import the compiler.
-All take int8 codes of the run store. The probability of a code c is read from a table
-of 256 at c + 128. Results are exact in float64 and then rounded to the nearest code.
+They are in a module of their own, so that importing the methods does not import numba.
+Logits are int8 codes, as in a soft file. Tables of 256 have the value of code c at
+c + 128. Results are computed in float64 and rounded to the nearest code.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 def mean(stack: NDArray[np.int8], weights: NDArray[np.float64]) -> NDArray[np.int8]:
     """Weighted mean of the logits of M×h×w codes; the weights sum to 1.
 
-    Logits count as far as ±16.
+    Logits are clipped to ±16 first.
     """
     height, width = stack.shape[1:]
     result = np.empty((height, width), np.int8)
@@ -64,13 +64,13 @@ def _add_up(
     y: int,
     line: NDArray[np.float64],
 ) -> None:
-    """Add up a row of all members in the order of the members."""
+    """Write the weighted sum of row `y` over all members, in their order, to `line`."""
     line[:] = 0
     for m in range(len(stack)):
         weight, row = weights[m] / 64, stack[m, y]
         for x in range(len(line)):
-            # The value of the code in 64ths, computed: processors do that for many
-            # pixels at once, and look up only one.
+            # The value of the code, times 64. It is computed because a processor can
+            # compute many pixels at once, but looks up a table for one at a time.
             code = int(row[x])
             size = abs(code)
             value = min(((16 + (size & 15)) << (size >> 4)) - 16, 16 * 64)
@@ -79,7 +79,7 @@ def _add_up(
 
 @compiled()
 def _keep_equal(stack: NDArray[np.int8], y: int, out: NDArray[np.int8]) -> None:
-    """Where all members are equal in a row, let the result be exactly that."""
+    """Copy pixels of row `y` in which all members are equal, without rounding."""
     first = stack[0, y]
     differing = np.zeros(len(out), np.int8)
     for m in range(1, len(stack)):
@@ -100,16 +100,18 @@ def mean_of_odds(
 ) -> NDArray[np.int8]:
     """Weighted mean of the probabilities of M×h×w codes, as codes.
 
-    The logit of a mean probability p is log(p / (1 − p)). The code for it is found by
-    comparing the odds, without a logarithm: the first 16 bits of the odds as float32
-    leave a choice of two.
+    The logit of a mean probability p is log(p / (1 − p)). Its code is found without a
+    logarithm, by comparing the odds p / (1 − p) with the odds at which the code
+    changes. The first 16 bits of the odds as float32 leave two candidates.
 
     Args:
         stack: The members' codes.
-        inside: M×256 probabilities, times the weights of the members.
-        outside: The same of 1 − p, with all of its digits.
-        bins: By those 16 bits, how many edges lie at or below all odds that have them.
-        edges: 254 odds between the values of neighbouring codes, ascending, and +∞.
+        inside: M×256 probabilities p, times the members' weights.
+        outside: M×256 probabilities 1 − p, times the members' weights; computed
+            directly, since subtracting from 1 loses digits.
+        bins: For each value of the 16 bits, the number of edges that are at most the
+            smallest odds with these bits.
+        edges: The 254 odds at which the code changes, ascending, and +∞.
     """
     members, height, width = stack.shape
     result = np.empty((height, width), np.int8)
@@ -120,7 +122,7 @@ def mean_of_odds(
             same = True
             for m in range(1, members):
                 same = same and stack[m, y, x] == first
-            if same:  # Most pixels, and equal members are exactly themselves.
+            if same:  # True for most pixels; the result is exact.
                 out[x] = first
                 continue
             yes = no = 0.0
@@ -134,7 +136,7 @@ def mean_of_odds(
     return result
 
 
-#: Pixels that are looked at together: most blocks have one label in all members.
+#: Pixels that are compared together; in most blocks all members have one label.
 _BLOCK = 64
 
 
@@ -146,14 +148,15 @@ def round_with_votes(
     weights: NDArray[np.float64],
     high: float,
 ) -> NDArray[np.int8]:
-    """Add what label maps say of one object to H×W logits, and round to codes.
+    """Add the label maps' logits of one object to H×W logits, and round to codes.
 
     Args:
-        logits: The weighted sum of the members that have logits.
-        labels: M×H×W label maps, each of which stands for logits of ±high.
-        key: The object.
+        logits: The weighted sum of the logits of the soft members.
+        labels: M×H×W label maps; a pixel has the logit `high` where its label is
+            `key`, otherwise `-high`.
+        key: The object id.
         weights: M weights.
-        high: The logit of a pixel inside.
+        high: The logit of a pixel of the object.
     """
     members, height, width = labels.shape
     result = np.empty((height, width), np.int8)
@@ -176,12 +179,13 @@ def round_with_votes(
 def look_up(
     labels: NDArray[np.uint8], objects: NDArray[np.uint8], table: NDArray[np.int8]
 ) -> NDArray[np.int8]:
-    """Merge label maps by a table of all that members can say of a pixel.
+    """Merge label maps with a table of the results for all combinations of members.
 
     Args:
         labels: M×H×W label maps.
-        objects: The N ids.
-        table: N×2^M codes. Bit m of a place says that member m has the object there.
+        objects: The N object ids.
+        table: N×2^M codes: the result for each object and each combination of
+            members. Bit m of the column is set if member m has the object in the pixel.
 
     Returns:
         N×H×W codes.
@@ -216,7 +220,7 @@ def look_up(
 
 @compiled()
 def count_pairs(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Count the pairs of labels in two H×W maps; returns 256×256."""
+    """Count the pairs of labels in two H×W label maps; returns 256×256 counts."""
     height, width = one.shape
     counts = np.zeros((256, 256), np.int64)
     for y in range(height):
@@ -232,7 +236,7 @@ def count_pairs(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.
 
 @compiled()
 def occurring(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which of the 256 values occur in an H×W label map."""
+    """Return 256 flags: whether each label occurs in an H×W label map."""
     height, width = labels.shape
     result = np.zeros(256, np.bool_)
     for y in range(height):
@@ -259,15 +263,13 @@ def tally(
     """Give each pixel the label with the most votes.
 
     Args:
-        labels: M×H×W label maps with no other values than 0 and the ids of objects
-            that somebody may vote for.
-        objects: The N ids, ascending.
-        weights: M×(1+N): what a member's vote for the background, and for each
-            object, counts.
+        labels: M×H×W label maps; every value is 0 or in `objects`.
+        objects: The N object ids, ascending.
+        weights: M×(1+N): the weight of each member's vote for the background and for
+            each object.
 
     Returns:
-        H×W labels. Of labels with equally many votes the lowest wins, so the
-        background before all.
+        H×W labels. In a tie the lowest label wins: the background before any object.
     """
     members, height, width = labels.shape
     result: NDArray[np.uint8] = labels[0].copy()
@@ -293,7 +295,7 @@ def tally(
                     votes[choice] += weights[m, choice]
                 best, winner = votes[0], 0
                 for n in range(len(objects)):
-                    # Weights such as 0.1 + 0.2 and 0.3 are to count as equal.
+                    # Sums such as 0.1 + 0.2 and 0.3 count as equal.
                     if votes[n + 1] > best + 1e-12:
                         best, winner = votes[n + 1], n + 1
                 result[y, x] = objects[winner - 1] if winner else 0

@@ -1,14 +1,14 @@
-"""The presence gate: whether an object is there at all, decided apart from its shape.
+"""The presence gate: decides whether an object is visible, separately from its shape.
 
-Members differ in what they are good at: one says reliably that an object has gone,
-another one finds it again. A mean of logits mixes both with the shape; where half of
-the members see nothing, it shrinks a mask that the other half has right. The gate
-decides first: each member's evidence is the probability p that the object is there, by
-its object score or by its mask, and an object that was there goes when the mean of p
-over those that have a say falls below a threshold; it comes back when the mean of p
-over those that have a say in that, who may be others, reaches another one. An object
-that is away has no pixel. The shape of one that is there comes from the members that
-see it.
+Some members detect disappearances well, others reappearances. A mean of logits mixes
+this with the shape of the object: if half of the members have an empty mask, the mean
+shrinks the mask of the other half, even if that is correct.
+
+The gate decides first. Each member gives a probability that the object is visible, from
+its object score or from its mask. A visible object disappears if the weighted mean
+probability falls below `threshold`. An absent object reappears if the mean with the
+weights `return_weights` is at least `return_threshold`. An absent object has an empty
+mask. A visible object gets its shape from the members whose masks are not empty.
 """
 
 from __future__ import annotations
@@ -23,83 +23,82 @@ from .views import View
 
 __all__ = ["PresenceGate", "Verdict", "evidence"]
 
-#: Keeps the logit of a probability finite.
+#: Probabilities are clipped by this much, so that their logits are finite.
 _EDGE = 1e-7
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate says of one object in one frame.
+    """The gate's decision about one object in one frame.
 
     Attributes:
-        there: Whether the object is there.
-        presence: A logit that is at least 0 when it is: how far the mean probability
-            lies above the threshold. None where nobody had a say.
-        blind: Names of the members that have no part in the shape.
+        visible: Whether the object is visible.
+        presence: The logit of the mean probability minus that of the threshold: at
+            least 0 if the object is visible. None if all weights are 0.
+        blind: Names of the members that do not contribute to the shape.
     """
 
-    there: bool
+    visible: bool
     presence: float | None = None
     blind: frozenset[str] = frozenset()
 
 
 def evidence(view: View, key: int, by: str) -> float:
-    """The probability that an object is there, as one member has it.
+    """The probability that an object is visible, according to one member.
 
     Args:
-        view: The member's frame; it must have the object.
-        key: The object.
+        view: The member's frame; it must know the object.
+        key: The object id.
         by: `score` or `mask`; see `Gate`.
     """
     score = view.presence[key]
     if by == "score" and not math.isnan(score):
         return 1 / (1 + math.exp(-max(min(score, 700.0), -700.0)))
-    return 1.0 if view.sees(key) else 0.0
+    return 1.0 if view.shows(key) else 0.0
 
 
 class PresenceGate:
-    """Follows which objects of a video are there; frames come in their order."""
+    """Decides which objects of a video are visible, frame by frame, in order."""
 
     def __init__(self, gate: Gate, members: Sequence[str]) -> None:
         self._gate = gate
-        everybody = dict.fromkeys(members, 1.0)
-        self._leaving = gate.weights or everybody
-        self._returning = gate.return_weights or self._leaving
-        self._away: set[int] = set()
+        self._weights = gate.weights or dict.fromkeys(members, 1.0)
+        self._return_weights = gate.return_weights or self._weights
+        self._absent: set[int] = set()
 
     def copy(self) -> PresenceGate:
-        """A gate with the same memory, to ask what would have been."""
+        """A gate in the same state, which can decide without changing this one."""
         twin = copy.copy(self)
-        twin._away = set(self._away)
+        twin._absent = set(self._absent)
         return twin
 
     def decide(self, key: int, views: Sequence[View]) -> Verdict:
-        """Say of one object whether it is there.
+        """Decide whether an object is visible in the next frame.
 
         Args:
-            key: The object.
-            views: The members that have it, in a fixed order.
+            key: The object id.
+            views: The members that know the object, in a fixed order.
         """
         gate = self._gate
         known = {view.name: evidence(view, key, gate.evidence) for view in views}
         threshold = gate.threshold
-        weights = self._leaving
-        if key in self._away:
-            weights = self._returning
+        weights = self._weights
+        if key in self._absent:
+            weights = self._return_weights
             if gate.return_threshold is not None:
                 threshold = gate.return_threshold
         chance = _mean(known, weights)
         if chance is None:
-            return Verdict(there=True)
-        there = chance >= threshold
-        (self._away.discard if there else self._away.add)(key)
+            return Verdict(visible=True)
+        visible = chance >= threshold
+        (self._absent.discard if visible else self._absent.add)(key)
         presence = _logit(chance) - _logit(threshold)
-        if not there:
-            return Verdict(there=False, presence=presence)
-        blind = frozenset(view.name for view in views if not view.sees(key))
+        if not visible:
+            return Verdict(visible=False, presence=presence)
+        blind = frozenset(view.name for view in views if not view.shows(key))
         if not gate.drop_blind or len(blind) == len(views):
             blind = frozenset()
-        return Verdict(there=True, presence=presence, blind=blind)
+        return Verdict(visible=True, presence=presence, blind=blind)
 
 
 def _mean(values: Mapping[str, float], weights: Mapping[str, float]) -> float | None:

@@ -1,14 +1,14 @@
-"""How much each member changed an ensemble.
+"""How much each member changed the result of an ensemble.
 
-Two questions, asked on frames spread over each video, at 512 pixels at most on the
-longer side:
+Two comparisons, on frames spread over each video, with the longer side reduced to at
+most 512 pixels:
 
-* How far does the member differ from the merged masks?
-* How far would they be others without the member?
+* the member's masks against the merged masks;
+* the masks merged without the member against the merged masks.
 
-Each is answered by the share of pixels that have another label, of those that belong
-to an object in either mask, and by the share of objects whose two masks have an IoU
-below one half.
+Each gives two shares: of the pixels that belong to an object in either mask, the share
+with different labels; and of the objects in either mask, the share with an IoU below
+one half.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ __all__ = [
     "summarise",
 ]
 
-#: At about so many frames of a video the members are compared with the result.
+#: About this many frames of a video are compared.
 _SAMPLES = 16
 
 
 def overlap_counts(one: Labels, other: Labels) -> NDArray[np.int64]:
-    """256×256: pixels with the row's label in one and the column's in the other."""
+    """Count pixels by both labels: entry [a, b] has label a in `one`, b in `other`."""
     from ._kernels import count_pairs
 
     return count_pairs(one, other)
@@ -50,20 +50,20 @@ _PREVIEW = 512
 
 
 def preview_size(size: tuple[int, int]) -> tuple[int, int]:
-    """A frame's size, reduced to what is enough to compare masks."""
+    """Reduce a frame's size for comparisons, to at most 512 pixels on a side."""
     scale = min(1.0, _PREVIEW / max(size))
     return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """What two sets of masks do not have in common, as counts that can be added up.
+    """Counts of differences between two sets of masks; they can be added.
 
     Attributes:
-        pixels: Pixels that belong to an object in either.
-        other_pixels: Those of them that have another label.
-        objects: Objects that are in either.
-        other_objects: Those of them whose masks have an IoU below one half.
+        pixels: Pixels that belong to an object in either mask.
+        other_pixels: Of these, the pixels whose labels differ.
+        objects: Objects that have pixels in either mask.
+        other_objects: Of these, the objects whose masks have an IoU below one half.
     """
 
     pixels: int = 0
@@ -79,7 +79,7 @@ class Disagreement:
     def between(
         cls, one: Labels, other: Labels, objects: Sequence[int]
     ) -> Disagreement:
-        """Count in two label maps of one size."""
+        """Count the differences between two label maps of the same size."""
         counts = overlap_counts(one, other)
         same = np.diag(counts)
         unions = counts.sum(0) + counts.sum(1) - same
@@ -95,12 +95,12 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class FrameInfluence:
-    """One member against one merged frame.
+    """Comparison of one member with one merged frame.
 
     Attributes:
-        differs: The member's own masks against the merged ones.
-        changes: The masks merged without it against the merged ones; None for an only
-            member.
+        differs: The member's masks against the merged masks.
+        changes: The masks merged without the member against the merged masks; None if
+            it is the only member.
     """
 
     differs: Disagreement
@@ -110,7 +110,7 @@ class FrameInfluence:
 def compare_labels(
     objects: Sequence[int], merged: Labels, member: Labels, without: Labels | None
 ) -> FrameInfluence:
-    """Compare a member's labels, and those merged without it, with the merged ones."""
+    """Compare a member's labels, and the labels without it, with the merged labels."""
     return FrameInfluence(
         Disagreement.between(merged, member, objects),
         None if without is None else Disagreement.between(merged, without, objects),
@@ -128,9 +128,9 @@ class Influence:
         self._stride = max(1, frames // _SAMPLES)
         self._sums: dict[str, FrameInfluence] = {}
 
-    def wants(self, index: int) -> bool:
-        """Whether the frame is one of those that are looked at."""
-        # The first mask is given, so members agree on it whatever they are worth.
+    def includes(self, index: int) -> bool:
+        """Whether the frame is one of those that are compared."""
+        # Not the first frame: its mask is given, so all members agree on it.
         return index % self._stride == self._stride - 1
 
     def add(self, frame: Mapping[str, FrameInfluence]) -> None:
@@ -143,22 +143,22 @@ class Influence:
             self._sums[name] = FrameInfluence(sums.differs + one.differs, changes)
 
     def to_table(self) -> dict[str, Any]:
-        """The sums in the form in which a run's manifest keeps them."""
+        """Return the sums as a table for the run's manifest."""
         return {name: dataclasses.asdict(one) for name, one in self._sums.items()}
 
 
 @dataclass(frozen=True)
 class MemberSummary:
-    """The influence of one member; shares are None where nothing was seen.
+    """The influence of one member; a share is None if there was nothing to compare.
 
     Attributes:
         name: The member.
         weight: Its share of the general weights.
-        videos: Videos it was merged in.
+        videos: Number of videos it was merged in.
         differs: Share of the objects' pixels in which it differs from the result.
-        objects_differ: Share of the objects with an IoU below one half.
+        objects_differ: Share of the objects with an IoU below one half with the result.
         changes: Share of the pixels that change when it is left out.
-        objects_change: Share of the objects that do.
+        objects_change: Share of the objects that change when it is left out.
     """
 
     name: str
@@ -173,11 +173,11 @@ class MemberSummary:
 def summarise(
     weights: Mapping[str, float], videos: Iterable[Mapping[str, Any]]
 ) -> tuple[MemberSummary, ...]:
-    """Add up the tables of several videos.
+    """Add up the tables of several videos for each member.
 
     Args:
         weights: Share of each member, in the order of the result.
-        videos: What `Influence.to_table` gave for each video.
+        videos: The table of `Influence.to_table` for each video.
     """
     tables = list(videos)
     summaries = []

@@ -1,4 +1,4 @@
-"""One video of all members, merged frame by frame in constant memory."""
+"""Merge one video of all members, frame by frame, in constant memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .views import View, sampled
 
 __all__ = ["MergedFrame", "VideoMerger"]
 
-#: Up to so many hard members are merged by a table of all that they can say.
+#: Up to this many palette-mask members are merged by a table of all combinations.
 _MOST_BITS = 10
 
 
@@ -35,7 +35,7 @@ class MergedFrame:
     Attributes:
         objects: Ids of all N objects of the video, the same in every frame.
         presence: N object scores as logits, NaN where no member has one. With a gate
-            they are at least 0 where it says that the object is there.
+            they are at least 0 if the gate decides that the object is visible.
         iou: N mean predicted IoUs, NaN where no member has one.
         labels: H×W labels at the frame's size where the method gives labels (`vote`);
             otherwise None.
@@ -58,9 +58,10 @@ class MergedFrame:
 
     @functools.cached_property
     def codes(self) -> Codes:
-        """N×h×w codes of the logits, as a run keeps them; of labels those of ±5.
+        """N×h×w codes of the logits, as in a soft file; labels become logits of ±5.
 
-        The lowest there are for an object that no member has yet, or that is away.
+        All codes are the lowest for an object that no member knows yet or that the
+        gate decided is absent.
         """
         if self._codes is not None:
             return self._codes
@@ -69,11 +70,11 @@ class MergedFrame:
 
     @property
     def logits(self) -> Logits:
-        """N×h×w merged logits, rounded as a run keeps them."""
+        """N×h×w merged logits, rounded as in a soft file."""
         return dequantise(self.codes)
 
     def labels_at(self, size: tuple[int, int]) -> Labels:
-        """The label map at a size, as export would write it."""
+        """The label map at the given size, as export would write it."""
         if self.labels is None:
             return to_labels(self.codes, self.objects, size)
         return sampled(self.labels, size)
@@ -81,7 +82,7 @@ class MergedFrame:
 
 @dataclass(frozen=True)
 class _Merged:
-    """What becomes of one object: its plane, and its scores, which may be NaN."""
+    """The merged plane and scores of one object; scores may be NaN."""
 
     plane: Plane
     presence: float = math.nan
@@ -91,16 +92,16 @@ class _Merged:
 class VideoMerger:
     """Merges one video of several runs, frame by frame, in constant memory.
 
-    Every method works before any threshold or overlap rule, at the largest resolution
-    that a member has; only `vote` counts label maps at the size of the frame.
+    Logits are merged before any threshold or overlap rule, at the largest resolution
+    among the members; `vote` counts label maps at the size of the frame.
 
     Args:
-        members: The video as each member has it, by run name. Their order
-            matters for `ordered` methods only, where that of the settings comes first.
-        settings: How to merge.
-        video: Name of the video, which decides about weights of its own.
-        reweight: Whether members that lack an object leave the others their share;
-            otherwise that is an error.
+        members: The masks of the video by run name. The order matters for `ordered`
+            methods only, and only if the settings do not give one.
+        settings: How to merge. Default: equal weights and the default method.
+        video: Name of the video, for weights that are set for this video.
+        reweight: Whether the other members take the share of a member that lacks an
+            object; otherwise such a member is an error.
 
     Raises:
         RunError: Members differ in frames, size or objects.
@@ -115,8 +116,8 @@ class VideoMerger:
         video: str = "",
         reweight: bool = False,
     ) -> None:
-        # Sums are taken in the order of the names, so that the order in which members
-        # were given does not change a bit of the result.
+        # Members are added in the order of their names, so that the order in which they
+        # were given does not change the last bits of the result.
         settings = settings or MergeSettings()
         self.settings = settings.for_members(tuple(members))
         self._members = {name: members[name] for name in self.settings.members}
@@ -136,19 +137,19 @@ class VideoMerger:
         self._choose: Choose | None = None
         if isinstance(self._method, ChoiceMethod):
             self._choose = self._method.chooser(self._members)
-        self._last: tuple[int, Sequence[View], PresenceGate | None, MergedFrame]
+        self._last: tuple[Sequence[View], PresenceGate | None, MergedFrame]
 
     def merge(self, index: int) -> MergedFrame:
-        """Merge the frame at an index; a gate needs them in their order."""
+        """Merge the frame with this index; with a gate, call it for frames in order."""
         views = [View(name, video, index) for name, video in self._members.items()]
         gate = self._gate.copy() if self._gate else None
-        merged = self._merge(index, views, self._gate)
-        self._last = index, views, gate, merged
+        merged = self._merge(views, self._gate)
+        self._last = views, gate, merged
         return merged
 
     def influence(self) -> dict[str, FrameInfluence]:
-        """How each member stands to the frame that was merged last."""
-        index, views, gate, merged = self._last
+        """Measure the influence of each member on the frame that was merged last."""
+        views, gate, merged = self._last
         size = preview_size(self.size)
         views = [view.reduced(size) for view in views]
         labels = merged.labels_at(size)
@@ -158,16 +159,14 @@ class VideoMerger:
             without = None
             if rest:
                 memory = gate.copy() if gate else None
-                without = self._merge(index, rest, memory).labels_at(size)
+                without = self._merge(rest, memory).labels_at(size)
             result[view.name] = compare_labels(
                 self.objects, labels, view.labels_at(size), without
             )
         return result
 
-    def _merge(
-        self, index: int, views: Sequence[View], gate: PresenceGate | None
-    ) -> MergedFrame:
-        """Merge what some of the members see; the gate's memory goes on."""
+    def _merge(self, views: Sequence[View], gate: PresenceGate | None) -> MergedFrame:
+        """Merge the views of some of the members; this updates the state of `gate`."""
         candidates = {
             key: [
                 view
@@ -186,21 +185,21 @@ class VideoMerger:
             candidates[key] = [
                 view
                 for view in candidates[key]
-                if verdict.there and view.name not in verdict.blind
+                if verdict.visible and view.name not in verdict.blind
             ]
         if isinstance(self._method, LabelMethod):
             merged = {
-                key: _Merged(_NOTHING, *_scores(key, seen, self._weights[key]))
+                key: _Merged(_NO_PLANE, *_scores(key, seen, self._weights[key]))
                 for key, seen in candidates.items()
             }
         else:
             sizes = [view.shape for view in views]
             shape = max(sizes, key=lambda size: size[0] * size[1])
-            if self._by_table(views):
+            if self._fits_table(views):
                 merged = self._look_up(views, candidates)
             else:
                 merged = {
-                    key: self._object(index, key, seen, shape)
+                    key: self._object(key, seen, shape)
                     for key, seen in candidates.items()
                 }
         presence = [
@@ -220,14 +219,14 @@ class VideoMerger:
         return MergedFrame(self.objects, *scores, codes=codes)
 
     def _object(
-        self, index: int, key: int, views: Sequence[View], shape: tuple[int, int]
+        self, key: int, views: Sequence[View], shape: tuple[int, int]
     ) -> _Merged:
-        """Merge one object by the members that have a part in it."""
+        """Merge one object from the members that contribute to it."""
         if not views:
             return _Merged(np.full(shape, LOWEST, np.int8))
         weights = self._weights[key]
         if self._choose is not None:
-            plane, chosen = self._choose(key, views, weights, index, shape)
+            plane, chosen = self._choose(key, views, weights, shape)
             return _Merged(plane, chosen.presence[key], chosen.iou[key])
         assert isinstance(self._method, PixelMethod)
         shares = _normalised(views, weights)
@@ -240,8 +239,8 @@ class VideoMerger:
             merged = self._method.merge_sizes(planes, shares, shape)
         return _Merged(merged, *_scores(key, views, weights))
 
-    def _by_table(self, views: Sequence[View]) -> bool:
-        """Whether members can say so little of a pixel that a table has it all."""
+    def _fits_table(self, views: Sequence[View]) -> bool:
+        """Whether all members are palette masks, and few enough for `_look_up`."""
         return (
             isinstance(self._method, PixelMethod)
             and all(view.labels is not None for view in views)
@@ -251,7 +250,7 @@ class VideoMerger:
     def _look_up(
         self, views: Sequence[View], candidates: Mapping[int, Sequence[View]]
     ) -> dict[int, _Merged]:
-        """Merge hard members without making logits of each of them."""
+        """Merge palette masks without converting each of them to logits."""
         from ._kernels import look_up
 
         assert isinstance(self._method, PixelMethod)
@@ -278,8 +277,8 @@ class VideoMerger:
     ) -> Labels:
         """Merge the members' labels of the frame.
 
-        The shares of an object's votes are those among the members that have it, so
-        that one which does not know it does not vote against it.
+        The votes for an object are normalised over the members that know it, so that a
+        member that does not know the object does not vote against it.
         """
         names = [view.name for view in views]
         weights = np.zeros((len(views), 1 + len(self.objects)))
@@ -299,7 +298,7 @@ class VideoMerger:
         return method.merge_labels(np.stack(maps), objects, weights)
 
     def _check(self, reweight: bool) -> None:
-        """All members must be of the same video, and have the same objects."""
+        """Check that all members have the same frames, frame size and objects."""
         for name, member in self._members.items():
             if member.frames != self.frames:
                 self._refuse(name, "frames", *_differing(member.frames, self.frames))
@@ -323,7 +322,8 @@ class VideoMerger:
         )
 
 
-_NOTHING: Plane = np.zeros((0, 0), np.int8)
+#: The plane of an object where the method merges labels.
+_NO_PLANE: Plane = np.zeros((0, 0), np.int8)
 
 
 def _merge_kinds(
@@ -333,7 +333,7 @@ def _merge_kinds(
     shares: Sequence[float],
     hard: Sequence[bool],
 ) -> Plane | None:
-    """Merge soft members and masks, without making logits of the masks if it can."""
+    """Merge soft members and palette masks; None if the method has no short cut."""
     soft = [
         (v.plane(key), s) for v, s, h in zip(views, shares, hard, strict=True) if not h
     ]
@@ -349,7 +349,7 @@ def _merge_kinds(
 
 
 def _normalised(views: Sequence[View], weights: Mapping[str, float]) -> list[float]:
-    """Shares of the members that have a part in an object."""
+    """Normalise the weights of the members that contribute to an object."""
     total = math.fsum(weights[view.name] for view in views)
     return [weights[view.name] / total for view in views]
 
@@ -357,7 +357,7 @@ def _normalised(views: Sequence[View], weights: Mapping[str, float]) -> list[flo
 def _scores(
     key: int, views: Sequence[View], weights: Mapping[str, float]
 ) -> tuple[float, float]:
-    """Weighted means of presence and IoU over the members that have them."""
+    """Weighted means of presence and of IoU over the members that have them."""
     means = []
     for values in ("presence", "iou"):
         known = [
@@ -372,7 +372,7 @@ def _scores(
 
 
 def _differing(found: Sequence[str], wanted: Sequence[str]) -> tuple[str, str]:
-    """Say of two lists of frames where they part."""
+    """Describe the first frame in which two lists differ, and their lengths."""
     pairs = zip_longest(found, wanted, fillvalue="none")
     here, there = next(pair for pair in pairs if pair[0] != pair[1])
     return (

@@ -1,8 +1,8 @@
 """The interface of a method that merges runs.
 
-A method is one file in `submit/ensemble/methods/`: a frozen dataclass of its settings,
-and the rule that merges the members' logits or labels. `submit ensemble --method`,
-settings files and recipes then take its name, `submit tune` tries it, and
+A method is one file in `submit/ensemble/methods/`: a frozen dataclass of its settings
+with the rule that merges the members' logits or labels. `submit ensemble --method`,
+settings files and recipes then accept its name, `submit tune` tries it, and
 docs/methods.md lists it.
 """
 
@@ -20,7 +20,7 @@ from ..system.schema import check
 from .planes import Plane, Tables, resized
 
 if TYPE_CHECKING:
-    # The options of `submit ensemble` are listed without opening runs.
+    # `submit ensemble --help` lists the methods without importing these.
     from ..runs import VideoMasks
     from .views import View
 
@@ -34,27 +34,27 @@ __all__ = [
     "PixelMethod",
 ]
 
-#: The method where none is named: it is better than a mean of logits where members
-#: disagree, since one very sure member counts for less.
+#: The default method. Where members disagree it is better than a mean of logits, since
+#: one very confident member has less weight.
 DEFAULT_METHOD = "mean_probabilities"
 
-#: Chooses the plane of an object, and the member whose scores it has: from the object,
-#: the members that have it in the order of the settings, their weights, the index of
-#: the frame, and the resolution.
+#: Chooses the plane of an object and the member whose scores it gets. Arguments: the
+#: object id, the members that know it in the order of the settings, their weights, and
+#: the resolution.
 Choose: TypeAlias = Callable[
-    [int, "Sequence[View]", Mapping[str, float], int, tuple[int, int]],
+    [int, "Sequence[View]", Mapping[str, float], tuple[int, int]],
     "tuple[Plane, View]",
 ]
 
 
 class Method:
-    """One method; a subclass is a frozen dataclass of its settings.
+    """A method that merges runs; a subclass is a frozen dataclass of its settings.
 
     Attributes:
-        name: The name by which it is chosen.
-        order: Its place in lists: lower ones come first.
+        name: The name in commands and settings files.
+        order: Its place in lists: lower numbers come first.
         ordered: Whether the order of the members matters.
-        least: Fewest members with which it can differ from one of them.
+        least: Smallest number of members with which it is useful.
         explored: Whether `submit tune` also tries it while it chooses members.
 
     Raises:
@@ -72,7 +72,7 @@ class Method:
 
 
 class PixelMethod(Method):
-    """Merges each pixel of each object by itself, from the logits of the members."""
+    """Merges the members' logits, for each pixel and each object independently."""
 
     def merge(self, stack: NDArray[np.int8], shares: Tables) -> Plane:
         """Merge the logits of one object.
@@ -82,14 +82,14 @@ class PixelMethod(Method):
             shares: Their M weights, which sum to 1.
 
         Returns:
-            Codes of the exact result.
+            h×w codes of the result, rounded once.
         """
         raise NotImplementedError
 
     def merge_sizes(
         self, planes: Sequence[Plane], shares: Sequence[float], shape: tuple[int, int]
     ) -> Plane:
-        """Merge planes of any resolution, at least one, to one of a shape."""
+        """Merge one or more planes of any resolution into one of the given shape."""
         planes = [resized(plane, shape) for plane in planes]
         if len(planes) == 1:
             return planes[0]
@@ -105,18 +105,20 @@ class PixelMethod(Method):
         key: int,
         high: int,
     ) -> Plane | None:
-        """Merge soft members and masks without making logits of the masks, if it can.
+        """Merge soft members and palette masks without converting masks to logits.
+
+        It is a faster way that a method may offer.
 
         Args:
-            planes: Codes of the soft members for the object.
-            shares: Their weights.
-            maps: Label maps of the hard members.
-            map_shares: Their weights; all weights sum to 1.
-            key: The object.
+            planes: The soft members' codes of the object.
+            shares: The soft members' weights.
+            maps: The label maps of the palette-mask members.
+            map_shares: Their weights; all weights together sum to 1.
+            key: The object id.
             high: The code of a pixel inside a mask; outside it is −high.
 
         Returns:
-            Codes at the size of the frame; None where there is no shorter way.
+            Codes at the size of the frame; None if the method does not offer it.
         """
         del planes, shares, maps, map_shares, key, high
         return None
@@ -124,16 +126,16 @@ class PixelMethod(Method):
     def table_of_votes(
         self, shares: Sequence[float], members: Sequence[int], high: int
     ) -> Plane:
-        """The result for each combination of masks in a pixel of one object.
+        """The result in a pixel of one object for each combination of palette masks.
 
         Args:
-            shares: Weights of those members that have the object; they sum to 1.
-            members: Which these are among all M, by the number of their bit.
-            high: The code of a pixel inside; outside it is −high.
+            shares: Weights of the members that know the object; they sum to 1.
+            members: The bit number of each of these members.
+            high: The code of a pixel inside a mask; outside it is −high.
 
         Returns:
-            Codes by the bits of the members that have the pixel inside, for `look_up`.
-            Its length is that of the highest bit that is needed.
+            2^(b+1) codes for `look_up`, b being the highest bit number. The index has
+            the bit of each member that has the pixel in its mask.
         """
         bits = np.arange(1 << (max(members) + 1))
         planes = [
@@ -148,16 +150,16 @@ class ChoiceMethod(Method):
     """Takes the plane of each object from one member, unchanged."""
 
     def chooser(self, members: Mapping[str, VideoMasks]) -> Choose:
-        """Prepare to choose in one video.
+        """Return the function that chooses a member for each object of one video.
 
         Args:
-            members: The video as each member has it, by name.
+            members: The members' masks of the video, by run name.
         """
         raise NotImplementedError
 
 
 class LabelMethod(Method):
-    """Merges label maps of whole frames, and gives palette masks."""
+    """Merges label maps of whole frames; the result is a label map."""
 
     def merge_labels(
         self, maps: NDArray[np.uint8], objects: NDArray[np.uint8], shares: Tables
@@ -166,9 +168,9 @@ class LabelMethod(Method):
 
         Args:
             maps: The members' label maps.
-            objects: The N ids.
-            shares: M×(1 + N): the share of each member in the background and in each
-                object, 0 where it does not have that.
+            objects: The N object ids.
+            shares: M×(1 + N): the weight of each member for the background and for each
+                object, 0 for an object that it does not know.
         """
         raise NotImplementedError
 

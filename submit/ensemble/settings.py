@@ -1,4 +1,4 @@
-"""What an ensemble is asked for, and the file that says so.
+"""The settings of an ensemble, and how they are read from a settings file.
 
     [ensemble]
     method = "mean_probabilities"
@@ -54,21 +54,21 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Gate:
-    """Who decides that an object is not there, apart from its shape.
+    """Settings of the presence gate, which decides whether an object is visible.
 
     Attributes:
-        weights: Say of each member; those that are not named have none. Empty: all
-            have the same.
-        threshold: An object goes when the members' mean probability that it is there
-            falls below this.
-        return_weights: Say of each member in whether a lost object is back; empty for
-            `weights`.
-        return_threshold: A lost object is back when that mean is at least this; None
-            for `threshold`.
-        evidence: `score`: a member's object score, or its mask where it has none;
-            `mask`: always its mask.
-        drop_blind: Whether members that do not see an object which is there have no
-            part in its shape.
+        weights: The members' weights in the mean probability; a member that is not
+            named has weight 0. Empty: equal weights.
+        threshold: A visible object disappears if the mean probability falls below
+            this.
+        return_weights: The members' weights in the mean probability for an absent
+            object. Empty: `weights`.
+        return_threshold: An absent object reappears if that mean probability is at
+            least this. None: `threshold`.
+        evidence: `score`: the probability comes from a member's object score, or from
+            its mask if it has no score. `mask`: always from its mask.
+        drop_blind: Whether the shape of a visible object ignores the members whose
+            mask of it is empty.
     """
 
     weights: Mapping[str, float] = setting(factory=dict, low=0)
@@ -88,18 +88,19 @@ class Gate:
 
 @dataclass(frozen=True)
 class MergeSettings:
-    """Everything that decides what an ensemble of given members looks like.
+    """All settings that decide the result of an ensemble of given members.
 
     Attributes:
         method: One of `METHODS`, by name.
-        members: Names of the runs, in an order that matters for `ordered` methods only.
-            Empty: as they are given.
-        weights: Weight of each member, all of them named; empty for equal ones.
-        overrides: By video, `4vznweiu`, or by object, `4vznweiu/3`: weights that take
-            the place of the general ones; members that are not named keep theirs.
-        gate: Who decides absence; None leaves it to the merged logits.
-        merging: The method with its own settings; those of another method are replaced
-            by the defaults of this one.
+        members: Names of the runs. Their order matters for `ordered` methods only.
+            Empty: the runs in the order in which they are given.
+        weights: The weight of each member, all of them named. Empty: equal weights.
+        overrides: Weights for one video (key `4vznweiu`) or one object of it (key
+            `4vznweiu/3`). They replace the general weights; a member that is not named
+            keeps its general weight.
+        gate: Settings of the presence gate. None: the merged logits decide.
+        merging: The method with its settings. An object of another method is replaced
+            by the defaults of `method`.
 
     Raises:
         SettingsError: A value is not legal.
@@ -126,7 +127,9 @@ class MergeSettings:
             self._check_names(self.members)
 
     def for_members(self, names: Sequence[str]) -> MergeSettings:
-        """The same settings in full for these members, in one form for equal ones.
+        """Return these settings in full and in a normal form, for the given members.
+
+        Equal settings have the same normal form.
 
         Raises:
             SettingsError: The settings are for other members.
@@ -151,9 +154,9 @@ class MergeSettings:
         )
 
     def weights_of(self, video: str, key: int | None = None) -> dict[str, float]:
-        """Share of each member in a video, or of one of its objects.
+        """The share of each member for a video, or for one of its objects.
 
-        For settings that `for_members` returned.
+        Call it on settings that `for_members` returned.
         """
         general = self.overrides.get(video, self.weights)
         if key is None:
@@ -161,10 +164,7 @@ class MergeSettings:
         return dict(self.overrides.get(f"{video}/{key}", general))
 
     def to_table(self) -> dict[str, Any]:
-        """These settings as the table `[ensemble]` of a settings file.
-
-        Parameters of methods that are not used are left out.
-        """
+        """Return these settings as the table `[ensemble]` of a settings file."""
         table: dict[str, Any] = {"method": self.method, "members": list(self.members)}
         if not self.members:
             del table["members"]
@@ -192,8 +192,8 @@ class MergeSettings:
 
         Args:
             table: The table.
-            where: What messages begin with: the file, for example.
-            at: Keys of the table in the file.
+            where: The start of error messages, such as the name of the file.
+            at: The keys that lead to the table in the file.
 
         Raises:
             SettingsError: A key is unknown or a value is not legal.
@@ -202,11 +202,14 @@ class MergeSettings:
 
     @classmethod
     def prepare(cls, table: Mapping[str, Any]) -> dict[str, Any]:
-        """Sort the weights of a table: the members', and those of videos and objects.
+        """Turn the table `[ensemble]` into the fields of this class, for `read`.
+
+        Weights of members and weights of videos and objects are in one table of the
+        file, and in two fields here.
 
         Raises:
-            SettingsError: They are neither a table nor a list of numbers, one for each
-                member.
+            SettingsError: The weights are neither a table nor a list with one number
+                for each member.
         """
         values = dict(table)
         tables = [name for name, method in METHODS.items() if settings_of(method)]
@@ -240,7 +243,7 @@ class MergeSettings:
         return values
 
     def _check_names(self, members: Sequence[str]) -> None:
-        """Weights name members only, and the general ones all of them."""
+        """Check that weights name members only, and general weights all members."""
         named: list[tuple[str, Iterable[str]]] = [("weights", self.weights)]
         named += [(f"weights: {place}", w) for place, w in self.overrides.items()]
         if self.gate is not None:
@@ -268,12 +271,12 @@ def _shares(weights: Mapping[str, float]) -> dict[str, float]:
 def normalised(
     weights: Sequence[float] | None, count: int, *, where: str = "weights"
 ) -> tuple[float, ...]:
-    """Turn the weights of the members into shares that sum to 1; equal if None.
+    """Turn weights into shares that sum to 1. None: equal shares.
 
-    Their order does not change a bit of any share.
+    The shares do not depend on the order of the weights, not even in the last bit.
 
     Raises:
-        SettingsError: Their number is not `count`, one is negative, or all are 0.
+        SettingsError: There are not `count` weights, one is negative, or all are 0.
     """
     if weights is None:
         return (1.0 / count,) * count
@@ -293,15 +296,15 @@ def read_ensemble_table(path: Path) -> dict[str, Any]:
     """Read the table `[ensemble]` of a settings file, for `MergeSettings.from_table`.
 
     Raises:
-        SettingsError: The file is not there or not TOML, or has no such table.
+        SettingsError: The file does not exist, is not TOML, or has no such table.
     """
     return read_settings_table(path, "ensemble")
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """Read a weights file: what else stands below `[ensemble.weights]`.
+    """Read a weights file, which has the keys of the table `[ensemble.weights]`.
 
     Raises:
-        SettingsError: The file is not there or not TOML.
+        SettingsError: The file does not exist or is not TOML.
     """
     return read_toml(path)

@@ -1,4 +1,4 @@
-"""One frame as one member sees it."""
+"""One frame of one member: its logits or labels, and its scores."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ __all__ = ["View", "sampled"]
 
 
 class View:
-    """One frame of one member: read once, in the form in which it is stored.
+    """One frame of one member, read once, as logits or as labels.
 
-    Logits that are stored by another table are brought to the one of now, `VALUES`.
+    Codes of an older table are converted to codes of `VALUES`.
 
     Attributes:
         name: The member.
-        rows: Place of each object that the member has in this frame.
-        presence: Object score of each of them; NaN where there is none.
-        iou: Predicted IoU of each of them; NaN where there is none.
-        labels: H×W labels of a hard member; None of a soft one.
-        shape: Height and width of its logits.
+        rows: The row of each object that the member knows in this frame, by object id.
+        presence: The object score of each of these objects as a logit; NaN: none.
+        iou: The predicted IoU of each of these objects; NaN: none.
+        labels: H×W labels if the member is a run of palette masks, otherwise None.
+        shape: Height and width of the logits.
     """
 
     def __init__(self, name: str, video: VideoMasks, index: int) -> None:
@@ -52,7 +52,7 @@ class View:
         }
 
     def plane(self, key: int) -> Plane:
-        """Codes of an object that the member has; hard masks are ±`HARD_CODE`."""
+        """The codes of an object that the member knows; masks become ±`HARD_CODE`."""
         if self._codes is not None:
             plane: Plane = self._codes[self.rows[key]]
             return plane
@@ -61,8 +61,8 @@ class View:
         table[key] = HARD_CODE
         return table[self.labels]
 
-    def sees(self, key: int) -> bool:
-        """Whether any pixel is the object's."""
+    def shows(self, key: int) -> bool:
+        """Whether the object's mask in this frame has any pixel."""
         if key not in self.rows:
             return False
         if self._codes is not None:
@@ -70,16 +70,16 @@ class View:
         return bool(self._occurring[key])
 
     def labels_at(self, size: tuple[int, int]) -> Labels:
-        """The label map at a size; hard ones are sampled without interpolation.
+        """The label map at the given size; palette masks are not interpolated.
 
-        Labels that the member may not have are background.
+        Labels of objects that are not the member's become background.
         """
         if self._codes is not None:
             return to_labels(self._codes, tuple(self.rows), size)
         return sampled(self.own_labels(), size)
 
     def reduced(self, size: tuple[int, int]) -> View:
-        """The same view of a smaller frame; logits stay as they are."""
+        """The same view for a smaller frame size; logits keep their resolution."""
         twin = copy.copy(self)
         twin._size = size
         if self.labels is not None:
@@ -88,7 +88,7 @@ class View:
         return twin
 
     def own_labels(self) -> Labels:
-        """Labels at the size of the frame, without those of strange objects."""
+        """Labels at the size of the frame; labels of unknown objects become 0."""
         if self.labels is None:
             return self.labels_at(self._size)
         strange = [
@@ -105,7 +105,7 @@ class View:
 
     @functools.cached_property
     def _occurring(self) -> NDArray[np.bool_]:
-        """Which labels a hard member has."""
+        """256 flags: which labels occur in the palette mask."""
         from ._kernels import occurring
 
         assert self.labels is not None
@@ -113,7 +113,7 @@ class View:
 
 
 def _recoded(codes: Codes, values: Values) -> Codes:
-    """Bring codes to those of the nearest values of `VALUES`."""
+    """Convert codes of another table to codes of `VALUES`, rounded to the nearest."""
     if np.array_equal(values, VALUES):
         return codes
     recoded: Codes = quantise(values).take(codes.view(np.uint8) ^ np.uint8(128))
@@ -121,7 +121,7 @@ def _recoded(codes: Codes, values: Values) -> Codes:
 
 
 def sampled(labels: Labels, size: tuple[int, int]) -> Labels:
-    """Bring labels to another size, each pixel from where its centre lies."""
+    """Resize labels by nearest neighbour, with pixel centres aligned."""
     if labels.shape == size:
         return labels
     rows = _centres(labels.shape[0], size[0])
@@ -129,5 +129,5 @@ def sampled(labels: Labels, size: tuple[int, int]) -> Labels:
 
 
 def _centres(source: int, target: int) -> NDArray[np.int64]:
-    """For each target pixel the source pixel in which its centre lies."""
+    """The index of the nearest source pixel for each target pixel."""
     return ((2 * np.arange(target) + 1) * source) // (2 * target)

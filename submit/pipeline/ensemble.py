@@ -339,7 +339,7 @@ def _write_soft(
     with SoftWriter(path, size=merger.size) as writer:
         for index, frame in enumerate(merger.frames):
             merged = merger.merge(index)
-            if influence.wants(index):
+            if influence.includes(index):
                 influence.add(merger.influence())
             writer.write(
                 frame, merged.objects, merged.codes, merged.presence, merged.iou
@@ -356,7 +356,7 @@ def _write_labels(
     """Merge all frames into palette masks, the first of which is the given one."""
     for index, frame in enumerate(merger.frames):
         merged = merger.merge(index)
-        if influence.wants(index):
+        if influence.includes(index):
             influence.add(merger.influence())
         writer.write_labels(frame, merged.labels_at(merger.size))
         progress(1)

@@ -1,1 +1,1 @@
-"""The methods to merge runs, one in a file; see `submit.ensemble.method`."""
+"""The methods that merge runs, one in each file; see `submit.ensemble.method`."""

@@ -1,4 +1,4 @@
-"""The first member, and where it is in doubt the next one."""
+"""`cascade`: the mask of the first member with sufficient confidence."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = ["Cascade"]
 @METHODS.register
 @dataclass(frozen=True)
 class Cascade(ChoiceMethod):
-    """The first member; where it is in doubt about an object, the next one.
+    """For each object, the mask of the first member with sufficient confidence.
 
-    Members are asked in their order, the most trusted one first. If all are in doubt,
-    the first one is taken.
+    List the most reliable member first. If no member is confident, the first one is
+    taken.
     """
 
     name = "cascade"
@@ -35,18 +35,21 @@ class Cascade(ChoiceMethod):
     ordered = True
 
     min_iou: float = setting(
-        0.5, "In doubt if the predicted IoU is below this.", low=0, high=1
+        0.5, "Take the next member if the predicted IoU is below this.", low=0, high=1
     )
     min_confidence: float = setting(
-        0.5, "In doubt if |2p − 1| of the object score p is below this.", low=0, high=1
+        0.5,
+        "Take the next member if |2p − 1| of the presence p is below this.",
+        low=0,
+        high=1,
     )
-    empty: bool = setting(True, "Whether an empty mask is a doubt.")
+    empty: bool = setting(True, "Take the next member if the mask is empty.")
     margin: float = setting(
         0.0, "Pixels with a logit nearer to 0 come from the next member.", low=0
     )
 
     def chooser(self, members: Mapping[str, VideoMasks]) -> Choose:
-        """Prepare to choose in one video."""
+        """Return the function that chooses a member; it needs no preparation."""
         del members
         return self._choose
 
@@ -55,12 +58,11 @@ class Cascade(ChoiceMethod):
         key: int,
         views: Sequence[View],
         weights: Mapping[str, float],
-        index: int,
         shape: tuple[int, int],
     ) -> tuple[Plane, View]:
-        del weights, index
-        sure = (n for n, view in enumerate(views) if not self._doubts(key, view))
-        place = next(sure, 0)
+        del weights
+        confident = (n for n, view in enumerate(views) if self._confident(key, view))
+        place = next(confident, 0)
         plane = resized(views[place].plane(key), shape)
         if self.margin > 0 and place + 1 < len(views):
             other = resized(views[place + 1].plane(key), shape)
@@ -68,11 +70,12 @@ class Cascade(ChoiceMethod):
             plane = np.where(near, other, plane)
         return plane, views[place]
 
-    def _doubts(self, key: int, view: View) -> bool:
-        """Whether a member is in doubt about an object."""
+    def _confident(self, key: int, view: View) -> bool:
+        """Whether a member's confidence in its mask of an object is sufficient."""
         presence, iou = view.presence[key], view.iou[key]
-        if iou < self.min_iou:  # Never so for NaN.
-            return True
+        # Both comparisons are false for NaN: a missing score is no reason for doubt.
+        if iou < self.min_iou:
+            return False
         if abs(math.tanh(presence / 2)) < self.min_confidence:  # |2p − 1|
-            return True
-        return self.empty and not view.sees(key)
+            return False
+        return not self.empty or view.shows(key)

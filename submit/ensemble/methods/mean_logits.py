@@ -1,4 +1,4 @@
-"""The mean of the logits."""
+"""`mean_logits`: the weighted mean of the logits."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ __all__ = ["MeanLogits"]
 @METHODS.register
 @dataclass(frozen=True)
 class MeanLogits(PixelMethod):
-    """Weighted mean of the logits: Σ w·l, with l within ±16.
+    """Weighted mean of the logits: Σ w·l, with l clipped to ±16.
 
-    It is the geometric mean of the odds. Without the limit, one member could decide
-    alone. The mean is linear, so members of one resolution are added up first, and the
-    sum is resized once.
+    It is the geometric mean of the odds. Without clipping, one member could decide
+    alone. The mean is linear, so members of the same resolution are added first, and
+    their sum is resized once.
     """
 
     name = "mean_logits"
@@ -30,7 +30,7 @@ class MeanLogits(PixelMethod):
     explored = True
 
     def merge(self, stack: NDArray[np.int8], shares: Tables) -> Plane:
-        """Merge M×h×w codes."""
+        """Merge M×h×w codes into h×w codes."""
         from .._kernels import mean
 
         return mean(stack, shares)
@@ -38,7 +38,7 @@ class MeanLogits(PixelMethod):
     def merge_sizes(
         self, planes: Sequence[Plane], shares: Sequence[float], shape: tuple[int, int]
     ) -> Plane:
-        """Merge planes of any resolution, each of which is resized once."""
+        """Merge planes of any resolution; there is one resize for each resolution."""
         if all(plane.shape == shape for plane in planes):
             return super().merge_sizes(planes, shares, shape)
         return quantise(_sum_of_sizes(planes, shares, shape))
@@ -53,7 +53,7 @@ class MeanLogits(PixelMethod):
         key: int,
         high: int,
     ) -> Plane | None:
-        """Merge soft members and masks at the size of the frame."""
+        """Merge soft members and palette masks at the size of the frame."""
         from .._kernels import round_with_votes
 
         total = _sum_of_sizes(planes, shares, maps[0].shape)
@@ -65,20 +65,20 @@ class MeanLogits(PixelMethod):
 def _sum_of_sizes(
     planes: Sequence[Plane], shares: Sequence[float], shape: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """Weighted sum of logits of several resolutions."""
+    """Weighted sum of the logits of planes with several resolutions."""
     from .._kernels import weighted_sum
 
     total = np.zeros(shape, np.float32)
-    # In the order of the members, whatever resolutions they have.
+    # A dict keeps the order of the members; a set would change the last bits.
     for size in dict.fromkeys(plane.shape for plane in planes):
-        alike = [
+        same_size = [
             (plane, share)
             for plane, share in zip(planes, shares, strict=True)
             if plane.shape == size
         ]
         part = weighted_sum(
-            np.stack([plane for plane, _ in alike]),
-            np.asarray([share for _, share in alike], np.float64),
+            np.stack([plane for plane, _ in same_size]),
+            np.asarray([share for _, share in same_size], np.float64),
         )
         total += resize_logits(part[None], shape)[0]
     return total

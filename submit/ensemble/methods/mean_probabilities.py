@@ -1,4 +1,4 @@
-"""The mean of the probabilities."""
+"""`mean_probabilities`: the weighted mean of the probabilities."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["MeanProbabilities"]
 class MeanProbabilities(PixelMethod):
     """Weighted mean of the probabilities: logit(Σ w·σ(l)).
 
-    One very sure member counts for less than in a mean of logits.
+    One very confident member has less weight than in a mean of logits.
     """
 
     name = "mean_probabilities"
@@ -28,23 +28,23 @@ class MeanProbabilities(PixelMethod):
     explored = True
 
     def merge(self, stack: NDArray[np.int8], shares: Tables) -> Plane:
-        """Merge M×h×w codes."""
+        """Merge M×h×w codes into h×w codes."""
         from .._kernels import mean_of_odds
 
-        tables = weighted(_chances(), shares), weighted(_chances(-1), shares)
+        tables = weighted(_sigmoids(), shares), weighted(_sigmoids(-1), shares)
         return mean_of_odds(stack, *tables, *_edges())
 
 
 @functools.cache
-def _chances(sign: int = 1) -> Tables:
-    """The probability of each code; with a sign of −1 that of the opposite."""
+def _sigmoids(sign: int = 1) -> Tables:
+    """The probability p of each code; 1 − p if the sign is −1."""
     result: Tables = 1 / (1 + np.exp(-sign * VALUES.astype(np.float64)))
     return result
 
 
 @functools.cache
 def _edges() -> tuple[NDArray[np.uint8], Values]:
-    """Between which odds a code is the nearest, and where to begin to look."""
+    """The `bins` and `edges` of `mean_of_odds`."""
     values = VALUES[1:].astype(np.float64)
     edges = np.exp((values[1:] + values[:-1]) / 2).astype(np.float32)
     firsts = (np.arange(1 << 15, dtype=np.int32) << 16).view(np.float32)

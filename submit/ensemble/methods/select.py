@@ -1,4 +1,4 @@
-"""The best member of each object."""
+"""`select`: the best member for each object."""
 
 from __future__ import annotations
 
@@ -21,42 +21,43 @@ if TYPE_CHECKING:
 
 __all__ = ["Select"]
 
-#: Most frames of a video that agreement is computed on.
+#: Agreement is computed on at most this many frames of a video.
 _SAMPLES = 64
-#: The names of the marks.
-_MARKS = ("iou", "presence", "agreement")
+#: The names of the quality measures.
+_MEASURES = ("iou", "presence", "agreement")
 
-_Marks = Mapping[str, float]
+_Quality = Mapping[str, float]
 
 
 @METHODS.register
 @dataclass(frozen=True)
 class Select(ChoiceMethod):
-    """The best member of each object, for the whole video.
+    """For each object, the member with the highest quality, in the whole video.
 
-    Each member gets up to three marks for an object, each in [0, 1], and the one whose
-    mean, times its weight, is highest is taken. Only marks that all candidates have
-    count, since a mean over different marks would compare different things; agreement
-    can always be had.
+    The quality is the mean of up to three measures in [0, 1], times the member's
+    weight. Only measures that all candidates have are used, so that the means can be
+    compared; agreement is always known.
 
-        iou         mean of the predicted IoU, over the frames in which it is visible
-        presence    mean of |2p − 1| with p the object score as a probability
-        agreement   mean IoU with each other member's mask, on frames spread evenly
+        iou         mean predicted IoU over the frames in which the object is visible
+        presence    mean of |2p − 1|, p being the presence as a probability
+        agreement   mean IoU with the masks of each other member, on up to 64 frames
     """
 
     name = "select"
     order = 40
 
-    by: tuple[str, ...] = setting(_MARKS, "Marks whose mean decides.", choices=_MARKS)
+    by: tuple[str, ...] = setting(
+        _MEASURES, "Measures whose mean is the quality.", choices=_MEASURES
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.by:
-            words = f"expected some of {', '.join(_MARKS)}"
+            words = f"expected some of {', '.join(_MEASURES)}"
             raise WrongSettingError(("by",), words, self.by)
 
     def chooser(self, members: Mapping[str, VideoMasks]) -> Choose:
-        """Prepare to choose in one video."""
+        """Return the function that chooses a member for each object of one video."""
         return _Chooser(self.by, members).choose
 
 
@@ -64,8 +65,8 @@ class _Chooser:
     """Chooses the best member of each object of a video.
 
     Args:
-        by: The marks that count.
-        members: The video as each member has it, by name, sorted.
+        by: The measures to use.
+        members: The members' masks of the video by run name, sorted.
     """
 
     def __init__(self, by: Sequence[str], members: Mapping[str, VideoMasks]) -> None:
@@ -73,47 +74,47 @@ class _Chooser:
         self._members = members
 
     @functools.cached_property
-    def _whole(self) -> dict[int, dict[str, _Marks]]:
-        return self._marks(range(len(self._first.frames)))
+    def _whole(self) -> dict[int, dict[str, _Quality]]:
+        return self._measure(range(len(self._first.frames)))
 
     def choose(
         self,
         key: int,
         views: Sequence[View],
         weights: Mapping[str, float],
-        index: int,
         shape: tuple[int, int],
     ) -> tuple[Plane, View]:
-        """Take the plane of the best member that has an object."""
-        del index
+        """Take the plane of the best member that knows an object."""
         best = self.best(key, views, weights)
         return resized(best.plane(key), shape), best
 
     def best(
         self, key: int, views: Sequence[View], weights: Mapping[str, float]
     ) -> View:
-        """The best of the members that have an object.
+        """The best of the members that know an object.
 
         Args:
-            key: The object.
-            views: The candidates, sorted by name; the first of equal ones is taken.
-            weights: Weight of each of them, above 0.
+            key: The object id.
+            views: The candidates, sorted by name; in a tie the first one is taken.
+            weights: The weight of each candidate, above 0.
         """
         if len(views) == 1:
             return views[0]
-        marks = self._whole.get(key, {})
+        measures = self._whole.get(key, {})
         common = [
-            mark
-            for mark in _MARKS
-            if mark in self._by
-            and all(mark in marks.get(view.name, {}) for view in views)
+            measure
+            for measure in _MEASURES
+            if measure in self._by
+            and all(measure in measures.get(view.name, {}) for view in views)
         ] or ["agreement"]
 
         def score(view: View) -> float:
-            values = marks.get(view.name, {})
-            return weights[view.name] * sum(values.get(mark, 0.0) for mark in common)
+            values = measures.get(view.name, {})
+            return weights[view.name] * sum(
+                values.get(measure, 0.0) for measure in common
+            )
 
-        # Rounding is not to decide between equal ones.
+        # A tolerance, so that rounding does not decide ties.
         top = max(map(score, views))
         return next(view for view in views if score(view) >= top - 1e-9)
 
@@ -121,30 +122,30 @@ class _Chooser:
     def _first(self) -> VideoMasks:
         return next(iter(self._members.values()))
 
-    def _marks(self, frames: Sequence[int]) -> dict[int, dict[str, _Marks]]:
-        """The marks of each object's members over some frames."""
+    def _measure(self, frames: Sequence[int]) -> dict[int, dict[str, _Quality]]:
+        """The measures of each object and member over some frames."""
         agreement = self._agreement(frames)
-        result: dict[int, dict[str, _Marks]] = {}
+        result: dict[int, dict[str, _Quality]] = {}
         for name, video in self._members.items():
             presence = video.presence[np.asarray(frames)].astype(np.float64)
             chance = 1 / (1 + np.exp(-np.clip(presence, -50, 50)))
             iou = video.iou[np.asarray(frames)].astype(np.float64)
-            # The predicted IoU of an absent object means nothing.
+            # The predicted IoU of an absent object has no meaning.
             iou = np.where(chance < 0.5, np.nan, iou)
             for row, key in enumerate(video.objects):
-                marks = {"agreement": agreement.get((key, name), 0.0)}
-                for mark, values in (
+                measures = {"agreement": agreement.get((key, name), 0.0)}
+                for measure, values in (
                     ("iou", iou[:, row]),
                     ("presence", np.abs(2 * chance[:, row] - 1)),
                 ):
                     known = values[~np.isnan(values)]
                     if len(known):
-                        marks[mark] = math.fsum(known) / len(known)
-                result.setdefault(key, {})[name] = marks
+                        measures[measure] = math.fsum(known) / len(known)
+                result.setdefault(key, {})[name] = measures
         return result
 
     def _agreement(self, frames: Sequence[int]) -> dict[tuple[int, str], float]:
-        """Mean IoU of each member with each other one, by object and name."""
+        """Mean IoU of each member with the other members, by object and name."""
         from ..views import View
 
         size = preview_size(self._first.size)

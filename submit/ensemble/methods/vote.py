@@ -1,4 +1,4 @@
-"""A vote on each pixel."""
+"""`vote`: a vote of the members on the label of each pixel."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["Vote"]
 @METHODS.register
 @dataclass(frozen=True)
 class Vote(LabelMethod):
-    """Each pixel goes to the label with the most votes, the background included.
+    """Each pixel gets the label with the most votes; the background counts too.
 
-    Of labels with equally many votes the lowest wins, so the background before all.
+    In a tie the lowest label wins: the background before any object.
     """
 
     name = "vote"
     order = 30
     explored = True
-    # A vote of two members that differ has no majority.
+    # Two members that differ have no majority.
     least = 3
 
     def merge_labels(
         self, maps: NDArray[np.uint8], objects: NDArray[np.uint8], shares: Tables
     ) -> Labels:
-        """Merge M×H×W labels."""
+        """Merge M×H×W labels into H×W labels."""
         from .._kernels import tally
 
         return tally(maps, objects, shares)
