@@ -1,4 +1,4 @@
-"""Measure the hot paths, each against the usual program.
+"""Measure time and memory of the slowest commands, against the usual programs.
 
 python tools/bench.py scoring --official MOSE-api/MOSEv2/sam2_rcms/tools
 python tools/bench.py scoring --vos-benchmark vos-benchmark --size 854x480
@@ -7,9 +7,9 @@ python tools/bench.py ensemble --cutie Cutie
 python tools/bench.py bookkeeping
 python tools/bench.py threads
 
-Every program runs as a process of its own on the same files and cores, start-up
-included, one after the other. Times are of the wall and of all processors together;
-memory is the largest sum over a program's processes.
+The programs run one after the other on the same files and cores, each in its own
+process; times include the start-up. "wall" is the elapsed time, "processor" the
+processor time of all cores. Memory is the largest sum over a program's processes.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def bench() -> None:
     default=("854x480", "1920x1080"),
     show_default=True,
     metavar="WxH",
-    help="Size of the frames; may be given again.",
+    help="Size of the frames; repeatable.",
 )
 @click.option("--frames", default=2000, show_default=True, help="Pairs of masks.")
 @click.option("--videos", default=20, show_default=True)
@@ -71,7 +71,7 @@ def scoring(
     videos: int,
     objects: int,
 ) -> None:
-    """Score synthetic masks, as `submit score` and as others do."""
+    """Score synthetic masks with `submit score` and with other programs."""
     for size in sizes:
         width, height = map(int, size.split("x"))
         with tempfile.TemporaryDirectory() as folder:
@@ -83,7 +83,7 @@ def scoring(
             usages = {}
             for name, run in programs(root, official, vos_benchmark).items():
                 if name == "mose-submit":
-                    run()  # The first run ever compiles; every later one does not.
+                    run()  # The first run after an installation compiles.
                 usages[name] = run()
         show_table(f"{size}, {frames} pairs of masks, {objects} objects", usages)
 
@@ -97,14 +97,14 @@ def scoring(
     "--drawn",
     default=3000,
     show_default=True,
-    help="Different masks; the zip has copies of them.",
+    help="Number of different masks; the zip repeats them.",
 )
 def check(size: str, masks: int, videos: int, objects: int, drawn: int) -> None:
-    """Check a zip as large as the valid split's.
+    """Check a zip with as many masks as the valid split.
 
-    The masks are as Pillow writes them. A tenth of the zip is checked as well, which
-    shows whether memory grows, and its masks are opened with Pillow, which would take
-    too long with all.
+    The masks are written by Pillow. A zip with a tenth of the masks is checked too, to
+    see whether memory grows. Only its masks are opened with Pillow, since all would
+    take too long.
     """
     width, height = map(int, size.split("x"))
     with tempfile.TemporaryDirectory() as folder:
@@ -128,14 +128,14 @@ def check(size: str, masks: int, videos: int, objects: int, drawn: int) -> None:
                 root,
             ]
             if part > 1:
-                measure(ours)  # The first run ever compiles; every later one does not.
+                measure(ours)  # The first run after an installation compiles.
             usages = {"mose-submit": measure(ours)}
             if part > 1:
                 usages["Pillow"] = measure([sys.executable, "-c", OPEN_ALL, path])
             show_table(f"{size}, zip of {count} masks, {objects} objects", usages)
 
 
-#: Open every mask of a zip.
+#: A program that opens every mask of a zip with Pillow.
 OPEN_ALL = """
 import io, sys, zipfile
 import numpy as np
@@ -155,14 +155,14 @@ def write_submission(
     videos: int,
     objects: int,
 ) -> None:
-    """Write a split of first masks and a zip of all masks that fits it."""
+    """Write a split with the first masks, and a zip with all masks of this split."""
     drawn = sorted((drawings / "masks").iterdir())
     content = {}
     root.mkdir()
     with zipfile.ZipFile(root / "masks.zip", "w") as archive:
         for video in range(videos):
             name = f"v{video:04d}"
-            # The first videos have one mask more where the division leaves a rest.
+            # The first videos have one mask more if the division has a remainder.
             length = masks // videos + (video < masks % videos)
             files = sorted(drawn[video % len(drawn)].iterdir())
             for frame in range(length):
@@ -183,7 +183,7 @@ def write_submission(
 def programs(
     root: Path, official: Path | None, vos_benchmark: Path | None
 ) -> dict[str, Callable[[], Usage]]:
-    """Name the programs to compare, ours first, and how to run them."""
+    """Return functions that run the programs to compare, by name, ours first."""
     truth, masks = root / "Annotations", root / "masks"
     runs: dict[str, Callable[[], Usage]] = {
         "mose-submit": lambda: measure(
@@ -211,7 +211,7 @@ bench.add_command(bookkeeping)
 bench.add_command(threads)
 
 
-# Synthetic masks: flowers that drift, and a prediction that lags behind.
+# Synthetic masks: objects with wavy edges that move, and a delayed prediction.
 
 
 def write_video(
@@ -245,7 +245,7 @@ def write_video(
 def draw(
     labels: Labels, y: float, x: float, radius: float, phase: float, key: int
 ) -> None:
-    """Draw an object with a wavy edge, as far as it is inside the frame."""
+    """Draw the part of an object with a wavy edge that is inside the frame."""
     height, width = labels.shape
     reach = 1.3 * radius
     rows = np.arange(max(int(y - reach), 0), max(min(int(y + reach), height), 0))
@@ -263,7 +263,7 @@ def draw(
 def write_meta(
     root: Path, size: tuple[int, int], length: int, videos: int, objects: int
 ) -> None:
-    """Write the meta file, which the official program needs."""
+    """Write the meta file that the official program needs."""
     entry = {
         "length": length,
         "height": size[0],

@@ -1,9 +1,9 @@
-"""What many short videos cost: the work on each, and the books that are kept of it.
+"""Measure the overhead per video of the commands, with many short videos.
 
-A split of train's size has 3,666 videos. Commands are measured as processes of their
-own at growing numbers of videos; where the processor time of a video stays the same,
-the whole is linear. Bookkeeping alone is measured in this process: the records of
-videos that are already made are entered into a run and into an export folder.
+The train split has 3,666 videos. Commands run in their own process with growing numbers
+of videos; if the processor time per video stays the same, the total is linear. The
+records alone are measured in this process: records of finished videos are added to a
+run and to an export folder.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["bookkeeping"]
     type=int,
     default=(500, 1000, 2000),
     show_default=True,
-    help="Number of videos; may be given again.",
+    help="Number of videos; repeatable.",
 )
 @click.option("--frames", default=3, show_default=True, help="Frames of a video.")
 @click.option("--workers", default=2, show_default=True)

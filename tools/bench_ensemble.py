@@ -1,9 +1,9 @@
-"""Merging soft and hard members, and writing masks: how fast, and how small.
+"""Measure the speed of merging runs and writing masks, and the size of the masks.
 
-The same members are merged by `submit ensemble` and `submit export`, and by the script
-that comes with Cutie, which wants probabilities at the size of the frame as hickle
-files. It runs as it is; `--cutie` names a checkout of hkchengrex/Cutie, and hickle must
-be installed.
+The same members are merged by `submit ensemble` and `submit export`, and by Cutie's
+script `merge_multi_scale.py`, which needs probabilities at the size of the frame in
+hickle files. Cutie is not changed; `--cutie` names a checkout of hkchengrex/Cutie, and
+the package hickle must be installed.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ from submit.system.files import digest
 
 __all__ = ["ensemble"]
 
-#: Resolution at which models such as SAM 2 give their logits.
+#: Resolution of the logits of models such as SAM 2.
 GRID = 256
-#: After so many frames they repeat, which only writing them notices.
+#: Number of different frames of logits; they are repeated, to be written faster.
 DISTINCT = 50
 
 
-#: Runs a script as it is, but for one name of a mode that new Pillows do not take.
+#: Runs an unchanged script, but translates a palette mode that new Pillow versions
+#: do not accept.
 _AS_IT_IS = """
 import runpy, sys
 from PIL import ImagePalette
@@ -70,7 +71,7 @@ def ensemble(
     members: int,
     workers: int,
 ) -> None:
-    """Merge synthetic members and write their masks, as we and as Cutie does."""
+    """Merge synthetic members and write their masks, here and with Cutie."""
     if cutie is not None and importlib.util.find_spec("hickle") is None:
         sys.exit("Error: --cutie needs hickle, Cutie's format; do: pip install hickle")
     width, height = map(int, size.split("x"))
@@ -84,7 +85,7 @@ def ensemble(
 
 
 class _Bench:
-    """One set of members, of which each part is measured."""
+    """A set of synthetic members, and the measurements on it."""
 
     def __init__(
         self,
@@ -103,7 +104,7 @@ class _Bench:
         self.workers = workers
 
     def write_members(self, root: Path, *, scores: bool) -> None:
-        """Write the split and the runs; probabilities too if asked for."""
+        """Write the split and the runs, and with `scores` also probabilities."""
         total = len(self.videos) * len(self.frames)
         split = {"path": str(root / "split"), "fingerprint": ""}
         records: dict[str, dict[str, VideoRecord]] = {m: {} for m in self.members}
@@ -155,7 +156,7 @@ class _Bench:
             merge = self._submit("ensemble", *self.members, "--name", name, *runs)
             return merge, self._submit("export", name, *runs, workers=False)
 
-        ours("warm")  # The first run ever compiles; every later one does not.
+        ours("warm")  # The first run after an installation compiles.
         merging, writing = ours("merged")
         usages = {"mose-submit": merging + writing}
         if cutie is not None:
@@ -169,7 +170,7 @@ class _Bench:
             )
 
     def sizes(self, root: Path) -> None:
-        """Compare the size of the masks with what Pillow writes by default."""
+        """Compare the size of the masks with that of Pillow's default encoding."""
         own = default = 0
         for path in sorted((root / "runs" / "merged" / "masks").rglob("*.png")):
             own += path.stat().st_size
@@ -218,7 +219,7 @@ class _Bench:
         )
 
     def _logits(self, number: int, seed: int) -> NDArray[np.float32]:
-        """Flowers that drift, as a model sees them: with soft, noisy edges."""
+        """Logits of objects with wavy edges that move, with the noise of a model."""
         random = np.random.default_rng((number, seed))
         rows, columns = np.mgrid[:GRID, :GRID]
         planes = []
@@ -230,8 +231,8 @@ class _Bench:
             angle = np.arctan2(rows - y, columns - x)
             edge = radius * (1 + 0.1 * np.sin(5 * angle + number / 9 + seed / 3))
             planes.append(np.clip(0.8 * (edge - distance), -14, 14))
-        # Decoders bring their last quarter-size map up to the grid, so what is noise in
-        # their logits is as smooth.
+        # Decoders upsample their last map by a factor of 4, so the noise in their
+        # logits is as smooth.
         coarse = random.normal(0, 0.6, (len(planes), GRID // 4, GRID // 4))
         noise = resize_logits(coarse.astype(np.float32), (GRID, GRID))
         fine = random.normal(0, 0.05, noise.shape)
@@ -269,7 +270,7 @@ class _Bench:
 
 
 def _fingerprint(root: Path) -> str:
-    """The fingerprint of a split without images, as a run records it."""
+    """The fingerprint of a split without images, as in a run's manifest."""
     from submit.data import read_split
 
     return read_split(root).fingerprint

@@ -1,9 +1,10 @@
-"""Measure the cost of threads that wait awake, on a quiet and on a busy machine.
+"""Measure the cost of idle threads that poll, on a quiet and on a busy machine.
 
-`submit predict` tracks with SAM 2.1 tiny, whose weights are random, in one worker. The
-ways of waiting take turns, so that other load slows all of them equally: briefly as the
-toolkit sets it, as long as libgomp does by itself, and not at all. A busy machine has
-one more process for each core that never sleeps. The soft files must be the same.
+`submit predict` tracks with SAM 2.1 tiny and random weights in one worker. Threads poll
+for a short time (the toolkit's setting), for a long time (libgomp's default), or not at
+all. The three settings alternate, so that other load slows all of them equally. On the
+busy machine one more process per core computes all the time. The soft files must be the
+same.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from submit.system.machine import cores
 
 __all__ = ["threads"]
 
-#: How threads wait, by the variables that say so. libgomp looks 300,000 times when
-#: nothing is set (config/linux/wait.h and env.c of GCC).
+#: The environment variables of each setting. libgomp polls 300,000 times by default
+#: (config/linux/wait.h and env.c of GCC).
 WAYS = {
     "mose-submit": {},
     "libgomp's own": {"GOMP_SPINCOUNT": "300000"},
@@ -50,9 +51,9 @@ torch.save({"model": weights}, "weights.pt")
 @click.option("--image-size", default=256, show_default=True, help="Side of the input.")
 @click.option("--frames", default=24, show_default=True)
 @click.option("--objects", default=3, show_default=True)
-@click.option("--repeat", default=3, show_default=True, help="Turns of each way.")
+@click.option("--repeat", default=3, show_default=True, help="Runs per setting.")
 def threads(image_size: int, frames: int, objects: int, repeat: int) -> None:
-    """Track quietly and beside a competing load, with three ways of waiting."""
+    """Track without and with competing load, with three settings of idle threads."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         _write_split(root / "split", frames, objects)
@@ -98,7 +99,7 @@ def _median(usages: list[Usage]) -> Usage:
 
 @contextlib.contextmanager
 def _busy(count: int) -> Iterator[None]:
-    """Let so many processes compute."""
+    """Run `count` processes that compute all the time."""
     command = [sys.executable, "-c", "while True: pass"]
     processes = [subprocess.Popen(command) for _ in range(count)]
     try:
@@ -110,7 +111,7 @@ def _busy(count: int) -> Iterator[None]:
 
 
 def _write_split(split: Path, frames: int, objects: int) -> None:
-    """Write one video of noise that moves, and its first mask."""
+    """Write one video of moving noise, and its first mask."""
     images, masks = split / "JPEGImages" / "v", split / "Annotations" / "v"
     images.mkdir(parents=True)
     masks.mkdir(parents=True)

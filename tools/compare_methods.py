@@ -1,9 +1,9 @@
-"""Score members of an ensemble, and each way to merge them, in one table.
+"""Print a table of the scores of runs, and of their ensemble with each method.
 
     python tools/compare_methods.py SPLIT RUNS plain hflip half large
 
-The split needs full ground truth. Differences are to the first member, with bootstrap
-intervals of 95 % over videos, as `submit compare` gives them.
+The split needs full ground truth. Differences are to the first run, with 95 % bootstrap
+intervals over videos, as in `submit compare`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from submit.runs import Run
 from submit.scoring import SplitScore, score_split
 from submit.scoring.compare import compare_entries, entry_of
 
-#: Measures of the table, by their attributes.
+#: The measures in the table, by their attribute of `SplitScore`.
 SHOWN = ("jf_dot", "j", "f_dot", "disappear", "reappear")
 
 
@@ -33,9 +33,9 @@ SHOWN = ("jf_dot", "j", "f_dot", "disappear", "reappear")
 @click.argument("split", type=click.Path(exists=True, path_type=Path))
 @click.argument("runs", type=click.Path(exists=True, path_type=Path))
 @click.argument("members", nargs=-1, required=True)
-@click.option("--method", "methods", multiple=True, help="These methods only.")
-@click.option("--no-gate", is_flag=True, help="Without the gate's line.")
-@click.option("--alone", is_flag=True, help="Only the members.")
+@click.option("--method", "methods", multiple=True, help="A method to try; repeatable.")
+@click.option("--no-gate", is_flag=True, help="Leave out the line with the gate.")
+@click.option("--alone", is_flag=True, help="Score the runs only; merge nothing.")
 @click.option("--workers", default=2, show_default=True)
 def main(
     split: Path,
@@ -72,7 +72,7 @@ def _runs(
     folder: Path,
     executor: LocalExecutor,
 ) -> Iterator[tuple[str, Path]]:
-    """The members, and what becomes of them: title and folder."""
+    """Yield title and folder of each run and of each ensemble."""
     for member in members:
         yield member, runs / member
     tables: list[tuple[str, dict[str, Any]]] = [
@@ -100,7 +100,7 @@ def _score(run: Run, truth: Split, executor: LocalExecutor, folder: Path) -> Spl
 
 
 def _line(title: str, score: SplitScore, baseline: SplitScore) -> str:
-    """One row: the measures, and how far J&Ḟ is from the baseline's."""
+    """Format one row: the measures, and the difference of J&Ḟ to the baseline."""
     cells = []
     for name in SHOWN:
         value = getattr(score.totals, name)

@@ -1,8 +1,8 @@
-"""Compare the `sam2` predictor with the official one, frame by frame and in time.
+"""Compare the `sam2` predictor with the official one: logits, masks and speed.
 
-Needs the official package beside this project: either facebookresearch/sam2 (commit
-2b90b9f, also on PyPI as `sam2`) or, for `--preset rcms`, the fork in MOSEv2/sam2_rcms
-of henghuiding/MOSE-api; both are called `sam2`: put the one you mean on PYTHONPATH.
+It needs the official package: facebookresearch/sam2 (commit 2b90b9f, also on PyPI as
+`sam2`), or for `--preset rcms` the fork in MOSEv2/sam2_rcms of henghuiding/MOSE-api.
+Both packages are called `sam2`; put the one to compare with on PYTHONPATH.
 
     python tools/compare_sam2.py --video VIDEO/JPEGImages/clip --masks first.png
 
@@ -34,7 +34,7 @@ from submit_sam2 import Sam2Options, Sam2Predictor
 from submit_sam2.build import random_weights
 from submit_sam2.config import MODELS
 
-#: The last bias of the head that scores an object's presence.
+#: The last bias of the network's head that predicts presence.
 SCORE_BIAS = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
 OFFICIAL_CONFIG = {
     f"{version}_hiera_{size}": f"configs/{version}/{version}_hiera_{short}.yaml"
@@ -47,7 +47,7 @@ OFFICIAL_CONFIG = {
     )
 }
 
-#: The fork has two sizes, under names of its own.
+#: The two model sizes of the fork, by their names there.
 FORK_CONFIG = {
     f"sam2.1_hiera_{size}": f"configs/sam2.1/sam2.1_hiera_{short}_rcms_mqf_mss_lvt.yaml"
     for size, short in (("base_plus", "b+"), ("large", "l"))
@@ -56,7 +56,7 @@ FORK_CONFIG = {
 
 @dataclass(frozen=True)
 class Frame:
-    """What a predictor says of one frame.
+    """The output of a predictor for one frame.
 
     Attributes:
         logits: N×h×w.
@@ -67,14 +67,14 @@ class Frame:
     scores: NDArray[np.float32]
 
 
-#: By frame, the masks of the objects that are given there.
+#: The masks of the objects that are given in each frame.
 Given = dict[int, dict[int, NDArray[np.bool_]]]
 
 
 def run_ours(
     options: Sam2Options, frames: list[NDArray[np.uint8]], given: Given
 ) -> Iterator[Frame]:
-    """Track with this project."""
+    """Track with this project's predictor."""
     height, width = frames[0].shape[:2]
     session = Sam2Predictor(options, device="cpu").session(
         Video("clip", height, width, len(frames))
@@ -90,9 +90,9 @@ def run_ours(
 def run_official(
     options: Sam2Options, frames: list[Path], given: Given
 ) -> Iterator[Frame]:
-    """Track with the official predictor, as its vos_inference does.
+    """Track with the official predictor, as its script vos_inference does.
 
-    It takes objects that appear later one after the other, each from its first frame.
+    Late objects are tracked one after the other, each from its first frame.
     """
     predictor = build_official(options)
     runs = {
@@ -167,10 +167,10 @@ def build_official(options: Sam2Options) -> Any:
 def in_turns(
     runs: dict[str, Iterator[Frame]],
 ) -> tuple[dict[str, list[Frame]], dict[str, list[float]]]:
-    """Let predictors take turns, so that a busy machine slows each alike.
+    """Run predictors alternately, frame by frame, so that other load slows all equally.
 
     Returns:
-        By name, the frames and the processor seconds of each, all cores together.
+        For each name the frames, and the processor seconds of each frame on all cores.
     """
     frames: dict[str, list[Frame]] = {name: [] for name in runs}
     seconds: dict[str, list[float]] = {name: [] for name in runs}
@@ -185,7 +185,7 @@ def in_turns(
 
 
 def choose_masks(path: Path, count: int | None) -> dict[int, NDArray[np.bool_]]:
-    """Take the objects of a mask file, and rectangles where more are wanted."""
+    """Take the objects of a mask file, and add rectangles if more are needed."""
     labels = np.array(Image.open(path))
     masks = {int(key): labels == key for key in np.unique(labels) if key}
     keys = list(masks)[:count]
@@ -201,7 +201,7 @@ def choose_masks(path: Path, count: int | None) -> dict[int, NDArray[np.bool_]]:
 
 
 def compare(name: str, ours: list[Frame], official: list[Frame]) -> float:
-    """Print the differences; returns the largest, absolute or by the deviation."""
+    """Print the differences; returns the largest one, in logits or in deviations."""
     logits, _ = stacked(ours)
     expected, scores = stacked(official)
     difference = np.abs(logits - expected)
@@ -229,7 +229,7 @@ def compare(name: str, ours: list[Frame], official: list[Frame]) -> float:
 def stacked(
     frames: list[Frame],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Logits T×N×h×w and scores T×N; zeros where an object is not there yet."""
+    """Stack to logits T×N×h×w and scores T×N; zeros before an object's first frame."""
     count = len(frames[-1].scores)
     logits = np.zeros((len(frames), count, *frames[-1].logits.shape[1:]), np.float32)
     scores = np.zeros((len(frames), count), np.float32)
@@ -240,7 +240,7 @@ def stacked(
 
 
 def main() -> int:
-    """Run the comparison; exit status 1 where the two differ."""
+    """Run the comparison; the exit status is 1 if the predictors differ."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--video", type=Path, required=True, help="folder of JPEGs")
     parser.add_argument("--masks", type=Path, required=True, help="first mask, PNG")
@@ -250,10 +250,10 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=30)
     parser.add_argument("--objects", type=int)
     parser.add_argument("--preset", default="sam2")
-    parser.add_argument("--quality", type=float, help="what RCMS takes for good")
+    parser.add_argument("--quality", type=float, help="RCMS's threshold")
     parser.add_argument("--absent", type=float, default=0.0, metavar="SHARE")
     parser.add_argument("--late", type=int, metavar="FRAME")
-    parser.add_argument("--bfloat16", action="store_true", help="run it as well")
+    parser.add_argument("--bfloat16", action="store_true", help="compare bfloat16 too")
     parser.add_argument("--settled", type=int, default=8, help="time from this frame")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int)
@@ -285,7 +285,7 @@ def main() -> int:
             "sam2", Sam2Options, (f"{key}={value}" for key, value in settings.items())
         )
         if args.absent and state is not None:
-            # Move the presence score so that this share of the frames is empty.
+            # Shift the presence scores so that this share of the frames is empty.
             scores = [f.scores for f in run_ours(options, frames, given)]
             found_in = np.concatenate(scores[1:])
             state[SCORE_BIAS] -= float(np.quantile(found_in, args.absent))

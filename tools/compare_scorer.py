@@ -5,10 +5,10 @@ python tools/compare_scorer.py --official … --davis davis2017-evaluation
 python tools/compare_scorer.py --official … --split SPLIT --masks DIR
 
 The first two compare values of single frames on random label maps: tiny objects, frames
-of one pixel, touching borders, empty maps, noise, frames that are much wider than high,
-large disks. The last one also runs the whole official program on a split and compares
-what it writes. OpenCV, scikit-image and tqdm must be installed. Ends with status 1 when
-anything differs by more than 1e-12.
+of one pixel, objects at the border, empty maps, noise, very wide frames, large disks.
+The last one also runs the whole official program on a split and compares its output.
+OpenCV, scikit-image and tqdm must be installed. The exit status is 1 if any value
+differs by more than 1e-12.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def main() -> None:
 
 @dataclass
 class Line:
-    """One line of the table: how many values were compared, and with what outcome."""
+    """One line of the table: values compared, equal values, largest difference."""
 
     values: int = 0
     equal: int = 0
@@ -114,7 +114,7 @@ class Line:
 
 
 class Original(Protocol):
-    """A program to compare with, and what we make of the same input."""
+    """An original program, and this project's results for the same input."""
 
     name: str
     davis: bool
@@ -128,7 +128,7 @@ class Original(Protocol):
         ...
 
     def ours(self, frames: FrameScores) -> list[float | None]:
-        """The same averages by us."""
+        """The same averages, computed by this project."""
         ...
 
 
@@ -141,12 +141,12 @@ class Mosev2:
     def __init__(self, folder: Path) -> None:
         self._metrics = load("metricsv2", folder / "metricsv2.py")
         load("track_progress_rich", folder / "track_progress_rich.py")
-        # It prints a greeting when imported.
+        # It prints a message when it is imported.
         with contextlib.redirect_stdout(io.StringIO()):
             self._score = load("score", folder / "score.py")
 
     def frame(self, truth: Labels, prediction: Labels, key: int) -> list[float]:
-        """J, Ḟ, F and whether the truth is empty, as `process_video_chunk` has them."""
+        """J, Ḟ, F and whether the truth is empty, as in `process_video_chunk`."""
         t = (truth == key).astype("uint8")[None]
         p = (prediction == key).astype("uint8")[None]
         j, empty = self._metrics.db_eval_iou(t, p)
@@ -196,7 +196,7 @@ class Davis:
         """J, twice F, and whether the truth is empty."""
         t, p = (truth == key)[None], (prediction == key)[None]
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # It divides by zero where both are empty.
+            warnings.simplefilter("ignore")  # It divides by zero if both are empty.
             j = self._metrics.db_eval_iou(t, p)[0]
         f = self._metrics.db_eval_boundary(t, p)[0]
         return [j, f, f, float(not t.any())]
@@ -220,7 +220,7 @@ class Davis:
 
 
 def load(name: str, path: Path) -> ModuleType:
-    """Import a module or package from a file that is no package of ours."""
+    """Import a module or package of the original programs from its file."""
     if not path.is_file():
         sys.exit(f"Error: {path}: no such file; expected the original program")
     spec = importlib.util.spec_from_file_location(name, path)
@@ -258,7 +258,7 @@ def _between(low: int, high: int) -> Callable[[np.random.Generator], tuple[int, 
     )
 
 
-#: Kinds of frames: name and how to draw height and width.
+#: Kinds of frame sizes: name, and how height and width are drawn.
 SHAPES: dict[str, Callable[[np.random.Generator], tuple[int, int]]] = {
     "frames of a few pixels": _between(1, 8),
     "frames below 100 pixels": _between(8, 100),
@@ -280,7 +280,7 @@ SHAPES: dict[str, Callable[[np.random.Generator], tuple[int, int]]] = {
 def random_pair(
     random: np.random.Generator, shape: tuple[int, int]
 ) -> tuple[Labels, Labels, tuple[int, ...]]:
-    """Draw a truth and a prediction that has to do with it, more or less."""
+    """Draw a truth and a prediction, which is a changed truth or independent of it."""
     count = int(random.integers(1, 5))
     objects = tuple(random.choice(np.arange(1, 256), count, replace=False).tolist())
     truth = random_labels(random, shape, objects)
@@ -308,7 +308,7 @@ def random_pair(
 def random_labels(
     random: np.random.Generator, shape: tuple[int, int], objects: tuple[int, ...]
 ) -> Labels:
-    """Draw a label map: noise, blobs, tiny objects or boxes that touch borders."""
+    """Draw a label map: noise, blobs, tiny objects, or boxes at the border."""
     ids = np.array((0, *objects), np.uint8)
     kind = random.integers(4)
     if kind == 0:
@@ -330,7 +330,7 @@ def random_labels(
 
 
 def compare_averages(original: Original, seed: int, lines: dict[str, Line]) -> None:
-    """Compare averages over frames for random presences of an object."""
+    """Compare averages over frames for random absences of an object."""
     random = np.random.default_rng(seed)
     line = lines.setdefault(f"{original.name}: averages over frames", Line())
     for _ in range(1000):
@@ -372,7 +372,7 @@ def pairs_of(
 def compare_program(
     official: Path, split: Split, masks: Path, lines: dict[str, Line]
 ) -> None:
-    """Run the official program on a split and compare all that it writes."""
+    """Run the official program on a split and compare its whole output."""
     if split.meta_path is None:
         sys.exit(f"Error: {split.root}: has no meta file, which the official one needs")
     first = next(iter(split.videos.values()))

@@ -2,8 +2,8 @@
 
 python tools/compile_kernels.py
 
-It takes a split of two tiny videos through the commands that use compiled code. Cached
-code is loaded, which takes seconds.
+It runs all commands that use compiled code on a split of two tiny videos. If the
+compiled code is in numba's cache already, this takes a few seconds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ COMMANDS = (
 
 
 def write_split(root: Path) -> None:
-    """Write noise in which two bars move; one of them is thin."""
+    """Write a split of noise with two moving bars, one of them thin."""
     random = np.random.default_rng(0)
     for video in VIDEOS:
         images, masks = root / "JPEGImages" / video, root / "Annotations" / video
@@ -53,7 +53,7 @@ def write_split(root: Path) -> None:
 
 
 def main() -> None:
-    """Compile everything."""
+    """Run the commands, which compiles all functions."""
     quiet = io.StringIO()
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -1,10 +1,10 @@
-"""Draw what an object's memory holds while it is tracked through a clip.
+"""Draw which frames are in an object's memory while it is tracked through a clip.
 
     submit sample runs/sample --frames 48
     python tools/draw_memory.py runs/sample vanish 2 --output docs/memory.png
 
-The object's masks in the split say in which frames it is seen, and how much of it; the
-memory policies that the `sam2` predictor uses do the rest.
+The object's masks in the split give the frames in which it is visible, and how large it
+is there. The memory policies of the `sam2` predictor then choose the frames.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Scene:
 
     @property
     def quality(self) -> NDArray[np.float64]:
-        """How much of the object is seen in each frame, against its best so far."""
+        """The object's area in each frame, relative to its largest area so far."""
         area = self.masks.sum((1, 2)).astype(float)
         best = np.maximum.accumulate(area)
         quality: NDArray[np.float64] = area / best
@@ -58,7 +58,7 @@ def read_scene(split: Path, video: str, key: int) -> Scene:
 def paint(
     draw: ImageDraw.ImageDraw, top: int, title: str, policy: MemoryPolicy, scene: Scene
 ) -> int:
-    """Draw one policy's memory below `top`; returns where it ends."""
+    """Draw one policy's memory below `top`; returns the lower end of the drawing."""
     quality, length = scene.quality, len(scene.masks)
     font = ImageFont.load_default(13)
     draw.text((LEFT, top), title, INK, ImageFont.load_default(15))
@@ -93,7 +93,7 @@ def paint(
 
 
 def film(canvas: Image.Image, top: int, scene: Scene) -> int:
-    """Put every sixth frame on top, with the object's outline; returns its end."""
+    """Draw every sixth frame with the object's outline; returns the lower end."""
     step = 6 * COLUMN
     for frame in range(0, len(scene.frames), 6):
         image = Image.open(scene.frames[frame]).convert("RGB")
@@ -105,7 +105,7 @@ def film(canvas: Image.Image, top: int, scene: Scene) -> int:
 
 
 def draw_memory(scene: Scene) -> Image.Image:
-    """Draw both policies, one below the other."""
+    """Draw the memory of both policies, one below the other."""
     length = len(scene.frames)
     size = LEFT + length * COLUMN + 12, 2 * (length * ROW + 52) + THUMB + 52
     canvas = Image.new("RGB", size, PAPER)
@@ -127,7 +127,7 @@ def draw_memory(scene: Scene) -> Image.Image:
 
 
 def main() -> None:
-    """Draw what the command line names."""
+    """Parse the command line and write the drawing."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("split", type=Path)
     parser.add_argument("video")

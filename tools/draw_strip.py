@@ -9,32 +9,13 @@ from pathlib import Path
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from submit.data import read_frame
 from submit.pipeline import exported_masks, split_of
-from submit.png.palette import DAVIS_PALETTE, decode
+from submit.png.palette import decode
+from submit.report.overlays import overlay
 from submit.runs import Run
-
-
-def overlay(frame: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Tint each object in its palette colour, with a solid outline.
-
-    Args:
-        frame: H×W×3 RGB.
-        labels: H×W object ids.
-
-    Returns:
-        H×W×3 RGB.
-    """
-    edge = np.zeros(labels.shape, bool)
-    edge[:, 1:] |= labels[:, 1:] != labels[:, :-1]
-    edge[1:] |= labels[1:] != labels[:-1]
-    strength = np.where(edge & (labels > 0), 1.0, np.where(labels > 0, 0.45, 0.0))
-    colours = DAVIS_PALETTE[labels].astype(float)
-    mixed = frame + (colours - frame) * strength[:, :, None]
-    return mixed.round().astype(np.uint8)
 
 
 @click.command()

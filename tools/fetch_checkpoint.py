@@ -1,12 +1,12 @@
-"""Fetch an official SAM 2 checkpoint and verify it.
+"""Download an official SAM 2 checkpoint and verify it.
 
     python tools/fetch_checkpoint.py sam2.1_hiera_large
 
-With `--random` the file is made of random weights instead, to try what needs one.
+With `--random` a checkpoint with random weights is written instead, for trials.
 
-The SHA-256 of the SAM 2.1 files is that of Meta's own copies on Hugging Face
-(facebook/sam2.1-hiera-*). For the older SAM 2.0 files none is published; they must load
-into the network they are named after.
+The SHA-256 of the SAM 2.1 files is that of Meta's copies on Hugging Face
+(facebook/sam2.1-hiera-*). For the older SAM 2.0 files none is published; they are
+checked by loading them into the network with their name.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One published file.
+    """One published checkpoint.
 
     Attributes:
-        folder: Where it lies, named after the day of its release.
-        sha256: In hex, where known.
-        size: In bytes, where known.
+        folder: Folder on Meta's server, named after the day of the release.
+        sha256: SHA-256 in hex; None if unknown.
+        size: Size in bytes; None if unknown.
     """
 
     folder: str
@@ -78,11 +78,11 @@ def fetch(name: str, folder: Path, *, base: str = BASE) -> Path:
 
     Args:
         name: One of `CHECKPOINTS`.
-        folder: Where to put `<name>.pt`; it appears when it is complete and right.
-        base: Where the official folders lie.
+        folder: The folder for `<name>.pt`, which gets this name when it is verified.
+        base: The address of the official folders.
 
     Raises:
-        SubmitError: It cannot be had, or is not what it should be.
+        SubmitError: The download fails, or the file is not the expected one.
     """
     known, path = CHECKPOINTS[name], folder / f"{name}.pt"
     if path.exists():
@@ -109,10 +109,10 @@ def fetch(name: str, folder: Path, *, base: str = BASE) -> Path:
 
 
 def verify(name: str, path: Path) -> None:
-    """Check that a file is the checkpoint it should be.
+    """Check that a file is the expected checkpoint.
 
     Raises:
-        PredictorError: It is not; the message says what differs.
+        PredictorError: It is not; the message names the difference.
     """
     known = CHECKPOINTS[name]
     size = path.stat().st_size
@@ -137,11 +137,13 @@ def verify(name: str, path: Path) -> None:
 
 
 def main() -> int:
-    """Fetch what the command line names; exit status 1 where that fails."""
+    """Parse the command line and download; the exit status is 1 after a failure."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("name", choices=CHECKPOINTS)
     parser.add_argument("--folder", type=Path, default=Path("checkpoints"))
-    parser.add_argument("--random", action="store_true", help="make one, fetch none")
+    parser.add_argument(
+        "--random", action="store_true", help="random weights, no download"
+    )
     args = parser.parse_args()
     try:
         if args.random:

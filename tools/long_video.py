@@ -1,9 +1,10 @@
-"""Track objects through a long generated video and watch the memory of the process.
+"""Track objects through a long generated video and measure the memory of the process.
 
     python tools/long_video.py --frames 8000
 
-What counts is that nothing grows with the video, so the network is narrow and the
-frames are small; `--model` takes a published one. The weights are random.
+It shows whether memory grows with the length of the video. To be fast, the network has
+few channels and the frames are small; `--model` selects a published network instead.
+The weights are random.
 """
 
 from __future__ import annotations
@@ -35,19 +36,19 @@ HEIGHT, WIDTH = 96, 160
 
 
 def make_frame(number: int) -> NDArray[np.uint8]:
-    """A striped picture that moves."""
+    """Make a frame with a moving stripe pattern."""
     y, x = np.mgrid[:HEIGHT, :WIDTH]
     planes = (3 * x + number, 5 * y - number, x * y % 89 + number)
     return np.stack(planes, 2).astype(np.uint8)
 
 
 def peak() -> float:
-    """Most memory that the process has had so far, in MiB."""
+    """The largest memory of the process so far, in MiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def main() -> None:
-    """Print the memory at a few points of the video."""
+    """Print the memory after certain numbers of frames."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--frames", type=int, default=8000)
     parser.add_argument("--objects", type=int, default=3)

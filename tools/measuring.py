@@ -1,4 +1,4 @@
-"""Running programs as processes of their own, and what they took."""
+"""Run a program in its own process and measure its time and memory."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["Usage", "measure", "show_table"]
 
 @dataclass(frozen=True)
 class Usage:
-    """What a program took.
+    """Time and memory of a program.
 
     Attributes:
         wall: Seconds from its start to its end.
-        cpu: Seconds of all processors, child processes included.
-        memory: Largest number of bytes that its processes held at one time; None where
-            the system does not say.
+        cpu: Processor seconds on all cores, including child processes.
+        memory: Largest total memory of its processes in bytes; None if the system does
+            not report it.
     """
 
     wall: float
@@ -33,7 +33,7 @@ class Usage:
     memory: int | None
 
     def __add__(self, other: Usage) -> Usage:
-        """One after the other."""
+        """The usage of two programs that run one after the other."""
         known = [m for m in (self.memory, other.memory) if m is not None]
         return Usage(
             self.wall + other.wall, self.cpu + other.cpu, max(known, default=None)
@@ -46,12 +46,12 @@ def measure(
     cwd: Path | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Usage:
-    """Run a program to its end, without its output.
+    """Run a program to its end and measure it; its output is not shown.
 
     Args:
         command: The program and its arguments.
-        cwd: Where it runs.
-        environment: Variables beside those of this process.
+        cwd: Its working folder.
+        environment: Variables to add to the environment of this process.
     """
     began = time.perf_counter()
     with tempfile.TemporaryFile() as errors:
@@ -87,13 +87,13 @@ def _watch(pid: int, peak: list[int]) -> None:
                 for task in (each / "task").iterdir():
                     waiting += map(int, (task / "children").read_text().split())
             except (OSError, ValueError):
-                continue  # It has just ended.
+                continue  # The process has just ended.
         peak[0] = max(peak[0], total)
         time.sleep(0.1)
 
 
 def show_table(title: str, usages: Mapping[str, Usage]) -> None:
-    """Print a table; the ratios are to the first line."""
+    """Print a table of usages, with their ratios to the first one."""
     ours = next(iter(usages.values()))
     click.echo(f"\n{title}")
     width = max(map(len, usages))

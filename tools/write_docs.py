@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that say what the code says: cli, methods and precheck.
+"""Write the pages of docs/ that are made from the code: cli, methods and precheck.
 
 python tools/write_docs.py           write them
 python tools/write_docs.py --check   fail when one is stale
@@ -24,7 +24,7 @@ from submit_sam2.memory import POLICIES
 
 DOCS = Path(__file__).parents[1] / "docs"
 
-#: Columns of the help texts, whatever the terminal of the writer is.
+#: Columns of the help texts, independent of the terminal.
 WIDTH = 80
 
 COMMANDS = """\
@@ -123,7 +123,7 @@ def render_commands() -> str:
     for heading, entries in SECTIONS.items():
         links = ", ".join(f"[`{name}`](#submit-{name})" for name in entries)
         parts.append(f"- {heading}: {links}\n")
-    # The list stands together; everything after it is a block of its own.
+    # The list of commands is one block; everything after it is another one.
     page = [COMMANDS, "".join(parts), block("submit", top.get_help())]
     for name in cli.list_commands(top):
         command = cli.get_command(top, name)
@@ -172,7 +172,7 @@ def render_methods() -> str:
 
 
 def choices(registry: Mapping[str, type], settings: Mapping[str, type]) -> str:
-    """Return the table of a registry, with the dataclass of each entry's settings."""
+    """Return the table of a registry, with the settings of each entry."""
     rows = [
         f"| `{name}` | {values(settings_of(settings[name]))} | {about(entry)} |"
         for name, entry in registry.items()
@@ -188,7 +188,7 @@ def values(settings: Iterable[Setting]) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a default as a settings file has it."""
+    """Return a default in the syntax of a settings file."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
