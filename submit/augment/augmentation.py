@@ -24,6 +24,7 @@ class Augmentation:
         order: Its place in the text of a variant.
         depth: Its place around the model: the lowest changes frames last, right before
             the model sees them.
+        keeps_frames: Whether the model sees the frames as they are in their files.
         at_once: Whether it needs the prediction of a frame before the next one, which a
             delayed model does not have.
         metavar: The value in help; empty for one without a value.
@@ -32,6 +33,7 @@ class Augmentation:
     name: ClassVar[str]
     order: ClassVar[int]
     depth: ClassVar[int]
+    keeps_frames: ClassVar[bool] = False
     at_once: ClassVar[bool] = False
     metavar: ClassVar[str] = ""
 

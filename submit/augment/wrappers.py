@@ -38,6 +38,8 @@ class AugmentedPredictor:
 
     def session(self, video: Video, *, scale: float = 1.0) -> AnySession:
         """Open a video as this variant shows it."""
+        if not all(one.keeps_frames for one in self._variant.augmentations):
+            video = dataclasses.replace(video, images=())
         opened: Callable[[int], AnySession] = partial(
             _open, self._inner, video, scale * self._variant.scale
         )

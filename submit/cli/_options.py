@@ -193,7 +193,8 @@ def settings_option(command: Command) -> Command:
         multiple=True,
         envvar="SUBMIT_OPTIONS",
         metavar="KEY=VALUE",
-        help="An option of the model (see: submit predictors NAME); repeatable.",
+        help="An option of the model (see: submit predictors NAME), or @FILE: a TOML "
+        "file of them; repeatable.",
     )(command)
 
 

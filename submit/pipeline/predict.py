@@ -21,6 +21,7 @@ from ..predictors import (
     Predictor,
     Video,
     build,
+    expand_settings,
     load,
     option_infos,
     parse_options,
@@ -112,9 +113,17 @@ class PredictPlan:
         return {**older, "tta": sorted(older.get("tta", []))}
 
     def located(self) -> PredictPlan:
-        """The same plan for workers with another current folder."""
+        """The same plan for workers with another current folder.
+
+        Raises:
+            OptionError: A file of options cannot be read.
+        """
         file = PluginFile.parse(self.predictor)
-        return self if file is None else replace(self, predictor=str(file.absolute))
+        return replace(
+            self,
+            predictor=self.predictor if file is None else str(file.absolute),
+            options=expand_settings(self.options),
+        )
 
     def _named(self) -> dict[str, str]:
         """What names the model; a file counts by its content, wherever it lies."""
@@ -239,8 +248,8 @@ def predict_split(
             or made on another kind of device.
         PredictorError: The model cannot be built.
     """
-    plan = plan.located()
-    predictor = plan.build(device)
+    # Built first, so that an error names the file of an option.
+    predictor, plan = plan.build(device), plan.located()
     given = None if plan.prompts is None else read_prompts(plan.prompts, split)
     require_taken(
         split,

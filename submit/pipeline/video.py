@@ -61,8 +61,10 @@ class VideoPredictor:
                 "expected at least 2 in JPEGImages (extract the split again)"
             )
         prompts = video_prompts(video, late=task.late_objects, given=task.prompts)
+        first = video.frames.index(next(iter(prompts)))
+        images = tuple(video.images.values())[first:]
         session = self._predictor.session(
-            Video(video.name, video.height, video.width, video.length)
+            Video(video.name, video.height, video.width, video.length, images)
         )
         with contextlib.ExitStack() as stack:
             stack.callback(session.close)

@@ -5,6 +5,7 @@ from .delayed import as_delayed, immediate
 from .options import (
     OptionInfo,
     check_options,
+    expand_settings,
     file_digest,
     option,
     option_infos,
@@ -62,6 +63,7 @@ __all__ = [
     "as_delayed",
     "build",
     "check_options",
+    "expand_settings",
     "file_digest",
     "immediate",
     "installed",

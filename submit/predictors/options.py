@@ -6,7 +6,7 @@ import dataclasses
 import difflib
 import functools
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,10 +14,12 @@ from typing import Any, TypeVar
 from ..errors import OptionError, SettingsError
 from ..system.files import digest
 from ..system.schema import Setting, check, setting, settings_of
+from ..system.tables import read_toml
 
 __all__ = [
     "OptionInfo",
     "check_options",
+    "expand_settings",
     "file_digest",
     "option",
     "option_infos",
@@ -143,32 +145,65 @@ def parse_options(name: str, options: type[T], settings: Iterable[str]) -> T:
     Args:
         name: The model's name, for messages.
         options: The model's `Options` dataclass.
-        settings: Texts such as `image_size=512`; the last one wins.
+        settings: Texts such as `image_size=512`, or `@FILE` for the options in a TOML
+            file; the last one wins.
 
     Raises:
-        OptionError: A key is unknown or a value not legal.
+        OptionError: A key is unknown, a value not legal, or a file cannot be read.
     """
     known = {info.name: info for info in option_infos(options)}
-    values = {}
+    values: dict[str, Any] = {}
     for given in settings:
-        key, equals, text = given.partition("=")
-        key = key.strip().replace("-", "_")
-        if not equals:
-            raise OptionError(
-                f"option {given!r} of predictor {name}: expected key=value"
-            )
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            raise OptionError(
-                f"predictor {name} has no option {key!r}; "
-                f"{f'did you mean {near[0]!r}? It' if near else 'it'} has "
-                f"{', '.join(sorted(known)) or 'none'} (see: submit predictors {name})"
-            )
-        values[key] = known[key].parse(text.strip())
+        inside = expand_settings([given])
+        try:
+            values.update(_parsed(name, known, text) for text in inside)
+        except OptionError as error:
+            if not given.startswith("@"):
+                raise
+            raise OptionError(f"{given[1:]}: {error}") from error
     try:
         return options(**values)
     except ValueError as error:
         raise OptionError(f"predictor {name}: {error}") from error
+
+
+def expand_settings(settings: Iterable[str]) -> tuple[str, ...]:
+    """Replace each `@FILE` by the `key=value` texts of the file.
+
+    Raises:
+        OptionError: A file cannot be read, or has other things than options.
+    """
+    found = []
+    for given in settings:
+        if not given.startswith("@"):
+            found.append(given)
+            continue
+        path = Path(given[1:]).expanduser()
+        for key, value in read_toml(path, OptionError).items():
+            if not isinstance(value, (str, bool, int, float)):
+                raise OptionError(
+                    f"{path}: {key}: expected a text, a number, true or false, found "
+                    f"{'a table' if isinstance(value, dict) else 'another value'}"
+                )
+            text = str(value).lower() if isinstance(value, bool) else str(value)
+            found.append(f"{key}={text}")
+    return tuple(found)
+
+
+def _parsed(name: str, known: Mapping[str, OptionInfo], given: str) -> tuple[str, Any]:
+    """The key and the value of a `key=value` text."""
+    key, equals, text = given.partition("=")
+    key = key.strip().replace("-", "_")
+    if not equals:
+        raise OptionError(f"option {given!r} of predictor {name}: expected key=value")
+    if key not in known:
+        near = difflib.get_close_matches(key, known, 1)
+        raise OptionError(
+            f"predictor {name} has no option {key!r}; "
+            f"{f'did you mean {near[0]!r}? It' if near else 'it'} has "
+            f"{', '.join(sorted(known)) or 'none'} (see: submit predictors {name})"
+        )
+    return key, known[key].parse(text.strip())
 
 
 def file_digest(path: Path | str) -> str:

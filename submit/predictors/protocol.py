@@ -31,6 +31,8 @@ from .prompts import AcceptedPrompts, Prompts
 if TYPE_CHECKING:
     # No heavy imports here, so that `import submit` and `submit --help` are fast.
 
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -59,12 +61,15 @@ class Video:
         height: Rows of every frame, in pixels.
         width: Columns of every frame, in pixels.
         length: Number of frames, the first included.
+        images: Files of the frames, in order from the first that `step` gets; empty
+            where that gets other pixels than a file has, as in a mirrored video.
     """
 
     name: str
     height: int
     width: int
     length: int
+    images: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

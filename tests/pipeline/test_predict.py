@@ -239,3 +239,35 @@ def test_devices_are_those_that_pytorch_finds(monkeypatch: pytest.MonkeyPatch) -
     ):
         with pytest.raises(PredictorError, match=message):
             choose_devices(wanted, usable, predictor="m")
+
+
+@pytest.mark.parametrize(
+    ("variant", "files"),
+    [
+        ((), True),
+        (("--variant", "scale=2"), True),
+        (("--variant", "hflip"), False),
+        (("--variant", "scale=2+gamma=0.5"), False),
+    ],
+)
+def test_a_model_gets_the_files_of_frames_that_it_sees_as_they_are(
+    variant: tuple[str, ...],
+    files: bool,
+    submit: Submit,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[Video] = []
+    original = Batched.session
+
+    def session(self: Batched, video: Video, *, scale: float = 1.0) -> Session:
+        seen.append(video)
+        return original(self, video, scale=scale)
+
+    monkeypatch.setattr(Batched, "session", session)
+    masks = Path("split/Annotations/a")
+    (masks / "00000.png").rename(masks / "00001.png")
+    done = predict(submit, "--late-objects --videos a -o size=1", *variant)
+    assert done.exit_code == 0, done.output
+    images = Path.cwd() / "split/JPEGImages/a"
+    shown = (images / "00001.jpg", images / "00002.jpg") if files else ()
+    assert seen[-1].images == shown

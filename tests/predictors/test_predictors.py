@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,6 +111,37 @@ def test_a_wrong_setting_says_what_is_expected(setting: str, message: str) -> No
 def test_a_model_without_options_says_so() -> None:
     with pytest.raises(OptionError, match="has no option 'size'; it has none"):
         parse_options("static", StaticPredictor.Options, ["size=1"])
+
+
+def test_a_file_of_options_is_read_in_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "my options.toml"
+    file.write_text('size = 2\ngain = 0.5\nflip = true\nmemory = "all"\n')
+    found = parse_options("mine", Options, ["size=1", f"@{file}", "gain=3"])
+    assert found == Options(size=2, gain=3.0, flip=True, memory="all")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("sizee = 2", "predictor mine has no option 'sizee'; did you mean 'size'?"),
+        ("size = 1.5", "option size=1.5: expected a whole number"),
+        ("size = [1]", "size: expected a text, a number, true or false, found another"),
+        ("[size]\nx = 1", "size: expected a text, a number, true or false, found a t"),
+        ("size", "is not valid TOML"),
+        (None, "cannot be read (No such file or directory)"),
+    ],
+)
+def test_a_wrong_file_of_options_is_named(
+    text: str | None, words: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.toml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(OptionError) as caught:
+        parse_options("mine", Options, [f"@{file}"])
+    assert str(caught.value).startswith(f"{file}: ")
+    assert words in str(caught.value)
+    assert str(caught.value).count(str(file)) == 1
 
 
 def test_options_describe_themselves() -> None:

@@ -20,6 +20,7 @@ class Scale(Augmentation):
     order = 20
     depth = 0
     metavar = "F"
+    keeps_frames = True
 
     factor: float = setting(
         1.0,
