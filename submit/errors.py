@@ -16,6 +16,7 @@ expected, what was found and what to do next.
     ├── ScoringError        ground truth that cannot be scored against
     ├── RecipeError         a recipe file
     ├── SettingsError       settings for merging or post-processing
+    ├── TrainingError       the training of a model
     ├── StorageError        the disk: full, read-only, not there
     ├── OutputError         an output that would replace something else
     └── CodabenchError      the competition server, or the way to it
@@ -63,6 +64,7 @@ __all__ = [
     "SplitError",
     "StorageError",
     "SubmitError",
+    "TrainingError",
     "UncertainError",
     "WaitError",
 ]
@@ -116,6 +118,10 @@ class RecipeError(SubmitError):
 
 class SettingsError(SubmitError):
     """Settings contradict each other or name something that does not exist."""
+
+
+class TrainingError(SubmitError):
+    """A model cannot be trained, or its training cannot continue."""
 
 
 class StorageError(SubmitError):

@@ -1,0 +1,1 @@
+"""Training: sources of videos, clips, augmentation, the loop, and its interface."""

@@ -1,0 +1,146 @@
+"""Loading clips in worker processes, in order.
+
+Workers share the numbers of the clips; what they make does not depend on how many there
+are. One that is killed is replaced, and its clips are made again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SubmitError, TrainingError
+from .maker import ClipMaker, ClipSample
+
+if TYPE_CHECKING:
+    from torch.utils.data import DataLoader
+
+__all__ = ["load_clips"]
+
+#: Clips that each worker makes ahead.
+_AHEAD = 2
+#: How often workers may be killed, one after the other, before training ends.
+_DEATHS = 3
+#: Memory that processes share, on Linux.
+_SHARED = "/dev/shm"
+
+
+def load_clips(
+    maker: ClipMaker, numbers: Sequence[int], *, workers: int, clip_bytes: int = 0
+) -> Iterator[ClipSample]:
+    """Make clips in order.
+
+    Args:
+        maker: Makes them.
+        numbers: Their numbers, in order.
+        workers: Number of processes; 0 makes clips in this one.
+        clip_bytes: Size of a clip, to check that the shared memory suffices.
+
+    Raises:
+        TrainingError: Workers are killed again and again, or see `ClipMaker`.
+    """
+    workers = _bearable(workers, clip_bytes) if workers else 0
+    if not workers:
+        yield from map(maker.__getitem__, numbers)
+        return
+    done = deaths = 0
+    while done < len(numbers):
+        try:
+            for found in _loader(maker, numbers[done:], workers):
+                if isinstance(found, SubmitError):
+                    raise found
+                images, labels, *rest = found
+                deaths = 0
+                done += 1
+                yield ClipSample(images.numpy(), labels.numpy(), *rest)
+        except RuntimeError as error:
+            # What PyTorch raises when a worker has ended without a word.
+            if "DataLoader worker" not in str(error):
+                raise
+            deaths += 1
+            if deaths > _DEATHS:
+                raise TrainingError(
+                    f"worker processes that load clips exited unexpectedly {deaths} "
+                    "times in a row; the system kills processes when memory runs out: "
+                    "use fewer --workers"
+                ) from error
+            warnings.warn(
+                "a worker process that loads clips exited unexpectedly; it is "
+                "replaced, and its clips are made again",
+                stacklevel=2,
+            )
+
+
+def _loader(maker: ClipMaker, numbers: Sequence[int], workers: int) -> DataLoader[Any]:
+    import torch
+    from torch.utils.data import DataLoader
+
+    clips: Any = _Clips(maker)  # A data set in all but name, without importing torch.
+    return DataLoader(
+        clips,
+        sampler=numbers,
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=_AHEAD,
+        # Neither threads nor CUDA survive a fork.
+        multiprocessing_context="spawn",
+        worker_init_fn=_prepare,
+        # Otherwise a number is taken from the generator of this process.
+        generator=torch.Generator(),
+    )
+
+
+class _Clips:
+    """Clips as PyTorch's loader takes them.
+
+    Tensors travel through shared memory, where arrays would be copied into a pipe;
+    errors come back as they are, without the traceback of the worker.
+    """
+
+    def __init__(self, maker: ClipMaker) -> None:
+        self._maker = maker
+
+    def __getitem__(self, number: int) -> tuple[Any, ...] | SubmitError:
+        import torch
+
+        try:
+            found = self._maker[number]
+        except SubmitError as error:
+            return error
+        images, labels = torch.from_numpy(found.images), torch.from_numpy(found.labels)
+        return images, labels, found.objects, found.name, found.problems
+
+    def __len__(self) -> int:
+        return len(self._maker)
+
+
+def _prepare(worker: int) -> None:
+    """Let a worker compute with one thread."""
+    import cv2
+
+    del worker
+    cv2.setNumThreads(1)
+
+
+def _bearable(workers: int, clip_bytes: int) -> int:
+    """As many workers as the shared memory has room for.
+
+    Containers often have 64 MB of it, where a process that writes more is killed.
+    """
+    if not os.path.isdir(_SHARED) or not clip_bytes:
+        return workers
+    free = shutil.disk_usage(_SHARED).free
+    # Those that are ready, and one that is being made.
+    fitting = int(free // (clip_bytes * (_AHEAD + 1)))
+    if fitting >= workers:
+        return workers
+    fewer = max(fitting, 0)
+    warnings.warn(
+        f"{_SHARED} has room for the clips of {fewer} of {workers} loading processes; "
+        f"{fewer} are used (containers: give more with --shm-size)",
+        stacklevel=3,
+    )
+    return fewer
