@@ -44,11 +44,12 @@ def apply(
     image: NDArray[np.uint8],
     truth: NDArray[np.uint8],
     where: ClipWarp,
-    colours: ColourChange = ColourChange(),
+    colours: ColourChange | None = None,
     size: int = 64,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     swapped = np.ascontiguousarray(image[:, :, ::-1])
-    return warp(swapped, truth, where, colours, size=size, fill=FILL)
+    changes = colours or ColourChange()
+    return warp(swapped, truth, where, changes, size=size, fill=FILL)
 
 
 def drawn(table: AugmentTable, seed: int = 0) -> ClipWarp:
@@ -111,8 +112,8 @@ def test_a_mosaic_has_four_copies_and_objects_in_one() -> None:
     assert where.tiles is not None
     found, truth = apply(picture(), labels(), where)
     target, mirrored = where.tiles
-    quarters = [(slice(0, 32), slice(0, 32)), (slice(0, 32), slice(32, 64)),
-                (slice(32, 64), slice(0, 32)), (slice(32, 64), slice(32, 64))]  # fmt: skip
+    halves = slice(0, 32), slice(32, 64)
+    quarters = [(rows, columns) for rows in halves for columns in halves]
     small, _ = apply(picture(), labels(), drawn(PLAIN), size=32)
     for tile, place in enumerate(quarters):
         assert truth[place].any() == (tile == target)
@@ -158,7 +159,7 @@ def test_colours_of_a_clip_are_common_and_those_of_frames_are_not() -> None:
 
 def test_the_affine_map_is_that_of_torchvision() -> None:
     # torchvision 0.29.1: _get_inverse_affine_matrix([50.0, 30.0], 17.0, [0, 0], 1.0,
-    # [-12.0, 0.0]) maps pixels of a frame of 100×60; here from unit square to unit square.
+    # [-12.0, 0.0]) maps pixels of a frame of 100×60.
     golden = np.array(
         [[1.0184503, 0.0891029, -3.5955996], [-0.2923717, 0.9563048, 15.9294426]]
     )
