@@ -21,7 +21,7 @@ from ..png.palette import decode_packed, read_header
 from ..system.files import read_regular
 from ..system.words import size_text
 
-__all__ = ["FolderVideo", "RleVideo", "TrainingVideo", "read_reduced"]
+__all__ = ["FolderVideo", "RleVideo", "TrainingVideo", "jpeg_size", "read_reduced"]
 
 #: The end of a JPEG, and how far from the end of the file it may be.
 _JPEG, _JPEG_END, _TAIL = b"\xff\xd8\xff", b"\xff\xd9", 4096
