@@ -24,7 +24,13 @@ from .sources import list_source
 from .tables import ClipTable, DataTable
 from .videos import TrainingVideo
 
-__all__ = ["IndexedVideo", "Source", "build_index", "count_labels", "index_source"]
+__all__ = [
+    "IndexedSource",
+    "IndexedVideo",
+    "build_index",
+    "count_labels",
+    "index_source",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +73,7 @@ class IndexedVideo:
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class IndexedSource:
     """A source whose videos are known.
 
     Attributes:
@@ -98,7 +104,7 @@ def build_index(
     held_out: frozenset[str] = frozenset(),
     workers: int | None = None,
     progress: Callable[[str, int], None] = lambda name, frames: None,
-) -> tuple[Source, ...]:
+) -> tuple[IndexedSource, ...]:
     """Read the masks of all sources.
 
     Args:
@@ -128,7 +134,7 @@ def index_source(
     held_out: frozenset[str] = frozenset(),
     workers: int | None = None,
     progress: Callable[[str, int], None] = lambda name, frames: None,
-) -> Source:
+) -> IndexedSource:
     """Read the masks of one source; see `build_index`."""
     videos, notes = list_source(table, held_out=held_out)
     indexed: list[IndexedVideo] = []
@@ -169,7 +175,7 @@ def index_source(
             f"{table.path}: no video can be trained on; "
             f"{problems[0] if problems else 'no mask holds an object'}"
         )
-    return Source(table, tuple(indexed), (*notes, *problems))
+    return IndexedSource(table, tuple(indexed), (*notes, *problems))
 
 
 def _is_long_enough(video: TrainingVideo, clips: ClipTable) -> bool:

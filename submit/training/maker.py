@@ -12,7 +12,7 @@ from ..errors import MaskError, SplitError, TrainingError
 from ..masks import Labels
 from .augmentation import Pixels, draw_colours, draw_warp, warp
 from .clips import ClipChoice, choose_clip, video_factors
-from .index import IndexedVideo, Source
+from .index import IndexedSource, IndexedVideo
 from .mixing import Mixture, generator
 from .tables import AugmentTable, ClipTable
 from .videos import read_reduced
@@ -33,7 +33,7 @@ class ClipSample:
         images: T×S×S×3 uint8, red, green, blue.
         labels: T×S×S uint8; 1 to N are the objects, 0 is everything else.
         objects: N.
-        name: Source, video, frames and objects, for messages.
+        name: IndexedSource, video, frames and objects, for messages.
         problems: Why other clips in its place could not be read.
     """
 
@@ -60,7 +60,7 @@ class ClipMaker:
 
     def __init__(
         self,
-        sources: Sequence[Source],
+        sources: Sequence[IndexedSource],
         clips: ClipTable,
         augment: AugmentTable,
         *,
@@ -116,7 +116,7 @@ class ClipMaker:
 
     def _make(
         self,
-        source: Source,
+        source: IndexedSource,
         video: IndexedVideo,
         random: np.random.Generator,
         problems: Sequence[str],
