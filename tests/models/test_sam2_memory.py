@@ -1,12 +1,7 @@
 from __future__ import annotations
 
 import math
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
-from textwrap import dedent
 from typing import Any, cast
 
 import pytest
@@ -23,6 +18,7 @@ from submit_sam2.memory import (
     Sam2Memory,
     Sam3Memory,
 )
+from tests.toolkit import Toolkit
 
 #: Presence and quality of one frame.
 Frames = list[tuple[float, float]]
@@ -217,66 +213,46 @@ def test_the_nearest_prompted_frames_are_conditioning_and_others_like_any(
         kept = latest
 
 
-def test_a_new_policy_is_an_option_with_its_own_options(
-    repository: Path, tmp_path: Path
-) -> None:
+#: The whole of a file that adds a policy.
+TREE = """
+from dataclasses import dataclass
+from submit.predictors import option
+from .policy import POLICIES
+from .sam2 import Sam2Memory
+
+@dataclass(frozen=True)
+class _Options:
+    branches: int = option(3, "Hypotheses that are kept.", low=1)
+
+@POLICIES.register
+class TreeMemory(Sam2Memory):
+    name = "tree"
+    order = 30
+    Options = _Options
+
+    def __init__(self, *, branches=3, **places):
+        super().__init__(**places)
+"""
+
+
+def test_a_new_policy_is_an_option_with_its_own_options(tmp_path: Path) -> None:
     """Put one file into the folder, and ask the command."""
-    shutil.copytree(
-        repository / "models" / "submit_sam2",
-        tmp_path / "submit_sam2",
-        ignore=shutil.ignore_patterns("__pycache__"),
-    )
-    (tmp_path / "submit_sam2" / "memory" / "tree.py").write_text(
-        dedent(
-            """
-            from dataclasses import dataclass
-            from submit.predictors import option
-            from .policy import POLICIES
-            from .sam2 import Sam2Memory
+    toolkit = Toolkit(tmp_path, "models/submit_sam2/memory/tree.py", TREE)
+    first, *shown = toolkit.run("""
+    import pickle
+    from submit.predictors import parse_options
+    from submit_sam2 import Sam2Options
+    one = parse_options("sam2", Sam2Options, ["memory=tree", "branches=5"])
+    print(pickle.loads(pickle.dumps(one)).of_policy())
 
-            @dataclass(frozen=True)
-            class _Options:
-                branches: int = option(3, "Hypotheses that are kept.", low=1)
-
-            @POLICIES.register
-            class TreeMemory(Sam2Memory):
-                name = "tree"
-                order = 30
-                Options = _Options
-
-                def __init__(self, *, branches=3, **places):
-                    super().__init__(**places)
-            """
-        )
-    )
-    code = "import sys; from submit.cli import cli; cli(sys.argv[1:])"
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "COLUMNS": "200"}
-    done = subprocess.run(
-        [sys.executable, "-c", code, "predictors", "sam2"],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "sam2|rcms|sam3|dam4sam|tree" in done.stdout
-    assert "branches" in done.stdout
-    assert "int of at least 1" in done.stdout
-    code = (
-        "import pickle; from submit.predictors import parse_options; "
-        "from submit_sam2 import Sam2Options; "
-        "one = parse_options('sam2', Sam2Options, ['memory=tree', 'branches=5']); "
-        "print(pickle.loads(pickle.dumps(one)).of_policy())"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "{'branches': 5}\n"
+    from submit.cli import cli
+    cli(["predictors", "sam2"])
+    """)
+    assert first == "{'branches': 5}"
+    text = "\n".join(shown)
+    assert "sam2|rcms|sam3|dam4sam|tree" in text
+    assert "branches" in text
+    assert "int of at least 1" in text
 
 
 @pytest.mark.parametrize("name", POLICIES)

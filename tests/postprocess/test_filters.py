@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +15,13 @@ from submit.masks import Labels
 from submit.postprocess import FILTERS, LabelFilter, Postprocess, read_postprocess
 from submit.system.schema import setting, settings_of
 from submit.tuning.stages import all_stages
+from tests.toolkit import Toolkit
 
 #: The whole of a file that adds a filter.
 FILTER = '''
 from dataclasses import dataclass
-from submit.postprocess import FILTERS, LabelFilter
-from submit.system.schema import setting
+from ...system.schema import setting
+from ..filter import FILTERS, LabelFilter
 
 @FILTERS.register
 @dataclass(frozen=True)
@@ -95,17 +94,12 @@ def test_a_new_filter_is_a_setting_a_stage_and_a_row_of_the_docs(
 
 
 def test_a_new_filter_is_an_option_of_the_command(tmp_path: Path) -> None:
-    (tmp_path / "border.py").write_text(FILTER)
-    code = "import border; from submit.cli import cli; cli(['export', '--help'])"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
+    toolkit = Toolkit(tmp_path, "submit/postprocess/filters/border.py", FILTER)
+    shown = "\n".join(
+        toolkit.run("from submit.cli import cli; cli(['export', '--help'])")
     )
-    assert "--border N" in done.stdout
-    assert "Clear so many pixels at the border." in done.stdout
+    assert "--border N" in shown
+    assert "Clear so many pixels at the border." in shown
 
 
 @pytest.mark.usefixtures("border")
