@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,13 +10,11 @@ from submit.system.threads import prepare_threads
 # As in the command line, before the libraries are loaded that read the environment.
 prepare_threads()
 
-import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from click.testing import CliRunner  # noqa: E402
 from hypothesis import settings  # noqa: E402
-from PIL import Image  # noqa: E402
 
-from submit.png.palette import encode  # noqa: E402
+from tests import splits  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 
@@ -83,7 +80,7 @@ class WriteSplit(Protocol):
 
 @pytest.fixture
 def write_split(tmp_path: Path) -> WriteSplit:
-    """Write a split of noise in which each object is a bar that moves down.
+    """Write a split in which each object is a bar that moves down.
 
     The first `annotated` frames have masks, `between` is a folder as DAVIS has it, and
     `meta` are the videos of a meta file.
@@ -100,25 +97,13 @@ def write_split(tmp_path: Path) -> WriteSplit:
         meta: Mapping[str, Any] | None = None,
         root: str = "split",
     ) -> Path:
-        folder = tmp_path / root
-        random = np.random.default_rng(0)
-        for video in videos:
-            images = folder / "JPEGImages" / between / video
-            masks = folder / "Annotations" / between / video
-            images.mkdir(parents=True)
-            masks.mkdir(parents=True)
-            for index, frame in enumerate(frames):
-                noise = random.integers(0, 256, (*size, 3), dtype=np.uint8)
-                Image.fromarray(noise).save(images / f"{frame}.jpg", quality=90)
-                if index < annotated:
-                    labels = np.zeros(size, np.uint8)
-                    for place, key in enumerate(objects):
-                        labels[2 + index : 9 + index, 2 + 5 * place : 6 + 5 * place] = (
-                            key
-                        )
-                    (masks / f"{frame}.png").write_bytes(encode(labels))
-        if meta is not None:
-            (folder / "meta.json").write_text(json.dumps({"videos": meta}))
-        return folder
+        shown = splits.bars(frames, objects, size)
+        return splits.write_split(
+            tmp_path / root,
+            dict.fromkeys(videos, shown),
+            annotated=annotated,
+            between=between,
+            meta=meta,
+        )
 
     return write

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import struct
 import zipfile
 import zlib
@@ -11,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from submit.checks import CheckResult
-from submit.png.palette import DAVIS_PALETTE, encode, write
-
-Labels = NDArray[np.uint8]
+from submit.png.palette import DAVIS_PALETTE, encode
+from tests import splits
+from tests.splits import Labels
 
 FRAMES, SIZE = 6, (24, 32)
 A, B, C = "aaaaaaaa", "bbbbbbbb", "cccccccc"
@@ -42,32 +40,21 @@ def labels_of(video: str, frame: int) -> Labels:
     return labels
 
 
+def shown() -> dict[str, list[Labels]]:
+    """The label maps of each video."""
+    return {video: [labels_of(video, n) for n in range(FRAMES)] for video in VIDEOS}
+
+
 def write_split(root: Path) -> Path:
     """A split with images, the first mask of each video, and a meta file."""
-    meta = {}
-    for video, objects in VIDEOS.items():
-        images, masks = root / "JPEGImages" / video, root / "Annotations" / video
-        images.mkdir(parents=True)
-        masks.mkdir(parents=True)
-        for frame in range(FRAMES):
-            Image.new("RGB", SIZE[::-1]).save(images / f"{frame:05}.jpg")
-        write(masks / "00000.png", labels_of(video, 0))
-        meta[video] = {
-            "length": FRAMES,
-            "height": SIZE[0],
-            "width": SIZE[1],
-            "objects": list(objects),
-        }
-    (root / "meta.json").write_text(json.dumps({"videos": meta}))
-    return root
+    meta = splits.meta_of(shown())
+    return splits.write_split(root, shown(), annotated=1, meta=meta)
 
 
 def write_masks(root: Path) -> Path:
     """A folder of masks in which nothing is wrong."""
-    for video in VIDEOS:
-        (root / video).mkdir(parents=True)
-        for frame in range(FRAMES):
-            write(root / video / f"{frame:05}.png", labels_of(video, frame))
+    for video, maps in shown().items():
+        splits.write_masks(root / video, maps)
     return root
 
 
@@ -120,9 +107,9 @@ def write_zip(path: Path, names: dict[str, bytes]) -> Path:
 
 def good_names() -> dict[str, bytes]:
     return {
-        f"{video}/{frame:05}.png": encode(labels_of(video, frame))
-        for video in VIDEOS
-        for frame in range(FRAMES)
+        f"{video}/{frame:05}.png": encode(labels)
+        for video, maps in shown().items()
+        for frame, labels in enumerate(maps)
     }
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
 
 from submit.cli import cli
-from submit.png.palette import decode, encode
+from submit.png.palette import decode
+from tests.splits import meta_of, write_split
 
 SIZE = (48, 64)
 FRAMES = 12
@@ -48,26 +48,12 @@ def truth(video: int, frame: int) -> np.ndarray:
 @pytest.fixture(scope="module")
 def split(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three small videos with full ground truth and a meta file."""
+    shown = {
+        video: [truth(index, frame) for frame in range(FRAMES)]
+        for index, video in enumerate(VIDEOS)
+    }
     root = tmp_path_factory.mktemp("chain") / "split"
-    noise = np.random.default_rng(1)
-    meta = {}
-    for index, video in enumerate(VIDEOS):
-        images, masks = root / "JPEGImages" / video, root / "Annotations" / video
-        images.mkdir(parents=True)
-        masks.mkdir(parents=True)
-        for frame in range(FRAMES):
-            labels = truth(index, frame)
-            pixels = noise.integers(0, 60, (*SIZE, 3)) + 90 * labels[:, :, None]
-            Image.fromarray(pixels.astype(np.uint8)).save(images / f"{frame:05d}.jpg")
-            (masks / f"{frame:05d}.png").write_bytes(encode(labels))
-        meta[video] = {
-            "length": FRAMES,
-            "height": SIZE[0],
-            "width": SIZE[1],
-            "objects": ["1", "2"],
-        }
-    (root / "meta_valid.json").write_text(json.dumps({"videos": meta}))
-    return root
+    return write_split(root, shown, meta=meta_of(shown))
 
 
 def submit(folder: Path, line: str) -> str:

@@ -27,6 +27,7 @@ from submit.predictors import (
     StaticPredictor,
     Video,
 )
+from tests.splits import write_split
 
 HEIGHT, WIDTH, FRAMES = 24, 32, 4
 VIDEOS = ("alpha", "beta")
@@ -44,17 +45,9 @@ def labels_at(frame: int) -> np.ndarray:
 @pytest.fixture
 def split(tmp_path: Path) -> Path:
     """Two small videos with first masks."""
-    root = tmp_path / "split"
-    random = np.random.default_rng(0)
-    for video in VIDEOS:
-        images, masks = root / "JPEGImages" / video, root / "Annotations" / video
-        images.mkdir(parents=True)
-        masks.mkdir(parents=True)
-        for frame in range(FRAMES):
-            pixels = random.integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
-            Image.fromarray(pixels).save(images / f"{frame:05d}.jpg", quality=95)
-        (masks / "00000.png").write_bytes(encode(labels_at(0)))
-    return root
+    maps = tuple(labels_at(frame) for frame in range(FRAMES))
+    shown = dict.fromkeys(VIDEOS, maps)
+    return write_split(tmp_path / "split", shown, annotated=1)
 
 
 @pytest.fixture

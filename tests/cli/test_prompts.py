@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from submit.cli import cli
-from submit.png.palette import encode, read
+from submit.png.palette import read
+from tests.splits import write_masks
 
 WriteSplit = Callable[..., Path]
 Run = Callable[..., Result]
@@ -85,10 +86,9 @@ def test_a_folder_of_masks_does_the_same_through_a_mirror(
     run: Run, split: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "painted"
-    (folder / "b").mkdir(parents=True)
     labels = np.zeros((24, 32), np.uint8)
     labels[3:9, 20:30] = 2
-    (folder / "b" / "00001.png").write_bytes(encode(labels))
+    write_masks(folder / "b", {"00001": labels})
     result = predict(run, split, folder, "--variant", "hflip")
     assert result.exit_code == 0, result.output
     first, second, *_ = masks(run, tmp_path, "b")
@@ -136,11 +136,10 @@ def test_the_split_and_the_prompts_do_not_contradict_each_other(
 ) -> None:
     """A folder that another program wrote has the first mask too."""
     folder = tmp_path / "painted"
-    (folder / "a").mkdir(parents=True)
     labels = read(split / "Annotations" / "a" / "00000.png").copy()
     if not same:
         labels[0, 0] = 1
-    (folder / "a" / "00000.png").write_bytes(encode(labels))
+    write_masks(folder / "a", [labels])
     result = predict(run, split, folder)
     if same:
         assert result.exit_code == 0, result.output

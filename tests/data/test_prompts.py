@@ -14,6 +14,7 @@ from submit.data import GivenPrompts, PackedMask, Split, read_prompts, read_spli
 from submit.errors import PromptError
 from submit.png.palette import encode
 from submit.predictors import Absent, Box, Point, Points
+from tests.splits import write_masks
 
 WriteSplit = Callable[..., Path]
 SIZE = (24, 32)
@@ -71,9 +72,7 @@ def test_every_kind_is_read_and_frames_come_in_order(
 def test_a_folder_says_the_same_as_a_file(split: Split, tmp_path: Path) -> None:
     folder = tmp_path / "painted"
     for video, frame, key in (("b", "00001", 2), ("a", "00003", 1)):
-        (folder / video).mkdir(parents=True)
-        labels = (bar(6) * key).astype(np.uint8)
-        (folder / video / f"{frame}.png").write_bytes(encode(labels))
+        write_masks(folder / video, {frame: (bar(6) * key).astype(np.uint8)})
     mask = {"mask": {"size": [24, 32], "counts": runs(bar(6))}}
     file = write(
         tmp_path / "p.json",

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from submit.masks import VALUES, quantise
-from submit.png.palette import encode
 from submit.runs import HardVideo
+from tests.splits import write_masks
 
 SIZE = (12, 20)
 
@@ -70,9 +70,5 @@ def hard_member(
     folder: Path, maps: Sequence[NDArray[np.uint8]], objects: Sequence[int]
 ) -> HardVideo:
     """Write label maps as a run of another program would have them."""
-    folder.mkdir()
-    paths = {}
-    for index, labels in enumerate(maps):
-        path = paths[f"{index:05d}"] = folder / f"{index:05d}.png"
-        path.write_bytes(encode(labels))
+    paths = write_masks(folder, maps)
     return HardVideo(paths, objects=objects, size=maps[0].shape)

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from submit.ensemble import MergedFrame, MergeSettings, VideoMerger, normalised
 from submit.errors import RunError, SettingsError
 from submit.masks import LOGIT_LIMIT, dequantise, quantise, to_labels
-from submit.png.palette import encode
-from submit.runs import HardVideo, SoftWriter
-from tests.ensemble.members import SIZE, Member, code, member
+from submit.runs import SoftWriter
+from tests.ensemble.members import SIZE, Member, code, hard_member, member
 
 
 def merged(
@@ -211,11 +210,7 @@ def test_the_largest_resolution_is_kept() -> None:
 def test_soft_members_and_masks_are_merged(tmp_path: Path) -> None:
     labels = np.zeros(SIZE, np.uint8)
     labels[3:8, 4:9] = 2
-    paths = {}
-    for name in ("00000", "00001"):
-        paths[name] = tmp_path / f"{name}.png"
-        paths[name].write_bytes(encode(labels))
-    hard = HardVideo(paths, objects=(1, 2), size=SIZE)
+    hard = hard_member(tmp_path / "hard", [labels, labels], (1, 2))
     np.testing.assert_array_equal(
         to_labels(merged({"a": hard}).logits, (1, 2), SIZE), labels
     )

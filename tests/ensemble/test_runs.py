@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from submit.cli import cli
 from submit.ensemble import MergeSettings, VideoMerger
 from submit.masks import VALUES, Codes
-from submit.png.palette import encode, read
+from submit.png.palette import read
 from submit.runs import Run, SoftWriter
 from submit.system.files import digest
 from submit.system.tables import to_toml
 from tests.conftest import WriteSplit
 from tests.ensemble.members import SIZE
+from tests.splits import write_masks
 
 FRAMES = tuple(f"{number:05d}" for number in range(6))
 VIDEOS = ("a", "b")
@@ -48,24 +49,24 @@ def submit(
     return lambda line: runner.invoke(cli, line.split(), catch_exceptions=False)
 
 
-def write_masks(root: Path, shift: int, videos: tuple[str, ...] = VIDEOS) -> None:
+def write_moved(root: Path, shift: int, videos: tuple[str, ...] = VIDEOS) -> None:
     """Masks of another program: bars that move, and object 2 goes in frame 3."""
+    maps = []
+    for index in range(len(FRAMES)):
+        labels = np.zeros((24, 32), np.uint8)
+        labels[2 + index + shift : 9 + index + shift, 2:6] = 1
+        if index < 3 + shift:
+            labels[2 + index : 9 + index, 7 + shift : 11 + shift] = 2
+        maps.append(labels)
     for video in videos:
-        folder = root / video
-        folder.mkdir(parents=True)
-        for index, frame in enumerate(FRAMES):
-            labels = np.zeros((24, 32), np.uint8)
-            labels[2 + index + shift : 9 + index + shift, 2:6] = 1
-            if index < 3 + shift:
-                labels[2 + index : 9 + index, 7 + shift : 11 + shift] = 2
-            (folder / f"{frame}.png").write_bytes(encode(labels))
+        write_masks(root / video, maps)
 
 
 @pytest.fixture
 def imported(submit: Invoke, split: Path, tmp_path: Path) -> Path:
     """The runs one, two and three, and the soft run still; returns their folder."""
     for shift, name in enumerate(("one", "two", "three")):
-        write_masks(tmp_path / "masks" / name, shift)
+        write_moved(tmp_path / "masks" / name, shift)
         line = f"import masks/{name} --name {name} --split split"
         assert submit(line).exit_code == 0
     assert submit("predict split --predictor static --name still").exit_code == 0
@@ -243,7 +244,7 @@ def test_weights_of_a_video_that_is_not_there_are_refused(
 def test_a_video_that_a_member_lacks_is_left_to_the_others(
     submit: Invoke, imported: Path, tmp_path: Path
 ) -> None:
-    write_masks(tmp_path / "masks" / "part", 1, ("a",))
+    write_moved(tmp_path / "masks" / "part", 1, ("a",))
     assert submit("import masks/part --name part --split split").exit_code == 0
     line = "ensemble one part --name x --weights 1,3 --gate part"
     assert "run part lacks 1 of 2 videos, such as b" in error_of(submit(line))
@@ -281,7 +282,7 @@ run = "both"
 def test_a_recipe_merges_by_any_method(
     submit: Invoke, split: Path, tmp_path: Path
 ) -> None:
-    write_masks(tmp_path / "masks" / "one", 0)
+    write_moved(tmp_path / "masks" / "one", 0)
     recipe = tmp_path / "recipe.toml"
     for method in ("vote", "cascade"):
         recipe.write_text(RECIPE.replace("METHOD", method))

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from numpy.typing import NDArray
-from PIL import Image
 
 from submit.cli import cli
-from submit.png.palette import encode
+from tests.splits import write_split
 
 SIZE = (60, 80)
 FRAMES = 8
@@ -28,20 +27,10 @@ def truth(frame: int) -> NDArray[np.uint8]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a split with truth, one with prompts, and the runs one and two."""
     root = tmp_path_factory.mktemp("look")
-    random = np.random.default_rng(0)
-    for video in ("a", "b"):
-        for split, annotated in (("split", FRAMES), ("valid", 1)):
-            images, masks = (
-                root / split / kind / video for kind in ("JPEGImages", "Annotations")
-            )
-            images.mkdir(parents=True)
-            masks.mkdir(parents=True)
-            for frame in range(FRAMES):
-                pixels = random.integers(90, 160, (*SIZE, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(images / f"{frame:05d}.jpg")
-                if frame < annotated:
-                    file = masks / f"{frame:05d}.png"
-                    file.write_bytes(encode(truth(frame)))
+    maps = [truth(frame) for frame in range(FRAMES)]
+    shown = {"a": maps, "b": maps}
+    write_split(root / "split", shown)
+    write_split(root / "valid", shown, annotated=1)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         for name, more in (("one", ()), ("two", ("--variant", "hflip"))):

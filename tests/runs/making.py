@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from submit.png.palette import encode
 from submit.runs import Identity, Run, SoftWriter, VideoRecord
 from submit.system.files import digest
+from tests.splits import write_masks
 
 __all__ = ["SETTINGS", "SPLIT", "add_hard", "add_soft", "identity", "make_run"]
 
@@ -58,9 +58,7 @@ def add_soft(run: Run, video: str = "v", seed: int = 0, **more: Any) -> VideoRec
 def add_hard(run: Run, video: str = "v") -> Path:
     """Write two masks, as earlier versions recorded them; the run must be held."""
     folder = run.masks_folder / video
-    folder.mkdir(parents=True)
-    for frame in ("2", "10"):
-        (folder / f"{frame}.png").write_bytes(encode(np.ones((20, 30), np.uint8)))
+    write_masks(folder, dict.fromkeys(("2", "10"), np.ones((20, 30), np.uint8)))
     run.add(
         video,
         VideoRecord(

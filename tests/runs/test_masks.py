@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from submit.archive import pack
 from submit.data import SplitVideo, read_split
@@ -16,6 +15,7 @@ from submit.runs import HARD_CODE, HardVideo, KnownMasks, MaskWriter
 from submit.runs.masks import read_digests
 from submit.system.files import digest
 from tests.conftest import WriteSplit
+from tests.splits import write_masks
 
 Random = np.random.Generator
 
@@ -23,15 +23,6 @@ Random = np.random.Generator
 @pytest.fixture
 def random() -> Random:
     return np.random.default_rng(0)
-
-
-def write_masks(folder: Path, labels: dict[str, NDArray[np.uint8]]) -> dict[str, Path]:
-    folder.mkdir(parents=True)
-    paths = {}
-    for frame, array in labels.items():
-        paths[frame] = folder / f"{frame}.png"
-        paths[frame].write_bytes(encode(array))
-    return paths
 
 
 def test_a_hard_mask_is_sure_of_every_pixel(tmp_path: Path) -> None:

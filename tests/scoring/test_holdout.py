@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
 
 from submit.archive import open_masks
 from submit.cli import cli
@@ -27,6 +26,7 @@ from submit.scoring.holdout import (
     read_list,
 )
 from submit.system.links import Linking
+from tests.splits import write_split
 
 SIZE = (20, 30)
 
@@ -35,9 +35,7 @@ def write_video(
     root: Path, name: str, length: int, *, away: tuple[int, ...] = ()
 ) -> None:
     """Two objects, of which the second is gone in the frames `away`."""
-    images, masks = root / "JPEGImages" / name, root / "Annotations" / name
-    images.mkdir(parents=True)
-    masks.mkdir(parents=True)
+    maps = []
     for frame in range(length):
         labels = np.zeros(SIZE, np.uint8)
         labels[2:8, 3:9] = 1
@@ -45,8 +43,8 @@ def write_video(
             labels[10:12, 10:13] = 4
         if frame > 1:
             labels[15:17, :] = 9  # Comes late, so that nobody can be asked to track it.
-        write(masks / f"{frame:05d}.png", labels)
-        Image.new("RGB", SIZE[::-1]).save(images / f"{frame:05d}.jpg")
+        maps.append(labels)
+    write_split(root, {name: maps})
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from PIL import Image
 from submit.archive import open_masks
 from submit.data import Split, read_split
 from submit.errors import MaskError, ScoringError, SubmitError
-from submit.png.palette import encode, write
+from submit.png.palette import write
 from submit.scoring import (
     SplitScore,
     Totals,
@@ -32,6 +32,7 @@ from submit.scoring import (
     scores_txt,
     write_scores,
 )
+from tests.splits import meta_of, write_masks, write_split
 
 #: Height, width and number of frames. One is too short to have frames that count.
 VIDEOS = {"car": (60, 80, 9), "dog": (48, 64, 6), "owl": (50, 90, 7), "two": (8, 8, 2)}
@@ -50,39 +51,29 @@ def labels_of(video: str, frame: int, *, predicted: bool) -> NDArray[np.uint8]:
     return labels
 
 
+def shown(*, predicted: bool) -> dict[str, list[NDArray[np.uint8]]]:
+    return {
+        video: [labels_of(video, n, predicted=predicted) for n in range(length)]
+        for video, (_, _, length) in VIDEOS.items()
+    }
+
+
 @pytest.fixture
 def split(tmp_path: Path) -> Split:
     """A split with full ground truth, no images, and a meta file."""
+    meta = meta_of(shown(predicted=False))
+    meta["owl"]["objects"] = ["1", "2"]
     root = tmp_path / "split"
-    for video, (_, _, length) in VIDEOS.items():
-        (root / "Annotations" / video).mkdir(parents=True)
-        for frame in range(length):
-            write(
-                root / "Annotations" / video / f"{frame:05d}.png",
-                labels_of(video, frame, predicted=False),
-            )
-    meta = {
-        video: {"height": height, "width": width, "length": length, "objects": ids}
-        for (video, (height, width, length)), ids in zip(
-            VIDEOS.items(), (["1", "2"], ["1"], ["1", "2"], ["1"]), strict=True
-        )
-    }
-    (root / "meta.json").write_text(json.dumps({"videos": meta}))
+    write_split(root, shown(predicted=False), pictures=False, meta=meta)
     return read_split(root)
 
 
 @pytest.fixture
 def masks(tmp_path: Path) -> Path:
     """A folder of predicted masks for `split`."""
-    root = tmp_path / "masks"
-    for video, (_, _, length) in VIDEOS.items():
-        (root / video).mkdir(parents=True)
-        for frame in range(length):
-            write(
-                root / video / f"{frame:05d}.png",
-                labels_of(video, frame, predicted=True),
-            )
-    return root
+    for video, maps in shown(predicted=True).items():
+        write_masks(tmp_path / "masks" / video, maps)
+    return tmp_path / "masks"
 
 
 def score(split: Split, path: Path, *, as_server: bool = False) -> SplitScore:
@@ -495,10 +486,7 @@ def test_the_number_of_workers_makes_no_difference(tmp_path: Path) -> None:
     root, masks = tmp_path / "split", tmp_path / "masks"
     random = np.random.default_rng(0)
     for folder in (root / "Annotations" / "long", masks / "long"):
-        folder.mkdir(parents=True)
-        for frame in range(100):
-            labels = (random.random((9, 70)) < 0.5).astype(np.uint8)
-            (folder / f"{frame:05d}.png").write_bytes(encode(labels))
+        write_masks(folder, list((random.random((100, 9, 70)) < 0.5).astype(np.uint8)))
     split = read_split(root)
     results = []
     for workers in (1, 5):

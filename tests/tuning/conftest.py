@@ -7,13 +7,12 @@ from typing import Protocol
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from submit.data import Split, read_split
-from submit.png.palette import encode
 from submit.runs import Identity, Run, SoftWriter, VideoRecord
 from submit.system.files import digest
 from tests.inline import Inline
+from tests.splits import write_split
 
 SIZE = (36, 48)
 FRAMES = 9
@@ -53,18 +52,11 @@ class MakeRun(Protocol):
 @pytest.fixture
 def make_split(tmp_path: Path) -> MakeSplit:
     def make(videos: int, *, name: str = "split") -> Split:
-        root = tmp_path / name
-        for video in range(videos):
-            images = root / "JPEGImages" / f"v{video}"
-            masks = root / "Annotations" / f"v{video}"
-            images.mkdir(parents=True)
-            masks.mkdir(parents=True)
-            for frame in range(FRAMES):
-                labels = truth(video, frame)
-                picture = Image.fromarray(90 * labels)
-                picture.save(images / f"{frame:05d}.jpg")
-                (masks / f"{frame:05d}.png").write_bytes(encode(labels))
-        return read_split(root)
+        shown = {
+            f"v{video}": [truth(video, frame) for frame in range(FRAMES)]
+            for video in range(videos)
+        }
+        return read_split(write_split(tmp_path / name, shown))
 
     return make
 

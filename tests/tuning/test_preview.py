@@ -18,6 +18,7 @@ from submit.postprocess import Postprocess
 from submit.runs import Run
 from submit.tuning import preview
 from submit.tuning.agreement import look_at
+from tests.splits import write_masks
 
 
 @pytest.fixture
@@ -125,12 +126,9 @@ def test_masks_that_look_odd_give_a_reason(
 def test_a_swap_is_told_of_both_objects(split: Split, tmp_path: Path) -> None:
     swapped = np.array([0, 2, 1], np.uint8)
     for video in split.videos.values():
-        folder = tmp_path / "masks" / video.name
-        folder.mkdir(parents=True)
-        for index, (frame, path) in enumerate(video.masks.items()):
-            labels = read(path)
-            labels = swapped[labels] if index >= 3 else labels
-            (folder / f"{frame}.png").write_bytes(encode(labels))
+        maps = [read(path) for path in video.masks.values()]
+        maps[3:] = [swapped[labels] for labels in maps[3:]]
+        write_masks(tmp_path / "masks" / video.name, maps)
     done = command(
         *(tmp_path, "import", tmp_path / "masks", "--name", "swapped"),
         *("--split", split.root),
