@@ -106,7 +106,13 @@ def model_executor(
     return LocalExecutor(workers=workers or fair, devices=devices)
 
 
-def masks_of(runs: Path, source: str, split: Split | None = None) -> Masks:
+def masks_of(
+    runs: Path,
+    source: str,
+    split: Split | None = None,
+    *,
+    workers: int | None = None,
+) -> Masks:
     """Open the masks that RUN|DIR|ZIP names; a run is exported if it is not yet.
 
     Args:
@@ -114,6 +120,7 @@ def masks_of(runs: Path, source: str, split: Split | None = None) -> Masks:
         source: A zip, a folder of videos, or a run's name or folder.
         split: The split, if it is not at the place that the run records, or with only
             the videos that are needed.
+        workers: Number of processes that export. Default: one per CPU core.
 
     Raises:
         RunError: There is neither such a file or folder nor such a run, or a mask of
@@ -122,7 +129,7 @@ def masks_of(runs: Path, source: str, split: Split | None = None) -> Masks:
     from ..pipeline.sources import open_source
 
     return open_source(
-        runs, source, split, executor=lambda: local_executor(None), monitor=progress
+        runs, source, split, executor=lambda: local_executor(workers), monitor=progress
     )
 
 

@@ -66,7 +66,7 @@ def check(
     opened = open_split(split, videos, say_subset=False)
     with progress("check", total=masks_to_check(opened), unit="masks") as bar:
         found = check_masks(
-            masks_of(runs, source, opened),
+            masks_of(runs, source, opened, workers=workers),
             opened,
             sample=sample,
             team=team,

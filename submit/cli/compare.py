@@ -87,7 +87,7 @@ def _entry(
         return entry if split is None or not split.others else entry.only(split.videos)
     assert split is not None
     with (
-        masks_of(runs, source, split) as masks,
+        masks_of(runs, source, split, workers=workers) as masks,
         progress(f"score {source}", total=frames_to_score(split)) as bar,
     ):
         scores = score_split(split, masks, workers=workers, progress=bar.advance)

@@ -100,7 +100,7 @@ def report(
     opened = open_split(split, videos)
     known = [has_truth(video) for video in opened.videos.values()]
     with ExitStack() as stack:
-        sources = [_source(stack, runs, name, opened) for name in names]
+        sources = [_source(stack, runs, name, opened, workers) for name in names]
         require_once([one.name for one in sources])
         scores, look = {}, None
         if any(known):
@@ -148,12 +148,14 @@ def report(
     )
 
 
-def _source(stack: ExitStack, runs: Path, name: str, split: Split) -> ReportedRun:
+def _source(
+    stack: ExitStack, runs: Path, name: str, split: Split, workers: int | None
+) -> ReportedRun:
     """Open a run, a folder or a zip."""
     from ..report.page import ReportedRun
     from ..runs import Run
 
-    masks = stack.enter_context(masks_of(runs, name, split))
+    masks = stack.enter_context(masks_of(runs, name, split, workers=workers))
     path = run_path(runs, name)
     if Run.exists(path):
         run = Run.open(path)

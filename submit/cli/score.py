@@ -111,7 +111,7 @@ def score(
         claim(output, SCORES_FOLDER, force=force, inputs=(source, split))
     opened = open_split(split, videos, say_subset=False)
     with (
-        masks_of(runs, source, opened) as masks,
+        masks_of(runs, source, opened, workers=workers) as masks,
         progress("score", total=frames_to_score(opened)) as bar,
     ):
         scores = (

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,6 +23,8 @@ from submit.cli._options import (
     videos_option,
     workers_option,
 )
+from submit.executors.local import LocalExecutor
+from tests.conftest import WriteSplit
 
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -162,3 +164,29 @@ def test_every_command_that_takes_a_split_takes_its_meta_file() -> None:
     # These need frames and first masks only.
     without = {name for name in takes_split if "meta" not in options[name]}
     assert without == {"ensemble", "export", "pack"}
+
+
+@pytest.mark.parametrize("line", ["check", "score", "compare one", "report -o page"])
+def test_a_command_that_exports_a_run_first_does_it_with_its_own_workers(
+    line: str,
+    runner: CliRunner,
+    write_split: WriteSplit,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    split = write_split(annotated=3)
+    monkeypatch.chdir(split.parent)
+    predict = "predict split --predictor static --name one --workers 1"
+    assert runner.invoke(cli, predict.split()).exit_code == 0
+    counts: list[int] = []
+
+    class Counting(LocalExecutor):
+        def __init__(self, *, workers: int = 1, devices: Sequence[str] = ()) -> None:
+            counts.append(workers)
+            super().__init__(workers=1, devices=devices)
+
+    monkeypatch.setattr("submit.executors.local.LocalExecutor", Counting)
+    command, *more = line.split()
+    line = f"{command} one --split split --workers 3"
+    done = runner.invoke(cli, [*line.split(), *more])
+    assert done.exit_code == 0, done.output
+    assert counts == [3]
