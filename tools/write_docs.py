@@ -18,6 +18,7 @@ from submit.augment import AUGMENTATIONS
 from submit.checks import RULES, Severity
 from submit.cli import SECTIONS, cli
 from submit.ensemble import METHODS as MERGE_METHODS
+from submit.pipeline.format import FORMATS
 from submit.postprocess import FILTERS
 from submit.system.schema import Setting, settings_of
 from submit_sam2.memory import POLICIES
@@ -74,6 +75,15 @@ MEMORY = """\
 `-o memory=NAME` of the predictor `sam2` takes these; one file each in
 `models/submit_sam2/memory/`. Their settings are options of the predictor too.
 [sam2.md](sam2.md) says where they come from.
+"""
+
+IMPORTS = """\
+## Layouts of foreign masks
+
+`submit import` recognises these by itself, and `--format NAME` names one; each is an
+object in `submit/pipeline/formats/`. Soft ones hold scores, which the run keeps, so
+that `submit ensemble` merges them.
+[data.md](data.md#masks-of-other-programs) says more.
 """
 
 PRECHECK = """\
@@ -167,6 +177,8 @@ def render_methods() -> str:
             choices(AUGMENTATIONS, AUGMENTATIONS),
             MEMORY,
             choices(POLICIES, policies),
+            IMPORTS,
+            layouts(),
         ]
     )
 
@@ -178,6 +190,16 @@ def choices(registry: Mapping[str, type], settings: Mapping[str, type]) -> str:
         for name, entry in registry.items()
     ]
     return "| name | settings | does |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+
+
+def layouts() -> str:
+    """Return the table of layouts of foreign masks."""
+    rows = [
+        f"| `{one.name}` | `{one.layout}` | {shown(one.soft)} | {one.help} |"
+        for one in FORMATS.values()
+    ]
+    head = "| name | files | soft | what |\n|---|---|---|---|\n"
+    return head + "\n".join(rows) + "\n"
 
 
 def values(settings: Iterable[Setting]) -> str:

@@ -10,8 +10,9 @@ from .server import (
     server_view,
     unpacking_problems,
 )
-from .source import MaskFolder, Masks, MaskZip, open_masks
+from .source import MaskFolder, Masks
 from .team import TEAM_FILE, read_team, team_problems
+from .zips import MaskZip, open_masks
 
 __all__ = [
     "FATAL",

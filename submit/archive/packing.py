@@ -14,8 +14,9 @@ from ..errors import ArchiveError
 from ..system.files import atomic_open, digest
 from ..system.outputs import OutputKind
 from .entry import Entry, shown
-from .source import Masks, open_masks
+from .source import Masks
 from .team import TEAM_FILE, read_team
+from .zips import open_masks
 
 __all__ = ["SUBMISSION_ZIP", "PackedZip", "pack", "write_zip"]
 

@@ -6,11 +6,13 @@ fail, continues with the others, and returns a `StepOutcome`.
 
 from .ensemble import ensemble_runs
 from .export import export_run, exported_masks, is_exported
+from .format import ImportHints
 from .imports import import_masks
 from .outcome import StepOutcome
 from .predict import PredictPlan, predict_split, split_of
 
 __all__ = [
+    "ImportHints",
     "PredictPlan",
     "StepOutcome",
     "ensemble_runs",

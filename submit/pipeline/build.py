@@ -158,6 +158,7 @@ class _Builder:
                 path,
                 self.split,
                 executor=self.executor,
+                hints=step.hints,
                 renew=True,
                 monitor=self.monitor,
             )

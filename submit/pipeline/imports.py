@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
-from ..archive import open_masks, shown
+from ..archive import shown
 from ..data import Split, SplitVideo
-from ..errors import ArchiveError, RunMismatchError
+from ..errors import ArchiveError, MaskError, RunMismatchError
 from ..executors import Executor, Job, Worker
-from ..runs import Identity, MaskWriter, Run, Standing, VideoRecord
-from ..runs.identity import take_stock
-from ..system.files import atomic_folder
+from ..runs import (
+    Identity,
+    MaskWriter,
+    Run,
+    SoftWriter,
+    Standing,
+    VideoRecord,
+    hard_codes,
+)
+from ..runs.identity import fingerprint, take_stock
+from ..system.files import atomic_folder, digest
 from ..system.words import counted
-from .formats import Source, open_video
+from .foreign import ForeignFiles, open_foreign
+from .format import (
+    ImportHints,
+    LabelReader,
+    ScoreReader,
+    SoftFrame,
+    VideoFiles,
+    annotation_scores,
+    appearance_order,
+    find_format,
+)
 from .outcome import Monitor, StepOutcome, run_jobs, silent
 
 __all__ = ["import_masks"]
@@ -29,19 +49,22 @@ def import_masks(
     split: Split,
     *,
     executor: Executor,
+    hints: ImportHints | None = None,
     renew: bool = False,
     monitor: Monitor = silent,
 ) -> StepOutcome:
-    """Convert a folder or zip of masks, in any of `FORMATS`, to a run of hard masks.
+    """Convert masks in any of `FORMATS` to a run.
 
-    The content of the masks identifies the run. If some have changed since, those
-    videos are imported again; videos that are missing now are removed.
+    Scores stay soft: if one video has them, the run keeps logits of all. The content of
+    the masks identifies the run. If some have changed since, those videos are imported
+    again; videos that are missing now are removed.
 
     Args:
-        source: The folder or zip; never written to.
+        source: The folder, zip or file; never written to.
         path: The run's folder.
         split: The split the masks are of, or those of its videos that are imported.
         executor: Runs the videos.
+        hints: What the files do not say themselves.
         renew: Whether masks from another place may replace the imported ones.
         monitor: Opens the progress bar.
 
@@ -50,7 +73,8 @@ def import_masks(
         RunMismatchError: The folder holds other masks, imported from another place.
     """
     names = frozenset((*split.videos, *split.others))
-    opened = Source(open_masks(source), names)
+    hints = hints or ImportHints()
+    opened = open_foreign(source, names, hints)
     with opened:
         there = opened.videos
     chosen = [video for name, video in split.videos.items() if name in there]
@@ -60,6 +84,7 @@ def import_masks(
             f"{next(iter(split.videos))}/ at its root, found "
             f"{', '.join(map(shown, opened.folders[:3])) or 'none'}"
         )
+    soft = _are_soft([opened.files(video.name) for video in chosen], hints)
     absent = sorted(split.videos.keys() - there)
     remarks: Counter[str] = Counter()
 
@@ -81,14 +106,14 @@ def import_masks(
         opened,
         Run.making(
             path,
-            Identity.of("import", {"soft": False}, split),
+            Identity.of("import", {"soft": soft}, split),
             environment={"source": str(source.resolve())},
             renew=renew,
             upgrade=lambda settings: {"soft": settings.get("soft")},
         ) as run,
     ):
         stock = take_stock(
-            (video.name for video in chosen), partial(_standing, run, opened)
+            (video.name for video in chosen), partial(_standing, run, opened, hints)
         )
         asked = run.videos.keys() - set(split.others)
         gone = sorted(asked - {video.name for video in chosen})
@@ -100,7 +125,13 @@ def import_masks(
             Job(
                 video.name,
                 cost=video.length,
-                payload=_Task(video, run.masks_folder / video.name),
+                payload=_Task(
+                    video,
+                    run.soft_path(video.name)
+                    if soft
+                    else run.masks_folder / video.name,
+                    soft=soft,
+                ),
             )
             for video in chosen
             if video.name in stock.wanted
@@ -110,7 +141,7 @@ def import_masks(
             f"import {run.name}",
             StepOutcome(run.name, details=details),
             executor=executor,
-            build=_Maker(source, names),
+            build=_Maker(source, names, hints),
             jobs=jobs,
             stock=stock,
             on_done=add,
@@ -122,10 +153,37 @@ def import_masks(
         )
 
 
-def _standing(run: Run, masks: Source, name: str) -> Standing:
+def _are_soft(videos: Sequence[VideoFiles], hints: ImportHints) -> bool:
+    """Whether the files of any video hold scores.
+
+    Raises:
+        ArchiveError: Reading them needs a package that is not installed.
+    """
+    soft = False
+    for files in videos:
+        try:
+            layout = find_format(files, hints)
+        except ArchiveError:
+            continue  # Reported where the video is imported.
+        if layout.package is not None and find_spec(layout.package) is None:
+            raise ArchiveError(
+                f"{files.where}: has {layout.layout}, which needs {layout.package}; "
+                "install it: pip install 'mose-submit[volumes]'"
+            )
+        soft |= layout.soft
+    return soft
+
+
+def _standing(run: Run, masks: ForeignFiles, hints: ImportHints, name: str) -> Standing:
     if name not in run.videos:
         return Standing.ABSENT
-    return run.standing(name, masks.fingerprint(name))
+    return run.standing(name, _digest(masks, hints, name))
+
+
+def _digest(masks: ForeignFiles, hints: ImportHints, name: str) -> str:
+    """Digest of everything that decides the masks of a video."""
+    files = masks.fingerprint(name)
+    return fingerprint([files, hints.given]) if hints.given else files
 
 
 def _require_same_masks(run: Run, source: Path, changed: Sequence[str]) -> None:
@@ -152,6 +210,7 @@ class _Task:
 
     video: SplitVideo
     path: Path
+    soft: bool
 
 
 @dataclass(frozen=True)
@@ -160,32 +219,91 @@ class _Maker:
 
     source: Path
     names: frozenset[str]
+    hints: ImportHints
 
     def __call__(self, device: str) -> Worker:
         del device
-        return partial(_import, Source(open_masks(self.source), self.names))
+        return _VideoImporter(
+            open_foreign(self.source, self.names, self.hints), self.hints
+        )
 
 
-def _import(masks: Source, task: _Task, progress: Callable[[int], None]) -> VideoRecord:
-    video, began = task.video, time.perf_counter()
-    source = masks.fingerprint(video.name)
-    # Closes the file until the next video.
-    with masks:
-        reader = open_video(masks.files(video.name), video)
-        with atomic_folder(task.path, parents=False) as folder:
-            writer = MaskWriter(folder, video)
-            for index, frame in enumerate(video.frames):
-                labels = reader.labels(frame) if index else video.first_mask()
-                writer.write_labels(frame, labels)
-                progress(1)
-    return VideoRecord(
-        frames=video.length,
-        objects=video.objects,
-        size=video.size,
-        seconds=round(time.perf_counter() - began, 3),
-        digest=writer.digest,
-        soft=False,
-        details={"remarks": dict(reader.remarks)} if reader.remarks else {},
-        source=source,
-        masks=writer.digests,
-    )
+class _VideoImporter:
+    """Imports one video after another."""
+
+    def __init__(self, source: ForeignFiles, hints: ImportHints) -> None:
+        self._source, self._hints = source, hints
+
+    def __call__(self, task: _Task, progress: Callable[[int], None]) -> VideoRecord:
+        video, began = task.video, time.perf_counter()
+        source = _digest(self._source, self._hints, video.name)
+        # Closes the file until the next video.
+        with self._source, contextlib.ExitStack() as stack:
+            files = self._source.files(video.name)
+            layout = find_format(files, self._hints)
+            reader = layout.open(files, video, self._hints)
+            stack.callback(reader.close)
+            if task.soft:
+                objects = _write_soft(task, reader, progress)
+                masks = None
+            else:
+                assert isinstance(reader, LabelReader)
+                objects = video.objects
+                masks = _write_masks(task, reader, progress)
+        details = {"remarks": dict(reader.remarks)} if reader.remarks else {}
+        return VideoRecord(
+            frames=video.length,
+            objects=objects,
+            size=video.size,
+            seconds=round(time.perf_counter() - began, 3),
+            digest=digest(task.path) if masks is None else masks.digest,
+            soft=task.soft,
+            details=details,
+            source=source,
+            masks=None if masks is None else masks.digests,
+        )
+
+
+def _write_masks(
+    task: _Task, reader: LabelReader, progress: Callable[[int], None]
+) -> MaskWriter:
+    """Write the palette masks of a video."""
+    video = task.video
+    with atomic_folder(task.path, parents=False) as folder:
+        writer = MaskWriter(folder, video)
+        for index, frame in enumerate(video.frames):
+            labels = reader.labels(frame) if index else video.first_mask()
+            writer.write_labels(frame, labels)
+            progress(1)
+    return writer
+
+
+def _write_soft(
+    task: _Task, reader: LabelReader | ScoreReader, progress: Callable[[int], None]
+) -> tuple[int, ...]:
+    """Write the soft file of a video, also of masks if the run is soft.
+
+    Returns:
+        The objects, in the order in which they appear.
+    """
+    video = task.video
+    objects: tuple[int, ...] = ()
+    order = () if isinstance(reader, ScoreReader) else tuple(appearance_order(video))
+    with SoftWriter(task.path, size=video.size) as writer:
+        for index, frame in enumerate(video.frames):
+            if isinstance(reader, ScoreReader):
+                found = reader.scores(frame)
+            elif index == 0:
+                found = annotation_scores(video, order)
+            else:
+                found = SoftFrame(order, hard_codes(reader.labels(frame), order))
+            try:
+                writer.write(
+                    frame, found.objects, found.logits, found.presence, found.iou
+                )
+            except MaskError as error:
+                text = str(error).removeprefix(f"{task.path}: ")
+                raise MaskError(f"video {video.name}: {text}") from error
+            objects = found.objects
+            progress(1)
+    return objects

@@ -35,12 +35,14 @@ from typing import Any, NoReturn
 
 from ..augment import parse_variant
 from ..ensemble import MergeSettings, read_ensemble_table
-from ..errors import OptionError, RecipeError, RunError
+from ..errors import OptionError, RecipeError, RunError, SettingsError
+from ..masks import ScoreKind
 from ..predictors import PluginFile
 from ..runs import require_run_name
 from ..system.files import user_path
 from ..system.schema import Scalar, WrongSettingError, check, read, setting
 from ..system.tables import read_toml
+from .format import ImportHints
 
 __all__ = [
     "EnsembleStep",
@@ -82,6 +84,24 @@ class ImportStep:
 
     name: str
     path: Path
+    format: str | None = None
+    scores: str | None = setting(
+        None, choices=tuple(kind.value for kind in ScoreKind), key="as"
+    )
+    object_key: str | None = None
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def hints(self) -> ImportHints:
+        """What is said of the files.
+
+        Raises:
+            SettingsError: There is no such layout.
+        """
+        scores = None if self.scores is None else ScoreKind(self.scores)
+        return ImportHints(self.format, scores, self.object_key)
 
 
 @dataclass(frozen=True)
@@ -220,6 +240,11 @@ class _Checks:
         """Find errors that would make a step fail, perhaps after hours."""
         for predict in recipe.predict:
             self._check_variants(predict)
+        for imported in recipe.imports:
+            try:
+                _ = imported.hints
+            except SettingsError as error:
+                self.fail(f"[[import]] {imported.name}: {error}")
         for ensemble in recipe.ensemble:
             self._check_ensemble(ensemble)
         self._check_names(recipe)

@@ -126,7 +126,7 @@ def test_long_names_are_cut_in_the_middle() -> None:
 def test_a_file_that_inflates_to_much_is_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("submit.archive.source.LARGEST_FILE", 1 << 20)
+    monkeypatch.setattr("submit.archive.zips.LARGEST_FILE", 1 << 20)
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2):
         path = tmp_path / f"{method}.zip"
         with zipfile.ZipFile(path, "w", method) as archive:

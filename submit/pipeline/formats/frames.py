@@ -1,60 +1,68 @@
-"""One PNG for each frame, with all objects: the layout of challenges."""
+"""One PNG for each frame, with all objects: the layout of challenges.
+
+MOSE, DAVIS, YouTube-VOS and LVOS all want it; DAVIS below `480p/`, YouTube-VOS below
+`Annotations/`. Folders around the videos are looked through.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from ...checks.colours import Colours, is_annotation
-from ...checks.numbering import number_frames
 from ...data import SplitVideo
 from ...errors import ArchiveError, MaskError
 from ...masks import Labels, object_ids
 from ...png.pictures import Kind, NoIdsError, decode_picture
-from .base import VideoFiles, VideoReader, stems_of
+from ..format import (
+    FORMATS,
+    ImportHints,
+    LabelReader,
+    VideoFiles,
+    match_frames,
+    stems_of,
+)
 
-__all__ = ["FRAMES"]
+__all__ = ["Frames"]
 
 
 @dataclass(frozen=True)
-class _Frames:
+class Frames:
     """`<video>/<frame>.png`."""
 
     name: str = "frames"
+    order: int = 10
     layout: str = "<video>/<frame>.png"
     help: str = (
         "one PNG for each frame, whose values are object ids, or whose colours are "
-        "those of the annotations"
+        "those of the annotations: results for MOSE, DAVIS, YouTube-VOS and LVOS"
     )
+    soft: bool = False
+    package: str | None = None
 
-    def holds(self, names: Collection[str]) -> bool:
-        return bool(stems_of(names))
+    def holds(self, files: VideoFiles) -> bool:
+        """Whether there are PNGs in the folder of the video."""
+        return bool(stems_of(files.names))
 
-    def open(self, files: VideoFiles, video: SplitVideo) -> VideoReader:
-        return _Reader(files, video)
+    def open(
+        self, files: VideoFiles, video: SplitVideo, hints: ImportHints
+    ) -> LabelReader:
+        """Open a video; see `ImportFormat`."""
+        del hints
+        return _FrameLabels(files, video)
 
 
-class _Reader:
+class _FrameLabels(LabelReader):
     """Reads the masks of one video."""
 
     def __init__(self, files: VideoFiles, video: SplitVideo) -> None:
+        super().__init__()
         stems = stems_of(files.names)
 
         def is_first(stem: str) -> bool:
             return is_annotation(files.read(stems[stem]), video)
 
-        numbering = number_frames(
-            video.frames, list(stems), video=files.where, is_first=is_first
-        )
         # The first mask may be missing, since the annotation replaces it.
-        missing = [frame for frame in numbering.missing if frame != video.frames[0]]
-        if missing:
-            raise ArchiveError(
-                f"{files.where}: lacks {len(missing)} of {video.length} masks, such as "
-                f"{missing[0]}.png (submit check says what that costs)"
-            )
-        self.remarks: Counter[str] = Counter()
+        numbering = match_frames(video, stems, where=files.where, is_first=is_first)
         self._files, self._video = files, video
         self._paths = {frame: stems[stem] for frame, stem in numbering.stems.items()}
         if numbering.shifted:
@@ -106,4 +114,4 @@ class _Reader:
         return labels
 
 
-FRAMES = _Frames()
+FORMATS.register(Frames())

@@ -7,7 +7,6 @@ from the highest to the lowest).
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -15,41 +14,57 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...archive import shown
-from ...checks.numbering import number_frames
 from ...data import SplitVideo
 from ...errors import ArchiveError, MaskError
 from ...masks import Labels, object_ids
 from ...png.pictures import Kind, NoIdsError, Picture, decode_picture
-from .base import VideoFiles, VideoReader, stems_of
+from ..format import (
+    FORMATS,
+    ImportHints,
+    LabelReader,
+    VideoFiles,
+    match_frames,
+    stems_of,
+)
 
-__all__ = ["OBJECTS"]
+__all__ = ["Objects"]
 
 
 @dataclass(frozen=True)
-class _Objects:
+class Objects:
     """`<video>/<object>/<frame>.png`."""
 
     name: str = "objects"
+    order: int = 20
     layout: str = "<video>/<object>/<frame>.png"
     help: str = (
         "one folder for each object (SAM 2 with --per_obj_png_file), black where the "
         "object is not; where objects overlap, the lowest id wins"
     )
+    soft: bool = False
+    package: str | None = None
 
-    def holds(self, names: Collection[str]) -> bool:
+    def holds(self, files: VideoFiles) -> bool:
+        """Whether there are PNGs in folders named by numbers."""
         return any(
-            stems_of(names, folder) for folder in _folders(names) if folder.isdecimal()
+            stems_of(files.names, folder)
+            for folder in _folders(files.names)
+            if folder.isdecimal()
         )
 
-    def open(self, files: VideoFiles, video: SplitVideo) -> VideoReader:
-        return _Reader(files, video)
+    def open(
+        self, files: VideoFiles, video: SplitVideo, hints: ImportHints
+    ) -> LabelReader:
+        """Open a video; see `ImportFormat`."""
+        del hints
+        return _ObjectLabels(files, video)
 
 
-class _Reader:
+class _ObjectLabels(LabelReader):
     """Reads the masks of one video."""
 
     def __init__(self, files: VideoFiles, video: SplitVideo) -> None:
-        self.remarks: Counter[str] = Counter()
+        super().__init__()
         self._files, self._video = files, video
         first = set(object_ids(video.first_mask()))
         self._paths: dict[int, Mapping[str, str]] = {}
@@ -80,23 +95,13 @@ class _Reader:
                 later; or it is not certain which frames the masks belong to.
         """
         stems = stems_of(self._files.names, folder)
-        where = f"{self._files.where}/{folder}"
-        frames = self._video.frames
-        numbering = number_frames(
-            frames,
-            list(stems),
-            video=where,
+        numbering = match_frames(
+            self._video,
+            stems,
+            where=f"{self._files.where}/{folder}",
             is_first=lambda stem: self._is_first(stems[stem], key),
+            late=late,
         )
-        missing = [frame for frame in numbering.missing if frame != frames[0]]
-        if late:
-            begun = frames.index(next(iter(numbering.stems), frames[0]))
-            missing = [frame for frame in missing if frames.index(frame) > begun]
-        if missing:
-            raise ArchiveError(
-                f"{where}: lacks {len(missing)} of {len(frames)} masks, such as "
-                f"{missing[0]}.png"
-            )
         if numbering.shifted:
             what = "number changed to that of the frame, by the order"
             self.remarks[what] += len(stems)
@@ -151,4 +156,4 @@ def _folders(names: Collection[str]) -> set[str]:
     return {name.partition("/")[0] for name in names if name.count("/") == 1}
 
 
-OBJECTS = _Objects()
+FORMATS.register(Objects())
