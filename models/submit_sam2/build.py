@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pickle
 import warnings
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,16 +16,21 @@ from submit.errors import PredictorError
 from submit.predictors import file_digest
 
 from .config import MODELS, Sam2Config
-from .model import Sam2Network
+from .model import Sam2Network, TrackerNetwork
+from .safe_weights import SafeWeights
 
 __all__ = [
     "build_network",
+    "draw_weights",
+    "fill_network",
     "load_network",
     "random_weights",
     "read_state",
     "recognise",
     "sha256",
 ]
+
+Network = TypeVar("Network", bound=TrackerNetwork)
 
 #: How many missing or unexpected weights a message lists.
 _LISTED = 12
@@ -70,25 +76,60 @@ def build_network(
     """
     with torch.device("meta"):
         network = Sam2Network(config)
+    return fill_network(
+        network,
+        state,
+        path,
+        unexpected=state.keys() - network.state_dict().keys(),
+        wanted="an official SAM 2 checkpoint (see: tools/fetch_checkpoint.py)",
+    )
+
+
+def fill_network(
+    network: Network,
+    state: Mapping[str, Tensor],
+    path: Path,
+    *,
+    unexpected: Collection[str],
+    wanted: str,
+    named: Callable[[str], str] = str,
+) -> Network:
+    """Put weights into a network, strictly.
+
+    Args:
+        network: A network on the meta device.
+        state: Its weights by name.
+        path: Where they are from, for messages.
+        unexpected: What else was there.
+        wanted: What was expected, for messages.
+        named: How the file calls a weight, for messages.
+
+    Returns:
+        The network on the processor, in float32, ready for inference.
+
+    Raises:
+        PredictorError: Names or shapes differ from the network's, or a weight is not a
+            finite number.
+    """
     expected = network.state_dict()
-    problems = _listed("missing", expected.keys() - state.keys())
-    problems += _listed("unexpected", state.keys() - expected.keys())
+    problems = _listed("missing", map(named, expected.keys() - state.keys()))
+    problems += _listed("unexpected", unexpected)
     problems += _listed(
         "of another shape",
-        {
-            f"{key} {tuple(state[key].shape)} instead of {tuple(tensor.shape)}"
+        (
+            f"{named(key)} {tuple(state[key].shape)} instead of {tuple(tensor.shape)}"
             for key, tensor in expected.items()
             if key in state and state[key].shape != tensor.shape
-        },
+        ),
     )
     if problems:
         raise PredictorError(
-            f"{path}: does not fit the network: {'; '.join(problems)}; expected an "
-            "official SAM 2 checkpoint (see: tools/fetch_checkpoint.py)"
+            f"{path}: does not fit the network: {'; '.join(problems)}; "
+            f"expected {wanted}"
         )
     if broken := _listed(
         "not finite",
-        {key for key, tensor in state.items() if not tensor.isfinite().all()},
+        (named(key) for key in expected if not state[key].isfinite().all()),
     ):
         raise PredictorError(
             f"{path}: holds weights that are no numbers: {'; '.join(broken)}; the file "
@@ -96,7 +137,9 @@ def build_network(
             "earlier one"
         )
     network.load_state_dict(
-        {key: tensor.float() for key, tensor in state.items()}, assign=True
+        # Copies: what was read may be the file itself, which may change.
+        {key: state[key].to(torch.float32, copy=True) for key in expected},
+        assign=True,
     )
     return network.eval().requires_grad_(False)
 
@@ -114,15 +157,26 @@ def random_weights(
     Returns:
         Weights by name, as `read_state` does.
     """
-    random = torch.Generator().manual_seed(seed)
     with torch.device("meta"):
-        shapes = Sam2Network(config).state_dict()
+        network = Sam2Network(config)
+    return draw_weights(network, seed=seed, gain=gain)
+
+
+def draw_weights(
+    network: TrackerNetwork, *, seed: int = 0, gain: float = 1.0
+) -> dict[str, Tensor]:
+    """Draw weights for a network, which may be on the meta device.
+
+    See `random_weights`.
+    """
+    random = torch.Generator().manual_seed(seed)
     state = {}
+    shapes = network.state_dict()
     for key, tensor in shapes.items():
         noise = torch.randn(tensor.shape, generator=random)
         if key.endswith("gaussian_matrix"):
             state[key] = noise
-        elif "norm" in key and key.endswith("weight"):
+        elif ("norm" in key or "ln_pre" in key) and key.endswith("weight"):
             state[key] = 1 + 0.1 * noise
         elif key.endswith("weight") and tensor.ndim > 1 and "embed" not in key:
             state[key] = gain * noise / tensor[0].numel() ** 0.5
@@ -133,7 +187,7 @@ def random_weights(
     return state
 
 
-def read_state(path: Path) -> dict[str, Tensor]:
+def read_state(path: Path) -> Mapping[str, Tensor]:
     """Read the weights in a checkpoint file by name.
 
     Raises:
@@ -146,9 +200,8 @@ def read_state(path: Path) -> dict[str, Tensor]:
             "tools/fetch_checkpoint.py and name it with -o checkpoint=FILE"
         )
     if path.suffix == ".safetensors":
-        state = _read_safetensors(path)
-    else:
-        state = _read_pickle(path)
+        return SafeWeights(path)
+    state = _read_pickle(path)
     if not state or not all(
         isinstance(key, str) and isinstance(value, Tensor)
         for key, value in state.items()
@@ -199,7 +252,11 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings():
             # Of foreign pickles PyTorch also says that it may not understand them.
             warnings.simplefilter("ignore")
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            # Only weights that are looked at are then read.
+            mapped = zipfile.is_zipfile(path)
+            content = torch.load(
+                path, map_location="cpu", weights_only=True, mmap=mapped
+            )
     except pickle.UnpicklingError as error:
         raise PredictorError(
             f"{path}: is not a checkpoint, or holds more than weights, which is not "
@@ -214,30 +271,12 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     return dict(state) if isinstance(state, dict) else {}
 
 
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    if importlib.util.find_spec("safetensors") is None:
-        raise PredictorError(
-            f"{path}: the package safetensors is needed to read it and is not "
-            "installed; run: pip install safetensors"
-        )
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        state: dict[str, Tensor] = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise PredictorError(
-            f"{path}: is damaged or not a safetensors file ({_first_line(error)}); "
-            "download it again"
-        ) from error
-    return state
-
-
-def _listed(what: str, names: set[str]) -> list[str]:
+def _listed(what: str, found: Iterable[str]) -> list[str]:
     """Put names into words, not too many of them."""
+    names = sorted(found)
     if not names:
         return []
-    shown = ", ".join(sorted(names)[:_LISTED])
+    shown = ", ".join(names[:_LISTED])
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     return [f"{len(names)} {what} ({shown}{more})"]
 

@@ -34,6 +34,7 @@ from .protocol import (
     Video,
 )
 from .registry import GROUP, build, installed, load
+from .remarks import Remark
 from .static import StaticOptions, StaticPredictor
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "Prompt",
     "Prompts",
     "Registry",
+    "Remark",
     "Session",
     "StaticOptions",
     "StaticPredictor",

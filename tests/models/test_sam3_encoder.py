@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from submit_sam3.checkpoints import arrange
+from submit_sam3.config import MODELS
+from submit_sam3.model import Sam3Network
+from tests.models.sam3_tiny import NARROW, SMALL, State, draw, hugging_face_config
+
+# What transformers 5.24.0 makes of `picture` with the weights of `draw(SMALL)`, in
+# `Sam3TrackerVideoModel.vision_encoder` built by `build_reference`: for each level the
+# mean and five values at equal distances of all of them, from the first to the last.
+GOLDEN = {
+    56: [
+        [-0.00061, -0.03716, -0.11559, 1.36663, 0.18534, 0.59786],
+        [0.0186, 0.90999, -1.82564, 0.47513, -0.00352, 0.70437],
+        [0.12051, -0.18942, -0.10597, -0.35472, 1.49606, -1.16867],
+    ],
+    112: [
+        [-0.00131, 0.08338, -0.18796, 1.48076, 0.27668, 0.58613],
+        [0.0204, 0.82841, -1.89421, 0.40679, 0.17116, 0.92721],
+        [0.13198, -0.26429, 0.07892, -0.45207, 1.39105, -0.98616],
+    ],
+    140: [
+        [-0.00108, 0.16986, -0.23285, 1.22033, 0.14819, 0.83046],
+        [0.02846, 0.77071, -1.69574, 0.56453, -0.80568, 0.59057],
+        [0.14805, -0.23857, 0.62223, -0.65146, 1.752, -1.0216],
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def state() -> State:
+    return draw(SMALL)
+
+
+@pytest.fixture(scope="module")
+def network(state: State) -> Sam3Network:
+    network = Sam3Network(SMALL)
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def picture(side: int) -> torch.Tensor:
+    """Something like an image, normalised."""
+    return torch.linspace(-2, 2, 3 * side * side).reshape(1, 3, side, side).sin() * 2
+
+
+@torch.no_grad()
+def encode(network: Sam3Network, side: int) -> tuple[torch.Tensor, ...]:
+    levels: tuple[torch.Tensor, ...] = network.image_encoder(
+        picture(side), network.image_encoder.positions(side)
+    )
+    return levels
+
+
+def build_reference(state: State, side: int, at: Path) -> Any:
+    """The model of transformers with these weights; its norms are as officially."""
+    transformers = pytest.importorskip("transformers")
+    safetensors = pytest.importorskip("safetensors.torch")
+    config = hugging_face_config(SMALL, side)
+    config["vision_config"]["backbone_config"]["layer_norm_eps"] = 1e-5
+    config["memory_attention_rope_feat_sizes"] = [side // 14] * 2
+    config["vision_config"]["backbone_feature_sizes"] = [
+        [n * side // 14] * 2 for n in (4, 2, 1)
+    ]
+    (at / "config.json").write_text(json.dumps(config))
+    safetensors.save_file(arrange(state, "transformers"), at / "model.safetensors")
+    return transformers.Sam3TrackerVideoModel.from_pretrained(at).eval()
+
+
+@pytest.mark.parametrize("side", GOLDEN)
+def test_features_are_those_of_transformers(side: int, network: Sam3Network) -> None:
+    levels = encode(network, side)
+    assert [level.shape[2] for level in levels] == [n * side // 14 for n in (4, 2, 1)]
+    for level, golden in zip(levels, GOLDEN[side], strict=True):
+        values = level.flatten()
+        some = values[torch.linspace(0, len(values) - 1, 5).long()]
+        found = torch.cat((values.mean()[None], some))
+        torch.testing.assert_close(found, torch.tensor(golden), atol=5e-5, rtol=0)
+
+
+@pytest.mark.reference
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("side", GOLDEN)
+def test_features_are_those_of_transformers_to_rounding(
+    side: int, state: State, network: Sam3Network, tmp_path: Path
+) -> None:
+    reference = build_reference(state, side, tmp_path)
+    with torch.no_grad():
+        expected = reference.vision_encoder(picture(side)).fpn_hidden_states
+    for level, other in zip(encode(network, side), expected[:3], strict=True):
+        torch.testing.assert_close(level, other, atol=5e-5, rtol=0)
+
+
+def test_several_images_are_encoded_as_one_by_one() -> None:
+    network = Sam3Network(NARROW)
+    network.load_state_dict(draw(NARROW))
+    positions = network.image_encoder.positions(84)
+    images = torch.cat((picture(84), picture(84).flip(3)))
+    with torch.no_grad():
+        both = network.image_encoder(images, positions)
+        second = network.image_encoder(images[1:], positions)
+    for level, alone in zip(both, second, strict=True):
+        torch.testing.assert_close(level[1:], alone, atol=1e-5, rtol=1e-5)
+
+
+def test_the_published_network_is_as_large_as_that_of_transformers() -> None:
+    """465.8 million there, with a fourth level of the neck that nothing reads."""
+    with torch.device("meta"):
+        network = Sam3Network(MODELS["sam3"])
+    count = sum(weights.numel() for weights in network.parameters())
+    unread = (1024 * 256 + 256) + (256 * 256 * 9 + 256)
+    assert count == 464_929_666
+    assert round((count + unread) / 1e6, 1) == 465.8
+
+
+def test_a_frame_costs_what_it_does_in_transformers() -> None:
+    """5,613 GFLOP there for the image encoder at 1008×1008, counted alike."""
+    with torch.device("meta"):
+        network = Sam3Network(MODELS["sam3"])
+        image = torch.zeros(1, 3, 1008, 1008)
+        with FlopCounterMode(display=False) as counter:
+            network.image_encoder(image, network.image_encoder.positions(1008))
+    assert counter.get_total_flops() / 1e9 == pytest.approx(5613, rel=1e-3)
