@@ -54,6 +54,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Look": {
         "report": "Write a page with scores, timelines and a viewer for a browser",
         "overlay": "Draw masks over the frames of a video: a film, or a sheet",
+        "plot": "Draw a figure for a paper: scores, a timeline, an ensemble",
         "show": "Draw a frame and its masks in the terminal",
     },
     "Codabench": {
