@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -138,9 +138,19 @@ def render_commands() -> str:
     for name in cli.list_commands(top):
         command = cli.get_command(top, name)
         assert command is not None
-        context = click.Context(command, info_name=name, parent=top)
-        page.append(block(f"submit {name}", command.get_help(context)))
+        page.extend(blocks(command, name, top))
     return "\n".join(page)
+
+
+def blocks(command: click.Command, name: str, above: click.Context) -> Iterator[str]:
+    """Yield the section of a command, and those of the commands in it."""
+    context = click.Context(command, info_name=name, parent=above)
+    yield block(context.command_path, command.get_help(context))
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            found = command.get_command(context, inner)
+            assert found is not None
+            yield from blocks(found, inner, context)
 
 
 def block(title: str, text: str) -> str:

@@ -125,13 +125,19 @@ def test_each_shared_option_has_help() -> None:
                 assert option.help.endswith(".")
 
 
-def commands() -> Iterator[tuple[str, click.Command]]:
-    """Every command, by name."""
-    context = click.Context(cli)
-    for name in cli.list_commands(context):
-        command = cli.get_command(context, name)
+def commands(
+    group: click.Group = cli, above: str = ""
+) -> Iterator[tuple[str, click.Command]]:
+    """Every command, by name, those in a group included."""
+    context = click.Context(group)
+    for inner in group.list_commands(context):
+        command = group.get_command(context, inner)
         assert command is not None
-        yield name, command
+        name = f"{above}{inner}"
+        if isinstance(command, click.Group):
+            yield from commands(command, f"{name} ")
+        else:
+            yield name, command
 
 
 def test_every_path_may_begin_with_the_home_folder() -> None:
