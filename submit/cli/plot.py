@@ -27,7 +27,7 @@ from ._runs import masks_of, open_runs, require_once
 from ._splits import open_split
 
 if TYPE_CHECKING:
-    from ..report.plots import Layout
+    from ..report.plots import FigureSize
     from ..scoring import SplitScore
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -123,7 +123,7 @@ def scores(
 
     if by == "change" and len(names) != 2:
         raise click.UsageError("--by change compares two runs; name two")
-    layout = _layout(output, width, font_size, force, (*names, split))
+    size = _size(output, width, font_size, force, (*names, split))
     opened = open_split(split, videos)
     found: dict[str, SplitScore] = {}
     require_once(names)
@@ -133,14 +133,14 @@ def scores(
     if by == "change":
         entries = [entry_of(name, one) for name, one in found.items()]
         comparison = compare_entries(*entries)
-        plot_changes(output, comparison, layout)
+        plot_changes(output, comparison, size)
         _written(output, comparison.objects, as_json)
         return
     total = sum(video.length for video in opened.videos.values())
     with progress("truth", total=total) as bar:
         objects = read_facts(opened, workers=workers, progress=bar.advance)
     groups = group_scores(by, objects, found)
-    plot_groups(output, by, groups, layout)
+    plot_groups(output, by, groups, size)
     _written(output, groups, as_json)
 
 
@@ -178,7 +178,7 @@ def timeline(
     from ..report.plots import plot_timeline
     from ..report.timelines import read_tracks
 
-    layout = _layout(output, width, font_size, force, (*names, split))
+    size = _size(output, width, font_size, force, (*names, split))
     opened, shown = open_video(split, video)
     chosen = shown.objects[0] if key is None else key
     if chosen not in shown.objects:
@@ -187,7 +187,7 @@ def timeline(
     with ExitStack() as stack:
         views = open_views(stack, runs, names, opened, shown, truth=True)
         tracks = read_tracks(shown, views, chosen)
-    plot_timeline(output, f"{video}, object {chosen}", tracks, layout)
+    plot_timeline(output, f"{video}, object {chosen}", tracks, size)
     _written(output, tracks, as_json)
 
 
@@ -234,7 +234,7 @@ def ensemble(
     from ..report.plots import plot_ensemble
     from ..tuning.members import frames_to_merge, member_steps
 
-    layout = _layout(output, width, font_size, force, (*names, split))
+    size = _size(output, width, font_size, force, (*names, split))
     opened = open_split(split, videos)
     members = open_runs(runs, names)
     with progress("merge", total=frames_to_merge(opened, len(members))) as bar:
@@ -246,23 +246,23 @@ def ensemble(
             workers=workers,
             progress=bar.advance,
         )
-    plot_ensemble(output, metric, steps, layout)
+    plot_ensemble(output, metric, steps, size)
     _written(output, steps, as_json)
 
 
-def _layout(
+def _size(
     output: Path,
     width: float,
     font_size: float,
     force: bool,
     inputs: Iterable[Path | str],
-) -> Layout:
+) -> FigureSize:
     """Make sure that the figure can be written, before the work.
 
     Raises:
         SubmitError: matplotlib is not installed, or there is another file.
     """
-    from ..report.plots import FORMATS, PLOT, Layout, require_matplotlib
+    from ..report.plots import FORMATS, PLOT, FigureSize, require_matplotlib
     from ..system.outputs import claim
 
     if output.suffix.lower() not in FORMATS:
@@ -271,7 +271,7 @@ def _layout(
         )
     require_matplotlib()
     claim(output, PLOT, force=force, inputs=inputs)
-    return Layout(width, font_size)
+    return FigureSize(width, font_size)
 
 
 def _scored(

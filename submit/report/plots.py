@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS",
     "PLOT",
-    "Layout",
-    "Track",
+    "FigureSize",
+    "ObjectTrack",
     "plot_changes",
     "plot_ensemble",
     "plot_groups",
@@ -58,7 +58,7 @@ _ASPECT, _STRIP = 0.62, 1.6
 
 
 @dataclass(frozen=True)
-class Layout:
+class FigureSize:
     """How large a figure is.
 
     Attributes:
@@ -87,13 +87,13 @@ def require_matplotlib() -> None:
 
 @contextmanager
 def _figure(
-    path: Path, layout: Layout, *, height: float | None = None
+    path: Path, size: FigureSize, *, height: float | None = None
 ) -> Iterator[Figure]:
     """Open a figure; it is written at the end.
 
     Args:
         path: Where to write.
-        layout: Its size.
+        size: How large it is.
         height: In millimetres; None for the usual one.
     """
     require_matplotlib()
@@ -101,7 +101,7 @@ def _figure(
     from matplotlib.figure import Figure
 
     settings: Any = {
-        "font.size": layout.font_size,
+        "font.size": size.font_size,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.linewidth": 0.6,
@@ -111,9 +111,9 @@ def _figure(
         "svg.hashsalt": "mose-submit",
     }
     with matplotlib.rc_context(settings):
-        tall = _ASPECT * layout.width if height is None else height
+        tall = _ASPECT * size.width if height is None else height
         figure = Figure(
-            figsize=(layout.width / _INCH, tall / _INCH), layout="constrained"
+            figsize=(size.width / _INCH, tall / _INCH), layout="constrained"
         )
         yield figure
         stream = io.BytesIO()
@@ -129,7 +129,7 @@ def _legend_above(axes: Any) -> None:
 
 
 def plot_groups(
-    path: Path, attribute: str, groups: Sequence[GroupScore], layout: Layout
+    path: Path, attribute: str, groups: Sequence[GroupScore], size: FigureSize
 ) -> None:
     """Draw J&Ḟ against an attribute, one line of points for each run.
 
@@ -138,7 +138,7 @@ def plot_groups(
         StorageError: The disk refuses.
     """
     runs = list(groups[0].means)
-    with _figure(path, layout) as figure:
+    with _figure(path, size) as figure:
         axes = figure.subplots()
         for number, run in enumerate(runs):
             shift = (number - (len(runs) - 1) / 2) * 0.8 / max(len(runs), 4)
@@ -172,7 +172,7 @@ def plot_groups(
             _legend_above(axes)
 
 
-def plot_changes(path: Path, found: Comparison, layout: Layout) -> None:
+def plot_changes(path: Path, found: Comparison, size: FigureSize) -> None:
     """Draw the change of each object from one run to another, sorted.
 
     Raises:
@@ -182,7 +182,7 @@ def plot_changes(path: Path, found: Comparison, layout: Layout) -> None:
     changes = np.sort([100 * one.difference for one in found.objects])
     whole = found.measures["jf_dot"]
     assert whole.difference is not None  # There is at least one object.
-    with _figure(path, layout) as figure:
+    with _figure(path, size) as figure:
         axes = figure.subplots()
         colours = np.where(changes > 0, _COLOURS[0], _COLOURS[1])
         axes.bar(np.arange(len(changes)), changes, width=1.0, color=colours)
@@ -192,7 +192,7 @@ def plot_changes(path: Path, found: Comparison, layout: Layout) -> None:
         said = f"mean {mean:+.2f}"
         if whole.low is not None and np.isfinite(whole.low):
             said += f" ({100 * whole.low:+.2f} … {100 * (whole.high or 0):+.2f})"
-        axes.set_title(said, fontsize=layout.font_size)
+        axes.set_title(said, fontsize=size.font_size)
         axes.set_xlabel(f"{len(changes)} objects, sorted")
         axes.set_ylabel(f"{MEASURES['jf_dot']}: {found.other} − {found.baseline}")
         axes.set_xlim(-0.5, len(changes) - 0.5)
@@ -200,7 +200,7 @@ def plot_changes(path: Path, found: Comparison, layout: Layout) -> None:
 
 
 @dataclass(frozen=True)
-class Track:
+class ObjectTrack:
     """One object in one run, or in the truth.
 
     Attributes:
@@ -215,7 +215,7 @@ class Track:
 
 
 def plot_timeline(
-    path: Path, title: str, tracks: Sequence[Track], layout: Layout
+    path: Path, title: str, tracks: Sequence[ObjectTrack], size: FigureSize
 ) -> None:
     """Draw J of an object over time for each run, and where it is seen.
 
@@ -223,11 +223,11 @@ def plot_timeline(
         SubmitError: matplotlib is not installed.
         StorageError: The disk refuses.
     """
-    line = layout.font_size / 72 * _INCH * _STRIP
+    line = size.font_size / 72 * _INCH * _STRIP
     measured = [one for one in tracks if one.j is not None]
-    above = 0.45 * layout.width if measured else 0.0
+    above = 0.45 * size.width if measured else 0.0
     height = above + line * (len(tracks) + 3)
-    with _figure(path, layout, height=height) as figure:
+    with _figure(path, size, height=height) as figure:
         ratios = [above, line * len(tracks)] if measured else [1.0]
         rows = figure.subplots(
             len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios
@@ -276,7 +276,7 @@ def _spans(present: Sequence[bool]) -> Iterator[tuple[int, int]]:
 
 
 def plot_ensemble(
-    path: Path, measure: str, steps: Sequence[MemberStep], layout: Layout
+    path: Path, measure: str, steps: Sequence[MemberStep], size: FigureSize
 ) -> None:
     """Draw the score against the number of members, and what each member brings.
 
@@ -284,12 +284,12 @@ def plot_ensemble(
         SubmitError: matplotlib is not installed.
         StorageError: The disk refuses.
     """
-    line = layout.font_size / 72 * _INCH * _STRIP
+    line = size.font_size / 72 * _INCH * _STRIP
     whole = steps[-1].merged
-    height = 0.5 * layout.width + line * (len(steps) + 3)
-    with _figure(path, layout, height=height) as figure:
+    height = 0.5 * size.width + line * (len(steps) + 3)
+    with _figure(path, size, height=height) as figure:
         upper, lower = figure.subplots(
-            2, 1, height_ratios=[0.5 * layout.width, line * len(steps)]
+            2, 1, height_ratios=[0.5 * size.width, line * len(steps)]
         )
         count = np.arange(1, len(steps) + 1)
         upper.errorbar(

@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from ..data import SplitVideo
 from ..metrics.frames import FrameScorer
 from ..system.pool import checkpoint
-from .plots import Track
+from .plots import ObjectTrack
 from .views import TRUTH, MaskView
 
 __all__ = ["read_tracks"]
 
 
-def read_tracks(video: SplitVideo, views: Sequence[MaskView], key: int) -> list[Track]:
+def read_tracks(
+    video: SplitVideo, views: Sequence[MaskView], key: int
+) -> list[ObjectTrack]:
     """Read one object from the masks of a video.
 
     Args:
@@ -48,5 +50,5 @@ def read_tracks(video: SplitVideo, views: Sequence[MaskView], key: int) -> list[
                 else None
             )
         measured = truth is not None and view is not truth
-        tracks.append(Track(view.name, present, scores if measured else None))
+        tracks.append(ObjectTrack(view.name, present, scores if measured else None))
     return tracks
