@@ -279,7 +279,7 @@ def _scored(
 ) -> SplitScore:
     from ..scoring import frames_to_score, score_split
 
-    masks = stack.enter_context(masks_of(runs, name, split))
+    masks = stack.enter_context(masks_of(runs, name, split, workers=workers))
     with progress(f"score {name}", total=frames_to_score(split)) as bar:
         return score_split(split, masks, workers=workers, progress=bar.advance)
 
