@@ -31,7 +31,7 @@ __all__ = [
     "FORMATS",
     "PLOT",
     "FigureSize",
-    "ObjectTrack",
+    "PlottedTrack",
     "plot_changes",
     "plot_ensemble",
     "plot_groups",
@@ -200,7 +200,7 @@ def plot_changes(path: Path, found: Comparison, size: FigureSize) -> None:
 
 
 @dataclass(frozen=True)
-class ObjectTrack:
+class PlottedTrack:
     """One object in one run, or in the truth.
 
     Attributes:
@@ -215,7 +215,7 @@ class ObjectTrack:
 
 
 def plot_timeline(
-    path: Path, title: str, tracks: Sequence[ObjectTrack], size: FigureSize
+    path: Path, title: str, tracks: Sequence[PlottedTrack], size: FigureSize
 ) -> None:
     """Draw J of an object over time for each run, and where it is seen.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..data import SplitVideo
 from ..metrics.frames import FrameScorer
 from ..system.pool import checkpoint
-from .plots import ObjectTrack
+from .plots import PlottedTrack
 from .views import TRUTH, MaskView
 
 __all__ = ["read_tracks"]
@@ -15,7 +15,7 @@ __all__ = ["read_tracks"]
 
 def read_tracks(
     video: SplitVideo, views: Sequence[MaskView], key: int
-) -> list[ObjectTrack]:
+) -> list[PlottedTrack]:
     """Read one object from the masks of a video.
 
     Args:
@@ -50,5 +50,5 @@ def read_tracks(
                 else None
             )
         measured = truth is not None and view is not truth
-        tracks.append(ObjectTrack(view.name, present, scores if measured else None))
+        tracks.append(PlottedTrack(view.name, present, scores if measured else None))
     return tracks
