@@ -18,7 +18,7 @@ from submit.augment import AUGMENTATIONS
 from submit.checks import RULES, Severity
 from submit.cli import SECTIONS, cli
 from submit.ensemble import METHODS as MERGE_METHODS
-from submit.pipeline.format import FORMATS
+from submit.formats.format import FORMATS
 from submit.postprocess import FILTERS
 from submit.system.schema import Setting, settings_of
 from submit_sam2.memory import POLICIES
@@ -81,7 +81,7 @@ IMPORTS = """\
 ## Layouts of foreign masks
 
 `submit import` recognises these by itself, and `--format NAME` names one; each is an
-object in `submit/pipeline/formats/`. Soft ones hold scores, which the run keeps, so
+object in `submit/formats/layouts/`. Soft ones hold scores, which the run keeps, so
 that `submit ensemble` merges them.
 [data.md](data.md#masks-of-other-programs) says more.
 """

@@ -27,7 +27,7 @@ class _Import(click.Command):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the table of layouts."""
-        from ..pipeline.format import FORMATS
+        from ..formats import FORMATS
 
         with formatter.section("Layouts of SOURCE, by the name for --format"):
             formatter.write_dl(

@@ -4,9 +4,9 @@ Every step takes an executor, resumes an unfinished earlier call, records videos
 fail, continues with the others, and returns a `StepOutcome`.
 """
 
+from ..formats import ImportHints
 from .ensemble import ensemble_runs
 from .export import export_run, exported_masks, is_exported
-from .format import ImportHints
 from .imports import import_masks
 from .outcome import StepOutcome
 from .predict import PredictPlan, predict_split, split_of

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 from ..archive import shown
 from ..data import Split, SplitVideo
 from ..errors import ArchiveError, MaskError, RunMismatchError
 from ..executors import Executor, Job, Worker
+from ..formats import (
+    ForeignFiles,
+    ImportHints,
+    LabelReader,
+    VideoFiles,
+    VideoReader,
+    find_format,
+    open_foreign,
+    open_video,
+    require_package,
+    soft_frames,
+)
 from ..runs import (
     Identity,
     MaskWriter,
@@ -22,22 +32,10 @@ from ..runs import (
     SoftWriter,
     Standing,
     VideoRecord,
-    hard_codes,
 )
 from ..runs.identity import fingerprint, take_stock
 from ..system.files import atomic_folder, digest
 from ..system.words import counted
-from .foreign import ForeignFiles, open_foreign
-from .format import (
-    ImportHints,
-    LabelReader,
-    ScoreReader,
-    SoftFrame,
-    VideoFiles,
-    annotation_scores,
-    appearance_order,
-    find_format,
-)
 from .outcome import Monitor, StepOutcome, run_jobs, silent
 
 __all__ = ["import_masks"]
@@ -165,11 +163,7 @@ def _are_soft(videos: Sequence[VideoFiles], hints: ImportHints) -> bool:
             layout = find_format(files, hints)
         except ArchiveError:
             continue  # Reported where the video is imported.
-        if layout.package is not None and find_spec(layout.package) is None:
-            raise ArchiveError(
-                f"{files.where}: has {layout.layout}, which needs {layout.package}; "
-                "install it: pip install 'mose-submit[volumes]'"
-            )
+        require_package(layout, files.where)
         soft |= layout.soft
     return soft
 
@@ -238,11 +232,10 @@ class _VideoImporter:
         video, began = task.video, time.perf_counter()
         source = _digest(self._source, self._hints, video.name)
         # Closes the file until the next video.
-        with self._source, contextlib.ExitStack() as stack:
-            files = self._source.files(video.name)
-            layout = find_format(files, self._hints)
-            reader = layout.open(files, video, self._hints)
-            stack.callback(reader.close)
+        with (
+            self._source,
+            open_video(self._source.files(video.name), video, self._hints) as reader,
+        ):
             if task.soft:
                 objects = _write_soft(task, reader, progress)
                 masks = None
@@ -279,7 +272,7 @@ def _write_masks(
 
 
 def _write_soft(
-    task: _Task, reader: LabelReader | ScoreReader, progress: Callable[[int], None]
+    task: _Task, reader: VideoReader, progress: Callable[[int], None]
 ) -> tuple[int, ...]:
     """Write the soft file of a video, also of masks if the run is soft.
 
@@ -288,15 +281,8 @@ def _write_soft(
     """
     video = task.video
     objects: tuple[int, ...] = ()
-    order = () if isinstance(reader, ScoreReader) else tuple(appearance_order(video))
     with SoftWriter(task.path, size=video.size) as writer:
-        for index, frame in enumerate(video.frames):
-            if isinstance(reader, ScoreReader):
-                found = reader.scores(frame)
-            elif index == 0:
-                found = annotation_scores(video, order)
-            else:
-                found = SoftFrame(order, hard_codes(reader.labels(frame), order))
+        for frame, found in zip(video.frames, soft_frames(reader, video), strict=True):
             try:
                 writer.write(
                     frame, found.objects, found.logits, found.presence, found.iou

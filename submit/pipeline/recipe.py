@@ -36,13 +36,13 @@ from typing import Any, NoReturn
 from ..augment import parse_variant
 from ..ensemble import MergeSettings, read_ensemble_table
 from ..errors import OptionError, RecipeError, RunError, SettingsError
+from ..formats import ImportHints
 from ..masks import ScoreKind
 from ..predictors import PluginFile
 from ..runs import require_run_name
 from ..system.files import user_path
 from ..system.schema import Scalar, WrongSettingError, check, read, setting
 from ..system.tables import read_toml
-from .format import ImportHints
 
 __all__ = [
     "EnsembleStep",

@@ -17,8 +17,8 @@ from PIL import Image
 from submit.cli import cli
 from submit.data import Split, read_split
 from submit.errors import ArchiveError
+from submit.formats.format import FORMATS
 from submit.pipeline import StepOutcome, import_masks
-from submit.pipeline.format import FORMATS
 from submit.png.palette import DAVIS_PALETTE, encode, read, write
 from submit.runs import Run
 from tests.inline import Inline

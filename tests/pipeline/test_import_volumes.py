@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from submit.archive import open_masks
 from submit.data import Split, read_split
 from submit.errors import ArchiveError
-from submit.pipeline.foreign import ForeignFiles
+from submit.formats.foreign import ForeignFiles
 from submit.png.palette import write
 from submit.runs import Run, SoftVideo
 from tests.pipeline.scores import RUN, channels_of, exported, take

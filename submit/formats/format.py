@@ -1,6 +1,6 @@
 """The interface of a layout in which other programs write masks.
 
-A layout is one file in `submit/pipeline/formats/`: an object that recognises the files
+A layout is one file in `submit/formats/layouts/`: an object that recognises the files
 of a video and opens them. `submit import` tries all of them, `--format` names one,
 and the command's help and docs/methods.md list them.
 """
@@ -34,6 +34,7 @@ __all__ = [
     "ScoreReader",
     "SoftFrame",
     "VideoFiles",
+    "VideoReader",
     "annotation_scores",
     "appearance_order",
     "find_format",
@@ -271,7 +272,7 @@ class ImportFormat(Protocol):
 
 
 #: All layouts by name, in the order in which help lists them.
-FORMATS: Registry[ImportFormat] = Registry("submit.pipeline.formats")
+FORMATS: Registry[ImportFormat] = Registry("submit.formats.layouts")
 
 
 def find_format(files: VideoFiles, hints: ImportHints) -> ImportFormat:

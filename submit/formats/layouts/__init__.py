@@ -1,0 +1,1 @@
+"""The layouts of foreign masks; see `submit.formats.format`."""

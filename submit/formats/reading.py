@@ -1,0 +1,108 @@
+"""One video of another program, read frame by frame."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..archive import MaskFolder
+from ..data import SplitVideo, read_split
+from ..errors import ArchiveError
+from ..runs import hard_codes
+from .foreign import open_foreign
+from .format import (
+    ImportFormat,
+    ImportHints,
+    ScoreReader,
+    SoftFrame,
+    VideoFiles,
+    VideoReader,
+    annotation_scores,
+    appearance_order,
+    find_format,
+)
+
+__all__ = ["open_video", "read_results", "require_package", "soft_frames"]
+
+
+def require_package(layout: ImportFormat, where: str) -> None:
+    """Make sure that the package is installed that a layout needs.
+
+    Args:
+        layout: The layout.
+        where: What has it, for messages.
+
+    Raises:
+        ArchiveError: It is not.
+    """
+    if layout.package is not None and find_spec(layout.package) is None:
+        raise ArchiveError(
+            f"{where}: has {layout.layout}, which needs {layout.package}; install it: "
+            "pip install 'mose-submit[volumes]'"
+        )
+
+
+@contextlib.contextmanager
+def open_video(
+    files: VideoFiles, video: SplitVideo, hints: ImportHints
+) -> Iterator[VideoReader]:
+    """Open the files of a video in the layout that they have.
+
+    Raises:
+        ArchiveError: They have none, or are not complete.
+        MaskError: A file or the annotation cannot be read.
+    """
+    reader = find_format(files, hints).open(files, video, hints)
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def soft_frames(reader: VideoReader, video: SplitVideo) -> Iterator[SoftFrame]:
+    """Read all frames of a video, in order, as scores; masks as codes of hard ones.
+
+    Raises:
+        ArchiveError: A file cannot be read.
+        MaskError: It does not belong to the video.
+    """
+    if isinstance(reader, ScoreReader):
+        yield from map(reader.scores, video.frames)
+        return
+    order = tuple(appearance_order(video))
+    yield annotation_scores(video, order)
+    for frame in video.frames[1:]:
+        yield SoftFrame(order, hard_codes(reader.labels(frame), order))
+
+
+def read_results(
+    folder: Path, root: Path, name: str, hints: ImportHints
+) -> Iterator[SoftFrame]:
+    """Read what a program has written of one video of a split.
+
+    Args:
+        folder: Where it has written: in a folder called as the video, or directly.
+        root: The split.
+        name: The video.
+        hints: What the files do not say themselves.
+
+    Yields:
+        The scores of each frame, in order.
+
+    Raises:
+        ArchiveError: They are missing or not complete.
+        MaskError: A file does not belong to the video.
+        SplitError: The split has no such video.
+    """
+    video = read_split(root).videos[name]
+    with open_foreign(folder, [name], hints) as foreign:
+        files = foreign.files(name)
+        if not files.names:
+            masks = MaskFolder(folder)
+            paths = [entry.name for entry in masks.entries if not entry.is_folder]
+            files = VideoFiles(masks, name, {path: path for path in paths})
+        require_package(find_format(files, hints), files.where)
+        with open_video(files, video, hints) as reader:
+            yield from soft_frames(reader, video)

@@ -1,1 +1,0 @@
-"""The layouts of foreign masks; see `submit.pipeline.format`."""
