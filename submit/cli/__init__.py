@@ -36,7 +36,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "anchors": "Choose frames with trusted masks as prompts for a second pass",
     },
     "Merge": {
-        "import": "Convert masks of any other program to a run",
+        "import": "Convert masks of any other program to a run, or to prompts",
         "ensemble": "Merge runs into one",
     },
     "Package": {

@@ -6,10 +6,18 @@ from .audit import (
     audit_split,
     audit_video,
 )
+from .coco import Coco, Detection, read_coco
 from .frames import FrameReader
 from .images import image_size, read_frame
 from .meta import VOID, VideoMeta
-from .prompts import GivenPrompts, PackedMask, StoredPrompt, read_prompts
+from .prompts import (
+    GivenPrompts,
+    PackedMask,
+    StoredPrompt,
+    check_prompts,
+    read_prompts,
+)
+from .selection import FrameSelection
 from .split import (
     Split,
     SplitVideo,
@@ -18,7 +26,10 @@ from .split import (
 
 __all__ = [
     "VOID",
+    "Coco",
+    "Detection",
     "FrameReader",
+    "FrameSelection",
     "GivenPrompts",
     "PackedMask",
     "Problem",
@@ -29,7 +40,9 @@ __all__ = [
     "VideoMeta",
     "audit_split",
     "audit_video",
+    "check_prompts",
     "image_size",
+    "read_coco",
     "read_frame",
     "read_prompts",
     "read_split",

@@ -26,7 +26,7 @@ import hashlib
 import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,7 +44,13 @@ from ..system.texts import decode_text
 from .meta import VOID
 from .split import Split, SplitVideo
 
-__all__ = ["GivenPrompts", "PackedMask", "StoredPrompt", "read_prompts"]
+__all__ = [
+    "GivenPrompts",
+    "PackedMask",
+    "StoredPrompt",
+    "check_prompts",
+    "read_prompts",
+]
 
 _KINDS = ("box", "points", "mask", "absent")
 
@@ -127,8 +133,30 @@ def read_prompts(path: Path, split: Split) -> GivenPrompts:
             frame or object, or outside of its frame.
     """
     whole = split.whole
+    if path.is_dir():
+        return _given(path, whole, _painted(path, whole))
+    return _given(path, whole, _written(_load(path), path, whole))
+
+
+def check_prompts(content: Any, split: Split, *, path: Path) -> GivenPrompts:
+    """Check what is to be written as a JSON file of prompts, as `read_prompts` does.
+
+    Args:
+        content: The content of the file.
+        split: See `read_prompts`.
+        path: What to call the file in messages.
+
+    Raises:
+        PromptError: See `read_prompts`.
+    """
+    return _given(path, split.whole, _written(content, path, split.whole))
+
+
+def _given(
+    path: Path, whole: Split, source: Iterable[tuple[_Place, StoredPrompt]]
+) -> GivenPrompts:
+    """Collect prompts, frames in order."""
     given: dict[str, dict[str, dict[int, StoredPrompt]]] = {}
-    source = _painted(path, whole) if path.is_dir() else _written(path, whole)
     for place, prompt in source:
         frames = given.setdefault(place.video.name, {})
         frames.setdefault(place.frame, {})[place.key] = prompt
@@ -210,9 +238,11 @@ def _painted(path: Path, split: Split) -> Iterator[tuple[_Place, StoredPrompt]]:
                 yield place, PackedMask.of(labels == key)
 
 
-def _written(path: Path, split: Split) -> Iterator[tuple[_Place, StoredPrompt]]:
-    """Read a JSON file."""
-    content = _table(_load(path), f"{path}")
+def _written(
+    loaded: Any, path: Path, split: Split
+) -> Iterator[tuple[_Place, StoredPrompt]]:
+    """Read the content of a JSON file."""
+    content = _table(loaded, f"{path}")
     if content.keys() != {"version", "videos"} or content["version"] != 1:
         raise PromptError(
             f'{path}: expected {{"version": 1, "videos": …}}, found the keys '

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO
 
-from ..archive import Entry, MaskFolder, Masks, open_masks
-from ..data.coco import Coco, read_coco
+from ..archive import Entry, MaskFolder, Masks, open_masks, shown
+from ..data import Coco, Split, read_coco
 from ..errors import ArchiveError
 from .format import FORMATS, ImportHints, VideoFiles
 
@@ -72,6 +72,11 @@ class ForeignFiles:
         return files
 
     @property
+    def path(self) -> Path:
+        """The folder or file."""
+        return self._masks.path
+
+    @property
     def folders(self) -> list[str]:
         """Names of all folders and files that could be a video's, sorted."""
         return sorted(self._files)
@@ -110,7 +115,24 @@ class ForeignFiles:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._masks.close()
+
+    def require_videos(self, split: Split) -> None:
+        """Make sure that there is a video of a split.
+
+        Raises:
+            ArchiveError: There is none.
+        """
+        if not split.videos.keys() & self.videos:
+            raise ArchiveError(
+                f"{self.path}: holds no video of {split.root}; expected folders such "
+                f"as {next(iter(split.videos))}/ at its root, found "
+                f"{', '.join(map(shown, self.folders[:3])) or 'none'}"
+            )
 
 
 def open_foreign(

@@ -51,6 +51,7 @@ class ImportHints:
         format: Name of the layout; None to recognise it.
         scores: What the numbers in NumPy's files are; None to recognise it.
         object_key: The field of a COCO JSON that holds the object id.
+        partial: Whether frames may be missing.
 
     Raises:
         SettingsError: There is no such layout.
@@ -59,6 +60,7 @@ class ImportHints:
     format: str | None = None
     scores: ScoreKind | None = None
     object_key: str | None = None
+    partial: bool = False
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:
@@ -149,10 +151,12 @@ class _Reader:
 
     Attributes:
         remarks: Numbers of masks that were changed, by a description of the change.
+        frames: The frames that have a file, in order.
     """
 
     def __init__(self) -> None:
         self.remarks: Counter[str] = Counter()
+        self.frames: tuple[str, ...] = ()
 
     def close(self) -> None:
         """Close what is open."""
@@ -327,6 +331,7 @@ def match_frames(
     suffix: str = ".png",
     is_first: Callable[[str], bool] = lambda stem: False,
     late: bool = False,
+    partial: bool = False,
 ) -> Numbering:
     """Find the file of each frame but the first, whose mask is the annotation.
 
@@ -338,6 +343,7 @@ def match_frames(
         is_first: Whether the file of a stem is the annotation of the first frame.
         late: Whether files before the first one may be missing, since nothing that
             they could show is visible yet.
+        partial: Whether any file may be missing.
 
     Raises:
         ArchiveError: A file is missing, or it is not certain which frames they are.
@@ -348,7 +354,7 @@ def match_frames(
     if late:
         begun = frames.index(next(iter(numbering.stems), frames[0]))
         missing = [frame for frame in missing if frames.index(frame) > begun]
-    if not missing:
+    if partial or not missing:
         return numbering
     what = f"lacks {len(missing)} of {len(frames)} masks"
     if step := _step(frames, numbering):

@@ -5,6 +5,7 @@ fail, continues with the others, and returns a `StepOutcome`.
 """
 
 from ..formats import ImportHints
+from .as_prompts import import_prompts
 from .ensemble import ensemble_runs
 from .export import export_run, exported_masks, is_exported
 from .imports import import_masks
@@ -19,6 +20,7 @@ __all__ = [
     "export_run",
     "exported_masks",
     "import_masks",
+    "import_prompts",
     "is_exported",
     "predict_split",
     "split_of",

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..archive import shown
 from ..data import Split, SplitVideo
 from ..errors import ArchiveError, MaskError, RunMismatchError
 from ..executors import Executor, Job, Worker
@@ -74,14 +73,9 @@ def import_masks(
     hints = hints or ImportHints()
     opened = open_foreign(source, names, hints)
     with opened:
+        opened.require_videos(split)
         there = opened.videos
     chosen = [video for name, video in split.videos.items() if name in there]
-    if not chosen:
-        raise ArchiveError(
-            f"{source}: holds no video of {split.root}; expected folders such as "
-            f"{next(iter(split.videos))}/ at its root, found "
-            f"{', '.join(map(shown, opened.folders[:3])) or 'none'}"
-        )
     soft = _are_soft([opened.files(video.name) for video in chosen], hints)
     absent = sorted(split.videos.keys() - there)
     remarks: Counter[str] = Counter()

@@ -62,8 +62,13 @@ class _FrameArrays(ScoreReader):
         paths = frame_arrays(files)
         any_path = next(iter(paths.values()))
         numbering = match_frames(
-            video, paths, where=files.where, suffix=any_path[any_path.rindex(".") :]
+            video,
+            paths,
+            where=files.where,
+            suffix=any_path[any_path.rindex(".") :],
+            partial=hints.partial,
         )
+        self.frames = tuple(numbering.stems)
         self._paths = {frame: paths[stem] for frame, stem in numbering.stems.items()}
         self._planes = ScorePlanes(video, files.where, hints.scores)
         with self._opened(any_path) as file:

@@ -88,7 +88,10 @@ class _VideoArrays(ScoreReader):
                 if name in self._file.names
             }
             # Of each frame: its array, its place in the array, and its row in tables.
-            self._frames = _frames_of(self._file, self._tables, video)
+            self._frames = _frames_of(
+                self._file, self._tables, video, partial=hints.partial
+            )
+            self.frames = tuple(self._frames)
             kind = hints.scores
             if (values := self._tables.get("values")) is not None:
                 kind = ScoreKind.LOGITS
@@ -161,7 +164,11 @@ class _Place:
 
 
 def _frames_of(
-    file: ArrayFile, tables: Mapping[str, NDArray[Any]], video: SplitVideo
+    file: ArrayFile,
+    tables: Mapping[str, NDArray[Any]],
+    video: SplitVideo,
+    *,
+    partial: bool,
 ) -> dict[str, _Place]:
     """Find the frames of a video in a file.
 
@@ -171,7 +178,9 @@ def _frames_of(
     """
     own = [name for name in file.names if name not in COMPANIONS]
     if own and all(number_in(name) is not None for name in own):
-        numbering = match_frames(video, own, where=file.name, suffix="")
+        numbering = match_frames(
+            video, own, where=file.name, suffix="", partial=partial
+        )
         rows = {name: row for row, name in enumerate(own)}
         return {
             frame: _Place(name, None, rows[name])
@@ -194,7 +203,7 @@ def _frames_of(
             f"{numbers.dtype} of shape {numbers.shape}"
         )
     places = {str(number): at for at, number in enumerate(numbers.tolist())}
-    numbering = match_frames(video, places, where=file.name, suffix="")
+    numbering = match_frames(video, places, where=file.name, suffix="", partial=partial)
     return {
         frame: _Place(array, places[number], places[number])
         for frame, number in numbering.stems.items()

@@ -47,14 +47,13 @@ class Frames:
         self, files: VideoFiles, video: SplitVideo, hints: ImportHints
     ) -> LabelReader:
         """Open a video; see `ImportFormat`."""
-        del hints
-        return _FrameLabels(files, video)
+        return _FrameLabels(files, video, partial=hints.partial)
 
 
 class _FrameLabels(LabelReader):
     """Reads the masks of one video."""
 
-    def __init__(self, files: VideoFiles, video: SplitVideo) -> None:
+    def __init__(self, files: VideoFiles, video: SplitVideo, *, partial: bool) -> None:
         super().__init__()
         stems = stems_of(files.names)
 
@@ -62,7 +61,10 @@ class _FrameLabels(LabelReader):
             return is_annotation(files.read(stems[stem]), video)
 
         # The first mask may be missing, since the annotation replaces it.
-        numbering = match_frames(video, stems, where=files.where, is_first=is_first)
+        numbering = match_frames(
+            video, stems, where=files.where, is_first=is_first, partial=partial
+        )
+        self.frames = tuple(numbering.stems)
         self._files, self._video = files, video
         self._paths = {frame: stems[stem] for frame, stem in numbering.stems.items()}
         if numbering.shifted:

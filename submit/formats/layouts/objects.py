@@ -56,15 +56,15 @@ class Objects:
         self, files: VideoFiles, video: SplitVideo, hints: ImportHints
     ) -> LabelReader:
         """Open a video; see `ImportFormat`."""
-        del hints
-        return _ObjectLabels(files, video)
+        return _ObjectLabels(files, video, partial=hints.partial)
 
 
 class _ObjectLabels(LabelReader):
     """Reads the masks of one video."""
 
-    def __init__(self, files: VideoFiles, video: SplitVideo) -> None:
+    def __init__(self, files: VideoFiles, video: SplitVideo, *, partial: bool) -> None:
         super().__init__()
+        self._partial = partial
         self._files, self._video = files, video
         first = set(object_ids(video.first_mask()))
         self._paths: dict[int, Mapping[str, str]] = {}
@@ -81,7 +81,10 @@ class _ObjectLabels(LabelReader):
                     f"{files.where}: has two folders of object {key}; remove one"
                 )
             self._paths[key] = self._match(folder, key, late=key not in first)
-        if lacking := [key for key in video.objects if key not in self._paths]:
+        there = {frame for paths in self._paths.values() for frame in paths}
+        self.frames = tuple(frame for frame in video.frames if frame in there)
+        lacking = [key for key in video.objects if key not in self._paths]
+        if lacking and not partial:
             raise ArchiveError(
                 f"{files.where}: lacks the folder of object {lacking[0]}; expected "
                 f"{video.name}/{lacking[0]:03}/<frame>.png"
@@ -101,6 +104,7 @@ class _ObjectLabels(LabelReader):
             where=f"{self._files.where}/{folder}",
             is_first=lambda stem: self._is_first(stems[stem], key),
             late=late,
+            partial=self._partial,
         )
         if numbering.shifted:
             what = "number changed to that of the frame, by the order"

@@ -51,20 +51,22 @@ class CocoRle:
         self, files: VideoFiles, video: SplitVideo, hints: ImportHints
     ) -> LabelReader:
         """Open a video; see `ImportFormat`."""
-        del hints
-        return _RleLabels(files, video)
+        return _RleLabels(files, video, partial=hints.partial)
 
 
 class _RleLabels(LabelReader):
     """Reads the masks of one video."""
 
-    def __init__(self, files: VideoFiles, video: SplitVideo) -> None:
+    def __init__(self, files: VideoFiles, video: SplitVideo, *, partial: bool) -> None:
         super().__init__()
         self._video = video
         path = stems_of(files.names, suffix=".json")[video.name]
         self._name = files.label(path)
         frames = _frames(files.read(path), self._name)
-        numbering = match_frames(video, frames, where=self._name, suffix="")
+        numbering = match_frames(
+            video, frames, where=self._name, suffix="", partial=partial
+        )
+        self.frames = tuple(numbering.stems)
         self._frames: dict[str, Mapping[str, Any]] = {
             frame: frames[stem] for frame, stem in numbering.stems.items()
         }

@@ -69,7 +69,6 @@ class XMem:
         self, files: VideoFiles, video: SplitVideo, hints: ImportHints
     ) -> ScoreReader:
         """Open a video; see `ImportFormat`."""
-        del hints
         path = _volumes(files)[_CHANNELS]
         channels = read_channels(files.read(path), name=files.label(path))
         known = video.objects
@@ -85,7 +84,7 @@ class XMem:
                 f"{channels}"
             )
         order = sorted(channels, key=lambda key: channels[key])
-        return _VolumeScores(files, video, order)
+        return _VolumeScores(files, video, order, partial=hints.partial)
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,9 @@ class Cutie:
     ) -> ScoreReader:
         """Open a video; see `ImportFormat`."""
         order = appearance_order(video)
-        reader = _VolumeScores(files, video, order, last_may_lack=True)
+        reader = _VolumeScores(
+            files, video, order, last_may_lack=True, partial=hints.partial
+        )
         if len(order) > 1:
             reader.require_order(named=hints.format == self.name)
         return reader
@@ -127,6 +128,7 @@ class _VolumeScores(ScoreReader):
         order: The object of each channel but the first.
         last_may_lack: Whether the last frame's volume may be missing, if its mask lies
             beside the scores.
+        partial: Whether any frame's volume may be missing.
     """
 
     def __init__(
@@ -136,6 +138,7 @@ class _VolumeScores(ScoreReader):
         order: Sequence[int],
         *,
         last_may_lack: bool = False,
+        partial: bool = False,
     ) -> None:
         super().__init__()
         self._files, self._video, self._order = files, video, tuple(order)
@@ -154,6 +157,7 @@ class _VolumeScores(ScoreReader):
                 where=files.where,
                 suffix=_SUFFIX,
                 late=video.first_annotated != video.frames[0],
+                partial=partial,
             )
         except ArchiveError as error:
             if not last_may_lack or f"{last}{_SUFFIX}" not in str(error):
@@ -164,6 +168,7 @@ class _VolumeScores(ScoreReader):
                 f"{_BESIDE}/, so that the last frame's mask is taken instead"
             ) from error
         self._paths = {frame: stems[stem] for frame, stem in numbering.stems.items()}
+        self.frames = tuple(self._paths)
 
     def require_order(self, *, named: bool) -> None:
         """Make sure that the channels are the objects in their order.
