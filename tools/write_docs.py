@@ -221,7 +221,8 @@ def values(settings: Iterable[Setting]) -> str:
 
 def shown(value: object) -> str:
     """Return a default in the syntax of a settings file."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    plain = value is None or isinstance(value, bool)
+    return str(value).lower() if plain else str(value)
 
 
 def about(entry: object) -> str:

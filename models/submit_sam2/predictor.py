@@ -124,11 +124,13 @@ class Sam2Options:
     memory: str | None = option(
         None,
         "Which earlier frames are looked back to; all suit official weights. "
-        + "".join(
-            f"Licence of the authors' code of {name}: {policy.licence}. "
+        + "Licences of the authors' code: "
+        + "; ".join(
+            f"{name} {policy.licence}"
             for name, policy in POLICIES.items()
             if policy.licence is not None
-        ).rstrip(),
+        )
+        + ".",
         choices=tuple(POLICIES),
     )
     conditioning: int | None = option(
@@ -173,9 +175,9 @@ class Sam2Options:
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)
         for policy in POLICIES.values():
-            for one in option_infos(policy.Options):
-                if getattr(self, one.name) is None:
-                    object.__setattr__(self, one.name, one.default)
+            for name, value in policy.defaults(self.model).items():
+                if getattr(self, name) is None:
+                    object.__setattr__(self, name, value)
 
     def resolved(self) -> Preset:
         """The memory options, with the preset's values where none is given."""

@@ -59,17 +59,18 @@ class Offers:
         """Predicted IoU of the candidates: N×3."""
         return [tuple(row) for row in self._decoded.iou[:, 1:].float().tolist()]
 
-    def logits(self, row: int) -> Tensor:
-        """Logits of the candidates: 3×h×w."""
-        return self._draw(self._decoded.select([row]))[0]
+    @cached_property
+    def logits(self) -> Tensor:
+        """Logits of the candidates: N×3×h×w."""
+        return self._draw(self._decoded)
 
-    def boxes(self, row: int) -> tuple[PixelBox | None, ...]:
-        """Boxes of the candidates at the input's resolution; None: it is empty."""
+    def box(self, row: int, candidate: int) -> PixelBox | None:
+        """Box of a candidate at the input's resolution; None: it is empty."""
         if self.presence[row] <= self._threshold:
-            return (None,) * len(self.ious[row])
-        masks = _enlarge(self.logits(row), (self._side, self._side)) > 0
-        sides = [masks.any(axis).cpu().numpy() for axis in (1, 2)]
-        return tuple(_span(across, down) for across, down in zip(*sides, strict=True))
+            return None
+        logits = self.logits[row, candidate, None]
+        mask = _enlarge(logits, (self._side, self._side))[0] > 0
+        return _span(*(mask.any(axis).cpu().numpy() for axis in (0, 1)))
 
     def of(self, row: int) -> OneOffer:
         """Facts of one recall."""
@@ -93,10 +94,9 @@ class OneOffer:
         """Predicted IoU of each candidate mask, in [0, 1]."""
         return self._all.ious[self._row]
 
-    @property
-    def boxes(self) -> tuple[PixelBox | None, ...]:
-        """Box of each candidate mask at the input's resolution; None: it is empty."""
-        return self._all.boxes(self._row)
+    def box(self, candidate: int) -> PixelBox | None:
+        """Box of a candidate mask at the input's resolution; None: it is empty."""
+        return self._all.box(self._row, candidate)
 
 
 class Sightings:

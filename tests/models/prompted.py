@@ -59,6 +59,14 @@ def quieten(state: dict[str, torch.Tensor]) -> None:
             state[name] = weights * 0.03
 
 
+def write_frames(frames: list[NDArray[np.uint8]], at: Path) -> None:
+    """Write frames as the official loader takes them."""
+    for index, frame in enumerate(frames):
+        # Lossless, whatever the name says; the loader takes no other.
+        with (at / f"{index:05d}.jpg").open("wb") as file:
+            Image.fromarray(frame).save(file, format="PNG")
+
+
 def run_official(
     predictor: Any, frames: list[NDArray[np.uint8]], given: dict[int, Prompts], at: Path
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
@@ -67,10 +75,7 @@ def run_official(
     Returns:
         For each frame logits N×h×w and presence N of the objects known by then.
     """
-    for index, frame in enumerate(frames):
-        # Lossless, whatever the name says; the loader takes no other.
-        with (at / f"{index:05d}.jpg").open("wb") as file:
-            Image.fromarray(frame).save(file, format="PNG")
+    write_frames(frames, at)
     state = predictor.init_state(str(at))
     found = []
     for index in range(len(frames)):

@@ -250,7 +250,7 @@ def test_a_new_policy_is_an_option_with_its_own_options(tmp_path: Path) -> None:
     """)
     assert first == "{'branches': 5}"
     text = "\n".join(shown)
-    assert "sam2|rcms|sam3|dam4sam|tree" in text
+    assert "sam2|rcms|sam3|dam4sam|tree|samurai" in text
     assert "branches" in text
     assert "int of at least 1" in text
 

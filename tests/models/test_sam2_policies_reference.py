@@ -4,7 +4,8 @@ Each is a fork of the package `sam2`; put the one that is meant on PYTHONPATH an
 
     python -m pytest -m reference tests/models/test_sam2_policies_reference.py
 
-DAM4SAM: jovanavidenovic/DAM4SAM @ 9c95450, its root folder, with vot-toolkit 0.7.1.
+- DAM4SAM: jovanavidenovic/DAM4SAM @ 9c95450, its root folder, with vot-toolkit 0.7.1.
+- SAMURAI: yangchris11/samurai @ 76ba195, its folder `sam2`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,7 @@ from submit_sam2.config import MODELS
 from submit_sam2.memory import Recall
 from submit_sam2.predictor import _to_tensor
 from tests.models.conftest import SCORE_BIAS, TINY, Clip
-from tests.models.prompted import quieten
+from tests.models.prompted import quieten, write_frames
 from tests.models.test_sam2_reference import build_official
 
 pytestmark = [pytest.mark.reference, pytest.mark.filterwarnings("ignore")]
@@ -41,11 +43,13 @@ class Told:
         logits: By frame, h×w.
         maps: By frame, which frames' memories it looked back to, with their places.
         pointers: By frame, how many pointers it looked back to.
+        ious: By frame, predicted IoU of the mask that was chosen, where it is known.
     """
 
     logits: list[NDArray[np.float32]] = field(default_factory=list)
     maps: list[list[tuple[int, int]]] = field(default_factory=list)
     pointers: list[int] = field(default_factory=list)
+    ious: list[float] = field(default_factory=list)
 
 
 def film(make_clip: Callable[..., Clip], length: int) -> Clip:
@@ -75,7 +79,9 @@ def run_ours(session: Any, clip: Clip, key: int) -> Told:
     tracker._tokens = watch
     for index, frame in enumerate(clip.frames):
         given = {key: Mask(clip.masks[key])} if index == 0 else {}
-        told.logits.append(session.step(frame, given).logits[0])
+        found = session.step(frame, given)
+        told.logits.append(found.logits[0])
+        told.ious.append(float(found.iou[0]))
     return told
 
 
@@ -118,6 +124,8 @@ def compare(ours: Told, theirs: Told) -> None:
     assert ours.maps == theirs.maps
     assert ours.pointers == theirs.pointers
     assert len(ours.logits) == len(theirs.logits)
+    if theirs.ious:
+        np.testing.assert_allclose(ours.ious, theirs.ious, atol=1e-4)
     worst = max(
         float(np.abs(one - other).max())
         for one, other in zip(ours.logits, theirs.logits, strict=True)
@@ -206,3 +214,68 @@ def test_dam4sam_remembers_what_its_authors_code_does(
     bias = tiny_state[SCORE_BIAS] + score
     predictor.load_state_dict({**tiny_state, SCORE_BIAS: bias})
     compare(run_ours(session, clip, 2), run_dam4sam(predictor, clip, 2))
+
+
+@pytest.fixture
+def run_samurai(tmp_path: Path) -> Callable[..., Told]:
+    """Run the tracker of SAMURAI."""
+    pytest.importorskip("sam2.utils.kalman_filter", reason="needs SAMURAI")
+
+    def run(predictor: Any, clip: Clip, key: int) -> Told:
+        told = Told()
+        write_frames(clip.frames, tmp_path)
+        state = predictor.init_state(str(tmp_path))
+        predictor.add_new_mask(state, 0, key, clip.masks[key])
+        watch_official(predictor, lambda: state["output_dict"], told)
+        for _ in predictor.propagate_in_video(state):
+            pass
+        stores = state["output_dict"]
+        for frame in range(len(clip.frames)):
+            (out,) = (kind[frame] for kind in stores.values() if frame in kind)
+            told.logits.append(out["pred_masks"][0, 0].numpy())
+            told.ious.append(float(out.get("best_iou_score", 1.0)))
+        return told
+
+    return run
+
+
+def spread_weights(
+    state: dict[str, torch.Tensor], *, seed: int, score: float, iou: float
+) -> None:
+    """Put weights into the state whose presence and predicted IoU vary much."""
+    state.update(random_weights(TINY, seed=seed, gain=2.0))
+    quieten(state)
+    for head in ("iou_prediction_head", "pred_obj_score_head"):
+        for kind in ("weight", "bias"):
+            state[f"sam_mask_decoder.{head}.layers.2.{kind}"] *= 4
+    state[SCORE_BIAS][:] = score
+    state[IOU_BIAS] += iou - 8
+
+
+@pytest.mark.parametrize(
+    ("seed", "score", "iou"),
+    [(0, 9.656, 0.4), (6, -4.578, 0.8), (7, -12.549, 1.2), (8, 19.568, 0.4)],
+    ids=["motion decides", "mostly away", "uncertain", "between the thresholds"],
+)
+def test_samurai_remembers_what_its_authors_code_does(
+    seed: int,
+    score: float,
+    iou: float,
+    open_session: Callable[..., Any],
+    make_clip: Callable[..., Clip],
+    tiny_state: dict[str, torch.Tensor],
+    run_samurai: Callable[..., Told],
+) -> None:
+    spread_weights(tiny_state, seed=seed, score=score, iou=iou)
+    clip = film(make_clip, 70)
+    session = open_session(memory="samurai", length=70)
+    predictor = build_official(
+        MODELS["test_tiny"],
+        64,
+        sigmoid_scale_for_mem_enc=20.0,
+        sigmoid_bias_for_mem_enc=-10.0,
+        samurai_mode=True,
+        kf_score_weight=0.25,
+    )
+    predictor.load_state_dict(tiny_state)
+    compare(run_ours(session, clip, 2), run_samurai(predictor, clip, 2))

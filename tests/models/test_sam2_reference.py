@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from submit.predictors import Prediction
 from submit_sam2.config import MODELS, Sam2Config
@@ -119,10 +118,7 @@ def build_official(
 
 def run_official(predictor: Any, clip: Any, folder: Path) -> list[np.ndarray[Any, Any]]:
     """Low-resolution logits N×h×w of each frame."""
-    for index, frame in enumerate(clip.frames):
-        # Lossless, whatever the name says; the loader takes no other.
-        with (folder / f"{index:05d}.jpg").open("wb") as file:
-            Image.fromarray(frame).save(file, format="PNG")
+    prompted.write_frames(clip.frames, folder)
     state = predictor.init_state(str(folder))
     for key, mask in clip.masks.items():
         predictor.add_new_mask(state, frame_idx=0, obj_id=key, mask=mask)

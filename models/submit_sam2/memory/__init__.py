@@ -15,6 +15,7 @@ from .policy import (
 from .rcms import RcmsMemory
 from .sam2 import Sam2Memory
 from .sam3 import Sam3Memory
+from .samurai import SamuraiMemory
 
 __all__ = [
     "POLICIES",
@@ -29,5 +30,6 @@ __all__ = [
     "Recall",
     "Sam2Memory",
     "Sam3Memory",
+    "SamuraiMemory",
     "Sighting",
 ]

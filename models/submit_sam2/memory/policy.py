@@ -9,7 +9,7 @@ this folder: a class with the methods of `MemoryPolicy`, most of them inherited 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -80,9 +80,8 @@ class Offer(Protocol):
         """Predicted IoU of each candidate mask, in [0, 1]."""
         ...
 
-    @property
-    def boxes(self) -> tuple[PixelBox | None, ...]:
-        """Box of each candidate mask at the input's resolution; None: it is empty."""
+    def box(self, candidate: int) -> PixelBox | None:
+        """Box of a candidate mask at the input's resolution; None: it is empty."""
         ...
 
 
@@ -166,7 +165,7 @@ class MemoryPolicy(Protocol):
     Attributes:
         name: What `-o memory=` calls it.
         order: Its place in lists.
-        licence: That of the authors' code, where it is another than the predictor's.
+        licence: That of its authors' code, where it is no part of SAM 2's.
         Options: The dataclass of its own options.
     """
 
@@ -186,6 +185,11 @@ class MemoryPolicy(Protocol):
             conditioning: Most conditioning frames that are looked back to, at least 2;
                 None for all.
         """
+        ...
+
+    @classmethod
+    def defaults(cls, model: str) -> Mapping[str, Any]:
+        """The options' defaults for a network of this name: see `MODELS`."""
         ...
 
     @property

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from submit.predictors import option_infos
+
 from .policy import POLICIES, Kept, Offer, Pick, Recall, Sighting
 
-__all__ = ["Sam2Memory"]
+__all__ = ["Sam2Memory", "by_rank"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,12 @@ class Sam2Memory:
         self._window: list[int] = []
         self._latest = -1
 
+    @classmethod
+    def defaults(cls, model: str) -> Mapping[str, Any]:
+        """The options' defaults for a network of this name."""
+        del model
+        return {one.name: one.default for one in option_infos(cls.Options)}
+
     @property
     def threshold(self) -> float:
         """The object is in a frame where the logit of its presence is above this."""
@@ -82,21 +90,25 @@ class Sam2Memory:
 
     def recall(self, frame: int) -> Recall:
         """Choose what to look back to from the next frame."""
-        last = self._memories - 1
         near = self._nearest(frame)
+        last = self._memories - 1
         maps = [(known, last) for known in near]
-        pointers = [(known, frame - known) for known in near]
         # Conditioning frames that are not among the nearest are like any other.
-        window = sorted({*self._window, *self._conditioning}.difference(near))
-        for known in window:
+        for known in sorted({*self._window, *self._conditioning}.difference(near)):
             age = frame - known
             if 0 < age <= last:
                 maps.append((known, age - 1))
-        for known in reversed(window):
+        return Recall(tuple(maps), self._aged(frame, near))
+
+    def _aged(self, frame: int, near: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        """Pointers of the nearest conditioning frames, and of the window."""
+        pointers = [(known, frame - known) for known in near]
+        window = {*self._window, *self._conditioning}.difference(near)
+        for known in sorted(window, reverse=True):
             age = frame - known
             if 0 < age < self._pointers:
                 pointers.append((known, age))
-        return Recall(tuple(maps), tuple(pointers))
+        return tuple(pointers)
 
     def _nearest(self, frame: int) -> list[int]:
         """The conditioning frames that are looked back to, as many as may be.
@@ -121,3 +133,25 @@ class Sam2Memory:
             frozenset(frame for frame, _ in upcoming.maps),
             frozenset(frame for frame, _ in upcoming.pointers),
         )
+
+
+def by_rank(
+    near: Sequence[int], good: Sequence[int], frame: int, *, places: int
+) -> tuple[tuple[int, int], ...]:
+    """Maps of the latest good frames, whose places are their ranks.
+
+    The frame just before counts always. A conditioning frame just before takes a place,
+    and leaves it empty.
+
+    Args:
+        near: The conditioning frames, which have the last place.
+        good: The good frames, the latest last.
+        frame: The next frame.
+        places: Places in time, the last included.
+    """
+    ranked = [known for known in reversed(good) if known != frame - 1]
+    placed = list(enumerate([frame - 1, *ranked][: places - 1]))
+    return (
+        *((known, places - 1) for known in near),
+        *((known, place) for place, known in reversed(placed) if known not in near),
+    )

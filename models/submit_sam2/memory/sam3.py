@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from submit.predictors import option
 
 from .policy import POLICIES, Recall, Sighting
-from .sam2 import Sam2Memory
+from .sam2 import Sam2Memory, by_rank
 
 __all__ = ["Sam3Memory"]
 
@@ -70,19 +70,13 @@ class Sam3Memory(Sam2Memory):
 
     def recall(self, frame: int) -> Recall:
         """Choose what to look back to from the next frame."""
-        last = self._memories - 1
         near = self._nearest(frame)
-        maps = [(known, last) for known in near]
+        maps = by_rank(near, self._window, frame, places=self._memories)
         pointers = [(known, frame - known) for known in near]
-        # A conditioning frame just before takes a place, and leaves it empty.
         ranked = self._window[::-1]
         if frame - 1 not in ranked:
             ranked.insert(0, frame - 1)
-        placed = list(enumerate(ranked[:last]))
-        maps += [
-            (known, place) for place, known in reversed(placed) if known not in near
-        ]
         # The oldest one has no pointer, as in the reference.
         aged = enumerate(ranked[: min(self._pointers, len(ranked)) - 1], 1)
         pointers += [(known, age) for age, known in aged if known not in near]
-        return Recall(tuple(maps), tuple(pointers))
+        return Recall(maps, tuple(pointers))
