@@ -1,18 +1,37 @@
-"""Commands run with every option that they declare, over one sample split."""
+"""Every command runs once with every option; the rows are in tests/commands."""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import zipfile
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner
 
-from submit.cli import cli
+from submit.cli import SECTIONS, cli
+from tests.commands import chain, codabench, looking, masks, models, scores
+from tests.commands.rows import (
+    Row,
+    command_of,
+    one_process,
+    options_of,
+    run_row,
+    type_line,
+)
+from tests.submissions import TEAM
+
+ROWS: tuple[Row, ...] = tuple(
+    row
+    for table in (chain, models, masks, scores, looking, codabench)
+    for row in table.ROWS
+)
+NAMES = [name for entries in SECTIONS.values() for name in entries]
 
 RECIPE = """
-split = "elsewhere"
+split = "split"
 runs = "built"
 
 [[predict]]
@@ -22,77 +41,117 @@ predictor = "static"
 [submission]
 run = "plain"
 """
+TUNED = """
+[ensemble]
+method = "vote"
+members = ["one", "true"]
 
-#: In this order: later lines read what earlier ones wrote.
-LINES = (
-    "sample split --videos 2 --frames 4 --size 96x64 --seed 3 --json",
-    "sample split --videos 2 --frames 4 --size 96x64 --seed 4 --force",
-    "videos split --meta split/meta_valid.json --videos * --decode --json",
-    "holdout split --meta split/meta_valid.json -o held --videos 1 --seed 1"
-    " --force --workers 1 --json",
-    "holdout split -o again --list held/videos.txt --workers 1",
-    "build recipe.toml --split split --meta split/meta_valid.json "
-    "--predictor classical -o caution=0.6 --workers 1 --device cpu --force --json",
-    "compare plain split/Annotations --split split --meta split/meta_valid.json "
-    "--videos * --resamples 100 --workers 1 --runs built-classical --json",
-)
-
-COMMANDS = sorted({line.split()[0] for line in LINES})
+[postprocess]
+threshold = 1.5
+"""
+PROMPTS = {
+    "version": 1,
+    "videos": {"similar": {"00003": {"1": {"box": [0, 0, 8, 8]}}}},
+}
 
 
 @pytest.fixture(scope="module")
-def printed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What each line prints, run one after the other in one folder."""
+def made(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Path:
+    """The folder in which the rows are typed, as `tests/commands/rows.py` says."""
     folder = tmp_path_factory.mktemp("commands")
-    (folder / "recipe.toml").write_text(RECIPE)
-    found = {}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        for line in LINES:
-            done = CliRunner().invoke(cli, line.split())
-            assert done.exit_code == 0, f"{line}\n{done.output}\n{done.exception!r}"
-            found[line] = done.stdout
-    found["folder"] = str(folder)
-    return found
+        one_process(patch)
+        _type("sample split --videos 3 --frames 6 --size 96x64")
+        _make_splits()
+        _type("predict split --predictor static --name one")
+        _type("import split/Annotations --name true --split split")
+        _type("import split/Annotations --name part --split split --videos similar")
+        _type("export true", "score one --split split -o scores")
+        _type("pack one -o one.zip", "pack part -o sample.zip --partial")
+        _make_files(repository)
+    return folder
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_of_the_command_is_in_a_line(name: str) -> None:
-    command = cli.get_command(click.Context(cli), name)
-    assert command is not None
-    words = {w for line in LINES if line.split()[0] == name for w in line.split()}
-    missing = [
-        option.opts
-        for option in command.params
-        if isinstance(option, click.Option) and not words & set(option.opts)
-    ]
-    assert missing == []
+def _type(*lines: str) -> None:
+    for line in lines:
+        code, stdout, stderr = type_line(line)
+        assert code == 0, f"{line}\n{stdout}\n{stderr}"
 
 
-def test_every_line_with_json_prints_json_only(printed: dict[str, str]) -> None:
-    for line in LINES:
-        if "--json" in line:
-            assert json.loads(printed[line]), line
-
-
-def test_the_list_of_a_holdout_chooses_the_same_videos(
-    printed: dict[str, str],
-) -> None:
-    folder = Path(printed["folder"])
-    held, again = (
-        [path.name for path in (folder / name / "JPEGImages").iterdir()]
-        for name in ("held", "again")
+def _make_splits() -> None:
+    meta = json.loads(Path("split/meta_valid.json").read_text())
+    similar = meta["videos"]["similar"]
+    Path("few.json").write_text(
+        json.dumps({"videos": {"similar": similar, "gone": similar}})
     )
-    assert len(held) == 1
-    assert again == held
+    shutil.copytree("split", "valid")
+    for mask in Path("valid/Annotations").glob("*/*.png"):
+        if mask.stem != "00000":
+            mask.unlink()
 
 
-def test_a_build_takes_split_model_and_option_of_the_command_line(
-    printed: dict[str, str],
+def _make_files(repository: Path) -> None:
+    for name in ("notes.txt", "notes.png"):
+        Path(name).write_text("years of work")
+    Path("recipe.toml").write_text(RECIPE)
+    Path("tuned.toml").write_text(TUNED)
+    Path("team.json").write_text(json.dumps(TEAM))
+    Path("prompts.json").write_text(json.dumps(PROMPTS))
+    shutil.copy("scores/scores.json", "scores.json")
+    shutil.copy(repository / "examples/predictor_plugin/submit_centre.py", "model.py")
+    with zipfile.ZipFile("one.zip") as whole, zipfile.ZipFile("bare.zip", "w") as bare:
+        for name in whole.namelist():
+            if name != "vanish/00002.png":
+                bare.writestr(name, whole.read(name))
+
+
+def _copy(source: str, target: str) -> None:
+    """Copy a file; those of a split are links, since commands never write there."""
+    if "JPEGImages" in source or "Annotations" in source:
+        os.link(source, target)
+    else:
+        shutil.copyfile(source, target)
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it as the current folder."""
+    copy = tmp_path / "here"
+    shutil.copytree(made, copy, copy_function=_copy)
+    monkeypatch.chdir(copy)
+    return copy
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.line)
+def test_a_command_with_options(
+    row: Row, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = Path(printed["folder"])
-    run = json.loads((folder / "built-classical/plain/manifest.json").read_text())
-    assert run["settings"]["predictor"] == "classical"
-    assert run["settings"]["options"]["caution"] == 0.6
-    assert (folder / "built-classical" / "submission.zip").is_file()
-    assert not (folder / "elsewhere").exists()
+    run_row(row, monkeypatch)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_rows_give_exactly_the_options_that_a_command_declares(name: str) -> None:
+    given = {option for row in ROWS if row.command == name for option in row.given}
+    assert given == options_of(command_of(name))
+
+
+def test_every_row_says_what_comes_of_it() -> None:
+    assert [row.line for row in ROWS if not row.has_outcome] == []
+    assert sorted({row.command for row in ROWS}) == sorted(NAMES)
+    assert len({row.line for row in ROWS}) == len(ROWS)
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+@pytest.mark.parametrize("name", NAMES)
+def test_each_command_prints_its_help(name: str, flag: str) -> None:
+    done = CliRunner().invoke(cli, [name, flag], prog_name="submit")
+    assert done.exit_code == 0
+    assert done.stdout.startswith(f"Usage: submit {name} ")
+
+
+def test_the_options_of_the_group_itself() -> None:
+    assert options_of(cli) == {"--version"}
+    assert type_line("--version")[1].startswith("mose-submit ")
+    for flag in ("-h", "--help"):
+        assert "The whole chain:" in type_line(flag)[1]

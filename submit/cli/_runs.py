@@ -129,7 +129,12 @@ def masks_of(
     from ..pipeline.sources import open_source
 
     return open_source(
-        runs, source, split, executor=lambda: local_executor(workers), monitor=progress
+        runs,
+        source,
+        split,
+        executor=lambda: local_executor(workers),
+        workers=workers,
+        monitor=progress,
     )
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..system.words import counted
 from ._options import META
 from ._output import note
 
@@ -49,10 +48,8 @@ def open_split(
     split = read_split(path, meta=meta_file(), videos=videos)
     for text in split.notes:
         note(text)
-    if say_absent and split.absent:
-        listed = counted(len(split.absent), "video that has", "videos that have")
-        first = split.absent[0]
-        note(f"{split.meta_path}: lists {listed} no folder, such as {first}")
+    if say_absent and split.absent_note is not None:
+        note(split.absent_note)
     if say_subset and split.subset_note is not None:
         note(split.subset_note)
     return split

@@ -91,6 +91,7 @@ def build(
         executor=local_executor(workers),
         model_executor=lambda model: model_executor(model, workers, device),
         device=device,
+        workers=workers,
         force=force,
         monitor=progress,
         note=note,

@@ -311,6 +311,14 @@ class Split:
         videos = counted(total, "video")
         return f"{len(self.videos):,} of {videos} of {self.root} only (--videos)"
 
+    @property
+    def absent_note(self) -> str | None:
+        """The remark that the meta file lists videos without a folder; None if not."""
+        if not self.absent:
+            return None
+        listed = counted(len(self.absent), "video that has", "videos that have")
+        return f"{self.meta_path}: lists {listed} no folder, such as {self.absent[0]}"
+
     def select(self, patterns: Sequence[str] = ()) -> tuple[SplitVideo, ...]:
         """The videos whose names match any of the shell patterns; all without one.
 

@@ -80,6 +80,7 @@ def build(
     executor: Executor,
     model_executor: Callable[[Predictor], Executor],
     device: str = "auto",
+    workers: int | None = None,
     force: bool = False,
     monitor: Monitor = silent,
     note: Callable[[str], None] = lambda text: None,
@@ -95,6 +96,7 @@ def build(
         executor: Runs the steps without a model.
         model_executor: Chooses the executor for a model.
         device: Where models run.
+        workers: Threads that score and check; one for each core by default.
         force: Whether the zip may replace a file that is not a zip.
         monitor: Opens a progress bar for each step.
         note: Called with each remark about the split.
@@ -109,10 +111,11 @@ def build(
         read_team(team)
     postprocess = Postprocess() if settings is None else read_postprocess(settings)
     split = _open_split(recipe, monitor)
-    for text in split.notes:
-        note(text)
+    for text in (*split.notes, split.absent_note):
+        if text is not None:
+            note(text)
     builder = _Builder(
-        recipe, split, postprocess, executor, model_executor, device, monitor
+        recipe, split, postprocess, executor, model_executor, device, workers, monitor
     )
     # Check the options of all models first, before hours of prediction.
     for step in recipe.predict:
@@ -144,6 +147,7 @@ class _Builder:
     executor: Executor
     model_executor: Callable[[Predictor], Executor]
     device: str
+    workers: int | None
     monitor: Monitor
 
     def run(self, step: PredictStep | ImportStep | EnsembleStep) -> BuiltRun:
@@ -198,7 +202,12 @@ class _Builder:
             stamps.set("packed", source, packed)
         checked = {"zip": packed, **self._judges(first_only=True)}
         if stamps.get("checked", checked) is None:
-            found = check_masks(zip_path, self.split, team=submission.team is not None)
+            found = check_masks(
+                zip_path,
+                self.split,
+                team=submission.team is not None,
+                workers=self.workers,
+            )
             if found.exit_code:
                 raise ArchiveError(
                     f"{zip_path}: the precheck has findings; do: submit check "
@@ -286,7 +295,9 @@ class _Builder:
             return Totals(**known)
         title = f"score {run.name}"
         with self.monitor(title, total=frames_to_score(self.split)) as bar:
-            scores = score_split(self.split, masks, progress=bar.advance)
+            scores = score_split(
+                self.split, masks, workers=self.workers, progress=bar.advance
+            )
         write_scores(scores, run.path / "scores")
         stamps.set("scored", source, asdict(scores.totals))
         return scores.totals

@@ -112,7 +112,9 @@ def _own_masks(run: Run, videos: Collection[str] | None) -> StepOutcome:
     return StepOutcome(run.name, skipped=masks.videos())
 
 
-def _require_soft_files(run: Run, names: Sequence[str]) -> None:
+def _require_soft_files(
+    run: Run, names: Sequence[str], *, workers: int | None = None
+) -> None:
     """Make sure that soft files have not changed since the masks were exported.
 
     A soft file may be missing: users delete them to free space.
@@ -122,7 +124,7 @@ def _require_soft_files(run: Run, names: Sequence[str]) -> None:
     """
     videos = [run.stored(name) for name in names if run.videos[name].soft]
     there = [video for video in videos if video.path.exists()]
-    run_in_threads(StoredVideo.require_unchanged, there)
+    run_in_threads(StoredVideo.require_unchanged, there, workers=workers)
 
 
 def is_exported(run: Run, videos: Collection[str] | None = None) -> bool:
@@ -142,6 +144,7 @@ def exported_masks(
     videos: Collection[str] | None = None,
     *,
     after: StepOutcome | None = None,
+    workers: int | None = None,
 ) -> KnownMasks:
     """Open the exported palette masks of a run, with any post-processing.
 
@@ -153,6 +156,7 @@ def exported_masks(
         after: What `export_run` has just returned for the run's own masks. It compared
             the soft files of its videos with their digests, so that they are not read
             again.
+        workers: Threads that compare soft files; one for each core by default.
 
     Raises:
         RunError: They were not exported, the run has changed since, a soft file is not
@@ -170,7 +174,8 @@ def exported_masks(
             remedy=f"run the command that made the run {run.name} again",
         )
     compared = {*after.done, *after.skipped} if after is not None else set()
-    _require_soft_files(run, [name for name in names if name not in compared])
+    others = [name for name in names if name not in compared]
+    _require_soft_files(run, others, workers=workers)
     record = ExportRecord.open(run.masks_folder)
     done = "".join(
         f" --{name.replace('_', '-')} {value}"

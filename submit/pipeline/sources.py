@@ -40,6 +40,7 @@ def open_source(
     split: Split | None = None,
     *,
     executor: Callable[[], Executor],
+    workers: int | None = None,
     monitor: Monitor = silent,
 ) -> Masks:
     """Open the masks that RUN|DIR|ZIP names; a run is exported if it is not yet.
@@ -50,6 +51,8 @@ def open_source(
         split: The split, if it is not at the place that the run records, or with only
             the videos that are needed.
         executor: Makes the workers of an export.
+        workers: Threads that compare files with their digests; one for each core by
+            default.
         monitor: Opens its progress bar.
 
     Raises:
@@ -63,7 +66,7 @@ def open_source(
         return record.all_masks() if record.exists else open_masks(folder)
     videos = None if split is None or not split.others else split.videos.keys()
     if is_exported(run, videos):
-        return exported_masks(run, videos)
+        return exported_masks(run, videos, workers=workers)
     outcome = export_run(
         run,
         split if split is not None else split_of(run),

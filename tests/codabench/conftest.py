@@ -10,40 +10,15 @@ from click.testing import CliRunner, Result
 from submit.cli import cli
 from submit.codabench import Client, Package, Submission, Token, Upload, make_plan
 from tests.codabench.fake_server import FakeServer
-from tests.codabench.world import BROKER_PASSWORD, OTHER_TOKEN, TOKEN, FakeClock, World
-
-#: What must not be found in anything that was printed or written.
-SECRETS = (TOKEN, OTHER_TOKEN, "Signature=", "AWSAccessKeyId", BROKER_PASSWORD)
-
-
-#: Seconds that commands wait for what is welcome and not needed.
-PATIENCE = (
-    "_watching.NAMES",
-    "_watching.RANK",
-    "history.BOARDS",
-    "leaderboard.OWN",
-    "status.PENDING",
-)
-
-
-def require_no_secrets(text: str) -> None:
-    found = [secret for secret in SECRETS if secret in text]
-    assert found == [], text
+from tests.codabench.stand_in import replace_codabench, require_no_secrets
+from tests.codabench.world import TOKEN, FakeClock, World
 
 
 @pytest.fixture(autouse=True)
-def direct_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the machine's proxies, certificates and state out of every test."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "XDG_STATE_HOME", "NETRC"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    made = FakeClock()
+    replace_codabench(monkeypatch, made)
+    return made
 
 
 @pytest.fixture
@@ -141,16 +116,10 @@ Run = Callable[..., Result]
 def run(
     runner: CliRunner,
     server: FakeServer,
-    clock: FakeClock,
     state: Path,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> Run:
     """Run a command against the fake server; what it prints is searched for secrets."""
-    monkeypatch.setattr("submit.codabench.SystemClock", lambda: clock)
-    monkeypatch.setattr("submit.cli._codabench.keyring", lambda: None)
-    for name in PATIENCE:  # However slow the machine is.
-        monkeypatch.setattr(f"submit.cli.{name}", 60.0)
     caplog.set_level("DEBUG")
 
     def invoke(*arguments: str | Path, token: str = TOKEN, input: str = "") -> Result:

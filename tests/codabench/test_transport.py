@@ -12,8 +12,9 @@ import requests
 from submit.codabench import Client, Token, check_url
 from submit.codabench.addresses import check_signed
 from submit.errors import CodabenchError, LoginError, NetworkError, ServerError
-from tests.codabench.conftest import Run, UploadZip, require_no_secrets
+from tests.codabench.conftest import Run, UploadZip
 from tests.codabench.fake_server import FakeServer
+from tests.codabench.stand_in import require_no_secrets
 from tests.codabench.world import HTML_500, TOKEN, FakeClock, Reply, World
 
 

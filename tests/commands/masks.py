@@ -1,0 +1,144 @@
+"""Rows of `import`, `ensemble`, `export`, `pack`, `check` and `repair`."""
+
+from __future__ import annotations
+
+import zipfile
+from typing import Any
+
+from tests.commands.rows import Row, read
+
+__all__ = ["ROWS"]
+
+_ENSEMBLE = "ensemble one true --name new"
+_EXPORT = "export one -o out --videos similar"
+_GATE = {
+    "threshold": 0.4,
+    "weights": {"one": 1.0},
+    "return_weights": {"true": 1.0},
+    "evidence": "score",
+    "drop_blind": True,
+}
+_GONE = "few.json: lists 1 video that has no folder, such as gone"
+
+
+def _merging() -> dict[str, Any]:
+    """How the members of the run `new` were merged."""
+    settings: dict[str, Any] = read("runs/new/manifest.json")["settings"]
+    return settings
+
+
+def _names(path: str) -> list[str]:
+    with zipfile.ZipFile(path) as archive:
+        return archive.namelist()
+
+
+ROWS = (
+    Row(
+        "import one.zip --name new --split split --videos s*r --runs mine --json",
+        data={"run": "mine/new", "done": ["similar"]},
+        files=["mine/new/masks/similar/00005.png"],
+    ),
+    Row(
+        "import one.zip --name new --split split --meta few.json --workers 3",
+        stdout=["imported          3 videos, 18 frames"],
+        stderr=[_GONE],
+        workers=3,
+    ),
+    Row(
+        f"{_ENSEMBLE} --method vote --split valid --workers 3 --json",
+        data={"run": "runs/new", "frames": 18, "details.members.1.name": "true"},
+        check=lambda done: _merging()["method"] == "vote",
+        workers=3,
+    ),
+    Row(
+        f"{_ENSEMBLE} --weights 3,1",
+        stdout=["one      0.750", "true     0.250"],
+    ),
+    Row(
+        f"{_ENSEMBLE} --gate one --gate-return true --gate-threshold 0.4",
+        check=lambda done: _merging()["gate"] == _GATE,
+    ),
+    Row(
+        "ensemble --settings tuned.toml",
+        stdout=["runs/one+true"],
+        files=["runs/one+true/manifest.json"],
+    ),
+    Row("ensemble one part", code=1, stderr=["run part lacks 2 of 3 videos"]),
+    Row(
+        "ensemble one part --missing reweight",
+        stdout=["merged            3 videos, 18 frames"],
+    ),
+    Row(f"{_ENSEMBLE} --runs mine", code=1, stderr=["mine/one: no such run"]),
+    Row(
+        f"{_EXPORT} --settings tuned.toml --split valid --workers 3 --json",
+        data={"postprocess": {"threshold": 1.5}, "done": ["similar"], "masks": "out"},
+        files=["out/similar/00005.png"],
+        workers=3,
+    ),
+    Row(
+        f"{_EXPORT} --settings tuned.toml --threshold 0.5 --components 0.1"
+        " --min-area 3 --holes 0.05 --gaps 2 --flicker 1 --flicker-score 1.5"
+        " --dropout 1",
+        stdout=[
+            "threshold = 0.5, components = 0.1, min_area = 3, holes = 0.05, gaps = 2, "
+            "flicker = 1, flicker_score = 1.5, dropout = 1"
+        ],
+    ),
+    Row("export one --output out", files=["out/vanish/00005.png"]),
+    Row("export one --runs mine", code=1, stderr=["mine/one: no such run"]),
+    Row(
+        "pack part --output p.zip --partial --team team.json --split valid --json",
+        data={"videos": 1, "frames": 6},
+        check=lambda done: _names("p.zip")[0] == "team.json",
+    ),
+    Row("pack part -o p.zip", code=1, stderr=["lacks 2 of 3 videos", "--partial"]),
+    Row(
+        "pack one -o notes.txt --force",
+        check=lambda done: len(_names("notes.txt")) == 18,
+    ),
+    Row("pack one -o p.zip --runs mine", code=1, stderr=["mine/one: no such run"]),
+    Row(
+        "check bare.zip --split split --json",
+        code=1,
+        data={"findings.0.code": "frames", "frames": 17},
+    ),
+    Row(
+        "check one --split split --meta few.json --videos similar --workers 1",
+        stdout=["looked at  1 of 3 videos", "masks      6"],
+        workers=1,
+    ),
+    Row(
+        "check one.zip --split split --meta few.json --team",
+        code=1,
+        stdout=["fatal team-missing"],
+        stderr=[_GONE],
+    ),
+    Row(
+        "check part --split split --sample sample.zip --runs runs",
+        code=1,
+        stdout=["videos    1 of 1"],
+    ),
+    Row("check two --split split --runs mine", code=1, stderr=["mine/two: no such"]),
+    Row(
+        "repair bare.zip --split split -o f.zip --fill-missing --team team.json"
+        " --workers 1 --json",
+        data={
+            "repaired.mends.0.what": "team.json put at the root",
+            "repaired.mends.1.where": "vanish/00002.png",
+            "check.frames": 18,
+        },
+        files=["f.zip"],
+        workers=1,
+    ),
+    Row(
+        "repair bare.zip --split split --meta few.json --output notes.txt --force",
+        code=1,
+        stderr=[_GONE],
+        check=lambda done: len(_names("notes.txt")) == 17,
+    ),
+    Row(
+        "repair one.zip --split split -o f.zip --sample sample.zip",
+        code=1,
+        stdout=["left out: not a mask of a frame     12"],
+    ),
+)

@@ -1,0 +1,102 @@
+"""Rows of `predict`, `predictors` and `anchors`."""
+
+from __future__ import annotations
+
+from tests.commands.rows import Row, read
+
+__all__ = ["ROWS"]
+
+_PREDICT = "predict split --predictor static --name new"
+_ANCHORS = "anchors one true --split split --min-agreement 0.2 --distance 1"
+
+
+def _settings(folder: str = "runs/new") -> dict[str, object]:
+    settings: dict[str, object] = read(f"{folder}/manifest.json")["settings"]
+    return settings
+
+
+def _masks_of(file: str) -> list[tuple[str, str, str]]:
+    """Video, frame and object of each prompt."""
+    return [
+        (video, frame, key)
+        for video, frames in read(file)["videos"].items()
+        for frame, given in frames.items()
+        for key in given
+    ]
+
+
+ROWS = (
+    Row(
+        f"{_PREDICT} --videos similar --runs mine --workers 3 --json",
+        data={"run": "mine/new", "done": ["similar"], "frames": 6},
+        files=["mine/new/soft/similar.npz"],
+        workers=3,
+    ),
+    Row(
+        f"{_PREDICT} --meta few.json",
+        stderr=["few.json: lists 1 video that has no folder, such as gone"],
+        files=["runs/new/manifest.json"],
+    ),
+    Row(
+        "predict split --predictor model.py:CentrePredictor --name new -o radius=3",
+        check=lambda done: _settings()["options"] == {"radius": 3.0},
+    ),
+    Row(
+        f"{_PREDICT} --option radius=3",
+        code=1,
+        stderr=["predictor static has no option 'radius'"],
+    ),
+    Row(
+        f"{_PREDICT} --variant hflip --tta scale=0.5",
+        check=lambda done: (
+            (_settings()["variant"], _settings()["tta"]) == ("hflip", ["scale=0.5"])
+        ),
+    ),
+    Row(
+        f"{_PREDICT} --late-objects --prompts prompts.json",
+        check=lambda done: _settings()["late_objects"] and _settings()["prompts"],
+    ),
+    Row(
+        f"{_PREDICT} --soft",
+        files=["runs/new/soft/vanish.npz"],
+        absent=["masks/"],
+    ),
+    Row(f"{_PREDICT} --no-soft", files=["runs/new/masks/vanish/00005.png"]),
+    Row(
+        f"{_PREDICT} --executor ray --device cpu",
+        check=lambda done: done.opened.devices == ["ray cpu"],
+    ),
+    Row(f"{_PREDICT} --device cuda:77", code=1, stderr=["--device cuda:77: is not "]),
+    Row(
+        "predictors model.py:CentrePredictor -o radius=3 --json",
+        data={"description.model": "centre", "options.0.name": "radius"},
+    ),
+    Row(
+        "predictors model.py:CentrePredictor --option radius=wide",
+        code=1,
+        stderr=["option radius=wide: expected a number"],
+    ),
+    Row("predictors", stdout=["static", "Repeats the given masks in every frame"]),
+    Row(
+        f"{_ANCHORS} -o a.json --per-object 1 --workers 1 --json",
+        data={"prompts": "a.json", "all_objects": 9, "skipped": []},
+        check=lambda done: len(_masks_of("a.json")) == done.at("masks") > 0,
+        workers=1,
+    ),
+    Row(
+        "anchors one true --split split -o a.json --min-agreement 0.01 --distance 1"
+        " --meta few.json",
+        stderr=["few.json: lists 1 video that has no folder, such as gone"],
+        # Of masks that are 2 frames and more apart there are three.
+        stdout=["masks     9"],
+    ),
+    Row(
+        f"{_ANCHORS} --output recipe.toml --videos vanish --force",
+        check=lambda done: {one[0] for one in _masks_of("recipe.toml")} == {"vanish"},
+    ),
+    Row(
+        f"{_ANCHORS} -o a.json --runs mine",
+        code=1,
+        stderr=["mine/one: no such run"],
+    ),
+)
