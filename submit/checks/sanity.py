@@ -7,6 +7,7 @@ ordinary tracking stays below them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from ..png.palette import PackedLabels
 from ..system.words import counted
 from .findings import Finding
 
-__all__ = ["Tracks", "as_packed", "pixels_by_ids"]
+__all__ = ["ObjectPixels", "Tracks", "as_packed", "object_pixels", "pixels_by_ids"]
 
 #: An object counts as lost when it is absent in the last part of a video, …
 _LOST_SHARE = 0.5
@@ -184,6 +185,31 @@ def pixels_by_ids(before: PackedLabels, after: PackedLabels) -> NDArray[np.int64
     height, width = after.shape
     counts[0, 0] -= height * (after.stride * (8 // after.depth) - width)
     return counts
+
+
+class ObjectPixels(NamedTuple):
+    """Pixels of N objects in two masks of one size, each N int64."""
+
+    one: NDArray[np.int64]
+    other: NDArray[np.int64]
+    both: NDArray[np.int64]
+
+
+def object_pixels(
+    one: PackedLabels, other: PackedLabels, objects: Sequence[int]
+) -> ObjectPixels:
+    """Count the pixels of objects in each of two masks of one size, and in both."""
+    counts = pixels_by_ids(one, other)
+    # An id beyond the depth of both masks has no pixel in either.
+    keys = np.array(objects, np.intp)
+    known = keys < len(counts)
+    keys = np.where(known, keys, 0)
+    return ObjectPixels(
+        *(
+            np.where(known, found[keys], 0)
+            for found in (counts.sum(axis=1), counts.sum(axis=0), np.diagonal(counts))
+        )
+    )
 
 
 def _is_plain(labels: PackedLabels) -> bool:

@@ -47,7 +47,8 @@ if TYPE_CHECKING:
 @click.option(
     "--predictor",
     metavar="NAME",
-    help="Run this model in every predict step, with the -o given here.",
+    help="Run this model in every predict step, with the -o given here. The runs then "
+    "go to a folder of their own: the recipe's, with -NAME at its end.",
 )
 @settings_option
 @force_option
@@ -68,7 +69,8 @@ def build(
 
     RECIPE is a TOML file; examples/sample.toml explains each key. Steps whose inputs
     have not changed are skipped, and an interrupted build continues. If the split has
-    full ground truth, every run is scored.
+    full ground truth, every run is scored. With --predictor sam2, runs and zip go to
+    runs/sample-sam2 instead of runs/sample, unless the recipe names the zip.
 
     \b
     Example:

@@ -48,7 +48,8 @@ if TYPE_CHECKING:
     "expected_path",
     type=PATH,
     metavar="FILE.json",
-    help="Without truth, predict scores with a model that submit tune has fitted.",
+    help="Predict scores with a model that submit tune has fitted; only for a split "
+    "without truth.",
 )
 @click.option(
     "--frames",
@@ -98,12 +99,17 @@ def report(
 
     claim(output, REPORT, inputs=(*names, split))
     opened = open_split(split, videos)
-    known = [has_truth(video) for video in opened.videos.values()]
+    truth = any(has_truth(video) for video in opened.videos.values())
+    if truth and expected_path is not None:
+        raise click.UsageError(
+            "--expected-score predicts scores where there is no truth, and "
+            f"{split} has truth; leave the option out"
+        )
     with ExitStack() as stack:
         sources = [_source(stack, runs, name, opened, workers) for name in names]
         require_once([one.name for one in sources])
         scores, look = {}, None
-        if any(known):
+        if truth:
             for one in sources:
                 total = frames_to_score(opened)
                 with progress(f"score {one.name}", total=total) as bar:

@@ -39,8 +39,7 @@ from ..errors import MaskError, PromptError, SplitError
 from ..masks import decode_rle, object_ids
 from ..png.palette import decode, read_file
 from ..predictors import Absent, Box, Mask, Point, Points, Prompt
-from ..system.files import read_regular
-from ..system.texts import decode_text
+from ..system.files import read_json
 from .meta import VOID
 from .split import Split, SplitVideo
 
@@ -268,19 +267,10 @@ def _written(
 
 def _load(path: Path) -> Any:
     """Read JSON in which no key is given twice."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        table = dict(pairs)
-        if len(table) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise PromptError(f"{path}: the key {twice!r} is given twice in a table")
-        return table
-
     try:
-        return json.loads(decode_text(read_regular(path)), object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
-        raise PromptError(f"{path}: is not JSON: {error}") from error
+        return read_json(path, unique=True)
+    except ValueError as error:
+        raise PromptError(str(error)) from error
     except OSError as error:
         raise PromptError(f"{path}: cannot be read ({error.strerror})") from error
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..checks.sanity import pixels_by_ids
+from ..checks.sanity import object_pixels
 from ..data import SplitVideo, read_frame
 from ..masks import Labels
 from ..png.palette import DAVIS_PALETTE
@@ -121,10 +121,7 @@ def _follow(
         checkpoint()
         packed = view.read(frame)
         if packed is not None:
-            counts = np.zeros(256, np.int64)
-            found = np.diagonal(pixels_by_ids(packed, packed))
-            counts[: len(found)] = found
-            areas[place] = counts[list(video.objects)]
+            areas[place] = object_pixels(packed, packed, video.objects).both
         if place in wanted:
             masks.append(
                 np.zeros(size, np.uint8)

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks.sanity import pixels_by_ids
+from ..checks.sanity import object_pixels
 from ..data import SplitVideo
 from ..png.palette import PackedLabels
 from ..system.pool import checkpoint
@@ -79,14 +79,8 @@ def overlaps(one: PackedLabels, other: PackedLabels, objects: Sequence[int]) -> 
 
     As in the official scorer, one pixel is added to the overlap and to the union.
     """
-    counts = pixels_by_ids(one, other)
-    keys = np.array([key for key in objects if key < len(counts)], np.intp)
-    found = np.ones(len(objects))
-    both = np.diagonal(counts)[keys]
-    union = counts.sum(axis=1)[keys] + counts.sum(axis=0)[keys] - both
-    known = np.isin(np.array(objects), keys)
-    found[known] = (both + 1) / (union + 1)
-    return found
+    found = object_pixels(one, other, objects)
+    return np.asarray((found.both + 1) / (found.one + found.other - found.both + 1))
 
 
 def _weigh(

@@ -369,15 +369,19 @@ def write_json(path: Path, value: Any, *, private: bool = False) -> None:
     write_bytes(path, (text + "\n").encode(), private=private)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, *, unique: bool = False) -> Any:
     """Read a JSON file.
+
+    Args:
+        path: The file.
+        unique: Whether a table that has a key twice is refused.
 
     Raises:
         ValueError: The file is not JSON; the message names it and the place.
         OSError: The file cannot be read.
     """
     try:
-        return parse_json(read_regular(path))
+        return parse_json(read_regular(path), unique=unique)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

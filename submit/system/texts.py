@@ -42,16 +42,37 @@ def decode_text(data: bytes) -> str:
         ) from error
 
 
-def parse_json(data: bytes | str) -> Any:
+def parse_json(data: bytes | str, *, unique: bool = False) -> Any:
     """Parse JSON.
 
+    Args:
+        data: The text.
+        unique: Whether a table that has a key twice is refused; else its last value
+            counts.
+
     Raises:
-        ValueError: It is not JSON, or nested too deeply.
+        ValueError: It is not JSON, nested too deeply, or has a key twice.
     """
     text = decode_text(data) if isinstance(data, bytes) else data
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_unique if unique else None)
     except RecursionError as error:
         raise ValueError("is nested too deeply to be read") from error
+    except _TwiceError:
+        raise
     except ValueError as error:
         raise ValueError(f"is not valid JSON ({error})") from error
+
+
+class _TwiceError(ValueError):
+    """A key is given twice."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A table in which no key is given twice."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise _TwiceError(f"the key {twice!r} is given twice in a table")
+    return table

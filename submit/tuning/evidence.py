@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks.sanity import as_packed, pixels_by_ids
+from ..checks.sanity import as_packed, object_pixels
 from ..data import Split, SplitVideo
 from ..errors import RunError
 from ..masks import Labels, encode_rle, to_labels
@@ -190,14 +190,10 @@ def _gather(video: SplitVideo, runs: list[VideoMasks]) -> dict[int, Evidence]:
         packed = [as_packed(one) for one in labels]
         shares = []
         for one, other in combinations(range(len(runs)), 2):
-            counts = np.zeros((256, 256), np.int64)
-            some = pixels_by_ids(packed[one], packed[other])
-            counts[: len(some), : len(some)] = some
-            left, right = counts.sum(axis=1)[objects], counts.sum(axis=0)[objects]
-            areas[one, index], areas[other, index] = left, right
-            both = counts[objects, objects]
-            union = left + right - both
-            shares.append(np.where(union > 0, both / np.maximum(union, 1), 1.0))
+            pixels = object_pixels(packed[one], packed[other], video.objects)
+            areas[one, index], areas[other, index] = pixels.one, pixels.other
+            union = pixels.one + pixels.other - pixels.both
+            shares.append(np.where(union > 0, pixels.both / np.maximum(union, 1), 1.0))
         agreement[index] = np.mean(shares, axis=0)
         gap[index] = _gaps(labels[0], objects, areas[0, index] > 0)
     presence = _scores(runs, objects, lambda masks: _chances(masks.presence))

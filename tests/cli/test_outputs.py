@@ -9,6 +9,7 @@ import os
 import resource
 import shutil
 import subprocess
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ class Output:
     is_folder: bool = False
     #: What progress it shows when the work has begun.
     begins: str = ""
+    #: How the name must end, which says what kind of output it is; None if it does not.
+    suffix: str | None = None
 
 
 OUTPUTS = {
@@ -69,6 +72,14 @@ OUTPUTS = {
         "score one --split split --protocol davis -o OUT", True, "score: "
     ),
     "export": Output("export one -o OUT", True, "export one: "),
+    "overlay": Output(
+        "overlay one a --split split -o OUT", begins="overlay: ", suffix=".gif"
+    ),
+    "overlay sheet": Output("overlay one a --split split -o OUT", suffix=".png"),
+    "overlay frames": Output(
+        "overlay one a --split split -o OUT", True, "overlay: ", suffix=""
+    ),
+    "report": Output("report one --split split -o OUT", True, "score one: "),
     "holdout": Output("holdout split --videos 2 -o OUT", True, "holdout: "),
     "sample": Output("sample OUT --videos 1 --frames 2 --size 64x48", True, "sample: "),
     "predict": Output(
@@ -139,7 +150,12 @@ def folder(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(name: str, out: str, *more: str) -> Result:
     """Run a command whose output goes to `out`."""
-    line = OUTPUTS[name].line
+    line, suffix = OUTPUTS[name].line, OUTPUTS[name].suffix
+    if suffix is not None and out not in ("", "-"):
+        # The suffix has a meaning, so the output gets another name.
+        link = Path(tempfile.mkdtemp()) / f"link{suffix}"
+        link.symlink_to(Path.cwd() / out)
+        out = str(link)
     if name == "build":
         Path("OUT.toml").write_text(RECIPE.format(zip=json.dumps(out)))
         return submit("build", "OUT.toml", *more)
@@ -239,7 +255,7 @@ def test_a_file_of_another_kind_is_not_replaced_unless_it_is_meant(
         "notes.txt",
         "runs/one/manifest.json",
     ):
-        refused(name, victim, "would be replaced, and is not a ")
+        refused(name, victim, "would be replaced, and is not a")
     assert run(name, "notes.txt", "--force").exit_code == 0
     assert Path("notes.txt").read_bytes() != b"years of work"
     # An empty file is no loss.

@@ -46,6 +46,11 @@ def _one_done(stage: Stage) -> None:
     stage.world.add_submission(file_name="one.zip", script=_DONE)
 
 
+def _more_logs(stage: Stage) -> None:
+    _one_done(stage)
+    stage.world.logs["ingestion_stdout"] = "unzipped\n"
+
+
 def _two_done(stage: Stage) -> None:
     _one_done(stage)
     scores = {"J_F_dot": 60.0, "J": 50.0}
@@ -195,10 +200,7 @@ ROWS = (
     ),
     Row(
         "logs 9001 --all",
-        prepare=lambda stage: (
-            _one_done(stage),
-            stage.world.logs.update(ingestion_stdout="unzipped\n"),
-        ),
+        prepare=_more_logs,
         stdout=["ingestion_stdout\n  unzipped"],
     ),
     Row(

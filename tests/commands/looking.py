@@ -56,6 +56,11 @@ ROWS = (
         check=lambda done: "expected" in Path("r/index.html").read_text("utf-8"),
     ),
     Row(
+        f"{_REPORT} -o r --expected-score e.json",
+        code=2,
+        stderr=["split has truth; leave the option out"],
+    ),
+    Row(
         f"{_OVERLAY} -o o.png --count 2 --json",
         check=lambda done: len(done.at("frames")) == 2,
         data={"views": ["truth", "one", "true"], "frames.0": "00000"},

@@ -184,8 +184,8 @@ def test_wrong_prompts_are_named_with_what_was_expected(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "is not JSON: Expecting property name"),
-        ("[" * 100_000, "is not JSON: "),
+        ("{", "is not valid JSON (Expecting property name"),
+        ("[" * 100_000, "is nested too deeply to be read"),
         ("[]", "expected a table {…}, found []"),
         ('{"version": 2, "videos": {}}', "videos and version 2"),
         (
