@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
+from pathlib import Path
 from typing import Any
 
-from tests.commands.rows import Row, read
+import numpy as np
+
+from submit.masks import encode_rle
+from tests.commands.rows import Row, Stage, read
 
 __all__ = ["ROWS"]
 
@@ -32,6 +37,41 @@ def _names(path: str) -> list[str]:
         return archive.namelist()
 
 
+_FRAMES = [f"{frame:05}" for frame in range(6)]
+
+
+def _arrays(stage: Stage) -> None:
+    """Scores of `similar`, for each frame in a file."""
+    del stage
+    folder = Path("arrays/similar")
+    folder.mkdir(parents=True)
+    for frame in _FRAMES:
+        np.save(folder / f"{frame}.npy", np.full((2, 16, 24), 0.25, np.float32))
+
+
+def _highest_logit() -> float:
+    with np.load("runs/new/soft/similar.npz") as soft:
+        codes = soft["00003"].astype(np.intp) + 128
+        return float(soft["values"][codes].max())
+
+
+def _coco(stage: Stage) -> None:
+    """Masks of `similar` as COCO has them, with the object's id as `thing`."""
+    del stage
+    mask = encode_rle(np.eye(64, 96, dtype=bool))
+    images = [
+        {"id": number, "file_name": f"similar/{frame}.jpg"}
+        for number, frame in enumerate(_FRAMES)
+    ]
+    masks = [
+        {"image_id": number, "thing": key, "segmentation": mask}
+        for number in range(len(_FRAMES))
+        for key in (1, 2)
+    ]
+    content = {"images": images, "annotations": masks}
+    Path("coco.json").write_text(json.dumps(content))
+
+
 ROWS = (
     Row(
         "import one.zip --name new --split split --videos s*r --runs mine --json",
@@ -43,6 +83,23 @@ ROWS = (
         stdout=["imported          3 videos, 18 frames"],
         stderr=[_GONE],
         workers=3,
+    ),
+    Row(
+        "import one.zip --name new --split split --format coco-rle",
+        code=1,
+        stderr=["coco-rle"],
+    ),
+    Row(
+        "import arrays --name new --split split --as probabilities",
+        prepare=_arrays,
+        files=["runs/new/soft/similar.npz"],
+        # They are all 0.25, which is a positive logit as well.
+        check=lambda done: _highest_logit() < 0,
+    ),
+    Row(
+        "import coco.json --name new --split split --object-key thing",
+        prepare=_coco,
+        stdout=["imported          1 video, 6 frames"],
     ),
     Row(
         f"{_ENSEMBLE} --method vote --split valid --workers 3 --json",
