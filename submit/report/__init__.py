@@ -1,1 +1,1 @@
-"""Something to look at: overlays, sheets, pictures in the terminal, the report."""
+"""Pictures of masks: overlays, videos, sheets, text for the terminal, the report."""

@@ -1,4 +1,4 @@
-"""Files with pictures: MP4, animated WebP and GIF, a PNG, or a folder of PNGs."""
+"""Write frames as MP4, animated WebP or GIF, as a PNG, or as a folder of PNGs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["FILMS", "OVERLAY", "OVERLAY_FOLDER", "require_encoder", "write_film"
 
 Pixels = NDArray[np.uint8]
 
-#: What every file of this module holds, so that only such files are replaced.
+#: A text in every file of this module, so that no other file is replaced.
 _MARK = "drawn by mose-submit overlay"
-#: Of x264: 18 is taken for lossless by eye, each 6 more halve the size.
+#: Constant rate factor of x264: 18 looks lossless, and 6 more halve the size.
 _QUALITY = 20
-#: The encoder's threads decide its bytes, so that they do not depend on the machine.
+#: Number of threads of the encoder: fixed, since its output depends on it.
 _THREADS = 2
 
 
@@ -39,7 +39,7 @@ def _write_mp4(stream: IO[bytes], frames: Iterable[Pixels], fps: float) -> None:
             if video is None:
                 video = container.add_stream("libx264", rate=rate)
                 video.height, video.width = pixels.shape[:2]
-                # The only form that every browser and slide program plays.
+                # The only pixel format that all browsers and slide programs play.
                 video.pix_fmt = "yuv420p"
                 video.options = {"crf": str(_QUALITY), "preset": "veryfast"}
                 video.codec_context.thread_count = _THREADS
@@ -87,7 +87,7 @@ def _write_png(stream: IO[bytes], frames: Iterable[Pixels], fps: float) -> None:
     Image.fromarray(pixels).save(stream, "PNG", pnginfo=info)
 
 
-#: By the suffix of a file, what writes frames of H×W×3 uint8 into it.
+#: The writer of H×W×3 uint8 frames for each suffix.
 FILMS: Mapping[str, Callable[[IO[bytes], Iterable[Pixels], float], None]] = {
     ".mp4": _write_mp4,
     ".webp": _write_webp,
@@ -97,7 +97,7 @@ FILMS: Mapping[str, Callable[[IO[bytes], Iterable[Pixels], float], None]] = {
 
 
 def require_encoder(path: Path) -> None:
-    """Make sure, before any work, that a file of this kind can be written.
+    """Check, before any work, that a file of this kind can be written.
 
     Raises:
         OutputError: Its suffix is unknown, or the encoder is not installed.
@@ -120,14 +120,14 @@ def require_encoder(path: Path) -> None:
 def write_film(
     path: Path, frames: Iterable[tuple[str, Pixels]], *, fps: float = 12.0
 ) -> None:
-    """Write frames into a file, or each into a PNG of a folder.
+    """Write frames into a file, or as PNGs into a folder.
 
-    MP4 and WebP take the memory of a frame; a GIF that of all its frames.
+    MP4 and WebP need the memory of one frame, a GIF the memory of all frames.
 
     Args:
-        path: The file, or the folder where there is no suffix.
-        frames: Name and H×W×3 uint8 of each, all of one size; a PNG takes one.
-        fps: Frames in a second.
+        path: The file; a folder if the path has no suffix.
+        frames: Name and H×W×3 uint8 of each frame, all of one size; one for a PNG.
+        fps: Frames per second.
 
     Raises:
         OutputError: See `require_encoder`.
@@ -145,7 +145,7 @@ def write_film(
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a file was written here: each format has the mark at one of its ends."""
+    """Whether this module wrote a file: the mark is near its start or its end."""
     size = path.stat().st_size
     with path.open("rb") as stream:
         parts = [stream.read(BEGINNING)]
@@ -159,14 +159,14 @@ def _stranger(path: Path) -> Path | None:
 
 
 def _strange_in(folder: Path) -> Path | None:
-    """A file in a folder that was not written here."""
+    """Find a file in a folder that this module did not write."""
     for child in sorted(folder.iterdir()):
         if child.name[0] != "." and not (child.is_file() and _is_ours(child)):
             return child
     return None
 
 
-#: A file of this module, and a folder.
+#: A file and a folder of this module, as outputs of a command.
 OVERLAY = OutputKind("an overlay", "submit overlay", _stranger)
 OVERLAY_FOLDER = OutputKind(
     "overlays", "submit overlay", _strange_in, is_folder=True, forcible=False

@@ -1,4 +1,4 @@
-"""Panels side by side with words above them: grids for films, sheets for papers."""
+"""Arrange titled panels: grids for videos, contact sheets for papers."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _GAP = 4
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """A picture and the words above it.
+    """An image with a title.
 
     Attributes:
-        title: The words.
+        title: The text above the image.
         pixels: H×W×3 uint8; all panels of a grid have one size.
     """
 
@@ -34,14 +34,13 @@ class Panel:
 
 
 class Grid:
-    """Where panels go in every frame of a film.
+    """The layout of the panels in each frame of a video.
 
     Args:
-        panels: How many there are.
-        size: Height and width of each.
-        columns: How many stand side by side; None for as many as make the whole about
-            as wide as a screen.
-        font_size: Height of the words in pixels; 0 for none.
+        panels: Number of panels.
+        size: Height and width of a panel.
+        columns: Panels side by side. None: a number that gives a shape near 16:9.
+        font_size: Height of the titles in pixels; 0 for no titles.
     """
 
     def __init__(
@@ -60,13 +59,13 @@ class Grid:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of the whole, both even, as video encoders want them."""
+        """Height and width of the whole image; even, as video encoders need them."""
         height = self._bar + self.rows * (self._bar + self._size[0] + _GAP) - _GAP
         width = self.columns * (self._size[1] + _GAP) - _GAP
         return height + height % 2, width + width % 2
 
     def draw(self, title: str, panels: Sequence[Panel]) -> Pixels:
-        """Put panels in their places, below a title; returns H×W×3 uint8."""
+        """Draw a title and the panels below it; returns H×W×3 uint8."""
         canvas = np.empty((*self.size, 3), np.uint8)
         canvas[:] = _DARK
         if self._font_size:
@@ -99,10 +98,10 @@ def draw_sheet(
     """Draw a contact sheet: a row for each view, a column for each frame.
 
     Args:
-        frames: What stands above each column.
-        rows: Name and panels of each row, a panel for each frame, all of one size.
-        columns: Frames side by side; the others follow below. None for all.
-        font_size: Height of the words in pixels; 0 for none.
+        frames: The title of each column.
+        rows: Name and panels of each row: one panel for each frame, all of one size.
+        columns: Frames side by side; more frames are continued below. None: all.
+        font_size: Height of the text in pixels; 0 for no text.
 
     Returns:
         H×W×3 uint8, black on white.
@@ -141,7 +140,7 @@ def _put(canvas: Pixels, picture: Pixels, place: tuple[int, int]) -> None:
 
 
 def _squarest(panels: int, size: tuple[int, int]) -> int:
-    """The number of columns whose grid is most like a screen of 16:9."""
+    """The number of columns that gives a grid with a shape near 16:9."""
 
     def distance(columns: int) -> float:
         rows = math.ceil(panels / columns)

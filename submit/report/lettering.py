@@ -1,4 +1,4 @@
-"""Words on pictures: rendered once, then copied wherever they are needed."""
+"""Text on images: rendered once, then copied."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ BLACK: Colour = (0, 0, 0)
 
 
 def readable_on(colour: Colour) -> Colour:
-    """Black or white, whichever stands out more from a colour.
+    """Black or white, whichever has the higher contrast to a colour.
 
-    The contrast is that of WCAG 2: both are equal at a relative luminance of 0.18.
+    Contrast is defined as in WCAG 2: both are equal at a relative luminance of 0.18.
     """
     linear = [
         value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4
@@ -31,7 +31,7 @@ def readable_on(colour: Colour) -> Colour:
 
 
 def line_height(size: int) -> int:
-    """Rows of one line of text, with the room around it."""
+    """Height of a line of text in pixels, with its margins."""
     return size + max(4, size // 2)
 
 
@@ -42,14 +42,14 @@ def write_text(
     """Render one line of text.
 
     Args:
-        text: What to write; characters that do not print become `�`.
+        text: The text; characters that cannot be printed become `�`.
         size: Height of the letters in pixels.
         ink: Colour of the letters.
-        paper: Colour behind them.
-        widest: Columns that there are at most; what is longer ends with `…`.
+        paper: Colour of the background.
+        widest: Maximum width in pixels; a longer text is cut and ends with `…`.
 
     Returns:
-        H×W×3 uint8, not to be written to; H is `line_height(size)`.
+        H×W×3 uint8, read-only; H is `line_height(size)`.
     """
     font = _font(size)
     words = "".join(
@@ -76,7 +76,7 @@ def write_text(
 
 @lru_cache(maxsize=8)
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    """The font that Pillow has with it, so that pictures are the same everywhere."""
+    """The font that comes with Pillow, so that images are the same on all machines."""
     font = ImageFont.load_default(size)
     assert isinstance(font, ImageFont.FreeTypeFont)
     return font

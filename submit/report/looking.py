@@ -1,4 +1,4 @@
-"""Films and sheets of a video: frames with the masks of several views over them."""
+"""Draw videos and sheets: frames with the masks of the truth and of several runs."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ __all__ = ["Drawing", "draw_film", "draw_telling"]
 
 Pixels = NDArray[np.uint8]
 
-#: Columns of a screen: what is drawn at the size of the frames is made smaller to fit.
+#: Largest width in pixels if no scale is given: larger drawings are made smaller.
 _WIDEST = 1920
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """How a film or a sheet looks.
+    """The layout of a video or a sheet.
 
     Attributes:
         style: How masks are drawn.
-        scale: Size of a panel beside that of the frames; None for as large as the
-            frames, or smaller where the whole would be wider than 1920 pixels.
-        columns: Panels side by side; None to choose.
-        font_size: Height of the words around panels in pixels; 0 for none.
+        scale: Size of a panel relative to the frames. None: 1, or less if the whole
+            would be wider than 1920 pixels.
+        columns: Panels side by side. None: chosen automatically.
+        font_size: Height of the text around panels in pixels; 0 for no text.
     """
 
     style: Style = field(default_factory=Style)
@@ -41,7 +41,7 @@ class Drawing:
     font_size: int = 16
 
     def panel_size(self, video: SplitVideo, columns: int) -> tuple[int, int]:
-        """Height and width of a panel, both even, where so many stand side by side."""
+        """Height and width of a panel, both even, for `columns` panels side by side."""
         height, width = video.size
         scale = self.scale
         if scale is None:
@@ -58,13 +58,13 @@ def draw_film(
     *,
     progress: Callable[[str, int], None] = lambda video, frames: None,
 ) -> Iterator[tuple[str, Pixels]]:
-    """Draw frames one after another, a panel for each view.
+    """Draw the frames of a video in order, with a panel for each view.
 
     Args:
         video: The video.
-        views: What to draw.
+        views: The truth and runs to draw.
         frames: Stems of the frames, in order.
-        drawing: How it looks.
+        drawing: The layout.
         progress: Called with the video and 1 after each frame.
 
     Yields:
@@ -99,9 +99,9 @@ def draw_telling(
 
     Args:
         video: The video.
-        views: What to draw.
-        chosen: The frames, and what stands above them.
-        drawing: How it looks.
+        views: The truth and runs to draw.
+        chosen: The frames, with the reason for each.
+        drawing: The layout.
 
     Returns:
         H×W×3 uint8.

@@ -1,7 +1,8 @@
 """Masks over frames: tinted areas, outlines and ids in the palette's colours.
 
-Only arrays go in and come out. A frame of 854×480 takes a few milliseconds: the outline
-is where a pixel differs from its neighbours, and only pixels of objects are blended.
+All functions take and return arrays. A frame of 854×480 takes a few milliseconds: the
+outline is the set of pixels that differ from a neighbour, and only pixels of objects
+are blended.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ __all__ = ["Painter", "Style", "colour_of", "overlay", "resize_labels", "resize_
 
 Pixels = NDArray[np.uint8]
 
-#: An id stands on its object where that has so many times its area; else so many
-#: pixels from it.
+#: An id is drawn on its object if the object has this many times the area of the text;
+#: otherwise beside the object, at this distance in pixels.
 _ROOMY, _AWAY = 8, 4
 
 
@@ -30,9 +31,9 @@ class Style:
     """How masks are drawn.
 
     Attributes:
-        opacity: Of the tint over objects, from 0 (outlines only) to 1.
-        outline: Width of the outline in pixels; 0 for none. A line of one pixel more
-            lies around it, which keeps dark colours visible on dark ground.
+        opacity: Opacity of the tint over objects, from 0 (outlines only) to 1.
+        outline: Width of the outline in pixels; 0 for none. A contrasting line of one
+            pixel is drawn around it, so that dark colours are visible on dark frames.
         font_size: Height of the ids in pixels; 0 for no ids.
     """
 
@@ -58,8 +59,8 @@ def overlay(frame: Pixels, labels: Labels, style: Style | None = None) -> Pixels
 
     Args:
         frame: H×W×3 uint8 RGB.
-        labels: h×w uint8 object ids, 0 for background. Another size than the frame's
-            is resized to it, each pixel to its nearest.
+        labels: h×w uint8 object ids, 0 for background. They are resized to the size of
+            the frame by nearest neighbour.
         style: How to draw.
 
     Returns:
@@ -72,7 +73,7 @@ def overlay(frame: Pixels, labels: Labels, style: Style | None = None) -> Pixels
 
 
 def resize_pixels(frame: Pixels, size: tuple[int, int]) -> Pixels:
-    """Resize H×W×3 RGB to a height and width; the same array where that is its size."""
+    """Resize H×W×3 RGB to a height and width; returns the same array if it has them."""
     if frame.shape[:2] == size:
         return frame
     import cv2
@@ -83,18 +84,18 @@ def resize_pixels(frame: Pixels, size: tuple[int, int]) -> Pixels:
 
 
 def resize_labels(labels: Labels, size: tuple[int, int]) -> Labels:
-    """Resize H×W ids to a height and width, each pixel to its nearest."""
+    """Resize H×W ids to a height and width by nearest neighbour."""
     if labels.shape == size:
         return labels
     import cv2
 
-    # Not INTER_NEAREST, which is off by half a pixel.
+    # INTER_NEAREST would shift by half a pixel.
     how = cv2.INTER_NEAREST_EXACT
     return np.asarray(cv2.resize(labels, size[::-1], interpolation=how), np.uint8)
 
 
 class Painter:
-    """Draws label maps over frames in one style; keeps what it needs again."""
+    """Draws label maps over frames in one style; caches tables between frames."""
 
     def __init__(self, style: Style) -> None:
         self._style = style
@@ -148,7 +149,7 @@ class Painter:
     def _write_ids(self, drawn: Pixels, places: NDArray[np.intp], keys: Labels) -> None:
         """Write the id of each object in the middle of its middle row.
 
-        On what is small the id stands above it, or below where there is no room.
+        The id of a small object is drawn above it, or below it if there is no space.
         """
         height, width = drawn.shape[:2]
         for key in np.flatnonzero(np.bincount(keys, minlength=1)).tolist():

@@ -1,4 +1,4 @@
-"""The report: one page that opens from disk, with strips that it loads when needed."""
+"""Write the report: an HTML page that opens from disk, with its data and images."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _MARK = b'<meta name="generator" content="mose-submit report">'
 
 @dataclass(frozen=True)
 class ReportedRun:
-    """A run as the report shows it.
+    """A run in the report.
 
     Attributes:
-        name: What it is called.
+        name: Its name.
         masks: Its masks.
-        facts: What made it, as names and values.
+        facts: How it was made, as names and values.
     """
 
     name: str
@@ -47,13 +47,13 @@ class ReportedRun:
 
 @dataclass(frozen=True)
 class Report:
-    """What was written.
+    """The result of `write_report`.
 
     Attributes:
         path: The page.
-        videos: Videos in it.
-        frames: Frames that were looked at.
-        bytes: Of all files.
+        videos: Number of videos in it.
+        frames: Number of frames that were read.
+        bytes: Size of all files.
     """
 
     path: Path
@@ -79,11 +79,11 @@ def write_report(
     Args:
         split: The split, with frames.
         sources: The runs.
-        folder: Where to write.
-        scores: Of each run by name, where there is truth.
-        preview: What is known of the runs without truth.
-        most: Frames of each video that are shown at most.
-        long_side: Pixels of the longer side of each.
+        folder: The folder to write.
+        scores: The scores of each run by name, if there is truth.
+        preview: The comparison of the runs without truth.
+        most: Largest number of frames shown of each video.
+        long_side: Longer side of these frames in pixels.
         workers: Threads; one for each core by default.
         progress: Called with a video and its frames when it is done.
 
@@ -149,7 +149,7 @@ def write_report(
 def _views(
     video: SplitVideo, sources: Sequence[ReportedRun], *, truth: bool
 ) -> list[MaskView]:
-    """The truth, if any video has it, and all runs; empty where one lacks the video."""
+    """The truth and all runs; a run that lacks the video has a view without masks."""
     views = [view_of_truth(video)] if truth else []
     for one in sources:
         if video.name in one.masks.videos():
@@ -200,25 +200,25 @@ def _write_page(
 
 
 def _clean(text: str) -> str:
-    """Text whose every character UTF-8 can write."""
+    """Replace characters that UTF-8 cannot encode."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _assignment(name: str, value: Any) -> str:
-    """A line of JavaScript; JSON in ASCII is safe in it."""
+    """Format an assignment in JavaScript; JSON in ASCII is safe in it."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)
     return f"{name}={text};\n"
 
 
 def _stranger(folder: Path) -> Path | None:
-    """A file in a folder that is no report."""
+    """Find a file in a folder that does not belong to a report."""
     page = folder / "index.html"
     if page.is_file() and _MARK in page.read_bytes()[:4096]:
         return None
     return next((path for path in sorted(folder.iterdir())), None)
 
 
-#: The folder of a report.
+#: The folder of a report, as an output of a command.
 REPORT = OutputKind(
     "a report", "submit report", _stranger, is_folder=True, forcible=False
 )

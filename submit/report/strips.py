@@ -1,9 +1,8 @@
-"""Strips for the report: chosen frames of a video, and masks over them, as images.
+"""Image strips for the report: chosen frames of a video, and their masks.
 
-A strip has its frames below each other in one file, so that a browser loads all of a
-view at once and shows one of them by its position. Masks are strips of their own with
-transparent ground. So the page lays any of them over the frames, and each run costs
-little.
+A strip is one image file with all chosen frames below each other. A browser loads it
+once and shows one frame of it by its position. The masks of each view are another strip
+with a transparent background, which the page draws over the frames.
 """
 
 from __future__ import annotations
@@ -29,27 +28,29 @@ __all__ = ["MISSED", "SURPLUS", "Strips", "spread", "write_strips"]
 Pixels = NDArray[np.uint8]
 Counts = NDArray[np.int64]
 
-#: Of differences: vermilion and blue of Okabe and Ito, for the colour-blind too.
+#: Colours of differences: vermilion and blue of Okabe and Ito, which colour-blind
+#: people can distinguish.
 MISSED = (213, 94, 0)
 SURPLUS = (0, 114, 178)
-#: Longer sides than this no WebP has.
+#: Longest side of a WebP file.
 _LONGEST = 16_383
 _QUALITY = 40
-#: Opacity of areas and of their outlines, of 255.
+#: Opacity of areas and of their outlines, from 0 to 255.
 _AREA, _LINE = 120, 255
-#: What is added to an id where it is an outline.
+#: Added to an id in the pixels of its outline.
 _OUTLINE = 128
 
 
 @dataclass(frozen=True)
 class Strips:
-    """What was written of a video.
+    """The result of `write_strips` for a video.
 
     Attributes:
-        shown: Places of the frames in the strips.
-        size: Height and width of each in pixels.
-        areas: By view, T×N pixels of each object in each frame; −1 without a mask.
-        bytes: Of all files.
+        shown: Indices of the frames in the strips.
+        size: Height and width of each frame in pixels.
+        areas: For each view T×N: the area of each object in each frame in pixels; −1
+            without a mask.
+        bytes: Size of all files.
     """
 
     shown: tuple[int, ...]
@@ -59,7 +60,7 @@ class Strips:
 
 
 def spread(frames: int, most: int) -> tuple[int, ...]:
-    """Places of at most so many frames, evenly over the video, its ends among them."""
+    """Indices of at most `most` frames, evenly spaced, with the first and the last."""
     places = np.linspace(0, frames - 1, min(frames, most)).round().astype(int)
     return tuple(np.unique(places).tolist())
 
@@ -74,14 +75,15 @@ def write_strips(
 ) -> Strips:
     """Write the strips of a video: `frames.webp`, and `0.png` … for each view.
 
-    With truth, each run has also `0-difference.png`, of missed and surplus pixels.
+    With truth, each run also has a file such as `1-difference.png`, with the missed and
+    the extra pixels.
 
     Args:
         video: The video, with frames.
         views: The truth, if there is any, and the runs.
-        folder: Where to write; it is there.
-        most: How many frames at most.
-        long_side: Pixels of the longer side of each.
+        folder: The folder to write into; it must exist.
+        most: Largest number of frames.
+        long_side: Longer side of these frames in pixels.
 
     Raises:
         SplitError: A frame cannot be read.
@@ -113,7 +115,7 @@ def write_strips(
 def _follow(
     video: SplitVideo, view: MaskView, shown: Sequence[int], size: tuple[int, int]
 ) -> tuple[Counts, list[Labels]]:
-    """Areas of the objects in all frames, and small masks of those that are shown."""
+    """Areas of the objects in all frames, and small masks of the shown frames."""
     wanted = set(shown)
     areas = np.full((video.length, len(video.objects)), -1, np.int64)
     masks = []
@@ -132,7 +134,7 @@ def _follow(
 
 
 def _outlined(mask: Labels) -> Labels:
-    """Mark the outlines of a mask, where ids leave room for that."""
+    """Mark the outlines of a mask, for ids that are small enough to be changed."""
     if mask.max(initial=0) >= _OUTLINE:
         return mask
     edge = np.zeros(mask.shape, np.bool_)
@@ -146,7 +148,7 @@ def _outlined(mask: Labels) -> Labels:
 
 
 def _difference(truth: Labels, mask: Labels) -> Labels:
-    """1 where an object is missed, or is another one; 2 where there is too much."""
+    """1 in pixels whose object is missed or confused, 2 in extra pixels."""
     wrong = truth != mask
     found: Labels = np.where(wrong & (truth > 0), 1, np.where(wrong, 2, 0))
     return found.astype(np.uint8)

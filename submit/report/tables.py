@@ -23,7 +23,7 @@ _RESAMPLES = 2000
 
 
 def total_rows(scores: Mapping[str, SplitScore]) -> list[dict[str, Any]]:
-    """Of each run the seven numbers: value, and 95 % interval or None, in percent."""
+    """The seven scores of each run in percent, each with a 95 % interval or None."""
     rows = []
     for run, score in scores.items():
         cells = []
@@ -35,7 +35,7 @@ def total_rows(scores: Mapping[str, SplitScore]) -> list[dict[str, Any]]:
 
 
 def _interval(score: SplitScore, measure: str) -> list[float | None] | None:
-    """The 95 % interval of a total by bootstrap over videos; None of a single one."""
+    """The 95 % bootstrap interval of a total over videos; None for a single video."""
     found = [
         (place, value)
         for place, video in enumerate(score.videos.values())
@@ -53,7 +53,7 @@ def _interval(score: SplitScore, measure: str) -> list[float | None] | None:
 
 
 def difference_rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:
-    """Of each comparison the differences of the seven numbers, in percent."""
+    """The differences of the seven scores for each comparison, in percent."""
     return [
         {
             "name": f"{one.other} − {one.baseline}",
@@ -120,9 +120,9 @@ def object_rows(
 def timeline(
     video: SplitVideo, strips: Strips, scores: Mapping[str, SplitScore]
 ) -> dict[str, Any]:
-    """What the viewer shows of a video frame by frame, lists by object.
+    """The curves of a video in the viewer: a list over frames for each object.
 
-    J and Ḟ are percent, None in the first and the last frame, which do not count.
+    J and Ḟ are in percent; None in the first and the last frame, which are not scored.
     """
     measured: list[dict[str, Any]] = []
     for score in scores.values():

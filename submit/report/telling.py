@@ -1,4 +1,4 @@
-"""Which frames of a video say most: where objects return, runs differ or fail."""
+"""Choose the most informative frames: objects reappear, runs differ or fail."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ __all__ = ["TellingFrame", "overlaps", "telling_frames"]
 
 Floats = NDArray[np.float64]
 
-#: What a return of an object adds to how much a frame says: more than any failure.
-_RETURN = 2.0
+#: Weight of a frame in which an object reappears: larger than that of any failure.
+_REAPPEARANCE = 2.0
 
 
 @dataclass(frozen=True)
 class TellingFrame:
-    """A frame, and what there is to see.
+    """A chosen frame and the reason for it.
 
     Attributes:
         frame: Its stem.
-        reason: In a few words; empty where the user chose it.
+        reason: The reason in a few words; empty if the user chose the frame.
     """
 
     frame: str
@@ -39,23 +39,23 @@ class TellingFrame:
 def telling_frames(
     video: SplitVideo, views: Sequence[MaskView], count: int
 ) -> tuple[TellingFrame, ...]:
-    """Choose the frames that say most, in order of time; the first is among them.
+    """Choose the most informative frames, in order of time; includes the first frame.
 
-    With truth these are frames in which an object returns, and those with the lowest J;
-    without it those in which the runs differ most, or in which a single run changes
-    most. Chosen frames keep a distance.
+    With truth these are frames in which an object reappears, and those with the lowest
+    J. Without truth they are those in which the runs differ most, or for a single run
+    those with the largest change. Chosen frames have a minimum distance.
 
     Args:
         video: The video.
         views: The truth, if there is any, and the runs.
-        count: How many frames; fewer where the video has no more.
+        count: Number of frames; fewer if the video is shorter.
 
     Raises:
         MaskError: A mask cannot be read.
     """
     if count >= video.length:
         return tuple(TellingFrame(frame) for frame in video.frames)
-    weights, reasons = _weigh(video, views)
+    weights, reasons = _weigh_frames(video, views)
     distance = max(1, 2 * video.length // (3 * count))
     chosen = {0: "first"}
     while len(chosen) < count and distance:
@@ -75,7 +75,7 @@ def telling_frames(
 
 
 def overlaps(one: PackedLabels, other: PackedLabels, objects: Sequence[int]) -> Floats:
-    """J of each object between two masks of one size; 1 where both have none of it.
+    """J of each object between two masks of the same size; 1 if both are empty.
 
     As in the official scorer, one pixel is added to the overlap and to the union.
     """
@@ -83,10 +83,10 @@ def overlaps(one: PackedLabels, other: PackedLabels, objects: Sequence[int]) -> 
     return np.asarray((found.both + 1) / (found.one + found.other - found.both + 1))
 
 
-def _weigh(
+def _weigh_frames(
     video: SplitVideo, views: Sequence[MaskView]
 ) -> tuple[list[float], list[str]]:
-    """How much each frame says, and what."""
+    """The weight of each frame, and the reason in words."""
     objects = video.objects
     truth = next((view for view in views if view.name == TRUTH), None)
     runs = [view for view in views if view is not truth]
@@ -98,43 +98,44 @@ def _weigh(
         checkpoint()
         masks = {view.name: found for view in runs if (found := view.read(frame))}
         real = None if truth is None else truth.read(frame)
-        there = None if real is None else frozenset(real.object_ids())
-        back = frozenset[int]()
-        if there is not None and before is not None:
-            back = (there - before) & seen
-        seen |= there or set()
-        before = there if there is not None else before
-        weight, reason = _look(masks, real, last, objects)
+        visible = None if real is None else frozenset(real.object_ids())
+        reappearing = frozenset[int]()
+        if visible is not None and before is not None:
+            reappearing = (visible - before) & seen
+        seen |= visible or set()
+        before = visible if visible is not None else before
+        weight, reason = _weigh_frame(masks, real, last, objects)
         last = masks
-        if back:
-            weight += _RETURN
-            reason = "object " + ", ".join(map(str, sorted(back))) + " returns"
+        if reappearing:
+            weight += _REAPPEARANCE
+            reason = f"object {', '.join(map(str, sorted(reappearing)))} reappears"
         weights.append(weight)
         reasons.append(reason)
     return weights, reasons
 
 
-def _look(
+def _weigh_frame(
     masks: Mapping[str, PackedLabels],
     truth: PackedLabels | None,
     before: Mapping[str, PackedLabels],
     objects: Sequence[int],
 ) -> tuple[float, str]:
-    """How much a frame says, from 0 to 1, and what.
+    """The weight of a frame from 0 to 1, and the reason in words.
 
-    With truth that is the lowest J, without it the largest difference of two runs, or
-    for a single run the change since the frame before.
+    With truth it is one minus the lowest J, without truth the largest difference of two
+    runs, or for a single run the change since the previous frame.
     """
 
-    def alike(one: PackedLabels, other: PackedLabels) -> float:
+    def mean_overlap(one: PackedLabels, other: PackedLabels) -> float:
         return float(overlaps(one, other, objects).mean())
 
     if truth is not None and masks:
-        scores = {name: alike(truth, mask) for name, mask in masks.items()}
+        scores = {name: mean_overlap(truth, mask) for name, mask in masks.items()}
         worst = min(scores, key=lambda name: scores[name])
         return 1 - scores[worst], f"J {100 * scores[worst]:.0f} {worst}"
     if len(masks) > 1:
-        least = min(alike(*pair) for pair in combinations(masks.values(), 2))
+        least = min(mean_overlap(*pair) for pair in combinations(masks.values(), 2))
         return 1 - least, f"agreement {100 * least:.0f}"
-    change = [1 - alike(before[name], masks[name]) for name in masks if name in before]
+    both = [name for name in masks if name in before]
+    change = [1 - mean_overlap(before[name], masks[name]) for name in both]
     return (change[0], "change") if change else (0.0, "")

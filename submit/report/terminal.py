@@ -1,4 +1,4 @@
-"""A picture as text: half blocks in colours, or letters where there are none."""
+"""Convert an image to text: coloured half blocks, or letters without colours."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ __all__ = ["as_half_blocks", "as_letters", "rows_for"]
 
 Pixels = NDArray[np.uint8]
 
-#: From dark to light.
+#: Characters for the brightness, from dark to bright.
 _GREYS = " .:-=+*#%@"
-#: How often a letter is higher than it is wide.
+#: Height of a character divided by its width.
 _TALL = 2
 
 
 def rows_for(size: tuple[int, int], columns: int) -> int:
-    """Lines of text that a picture takes at a number of columns."""
+    """Number of text lines of an image with this number of columns."""
     return max(1, round(columns * size[0] / size[1] / _TALL))
 
 
 def as_half_blocks(
     frame: Pixels, labels: Labels | None, columns: int
 ) -> tuple[Pixels, Pixels]:
-    """Colours of the upper and the lower half of each character.
+    """Compute the colours of the upper and the lower half of each character.
 
     Args:
         frame: H×W×3 uint8.
@@ -47,7 +47,7 @@ def as_half_blocks(
 
 
 def as_letters(frame: Pixels, labels: Labels | None, columns: int) -> list[str]:
-    """Lines of letters for brightness, with the ids of objects in them.
+    """Convert an image to lines of text: brightness as characters, objects as ids.
 
     An id of more than one digit is a letter: 10 is `A`, 35 is `Z`, others are `?`.
 

@@ -1,4 +1,4 @@
-"""What can be laid over a video: the truth, and the masks of each run."""
+"""Views of a video: its ground truth, and the masks of each run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = [
     "view_of_truth",
 ]
 
-#: What the truth is called on pictures.
+#: The name of the ground truth on pictures.
 TRUTH = "truth"
 
 
@@ -29,16 +29,16 @@ class MaskView:
     """One source of label maps for the frames of a video.
 
     Attributes:
-        name: What stands above it.
-        read: Gives the label map of a frame by its stem, as its file stores it; None
-            where there is none.
+        name: The title above it.
+        read: Returns the packed label map of a frame by its stem; None if there is
+            none.
     """
 
     name: str
     read: Callable[[str], PackedLabels | None]
 
     def labels(self, frame: str) -> Labels | None:
-        """The label map of a frame, H×W uint8; None where there is none.
+        """The label map of a frame, H×W uint8; None if there is none.
 
         Raises:
             MaskError: It cannot be read, or has another size than the video.
@@ -48,7 +48,7 @@ class MaskView:
 
 
 def has_truth(video: SplitVideo) -> bool:
-    """Whether there is more truth than the first mask, which is the prompt."""
+    """Whether a video has annotations after the first frame."""
     return len(video.masks) > 1
 
 
