@@ -1,10 +1,10 @@
-# Every target installs first when needed, so each works on a fresh machine.
+# Each target installs first if necessary, so all of them work on a new machine.
 #
 #   make                                      show the targets
 #   make submission                           sample split, classical predictor
 #   make submission DATA=MOSEv2/valid RECIPE=recipe.toml
 #   make submission DATA=MOSEv2/valid PREDICTOR=sam2 CHECKPOINT=sam2.1_hiera_large.pt
-#   make test ARGS="-k palette -x"            hand arguments to pytest
+#   make test ARGS="-k palette -x"            arguments for pytest
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -30,29 +30,29 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "Error: Python 3.10 or newer is needed, found $$($(PYTHON) --version 2>&1); name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "Error: $(PYTHON) cannot make a virtual environment; install its venv module (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	@echo "Compiling the loops that numba compiles, once: some 20 s"
+	@echo "Compiling functions with numba, once after an installation: about 20 s"
 	@$(BIN)/python tools/compile_kernels.py
 	@touch $@
 
 .PHONY: submission
-submission: $(STAMP) ## Predict, export, pack and check a submission (DATA=, RECIPE=, PREDICTOR=, CHECKPOINT=)
+submission: $(STAMP) ## Make a checked submission zip (DATA=, RECIPE=, PREDICTOR=, CHECKPOINT=)
 	$(BIN)/submit build $(RECIPE) $(if $(DATA),--split $(DATA)) $(if $(PREDICTOR),--predictor $(PREDICTOR)) $(if $(CHECKPOINT),-o checkpoint=$(CHECKPOINT)) $(if $(filter sam2,$(PREDICTOR)),$(if $(findstring preset=,$(ARGS)),,-o memory=rcms)) $(ARGS)
 
 .PHONY: preview
-preview: $(STAMP) ## Compare runs without truth (DATA=, RUNS="a b"; else those of the sample)
+preview: $(STAMP) ## Compare runs without ground truth (DATA=, RUNS="a b"; default: the sample)
 	$(if $(RUNS),,$(BIN)/submit build $(RECIPE))
 	$(BIN)/submit preview $(or $(RUNS),plain flipped --runs runs/sample) --split $(or $(DATA),work/sample) $(ARGS)
 
 .PHONY: test
-test: $(STAMP) ## Run the tests, but for the slow ones
+test: $(STAMP) ## Run the tests, except slow ones
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 .PHONY: test-slow
-test-slow: $(STAMP) ## Run the slow tests only
+test-slow: $(STAMP) ## Run only the slow tests
 	$(BIN)/python -m pytest -m slow --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 .PHONY: coverage
-coverage: $(STAMP) ## Run the tests and demand their coverage
+coverage: $(STAMP) ## Run the tests; fail if their coverage is too low
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 .PHONY: lint
@@ -69,20 +69,20 @@ types: $(STAMP) ## Check types
 check: lint types docs-check test ## Run all checks and the tests
 
 .PHONY: format
-format: $(STAMP) ## Put the code into its format
+format: $(STAMP) ## Format the code
 	$(BIN)/python -m ruff check --fix
 	$(BIN)/python -m ruff format
 
 .PHONY: bench
-bench: $(STAMP) ## Measure the hot paths
+bench: $(STAMP) ## Measure time and memory of the slowest commands
 	$(BIN)/python tools/bench.py $(ARGS)
 
 .PHONY: docs
-docs: $(STAMP) ## Write docs/cli.md and docs/precheck.md from the code
+docs: $(STAMP) ## Write docs/cli.md, methods.md and precheck.md from the code
 	$(BIN)/python tools/write_docs.py
 
 .PHONY: docs-check
-docs-check: $(STAMP) ## Fail when a written page is stale
+docs-check: $(STAMP) ## Fail if one of these pages is out of date
 	$(BIN)/python tools/write_docs.py --check
 
 .PHONY: build
@@ -90,6 +90,6 @@ build: $(STAMP) ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m build
 
 .PHONY: clean
-clean: ## Remove what the other targets made, .venv and runs/ excepted
+clean: ## Remove the files of other targets, except .venv and runs/
 	rm -rf build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

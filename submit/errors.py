@@ -33,7 +33,7 @@ expected, what was found and what to do next.
         ├── EvaluationError     the submission failed                 20
         └── WaitError           the result is not there yet           21
 
-An error that scripts may want to tell apart has an exit status of its own.
+An error that scripts may need to distinguish has its own exit status.
 """
 
 from typing import ClassVar

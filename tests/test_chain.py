@@ -36,7 +36,7 @@ CHAIN = (
 
 
 def truth(video: int, frame: int) -> np.ndarray:
-    """Two discs, of which one moves, leaves and comes back."""
+    """Two discs; one of them moves, disappears and reappears."""
     rows, columns = np.mgrid[: SIZE[0], : SIZE[1]]
     labels = np.zeros(SIZE, np.uint8)
     x = 10 + 4 * frame if frame < 6 else 80 - 5 * (frame - 6)

@@ -31,50 +31,51 @@ WIDTH = 80
 COMMANDS = """\
 # Command line
 
-Written by `make docs` from the commands themselves; each page is what
-`submit COMMAND --help` prints.
+`make docs` writes this page from the commands. Each section is the output of `submit
+COMMAND --help`.
 """
 
 METHODS = """\
 # What can be chosen
 
-Written by `make docs` from the registries in the code. Each row is one file in the
-folder that the section names; a new file there is a new row here, a new option of the
-commands and a new key of settings files.
+`make docs` writes this page from the registries in the code. Each row is one file in
+the folder that its section names. A new file there adds a row here, an option of the
+commands and a key of settings files.
 """
 
 POSTPROCESSING = """\
 ## Post-processing
 
-`submit export` and the table `[postprocess]` of a settings file take these, and `submit
-tune` tries them; one file each in `submit/postprocess/filters/`. Filters that look
-ahead come first, then those of logits, the overlap rule, and those of masks.
-[tuning.md](tuning.md) says what they cost and whether they help.
+These are options of `submit export` and keys of the table `[postprocess]` of a settings
+file, and `submit tune` tries them. Each filter is one file in
+`submit/postprocess/filters/`. Filters that look ahead are applied first, then filters
+of logits, the overlap rule, and filters of masks. [tuning.md](tuning.md) has their cost
+and whether they help.
 """
 
 MERGING = """\
 ## Merging
 
-`submit ensemble --method`, and `method` in the table `[ensemble]` of a settings file,
-take these names. The settings of a method are a table of its name, such as
-`[ensemble.cascade]`. Each method is one file in `submit/ensemble/methods/`.
-[ensembling.md](ensembling.md#methods) has the formulas and what the methods gained.
+These are the names for `submit ensemble --method` and for `method` in the table
+`[ensemble]` of a settings file. The settings of a method are in a table with its name,
+such as `[ensemble.cascade]`. Each method is one file in `submit/ensemble/methods/`.
+[ensembling.md](ensembling.md#methods) has the formulas and measurements.
 """
 
 AUGMENTATION = """\
 ## Augmentations
 
-`submit predict --variant` and `--tta` take these, joined by `+`; one file each in
-`submit/augment/augmentations/`. [ensembling.md](ensembling.md#variants) says how they
-are merged and what they brought.
+`submit predict --variant` and `--tta` accept these; `+` combines them. Each
+augmentation is one file in `submit/augment/augmentations/`.
+[ensembling.md](ensembling.md#variants) explains them and has measurements.
 """
 
 MEMORY = """\
 ## Memory
 
-`-o memory=NAME` of the predictor `sam2` takes these; one file each in
-`models/submit_sam2/memory/`. Their settings are options of the predictor too.
-[sam2.md](sam2.md) says where they come from.
+These are the names for `-o memory=NAME` of the predictor `sam2`. Each policy is one
+file in `models/submit_sam2/memory/`; its settings are options of the predictor.
+[sam2.md](sam2.md) explains them.
 """
 
 IMPORTS = """\
@@ -89,38 +90,37 @@ that `submit ensemble` merges them.
 PRECHECK = """\
 # The precheck
 
-`submit check ZIP|DIR|RUN --split SPLIT` reads a submission as it is, every mask once,
-and lists all problems. The table below is written by `make docs` from the
-rules in the code; what the server does was tried with the organisers' scorer, defect by
-defect (`tests/checks/test_defects.py` makes each of them and says what it printed).
+`submit check ZIP|DIR|RUN --split SPLIT` reads each mask of a submission once and lists
+all problems. `make docs` writes the table below from the rules in the code. The
+behaviour of the server was tested with the organisers' scorer for each problem
+(`tests/checks/test_defects.py` reproduces each one, with the scorer's output).
 
 * **fatal**: the server fails the whole submission, or scores 0.
 * **costly**: points are lost without a message.
-* **note**: harmless today, or worth a look.
+* **note**: harmless today, or possibly a mistake.
 
-The exit status is 1 when something fatal or costly was found. A defect of a frame that
-is not scored (the first and the last) is a note. `--sample` takes the organisers'
-sample submission, which then decides the expected videos and frames; `--team` demands
-the `team.json` of the test phases; `--json` prints everything for scripts.
+The exit status is 1 if something is fatal or costly. A problem in a frame that is not
+scored (the first and the last) is a note. With `--sample` the organisers' sample
+submission decides the expected videos and frames. `--team` requires the `team.json` of
+the test phases. `--json` prints all findings for scripts.
 
-`submit repair ZIP -o FIXED.zip --split SPLIT` mends what needs no guesses and says what
-it did: root folder, junk, names, palette, first masks, and with `--fill-missing` empty
-masks where masks are missing. It never writes into its input.
+`submit repair ZIP -o FIXED.zip --split SPLIT` repairs what needs no guesses and lists
+the corrections: root folder, unrelated files, names, palette, first masks, and with
+`--fill-missing` empty masks for missing ones. It never changes its input.
 
-A zip of 66,526 masks of 1920×1080, as many as the valid split has, is checked in
-about a minute on two cores, and its masks are opened with Pillow in six to seven times
-that (`python tools/bench.py check`). Masks are not kept: it takes 199 MB of memory, and
-187 MB for a tenth of the zip.
+A zip of 66,526 masks of 1920×1080, as many as in the valid split, is checked in about a
+minute on two cores. Opening its masks with Pillow takes six to seven times as long
+(`python tools/bench.py check`). Masks are not kept in memory: the check takes 199 MB,
+and 187 MB for a tenth of the zip.
 
 ## Names in a zip
 
-The server unpacks a zip with `zipfile.extractall` of Python, on Linux, and all commands
-name the files of a zip as it does: a name ends at its first NUL; empty parts, `.` and
-`..` are dropped, and so is a `/` in front; a backslash and a drive letter are
-characters like any other. `./video/00000.png`, `video//00000.png` and
-`/video/00000.png` are all `video/00000.png`. Of several files with one name the last
-one written counts. What Python refuses to unpack is fatal, also where no mask is
-concerned.
+The server unpacks a zip with Python's `zipfile.extractall` on Linux. All commands name
+the files of a zip in the same way: a name ends at its first NUL; empty parts, `.`, `..`
+and a leading `/` are removed; backslashes and drive letters are ordinary characters.
+`./video/00000.png`, `video//00000.png` and `/video/00000.png` are all
+`video/00000.png`. If several files have the same name, the last one in the zip is used.
+A file that Python cannot unpack is fatal, even if it is not a mask.
 """
 
 

@@ -160,8 +160,8 @@ class OpenRun(Mapping[str, "OpenRunVideo"]):
 class OpenRunVideo:
     """The masks of one video.
 
-    Wherever a frame is asked for, it is named by its place (0 for the first, −1 for the
-    last) or by its stem, such as "00012".
+    Methods accept a frame by its index (0 is the first, −1 the last) or by its stem,
+    such as "00012".
 
     Attributes:
         name: The video's name.

@@ -1,4 +1,4 @@
-"""One file or folder of a submission, and where it lies once the server unpacked it.
+"""One file or folder of a submission, and its path after the server has unpacked it.
 
 The server unpacks a zip with `zipfile.extractall` of Python, on Linux. A name ends at
 its first NUL; parts that are empty, `.` or `..` are dropped, and so is a `/` in front.

@@ -1,9 +1,9 @@
-"""Test-time augmentation: a predictor around a predictor.
+"""Test-time augmentation: a predictor that contains another predictor.
 
-A variant is written as transforms joined by `+`, such as `hflip+scale=0.75`. A
-variant's tracker sees the transformed video from the first frame to the last and has
-its own memory; its logits come back in the original geometry, with pixel centres where
-they were, before any threshold or overlap rule.
+A variant is one or more transforms, joined by `+`, such as `hflip+scale=0.75`. The
+transformed video is tracked from the first frame to the last, with a memory of its own.
+The logits are transformed back to the original geometry, with aligned pixel centres,
+before any threshold or overlap rule.
 
 The augmentations are the files in `submit/augment/augmentations/`.
 """

@@ -193,7 +193,7 @@ def window_for(box: Box, frame: tuple[int, int]) -> Window | None:
     factor = min(_FILL / share, _MOST)
     if factor < _LEAST:
         return None
-    # The same factor in both directions, but for rounding, keeps shapes as they are.
+    # The same factor in both directions, except for rounding, does not distort shapes.
     size = round(height / factor), round(width / factor)
     start = Window(0, 0, *size, (height, width))
     top, left = (

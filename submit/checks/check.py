@@ -37,7 +37,7 @@ def check_masks(
         split: What the submission is for.
         sample: The organisers' sample submission, which then decides which videos and
             frames are expected.
-        team: Whether a `team.json` must be there, as in test phases.
+        team: Whether a `team.json` is required, as in test phases.
         workers: Threads; one for each core by default.
         progress: Called with a video and a number of masks that are done, from any
             thread.

@@ -48,7 +48,7 @@ class Found:
     Attributes:
         name: The video.
         folder: Its folder in the submission, with its `/`.
-        frames: Stems of the expected frames that are there, in order.
+        frames: Stems of the expected frames that it contains, in order.
         scored: Stems of the frames that the server would score.
     """
 
@@ -60,11 +60,11 @@ class Found:
 
 @dataclass
 class Layout:
-    """What the names say.
+    """The result of checking the names.
 
     Attributes:
-        findings: What is wrong with them.
-        videos: The videos of the split that are there.
+        findings: The problems.
+        videos: The videos of the split that were found.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -84,7 +84,7 @@ def check_layout(
         masks: The submission.
         expected: Stems of the frames of each video that is looked at, in order.
         others: Other videos of the split; each may be present or absent.
-        team: Whether a `team.json` must be there, as in test phases.
+        team: Whether a `team.json` is required, as in test phases.
     """
     layout = Layout()
     entries = list(masks.entries)

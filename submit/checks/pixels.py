@@ -153,7 +153,7 @@ class _Checker:
             self._truth = truth
             picture = decode_picture(masks.read_entry(name), name=name, size=size)
         except (ArchiveError, MaskError, SplitError):
-            return  # Its problems are reported when it is checked in its place.
+            return  # Its problems are reported when it is checked itself.
         self._colours.learn(picture, truth)
 
     def _by_colours(

@@ -36,17 +36,17 @@ from .check import expected_frames
 from .colours import Colours, is_annotation
 from .numbering import number_frames, number_in
 
-__all__ = ["Mend", "Repaired", "repair"]
+__all__ = ["Correction", "Repaired", "repair"]
 
 
 @dataclass(frozen=True)
-class Mend:
-    """One thing that was done.
+class Correction:
+    """One kind of correction.
 
     Attributes:
-        what: In words, such as `name changed to that of the frame`.
-        where: The first file it was done to.
-        count: How many files it was done to.
+        what: The correction in words, such as `name changed to that of the frame`.
+        where: The first file that was corrected.
+        count: Number of corrected files.
     """
 
     what: str
@@ -56,15 +56,15 @@ class Mend:
 
 @dataclass(frozen=True)
 class Repaired:
-    """A mended submission.
+    """The result of a repair.
 
     Attributes:
         packed: The zip that was written.
-        mends: What was done, in the order of the first use.
+        corrections: The corrections, in the order of their first use.
     """
 
     packed: PackedZip
-    mends: tuple[Mend, ...]
+    corrections: tuple[Correction, ...]
 
 
 def repair(
@@ -97,18 +97,18 @@ def repair(
     path = Path(path)
     expected, _ = expected_frames(split, sample)
     with open_masks(source) as masks:
-        mender = _Mender(masks, split, expected, fill_missing=fill_missing)
-        if not mender.sources:
+        repairer = _Repairer(masks, split, expected, fill_missing=fill_missing)
+        if not repairer.sources:
             raise ArchiveError(
                 f"{source}: holds no mask of {split.root}; expected files such as "
                 f"{next(iter(expected))}/00000.png, in any folder (submit import takes "
                 "one folder for each object as well)"
             )
         with thread_pool(workers) as pool:
-            files = mender.files(pool, None if team is None else read_team(team))
+            files = repairer.files(pool, None if team is None else read_team(team))
             sha256, size = write_zip(path, files)
-    packed = PackedZip(path, sha256, size, mender.videos, mender.frames)
-    return Repaired(packed, tuple(mender.mends))
+    packed = PackedZip(path, sha256, size, repairer.videos, repairer.frames)
+    return Repaired(packed, tuple(repairer.corrections))
 
 
 @dataclass(frozen=True)
@@ -116,11 +116,11 @@ class _Mask:
     """A repaired mask: the file, and what was changed."""
 
     data: bytes | None
-    mends: tuple[str, ...] = ()
+    corrections: tuple[str, ...] = ()
 
 
 @dataclass
-class _Mender:
+class _Repairer:
     """Finds the masks and repairs them, video by video."""
 
     masks: Masks
@@ -140,10 +140,10 @@ class _Mender:
         self.sources = self._match()
 
     @property
-    def mends(self) -> Iterator[Mend]:
-        """What was done so far."""
+    def corrections(self) -> Iterator[Correction]:
+        """The corrections so far."""
         for what, count in self._done.items():
-            yield Mend(what, self._first[what], count)
+            yield Correction(what, self._first[what], count)
 
     def files(
         self, pool: ThreadPoolExecutor, team: bytes | None
@@ -163,9 +163,9 @@ class _Mender:
             video = _Video.of(self.masks, self.split.videos[name], frames, sources)
             if video.colours.renamed:
                 self._note("ids changed to those of the annotation", f"{name}/")
-            for frame, mask in zip(frames, pool.map(video.mend, frames), strict=True):
+            for frame, mask in zip(frames, pool.map(video.repair, frames), strict=True):
                 target = f"{name}/{frame}.png"
-                for what in mask.mends:
+                for what in mask.corrections:
                     self._note(what, sources.get(frame, target))
                 data = mask.data
                 if data is None and self.fill_missing:
@@ -318,7 +318,7 @@ class _Video:
                 found.colours.learn(picture, video.read_mask(evidence))
         return found
 
-    def mend(self, frame: str) -> _Mask:
+    def repair(self, frame: str) -> _Mask:
         """Repair one mask."""
         checkpoint()
         if self.first is not None and frame == self.first[0]:
@@ -331,8 +331,8 @@ class _Video:
             return _Mask(None, ("left out: unreadable",))
         if _has_other_size(data, self.size):
             return _Mask(data)
-        labels, mends = self._labels(frame, data)
-        return _Mask(None if labels is None else encode(labels), mends)
+        labels, corrections = self._labels(frame, data)
+        return _Mask(None if labels is None else encode(labels), corrections)
 
     def _labels(self, frame: str, data: bytes) -> tuple[Labels | None, tuple[str, ...]]:
         """Read a mask as ids, and say how; None if that is not possible.
@@ -347,17 +347,17 @@ class _Video:
             return None, ("left out: values or colours without an id",)
         except MaskError:
             return None, ("left out: unreadable",)
-        mends: tuple[str, ...] = ()
+        corrections: tuple[str, ...] = ()
         if picture.damaged:
-            mends = ("damaged PNG written again",)
+            corrections = ("damaged PNG written again",)
         if picture.kind is Kind.GREY:
-            mends = (*mends, "grey PNG written with a palette")
+            corrections = (*corrections, "grey PNG written with a palette")
         try:
             meaning = self.colours.meaning(picture)
         except NoIdsError:
             if picture.kind is Kind.COLOUR:
                 return None, ("left out: values or colours without an id",)
-            return picture.values, mends
+            return picture.values, corrections
         if meaning.doubt is not None:
             raise ArchiveError(
                 f"{self.masks.path}: {self.sources[frame]}: {meaning.doubt}; put the "
@@ -365,10 +365,10 @@ class _Video:
                 "video's first mask, or write object ids as values"
             )
         if picture.kind is Kind.COLOUR:
-            mends = ("colours converted to ids",)
+            corrections = ("colours converted to ids",)
         elif meaning.by_colour:
-            mends = (*mends, "ids corrected by the colours of the palette")
-        return meaning.labels(picture.values), mends
+            corrections = (*corrections, "ids corrected by the colours of the palette")
+        return meaning.labels(picture.values), corrections
 
     def _first_mask(self, frame: str) -> _Mask:
         assert self.first is not None
@@ -376,14 +376,14 @@ class _Video:
         if frame not in self.sources:
             return _Mask(encode(truth), ("annotation put in as the first mask",))
         labels: Labels | None = None
-        mends: tuple[str, ...] = ()
+        corrections: tuple[str, ...] = ()
         with contextlib.suppress(ArchiveError):
             data = self.masks.read_entry(self.sources[frame])
             if not _has_other_size(data, self.size):
-                labels, mends = self._labels(frame, data)
+                labels, corrections = self._labels(frame, data)
         if labels is None or not np.array_equal(labels, truth):
-            mends = ("first mask replaced by the annotation",)
-        return _Mask(encode(truth), mends)
+            corrections = ("first mask replaced by the annotation",)
+        return _Mask(encode(truth), corrections)
 
 
 def _has_other_size(data: bytes, size: tuple[int, int]) -> bool:

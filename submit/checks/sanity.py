@@ -23,7 +23,7 @@ __all__ = ["ObjectPixels", "Tracks", "as_packed", "object_pixels", "pixels_by_id
 _LOST_SHARE = 0.5
 #: … and for at least so many frames.
 _LOST_FRAMES = 20
-#: From one frame to the next an object seldom grows or shrinks by this factor, …
+#: From one frame to the next an object rarely grows or shrinks by this factor, …
 _JUMP = 8.0
 #: … unless it is tiny: both masks must have this share of the frame.
 _JUMP_SHARE = 0.001

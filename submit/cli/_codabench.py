@@ -179,7 +179,7 @@ def ask(question: str, *, yes: bool) -> bool:
     """
     if yes:
         return True
-    with answered("add --yes to answer it beforehand"):
+    with answered("add --yes to answer yes"):
         agreed = click.confirm(question, err=True)
     return bool(agreed)
 

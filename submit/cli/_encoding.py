@@ -66,7 +66,7 @@ def spell(text: str, encoding: str | None = None) -> str:
 
 
 def prepare_streams() -> None:
-    """Let stdout and stderr write every character, whatever their encoding."""
+    """Let stdout and stderr write every character in every encoding."""
     for stream in (sys.stdout, sys.stderr):
         # A closed stream is None; another program may put an object of any type here.
         reconfigure = getattr(stream, "reconfigure", None)

@@ -77,8 +77,8 @@ def anchors(
 
     RUN... are two or more runs of one split. A mask is trusted where the runs agree
     and their scores are high; it helps where an object reappears, or where the runs
-    disagree afterwards. Each prompt in the file has its reasons as "why"; strike or add
-    prompts by hand, and give the file to `submit predict --prompts`.
+    disagree afterwards. Each prompt in the file has its reasons as "why". Remove or add
+    prompts if necessary, and give the file to `submit predict --prompts`.
 
     \b
     Example:

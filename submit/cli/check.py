@@ -54,7 +54,7 @@ def check(
     """Find what the server would reject, or score lower silently.
 
     ZIP|DIR|RUN is only read. All problems are listed at once, with
-    what it costs and how to mend it. The exit status is 1 when something is fatal or
+    what it costs and how to repair it. The exit status is 1 if something is fatal or
     costs points.
 
     \b

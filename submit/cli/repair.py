@@ -81,16 +81,16 @@ def repair(
 
     \b
     Example:
-      submit repair broken.zip --split MOSEv2/valid -o mended.zip
+      submit repair broken.zip --split MOSEv2/valid -o repaired.zip
     """
     from ..archive import SUBMISSION_ZIP
     from ..checks import check_masks, masks_to_check
-    from ..checks import repair as mending
+    from ..checks import repair as repairing
     from ..system.outputs import claim
 
     claim(output, SUBMISSION_ZIP, force=force, inputs=(source, sample, team))
     opened = open_split(split)
-    done = mending.repair(
+    done = repairing.repair(
         Path(source),
         output,
         opened,
@@ -119,12 +119,12 @@ def repair(
 def _repair_view(done: Repaired) -> RenderableType:
     """Lay out what a repair has done."""
     rows: list[list[Cell]] = [
-        [mend.what, mend.count, mend.where] for mend in done.mends
+        [one.what, one.count, one.where] for one in done.corrections
     ]
     if not rows:
         rows = [["nothing had to be repaired", 0, ""]]
     return stack(
-        table(["mended", number("files"), "such as"], rows),
+        table(["repaired", number("files"), "such as"], rows),
         facts(
             {
                 "zip": str(done.packed.path),

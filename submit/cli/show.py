@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..masks import Labels
     from ..report.overlays import Pixels
 
-#: Columns where nobody says how many there are, and the fewest.
+#: The default number of columns, and the smallest one.
 _COLUMNS, _NARROWEST = 80, 20
 #: Lines that the table below the picture takes, mostly.
 _BELOW = 6

@@ -71,7 +71,7 @@ class Reply:
 
     @property
     def text(self) -> str:
-        """The body, whatever its encoding."""
+        """The body as text; bytes that are not UTF-8 are replaced."""
         return self.body.decode("utf-8", "replace")
 
     @property

@@ -38,7 +38,7 @@ class Profile:
     Attributes:
         username: The user name, as it can be shown.
         account: The user name exactly as the server has it, which is unique there.
-        name: The name that the leaderboard may show; anybody can choose any.
+        name: The name that the leaderboard may show; it is not unique.
         email: Mail address.
     """
 

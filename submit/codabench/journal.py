@@ -1,9 +1,8 @@
 """The state of one upload, so that it can continue after any interruption.
 
 There is one journal for each zip, phase, account and server. It is written before each
-step that cannot be undone. The signed URL is not in it: an upload cannot continue in
-the middle of a file, so that a new record with a new URL is as good, and a secret that
-is not written down cannot be found.
+step that cannot be undone. It does not contain the signed URL, which is a secret: an
+upload cannot continue in the middle of a file, so a new record with a new URL is used.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ def pending(
 ) -> list[JournalEntry]:
     """The account's interrupted uploads that can still become a submission.
 
-    An upload cannot continue if its zip is gone or has changed, its phase has ended,
+    An upload cannot continue if its zip is missing or has changed, its phase has ended,
     the server has refused it, or the same zip was submitted meanwhile by any command.
 
     Args:

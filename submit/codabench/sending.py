@@ -241,7 +241,7 @@ class Sender:
                 if arrival is _Arrival.GONE:
                     problem = _Gone(
                         "cannot upload the zip: its record was deleted on the server",
-                        "see whether somebody deletes files under Resources on the "
+                        "check whether someone deletes files under Resources on the "
                         "website, then run the same command again",
                     )
                 elif arrival is _Arrival.INCOMPLETE:

@@ -104,7 +104,7 @@ class GivenPrompts:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what is given, in whatever form, in hex."""
+        """SHA-256 in hex of the prompts; equal for a file and a folder."""
         sha = hashlib.sha256()
         for video in sorted(self.videos):
             for frame, given in self.videos[video].items():

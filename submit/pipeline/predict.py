@@ -126,7 +126,7 @@ class PredictPlan:
         )
 
     def _named(self) -> dict[str, str]:
-        """What names the model; a file counts by its content, wherever it lies."""
+        """The setting that names the model; a file counts by its content."""
         file = PluginFile.parse(self.predictor)
         if file is None:
             return {"predictor": self.predictor}

@@ -19,13 +19,13 @@ __all__ = ["find_run", "open_source"]
 
 
 def find_run(runs: Path, source: str) -> Run | None:
-    """Open the run that is named, or whose folder, or folder of masks, is given.
+    """Open a run by its name, its folder, or the folder of its masks.
 
     Returns:
-        None for another file or folder that is there.
+        The run; None if the source is another existing file or folder.
 
     Raises:
-        RunError: There is neither such a run nor such a file or folder.
+        RunError: There is no such run, file or folder.
     """
     path = Path(source)
     if path.exists() and not Run.exists(path):

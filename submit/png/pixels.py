@@ -141,7 +141,7 @@ def transitions(
     whole = len(before) // 8
     old_words = before[: whole * 8].view(np.uint64)
     new_words = after[: whole * 8].view(np.uint64)
-    # Eight bytes at once, wherever all are like the byte before them.
+    # Eight bytes at once if all equal the byte before them.
     ones = np.uint64(0x0101010101010101)
     a, b, run = np.uint8(0), np.uint8(0), 0
     a_word, b_word = np.uint64(0), np.uint64(0)

@@ -53,7 +53,7 @@ class PluginFile:
 
     @property
     def label(self) -> str:
-        """The name without folders: the same wherever the file lies."""
+        """The name without folders, which does not depend on the path."""
         return f"{self.path.name}:{self.kind}"
 
     @property

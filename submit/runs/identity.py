@@ -79,7 +79,7 @@ def option_settings(
             except OSError as error:
                 raise OptionError(
                     f"option {info.name}={value}: cannot be read ({error.strerror}); "
-                    "name a file that is there"
+                    "name an existing file"
                 ) from error
         elif not info.decides:
             recorded[info.name] = value

@@ -1,14 +1,14 @@
-"""Threads of the numeric libraries: how many compute, and how they wait.
+"""Threads of the numeric libraries: their number, and how idle threads wait.
 
-A matrix product that is split among threads is added up in another order, which
-changes last bits and in the end pixels. So the number of threads is fixed, whatever
-machine it is and whatever the environment says. The libraries read variables when they
-are loaded; later, some of them cannot be told any more. A process is prepared before,
-or else its work is done in one that is started with `variables`.
+A matrix product that is split among threads is summed in another order, which changes
+last bits and sometimes pixels. So the number of threads does not depend on the machine
+or on the environment. The libraries read environment variables when they are loaded;
+for some of them the number cannot be changed later. So a process sets the variables
+before it loads the libraries, or starts another process with `variables`.
 
-A thread that has nothing to do first looks again and again, and sleeps only then. That
-is the fastest where it has a core of its own, and takes all cores from others, and from
-the thread that it waits for, where it has not. So it looks for a short time.
+An idle thread first polls for a while, and then sleeps. Polling is fast if the thread
+has its own core. Otherwise it takes time from other threads, also from the thread that
+it waits for. So threads poll only for a short time.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _FIXED = {
     "OMP_THREAD_LIMIT": "1024",
 }
 
-#: How long a thread waits awake, by library, and what else would set it: for libgomp
+#: How long an idle thread polls, by library, and what else would set it: for libgomp
 #: the number of looks, for the OpenMP of LLVM and Intel milliseconds.
 _WAITING = {
     "GOMP_SPINCOUNT": ("2000", ("OMP_WAIT_POLICY",)),

@@ -18,7 +18,7 @@ Floats = NDArray[np.float64]
 
 #: So many frames after an anchor count as helped by it.
 _REACH = 50
-#: A frame that a model is less certain of is no anchor, whatever the agreement.
+#: A frame with a lower confidence is not an anchor, even if the runs agree.
 _MIN_PRESENCE = 0.9
 _MIN_IOU = 0.7
 #: Smaller masks have few pixels that all runs share.

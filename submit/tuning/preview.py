@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-#: Added to the doubt about an object for each kind of finding: findings are seldom
+#: Added to the doubt about an object for each kind of finding: findings are rarely
 #: wrong, and runs may agree in a mistake.
 _FINDING = 0.1
 #: A larger difference between runs in the share of absent frames is a reason.

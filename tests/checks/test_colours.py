@@ -81,7 +81,7 @@ def perfect(tmp_path: Path) -> bytes:
 
 
 def repaired(split: Split, masks: Path, tmp_path: Path) -> bytes:
-    return repair(masks, tmp_path / "mended.zip", split).packed.path.read_bytes()
+    return repair(masks, tmp_path / "repaired.zip", split).packed.path.read_bytes()
 
 
 def background_and_object_swapped(labels: Labels, frame: int) -> bytes:
@@ -304,8 +304,8 @@ def test_what_nothing_decides_is_named_and_not_written(
     assert {finding.where.split("/")[0] for finding in found} == {A, C}
     assert all("1 is #008000" in finding.what for finding in found)
     with pytest.raises(ArchiveError, match=r"00001\.png: its values and its colours"):
-        repair(masks, tmp_path / "mended.zip", split)
-    assert not (tmp_path / "mended.zip").exists()
+        repair(masks, tmp_path / "repaired.zip", split)
+    assert not (tmp_path / "repaired.zip").exists()
 
 
 @given(key=st.integers(0, 255), other=st.integers(0, 255))

@@ -57,7 +57,7 @@ def test_a_mask_that_is_no_regular_file_is_named_and_never_waited_for(
     with pytest.raises(ArchiveError, match=r"00003\.png: cannot be read .it is not a"):
         pack(masks, tmp_path / "a.zip")
     done = repair(masks, tmp_path / "a.zip", split)
-    assert [mend.what for mend in done.mends] == ["left out: unreadable"]
+    assert [one.what for one in done.corrections] == ["left out: unreadable"]
     outcome = import_masks(masks, tmp_path / "run", split, executor=Inline())
     assert "it is not a regular file" in outcome.failed[A]
 

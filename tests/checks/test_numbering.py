@@ -50,11 +50,11 @@ def perfect(tmp_path: Path) -> bytes:
 def test_masks_from_another_start_are_shifted_where_the_first_is_the_annotation(
     masks: Path, split: Split, tmp_path: Path, names: list[str]
 ) -> None:
-    done = repair(renamed(masks, names), tmp_path / "mended.zip", split)
+    done = repair(renamed(masks, names), tmp_path / "repaired.zip", split)
     assert done.packed.path.read_bytes() == perfect(tmp_path)
-    (mend,) = done.mends
-    assert mend.what == "number changed to that of the frame, by the order"
-    assert mend.where.startswith(f"{A}/{names[0]}")
+    (one,) = done.corrections
+    assert one.what == "number changed to that of the frame, by the order"
+    assert one.where.startswith(f"{A}/{names[0]}")
 
 
 def test_masks_from_another_start_are_refused_where_the_first_is_not_the_annotation(
@@ -63,16 +63,16 @@ def test_masks_from_another_start_are_refused_where_the_first_is_not_the_annotat
     renamed(masks, [f"{i:05}" for i in range(1, FRAMES + 1)])
     write(masks / A / "00001.png", labels_of(A, 1))
     with pytest.raises(ArchiveError) as caught:
-        repair(masks, tmp_path / "mended.zip", split)
+        repair(masks, tmp_path / "repaired.zip", split)
     assert str(caught.value) == (
         f"{masks}: {A}: the masks are 00001 to 00006, the frames 00000 to 00005, and "
         "which mask belongs to which frame is not certain, since 00001.png is not the "
         "annotation of frame 00000; name each mask as its frame is named"
     )
     arguments = ["repair", str(masks), "--split", str(split.root)]
-    result = runner.invoke(cli, [*arguments, "-o", str(tmp_path / "mended.zip")])
+    result = runner.invoke(cli, [*arguments, "-o", str(tmp_path / "repaired.zip")])
     assert result.exit_code == 1
-    assert not (tmp_path / "mended.zip").exists()
+    assert not (tmp_path / "repaired.zip").exists()
 
 
 def test_another_number_of_masks_is_refused(
@@ -81,7 +81,7 @@ def test_another_number_of_masks_is_refused(
     renamed(masks, [f"{i:05}" for i in range(1, FRAMES + 1)])
     (masks / A / "00001.png").unlink()
     with pytest.raises(ArchiveError, match="there are 5 masks for 6 frames"):
-        repair(masks, tmp_path / "mended.zip", split)
+        repair(masks, tmp_path / "repaired.zip", split)
 
 
 def test_a_missing_first_mask_is_no_shift(
@@ -90,8 +90,10 @@ def test_a_missing_first_mask_is_no_shift(
     # Nothing moves at first: the second mask equals the annotation.
     (masks / A / "00000.png").unlink()
     (masks / A / "00001.png").write_bytes(encode(labels_of(A, 0)))
-    done = repair(masks, tmp_path / "mended.zip", split)
-    assert [mend.what for mend in done.mends] == ["annotation put in as the first mask"]
+    done = repair(masks, tmp_path / "repaired.zip", split)
+    assert [one.what for one in done.corrections] == [
+        "annotation put in as the first mask"
+    ]
 
 
 def test_a_stranger_beside_the_masks_moves_nothing(
@@ -99,7 +101,7 @@ def test_a_stranger_beside_the_masks_moves_nothing(
 ) -> None:
     shutil.copy(masks / A / "00001.png", masks / A / "00099.png")
     shutil.copy(masks / A / "00003.png", masks / A / "-0001.png")
-    done = repair(masks, tmp_path / "mended.zip", split)
+    done = repair(masks, tmp_path / "repaired.zip", split)
     assert done.packed.path.read_bytes() == perfect(tmp_path)
 
 
@@ -162,4 +164,4 @@ def test_masks_in_folders_of_objects_are_known_as_what_they_are(
         "folder for each object"
     )
     with pytest.raises(ArchiveError, match="submit import takes one folder for each"):
-        repair(masks, tmp_path / "mended.zip", split)
+        repair(masks, tmp_path / "repaired.zip", split)

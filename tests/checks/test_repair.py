@@ -14,7 +14,7 @@ from PIL import Image
 
 from submit.archive import open_masks, pack
 from submit.checks import check_masks
-from submit.checks.repair import Mend, repair
+from submit.checks.repair import Correction, repair
 from submit.cli import cli
 from submit.data import Split, read_split
 from submit.errors import ArchiveError
@@ -53,22 +53,22 @@ def perfect(tmp_path: Path) -> bytes:
     return pack(write_masks(tmp_path / "ok"), tmp_path / "ok.zip").path.read_bytes()
 
 
-def mends_to_perfection(
+def repairs_to_perfection(
     split: Split, masks: Path, tmp_path: Path
 ) -> dict[str, tuple[str, int]]:
     """Repair a zip of the folder; returns what was done."""
     source = zip_up(masks, tmp_path / "broken.zip")
     before = source.read_bytes()
-    done = repair(source, tmp_path / "mended.zip", split)
+    done = repair(source, tmp_path / "repaired.zip", split)
     assert source.read_bytes() == before
     assert done.packed.path.read_bytes() == perfect(tmp_path)
-    return {mend.what: (mend.where, mend.count) for mend in done.mends}
+    return {one.what: (one.where, one.count) for one in done.corrections}
 
 
 def test_what_needs_no_mending_is_packed_as_it_is(
     split: Split, masks: Path, tmp_path: Path
 ) -> None:
-    assert mends_to_perfection(split, masks, tmp_path) == {}
+    assert repairs_to_perfection(split, masks, tmp_path) == {}
 
 
 def test_videos_move_to_the_root_and_junk_goes(
@@ -82,7 +82,7 @@ def test_videos_move_to_the_root_and_junk_goes(
     (deep / ".DS_Store").write_text("")
     (deep / "out" / "masks" / A / "log.txt").write_text("")
     (deep / "out" / "masks" / "empty").mkdir()
-    assert mends_to_perfection(split, deep, tmp_path) == {
+    assert repairs_to_perfection(split, deep, tmp_path) == {
         "videos moved to the root": ("out/masks/", 1),
         "left out: not a mask of a frame": (".DS_Store", 4),
     }
@@ -96,7 +96,7 @@ def test_folders_and_files_get_their_names_back(
     for path in (masks / B).glob("*"):
         path.rename(path.with_name(f"{int(path.stem)}.PNG"))
     (masks / C).rename(masks / C.upper())
-    assert mends_to_perfection(split, masks, tmp_path) == {
+    assert repairs_to_perfection(split, masks, tmp_path) == {
         "name changed to that of the frame": (f"{A}/mask_00000.png", 12),
         "folder changed to the name of the video": (f"{C.upper()}/00000.png", 6),
     }
@@ -109,7 +109,7 @@ def test_backslashes_part_folders_again(split: Split, tmp_path: Path) -> None:
             for frame in range(FRAMES):
                 data = encode(labels_of(video, frame))
                 archive.writestr(f"x\\{video}\\{frame:05}.png", data)
-    done = repair(source, tmp_path / "mended.zip", split)
+    done = repair(source, tmp_path / "repaired.zip", split)
     assert done.packed.path.read_bytes() == perfect(tmp_path)
 
 
@@ -156,8 +156,8 @@ def test_ids_are_found_in_other_kinds_of_png(
 ) -> None:
     for path in sorted((masks / C).glob("*"))[1:]:
         path.write_bytes(make(read(path)))
-    mends = mends_to_perfection(split, masks, tmp_path)
-    assert mends == {what: (f"{C}/00001.png", FRAMES - 1)}
+    corrections = repairs_to_perfection(split, masks, tmp_path)
+    assert corrections == {what: (f"{C}/00001.png", FRAMES - 1)}
 
 
 @pytest.mark.parametrize("bits", [1, 8])
@@ -168,7 +168,7 @@ def test_white_is_the_id_where_there_is_one_object(
         white = read(path) > 0
         image = Image.fromarray(white if bits == 1 else white.astype(np.uint8) * 255)
         path.write_bytes(saved(image))
-    mends_to_perfection(split, masks, tmp_path)
+    repairs_to_perfection(split, masks, tmp_path)
 
 
 def test_white_stays_white_where_there_are_several(
@@ -176,9 +176,9 @@ def test_white_stays_white_where_there_are_several(
 ) -> None:
     path = masks / A / "00003.png"
     path.write_bytes(grey((read(path) > 0).astype(np.uint8) * 255))
-    done = repair(masks, tmp_path / "mended.zip", split)
-    with open_masks(done.packed.path) as mended:
-        assert set(np.unique(decode(mended.read(A, "00003")))) == {0, 255}
+    done = repair(masks, tmp_path / "repaired.zip", split)
+    with open_masks(done.packed.path) as repaired:
+        assert set(np.unique(decode(repaired.read(A, "00003")))) == {0, 255}
     assert check_masks(done.packed.path, split).exit_code == 1
 
 
@@ -187,7 +187,7 @@ def test_first_masks_become_the_annotations(
 ) -> None:
     shutil.copy(masks / A / "00004.png", masks / A / "00000.png")
     (masks / B / "00000.png").unlink()
-    assert mends_to_perfection(split, masks, tmp_path) == {
+    assert repairs_to_perfection(split, masks, tmp_path) == {
         "first mask replaced by the annotation": (f"{A}/00000.png", 1),
         "annotation put in as the first mask": (f"{B}/00000.png", 1),
     }
@@ -199,7 +199,7 @@ def test_ids_that_were_exchanged_are_exchanged_back(
     table = np.array([0, 7, 1, 2], np.uint8)
     for path in (masks / C).glob("*"):
         write(path, table[read(path)])
-    assert mends_to_perfection(split, masks, tmp_path) == {
+    assert repairs_to_perfection(split, masks, tmp_path) == {
         "ids changed to those of the annotation": (f"{C}/", 1)
     }
 
@@ -211,19 +211,21 @@ def test_missing_masks_are_filled_only_on_request(
     (masks / A / "00004.png").write_bytes(b"nonsense")
     shutil.rmtree(masks / B)
     done = repair(masks, tmp_path / "a.zip", split)
-    assert done.mends == (Mend("left out: unreadable", f"{A}/00004.png", 1),)
+    assert done.corrections == (
+        Correction("left out: unreadable", f"{A}/00004.png", 1),
+    )
     assert (done.packed.videos, done.packed.frames) == (2, 2 * FRAMES - 2)
     done = repair(masks, tmp_path / "b.zip", split, fill_missing=True)
-    assert {mend.what: mend.count for mend in done.mends} == {
+    assert {one.what: one.count for one in done.corrections} == {
         "missing mask replaced by an empty one": 2 + FRAMES - 1,
         "left out: unreadable": 1,
         "annotation put in as the first mask": 1,
     }
     report = check_masks(done.packed.path, split)
     assert report.exit_code == 0
-    with open_masks(done.packed.path) as mended:
-        assert np.array_equal(decode(mended.read(B, "00000")), labels_of(B, 0))
-        assert not decode(mended.read(B, "00001")).any()
+    with open_masks(done.packed.path) as repaired:
+        assert np.array_equal(decode(repaired.read(B, "00000")), labels_of(B, 0))
+        assert not decode(repaired.read(B, "00001")).any()
 
 
 def test_what_would_be_a_guess_is_left_to_the_check(
@@ -234,8 +236,8 @@ def test_what_would_be_a_guess_is_left_to_the_check(
     path.write_bytes(saved(Image.new("RGB", (32, 24), (1, 2, 3))))
     path = masks / B / "00004.png"
     path.write_bytes(saved(Image.fromarray(np.full((24, 32), 300, np.uint16))))
-    done = repair(masks, tmp_path / "mended.zip", split)
-    assert {mend.what for mend in done.mends} == {
+    done = repair(masks, tmp_path / "repaired.zip", split)
+    assert {one.what for one in done.corrections} == {
         "left out: values or colours without an id"
     }
     found = {finding.code for finding in check_masks(done.packed.path, split).findings}
@@ -246,8 +248,8 @@ def test_a_mask_that_is_there_twice_is_taken_once(
     split: Split, masks: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(masks / A, masks / "again" / A)
-    mends = mends_to_perfection(split, masks, tmp_path)
-    assert mends["left out: a duplicate"][1] == FRAMES
+    corrections = repairs_to_perfection(split, masks, tmp_path)
+    assert corrections["left out: a duplicate"][1] == FRAMES
 
 
 def test_of_two_different_masks_none_is_chosen(
@@ -255,14 +257,14 @@ def test_of_two_different_masks_none_is_chosen(
 ) -> None:
     write(masks / A / "3.png", labels_of(A, 4))
     with pytest.raises(ArchiveError, match=r"differ, and each could be the mask of"):
-        repair(masks, tmp_path / "mended.zip", split)
-    assert not (tmp_path / "mended.zip").exists()
+        repair(masks, tmp_path / "repaired.zip", split)
+    assert not (tmp_path / "repaired.zip").exists()
 
 
 def test_a_source_without_masks_is_refused(split: Split, tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
     with pytest.raises(ArchiveError, match=f"holds no mask .*such as {A}/00000.png"):
-        repair(tmp_path / "x", tmp_path / "mended.zip", split)
+        repair(tmp_path / "x", tmp_path / "repaired.zip", split)
 
 
 def test_the_team_file_is_kept_or_put_in(
@@ -272,9 +274,9 @@ def test_the_team_file_is_kept_or_put_in(
     team.write_text(json.dumps({**TEAM, "team_name": "new"}))
     (masks / "team.json").write_text(json.dumps({**TEAM, "team_name": "old"}))
     for given_team, name in ((None, "old"), (team, "new")):
-        done = repair(masks, tmp_path / "mended.zip", split, team=given_team)
-        with open_masks(done.packed.path) as mended:
-            assert json.loads(mended.read_entry("team.json"))["team_name"] == name
+        done = repair(masks, tmp_path / "repaired.zip", split, team=given_team)
+        with open_masks(done.packed.path) as repaired:
+            assert json.loads(repaired.read_entry("team.json"))["team_name"] == name
 
 
 def test_the_command_lists_what_it_did_and_checks_the_rest(

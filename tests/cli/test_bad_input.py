@@ -226,7 +226,7 @@ def test_members_that_lack_a_video_are_refused(run: Run, split: Path) -> None:
 
 
 class Weightless(StaticPredictor):
-    """A stranger's model that opens no video, whichever it is."""
+    """A stranger's model that cannot open any video."""
 
     def session(self, video: Video, *, scale: float = 1.0) -> Session:
         raise FileNotFoundError("no weights in ~/.cache")

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a command within a frame, whatever its threads are doing."""
+"""Ctrl-C ends a command within a frame, in every state of its threads."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class InterruptedEvent(threading.Event):
             main = threading.main_thread().ident
             assert main is not None
             signal.pthread_kill(main, signal.SIGINT)
-            assert self.wait(60), "nobody told the threads to stop"
+            assert self.wait(60), "the threads were not stopped"
         return super().is_set()
 
 

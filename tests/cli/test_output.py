@@ -250,9 +250,9 @@ def test_progress_counts_tasks_from_any_order() -> None:
     clock.now += 2
     assert (bar.done, bar.total, bar.rate, bar.left) == (10, 30, 5.0, 4.0)
     assert bar.in_flight == {"a": (4, 10), "b": (5, 20)}
-    bar.add("a", 10)  # A retry begins anew.
+    bar.add("a", 10)  # A retry starts again at 0.
     assert (bar.done, bar.total) == (6, 30)
-    bar.finish("b")  # It failed: nobody waits for its other 15.
+    bar.finish("b")  # It failed: its other 15 are not counted.
     assert (bar.done, bar.total) == (6, 15)
     bar.finish("b")
     assert bar.in_flight == {"a": (0, 10)}
@@ -284,7 +284,7 @@ def test_progress_on_a_terminal_shows_bars(monkeypatch: pytest.MonkeyPatch) -> N
     shown = Text.from_ansi(screen.getvalue()).plain
     assert "video_a" in shown
     assert "8/20" in shown
-    assert "10/22" in shown  # video_b gave up: nobody waits for its other 8.
+    assert "10/22" in shown  # video_b failed: its other 8 are not counted.
     assert "5.0 frames/s, 2.4 s left" in shown
     assert "video_b: late object 3" in shown
     assert shown.rstrip().endswith("predict: 11 frames in 2.0 s, 5.5 frames/s")

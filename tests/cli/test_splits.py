@@ -427,7 +427,7 @@ def test_parts_of_a_run_may_be_predicted_and_imported_one_after_another(
     for name in "ip":
         packed = run("pack", name, "-o", tmp_path / f"{name}.zip", "--json")
         assert table(packed)["videos"] == 3
-    # What is missing of the whole split is known, whatever was asked for.
+    # The missing videos of the whole split are known, also for a part of it.
     predict(run, both, "part", "--videos", "dog")
     said = run("pack", "part", "-o", tmp_path / "x.zip", fails=True).stderr
     assert "lacks 2 of 3 videos, such as cat1" in said

@@ -43,7 +43,7 @@ def client(server: FakeServer, clock: FakeClock) -> Iterator[Client]:
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[Path]:
-    """The state folder; whatever is left in it afterwards is searched for secrets."""
+    """The state folder; its files are searched for secrets after the test."""
     folder = tmp_path / "state"
     yield folder
     for path in folder.rglob("*"):

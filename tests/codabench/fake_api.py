@@ -347,7 +347,7 @@ class Api(Handler):
         return Reply(200, {"canceled": True})
 
     def _leaderboard(self, phase: str) -> Reply:
-        """Everybody's best, whether or not participants are told of the board."""
+        """The best submission of each participant, also if the board is hidden."""
         world = self.world
         rows = world.board
         if rows is None:

@@ -34,7 +34,7 @@ PATHS = [
 
 
 class Killed(BaseException):
-    """The process is gone: nothing may catch this."""
+    """The process was killed: nothing may catch this."""
 
 
 def kill_at(

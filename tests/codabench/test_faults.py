@@ -1,4 +1,4 @@
-"""The fault matrix: whatever goes wrong, there is one submission or none, never two."""
+"""The fault matrix: after every fault there is one submission or none, never two."""
 
 from __future__ import annotations
 

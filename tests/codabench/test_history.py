@@ -132,7 +132,7 @@ def history(world: World) -> World:
             scores={**SCORES, "J_F_dot": value},
         )
     world.add_submission(file_name="d.zip", script=[("Running", 0)])
-    world.add_submission(file_name="x.zip", owner="somebody")
+    world.add_submission(file_name="x.zip", owner="another")
     return world
 
 
@@ -150,7 +150,7 @@ def test_the_history_has_the_servers_list_and_the_local_scores(
     lines = [line.split() for line in result.stdout.splitlines()]
     assert lines[1][:6] == ["9001", "2026-11-22", "12:00", "a.zip", "Finished", "47.00"]
     assert lines[4][:5] == ["9004", "2026-11-22", "12:00", "d.zip", "Running"]
-    assert "somebody" not in result.stdout
+    assert "another" not in result.stdout
     assert "x.zip" not in result.stdout
     assert ["local", "and", "server", "3", "submissions", "have", "both"] in lines
     assert ["of", "the", "ranks", "1.000"] in lines
@@ -247,7 +247,7 @@ def test_the_leaderboard_marks_what_is_yours(run: Run, history: World) -> None:
         }
         for number, owner, value in (
             (1, "first", 60.0),
-            (2, "alice", 55.0),  # A name that anybody can choose.
+            (2, "alice", 55.0),  # A name that is not unique.
             (9003, "Team A", 51.0),
         )
     ]

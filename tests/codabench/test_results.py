@@ -75,7 +75,7 @@ def test_organisers_see_the_leaderboard_that_they_hide(run: Run, world: World) -
     assert ["J&Ḟ", "50.12"] in rows(run("status", "9001").stdout)
 
 
-# Files that are there and empty.
+# Files that exist and are empty.
 
 
 def test_the_archive_is_waited_for_when_the_scores_are_there(

@@ -280,7 +280,7 @@ def send_other_bytes(patch: pytest.MonkeyPatch, path: Path, size: int) -> None:
 
 
 def require_right_bytes(upload: UploadZip, world: World, path: Path) -> None:
-    """The command run again submits the zip, whatever is on the server."""
+    """The command run again submits the zip in every state of the server."""
     assert upload(path).id == 9001
     (record,) = [each for each in world.datasets.values() if each.in_use]
     assert world.objects[record.path][1] == Package.read(path).md5
@@ -344,7 +344,7 @@ def test_a_zip_that_changes_and_changes_back_is_sent_again(
 
     with monkeypatch.context() as patch:
         send_other_bytes(patch, path, len(original))
-        if moment == "put":  # All bytes are there, and nobody has looked at them.
+        if moment == "put":  # All bytes have arrived, and no command has checked them.
             patch.setattr(Transport, "put", killed)
         else:
             patch.setattr(Client, "record", interrupt)

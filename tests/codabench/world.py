@@ -56,7 +56,7 @@ GOOD: Script = [
 
 
 class FakeClock:
-    """Time that passes only when somebody sleeps."""
+    """A clock that advances only during `sleep`."""
 
     def __init__(self, now: float = NOON) -> None:
         self.start = now
@@ -141,7 +141,7 @@ class FakeSubmission:
 
     @property
     def step(self) -> tuple[str, int]:
-        """The status, and the number of scores that are there."""
+        """The status, and the number of scores that have arrived."""
         return self.script[min(self.place, len(self.script) - 1)]
 
 
@@ -155,14 +155,14 @@ class World:
             lists show it after two or four looks), `busy` (429), `hang up` before
             creating, `nonsense`, or the JSON of a refusal.
         put: What becomes of the next uploads; a number drops the connection after so
-            many bytes, a `Reply` is answered, `expired`, `damage` and `stall` speak
-            for themselves.
-        answers: Replies that come first, by the start of `METHOD path`.
-        hooks: Called before and after a request is handled, by its name. Whoever holds
-            one up holds up no other.
-        tokens: Whose token is which.
-        organisers: Those who see everything of everybody.
-        display_names: What the leaderboard shows instead of a name.
+            many bytes, a `Reply` is answered; `expired`, `damage` and `stall` are
+            faults of the storage.
+        answers: Replies that are sent first, by the start of `METHOD path`.
+        hooks: Called before and after a request is handled, by its name. A hook that
+            waits delays only its own request.
+        tokens: The account of each token.
+        organisers: Accounts that may see all submissions.
+        display_names: Names that the leaderboard shows instead of account names.
         archive_delay: Seconds from the end of an evaluation until the worker has
             uploaded the archive with its results; until then it has 0 bytes.
         hidden_board: Whether participants are told of no leaderboard.

@@ -335,7 +335,7 @@ def test_a_mask_of_another_size_is_not_decoded(write_split: WriteSplit) -> None:
     root = write_split(("a",))
     path = root / "Annotations" / "a" / "00000.png"
     data = encode(np.ones((24, 30), np.uint8))
-    # Without its pixels, which nobody should look for.
+    # Without its pixels, which are not read.
     path.write_bytes(data[: data.index(b"IDAT") - 4])
     with pytest.raises(SubmitError, match=r"expected the size .* 32×24, found 30×24"):
         read_split(root).videos["a"].first_mask()

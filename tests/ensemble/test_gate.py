@@ -63,7 +63,7 @@ def test_an_object_goes_when_most_of_the_evidence_says_so() -> None:
     assert not second.any()
     frames = VideoMerger(members, settings)
     assert frames.merge(0).presence[0] > 0 > frames.merge(1).presence[0]
-    # Without a gate the masks decide, whatever the scores say.
+    # Without a gate the masks decide, not the scores.
     assert masks(members, MergeSettings())[1].any()
 
 

@@ -55,7 +55,7 @@ def work(device: str, payload: tuple[str, Any], progress: Callable[[int], None])
     if what == "where":
         return device, os.getpid(), os.environ.get("OMP_NUM_THREADS")
     if what == "meet":
-        # Both workers must be there at once, so that each gets a job.
+        # Both workers must run at the same time, so that each gets a job.
         (value / f"{os.getpid()}").touch()
         while len(list(value.iterdir())) < 2:
             time.sleep(0.01)
@@ -315,7 +315,7 @@ def work(folder, progress):
     time.sleep(600)
 
 if __name__ == "__main__":
-    # Whatever runs the tests may ignore Ctrl-C, as a shell's background jobs do.
+    # The parent of the tests may ignore Ctrl-C, as a shell's background jobs do.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = Path(sys.argv[1])
     jobs = [Job(name, 1, folder) for name in "ab"]

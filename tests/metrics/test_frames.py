@@ -310,7 +310,7 @@ def test_ids_that_cannot_be_scored_are_refused(objects: tuple[int, ...]) -> None
 
 
 def frames_of(empty: str) -> FrameScores:
-    """Scores of frames that are told apart; `-` marks those without the object."""
+    """Scores that differ for each frame; `-` marks frames without the object."""
     count = len(empty)
     return FrameScores(
         j=np.linspace(0.1, 0.9, count),

@@ -140,7 +140,7 @@ def test_two_objects_that_cross_keep_their_ids() -> None:
 
 def test_an_object_that_vanishes_is_declared_absent_and_found_again() -> None:
     away = {t: p for t, p in RED.path.items() if t < 8}
-    # It comes back on the other side of the frame, where nothing led it.
+    # It reappears on the other side of the frame, without a motion to follow.
     back = walk(range(16, 24), (165, 30), (-2, 2))
     actor = Actor(RED.seed, RED.colour, away | back)
     predictions = list(track(film(24, actor), {1: actor.mask(0)}))

@@ -57,7 +57,7 @@ PIXELS = [
         *(-12.80366, -1024.0, -1024.0, -1024.0, -1024.0, -1024.0),
     ],
 ]
-#: With RCMS the last four frames differ, and both objects come back in the very last.
+#: With RCMS the last four frames differ, and both objects reappear in the very last.
 RCMS_SCORES = [
     [-0.09546, -0.12904, -0.01553, 0.01356],
     [-0.0938, -0.12713, -0.01491, 0.01523],

@@ -1,4 +1,4 @@
-"""The same bytes, whatever the number of workers, and whatever rules threads."""
+"""The same bytes for any number of workers, and any variables about threads."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ ENVIRONMENTS: tuple[dict[str, str], ...] = (
     {"OMP_NUM_THREADS": "3", "MKL_NUM_THREADS": "5", "OMP_PROC_BIND": "true"},
 )
 
-#: What says something about threads, whoever has set it.
+#: Variables about threads that a user may have set.
 RULES = {
     *variables(1),
     *(name for environment in ENVIRONMENTS for name in environment),

@@ -56,7 +56,7 @@ def png(
     raw: bytes | None = None,
     parts: int = 1,
 ) -> bytes:
-    """A PNG of our own making, with whatever is wrong or rare in it."""
+    """A PNG with given defects or rare features."""
     height, width = labels.shape
     if raw is None:
         raw = b"".join(b"\0" + row.tobytes() for row in labels)

@@ -38,7 +38,7 @@ class Memory:
 
 
 def video(pattern: str, *, scores: Sequence[float] | None = None) -> Memory:
-    """One object that is there (#) or not (.), at a place that moves on."""
+    """One moving object that is visible (#) or absent (.)."""
     logits = []
     for index, there in enumerate(pattern):
         plane = np.full((1, 2, 4), -40, np.int8)

@@ -121,7 +121,7 @@ def test_what_a_model_raises_names_its_package(
     assert ("a bug of mose-submit 1.2" in first) is ours
     assert ("to the authors of their-model 1.2" in first) is not ours
     assert lines[0] == "Traceback (most recent call last):"
-    # It begins in the model: how the toolkit came there helps nobody.
+    # It starts in the model, since the frames of the toolkit do not help.
     assert "submit/predictors" not in lines[1]
     assert any(__file__ in line for line in lines)
 

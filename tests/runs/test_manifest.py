@@ -147,7 +147,7 @@ def killed_before_its_first_video(path: Path) -> None:
 
 
 def without_its_files(path: Path) -> None:
-    """A run whose files somebody has deleted by hand, but not the manifest."""
+    """A run whose files were deleted, but not its manifest."""
     make_run(path, "v", "w")
     shutil.rmtree(path / "soft")
 
@@ -615,7 +615,7 @@ def test_another_run_in_the_place_of_one_that_was_taken_away_is_left_alone(
 
 
 def test_the_log_is_written_a_line_at_a_time(tmp_path: Path) -> None:
-    """Whatever a run holds already, a video costs the same few hundred bytes."""
+    """A video costs the same few hundred bytes in a run of any size."""
     sizes = []
     with Run.making(tmp_path / "r", identity()) as run:
         record = add_soft(run, "v00000")

@@ -244,7 +244,7 @@ def test_a_missing_soft_file_is_said(tmp_path: Path) -> None:
 
 @pytest.fixture
 def restless() -> Iterator[None]:
-    """Let threads take turns as often as they can, also in the search for garbage."""
+    """Let threads switch as often as possible, also in the garbage collection."""
 
     def callback(phase: str, info: dict[str, int]) -> None:
         sum(range(50))

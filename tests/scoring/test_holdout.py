@@ -34,7 +34,7 @@ SIZE = (20, 30)
 def write_video(
     root: Path, name: str, length: int, *, away: tuple[int, ...] = ()
 ) -> None:
-    """Two objects, of which the second is gone in the frames `away`."""
+    """Two objects; the second one is absent in the frames `away`."""
     maps = []
     for frame in range(length):
         labels = np.zeros(SIZE, np.uint8)
@@ -42,7 +42,7 @@ def write_video(
         if frame not in away:
             labels[10:12, 10:13] = 4
         if frame > 1:
-            labels[15:17, :] = 9  # Comes late, so that nobody can be asked to track it.
+            labels[15:17, :] = 9  # A late object, which cannot be tracked.
         maps.append(labels)
     write_split(root, {name: maps})
 

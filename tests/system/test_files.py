@@ -382,7 +382,7 @@ def test_two_processes_cannot_hold_one_lock(tmp_path: Path) -> None:
             pytest.fail("both hold it")
         other.kill()
         other.wait()
-        # It went with the process, though nobody gave it back.
+        # The lock ended with the process.
         with locked(path):
             pass
     with locked(path):
@@ -414,7 +414,7 @@ def test_a_private_file_is_nobody_elses_to_read(tmp_path: Path) -> None:
 def test_a_lock_says_what_it_was_told_to_say(tmp_path: Path) -> None:
     with (
         locked(tmp_path / "lock"),
-        pytest.raises(StorageError, match=r"^somebody else uploads it$"),
-        locked(tmp_path / "lock", busy="somebody else uploads it"),
+        pytest.raises(StorageError, match=r"^another process uploads it$"),
+        locked(tmp_path / "lock", busy="another process uploads it"),
     ):
         pass

@@ -27,7 +27,7 @@ class RcmsMemory(Sam2Memory):
     """As `sam2` until the object disappears; then good frames are kept as well.
 
     When the object disappears for the first time, the latest frames in which it was
-    seen well become conditioning frames, so that it is found again when it comes back.
+    seen well become conditioning frames, so that it is found again when it reappears.
     Matches MOSEv2/sam2_rcms/sam2/sam2_video_predictor.py (henghuiding/MOSE-api
     @ 241977a) but for looking back without end through frames that were forgotten:
     the latest good ones are noted as they come.

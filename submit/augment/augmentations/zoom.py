@@ -11,8 +11,8 @@ it was and, in most models, where. So the design keeps the view as steady as it 
   more session tracks each small object in its window, from the object's first mask to
   the last frame. No session is started from predicted masks, since their errors would
   then count as given masks.
-* An object is small when its first box takes less than 2/9 of either side of the
-  frame, so that the window enlarges it by at least 1.5; by 4 at most. The size of an
+* An object is small if the box of its first mask takes less than 2/9 of both sides of
+  the frame. The window then enlarges it by a factor of 1.5 to 4. The size of an
   object that is first given by points is not known: it gets no window.
 * A later prompt of the object goes to both sessions. The window moves so that it
   contains the whole prompt; clicks on the background outside of it are left out. If the
@@ -28,7 +28,7 @@ it was and, in most models, where. So the design keeps the view as steady as it 
   the window, the full frame's logits are used for the object. The window then moves at
   once to where the full frame sees it: without the object in view, a jump does no harm.
 * Inside the window its own logits are used, outside those of the full frame; at the
-  border both are blended over a sixteenth of the window's side. Logits come back at a
+  border both are blended over a sixteenth of the window's side. The result has a
   resolution that keeps the window's detail, up to that of the frame.
 
 Each small object costs one more run of the tracker. A video without small objects gives
