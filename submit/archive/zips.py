@@ -370,7 +370,7 @@ def _stamp(path: Path) -> tuple[int, int, int]:
     """Changes when the file does.
 
     Raises:
-        ArchiveError: It is gone.
+        ArchiveError: It does not exist any more.
     """
     try:
         status = path.stat()

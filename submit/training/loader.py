@@ -97,7 +97,7 @@ class _Clips:
     """Clips as PyTorch's loader takes them.
 
     Tensors travel through shared memory, where arrays would be copied into a pipe;
-    errors come back as they are, without the traceback of the worker.
+    errors are returned unchanged, without the traceback of the worker.
     """
 
     def __init__(self, maker: ClipMaker) -> None:

@@ -414,7 +414,7 @@ def test_a_file_that_becomes_too_large_is_an_expected_failure(
     assert "Traceback" not in done.stderr
     left = {path for path in tree(folder).keys() - before.keys() if "." in path}
     assert not [path for path in left if ".partial" in path]
-    # What has failed for want of room goes on when there is some.
+    # A command that failed on a full disk continues when there is space.
     if name not in ("score", "score davis", "sample", "holdout"):
         assert run(name, "out").exit_code == 0
 
