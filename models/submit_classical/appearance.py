@@ -115,7 +115,9 @@ class Appearance:
             first = np.zeros_like(moments) if self._first is None else self._first
             self._first = moments = first + (moments - first) / np.float32(self._given)
             self._first_weights = _solve(moments)
-            self._placeless_weights = _solve(_placeless(moments, self._waves.placeless))
+            self._placeless_weights = _solve(
+                _without_position(moments, self._waves.placeless)
+            )
             self._weights = self._first_weights
             self._recent, self._amount = np.zeros_like(moments), 0.0
             return
@@ -161,7 +163,7 @@ class Appearance:
         return moments
 
 
-def _placeless(moments: Floats, columns: int) -> Floats:
+def _without_position(moments: Floats, columns: int) -> Floats:
     return np.column_stack([moments[:columns, :columns], moments[:columns, -1]])
 
 

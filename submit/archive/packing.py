@@ -122,7 +122,7 @@ def write_zip(path: Path, files: Iterable[tuple[str, bytes]]) -> tuple[str, int]
     return digest(path), path.stat().st_size
 
 
-def _stranger(path: Path) -> Path | None:
+def _find_foreign(path: Path) -> Path | None:
     """Whether a file is not a submission zip as `write_zip` makes it."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -138,4 +138,4 @@ def _stranger(path: Path) -> Path | None:
 
 
 #: What `submit pack`, `submit repair` and `submit build` write.
-SUBMISSION_ZIP = OutputKind("a submission zip", "submit pack", _stranger)
+SUBMISSION_ZIP = OutputKind("a submission zip", "submit pack", _find_foreign)

@@ -149,7 +149,7 @@ class MaskZip(Masks):
                 continue
             if _entry(info).is_huge:
                 # The local header is checked without reading the file.
-                if (problem := self._unopened(info)) is not None:
+                if (problem := self._why_not_opened(info)) is not None:
                     yield info.orig_filename, problem
                 continue
             if _read_plain(self._open().fileno(), info) is not None:
@@ -175,7 +175,7 @@ class MaskZip(Masks):
                 self._archive = zipfile.ZipFile(stream)
             return self._archive
 
-    def _unopened(self, info: zipfile.ZipInfo) -> str | None:
+    def _why_not_opened(self, info: zipfile.ZipInfo) -> str | None:
         """Say why zipfile does not open a file; None where it does."""
         try:
             with self._zipfile().open(info):

@@ -297,16 +297,16 @@ def _csv(records: Sequence[Record]) -> str:
         names = "+".join(str(run.get("name")) for run in record.runs)
         writer.writerow(
             [
-                *(_harmless(getattr(record, name)) for name in _FIELDS),
+                *(_without_formulas(getattr(record, name)) for name in _FIELDS),
                 *(record.scores.get(key) for key in keys),
-                _harmless(names),
+                _without_formulas(names),
             ]
         )
     return stream.getvalue()
 
 
-def _harmless(value: Any) -> Any:
-    """Keep a text from being run as a formula by a spreadsheet."""
+def _without_formulas(value: Any) -> Any:
+    """Escape a text that a spreadsheet would run as a formula."""
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@"):
         return f"'{value}"
     return value

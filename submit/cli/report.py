@@ -171,7 +171,7 @@ def _source(
 
 def _facts(run: Run) -> Mapping[str, str]:
     """What a card says of a run: what made it, every setting, digest and time."""
-    settings = {key: _said(value) for key, value in run.settings.items()}
+    settings = {key: _in_words(value) for key, value in run.settings.items()}
     seconds = sum(record.seconds for record in run.videos.values())
     return {
         "made by": run.kind,
@@ -182,10 +182,10 @@ def _facts(run: Run) -> Mapping[str, str]:
     }
 
 
-def _said(value: object) -> str:
+def _in_words(value: object) -> str:
     """A setting in words; empty where it says nothing."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} = {_said(each)}" for key, each in value.items())
+        return ", ".join(f"{key} = {_in_words(each)}" for key, each in value.items())
     if isinstance(value, (list, tuple)):
-        return ", ".join(map(_said, value))
+        return ", ".join(map(_in_words, value))
     return "" if value is None else str(value)

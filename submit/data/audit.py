@@ -139,7 +139,7 @@ def _frame_problems(
     for frame, path in video.images.items():
         try:
             header = read_image_header(path)
-            if decode or not _ends_well(path, header):
+            if decode or not _is_complete(path, header):
                 read_frame(path)
         except (OSError, SubmitError) as error:
             yield Problem("unreadable", str(path), str(error))
@@ -248,8 +248,8 @@ def _renumbered(frame: str, old: int, new: int) -> str:
     )
 
 
-def _ends_well(path: Path, header: ImageHeader) -> bool:
-    """Whether a file ends as its format demands, or else can be decoded."""
+def _is_complete(path: Path, header: ImageHeader) -> bool:
+    """Whether a file ends with the end marker of its format; False if it has none."""
     end = _ENDS.get(header.format)
     if end is None:
         return False

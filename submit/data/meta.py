@@ -173,11 +173,11 @@ def _contradiction(one: VideoMeta, other: VideoMeta) -> str | None:
     for field in fields(VideoMeta):
         ours, theirs = getattr(one, field.name), getattr(other, field.name)
         if ours is not None and theirs is not None and ours != theirs:
-            return f"{field.name} {_said(ours)} and {_said(theirs)}"
+            return f"{field.name} {_in_words(ours)} and {_in_words(theirs)}"
     return None
 
 
-def _said(value: Any) -> str:
+def _in_words(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(str, value)) or "none"
     return str(value)

@@ -97,14 +97,14 @@ class _Pool:
                     )
                     self._members[process.connection] = process
                 for connection in wait(list(self._members)):
-                    self._hear(
+                    self._handle(
                         self._members[cast(Connection, connection)], jobs, notify
                     )
         finally:
             for process in self._members.values():
                 process.kill()
 
-    def _hear(
+    def _handle(
         self, process: _Process, jobs: list[Job], notify: Callable[[Event], None]
     ) -> None:
         """Handle one message of a worker, and give it its next job if it is ready."""

@@ -49,7 +49,8 @@ def read_volume(source: Path | bytes, *, name: str | None = None) -> NDArray[np.
         ):
             raise MaskError(
                 f"{name}: expected the dataset data, uint8 of the shape (1 + objects) "
-                f"× height × width, as Cutie and XMem save scores, found {_told(file)}"
+                "× height × width, as Cutie and XMem save scores, found "
+                f"{_content_of(file)}"
             )
         try:
             volume: NDArray[np.uint8] = data[()]
@@ -82,7 +83,7 @@ def read_channels(source: Path | bytes, *, name: str | None = None) -> dict[int,
         except (AttributeError, TypeError, ValueError, OSError, RuntimeError) as error:
             raise MaskError(
                 f"{name}: expected a table of channels by object id, found "
-                f"{_told(file)}"
+                f"{_content_of(file)}"
             ) from error
     if sorted(found.values()) != list(range(1, len(found) + 1)):
         raise MaskError(
@@ -113,8 +114,8 @@ def _opened(source: Path | bytes, name: str) -> Any:
         raise MaskError(f"{name}: cannot be read ({reason})") from error
 
 
-def _told(file: Any) -> str:
-    """What an HDF5 file holds, for a message."""
+def _content_of(file: Any) -> str:
+    """Describe the content of an HDF5 file, for a message."""
     data = file.get("data")
     if hasattr(data, "shape"):
         return f"{data.dtype} of shape {data.shape}"

@@ -200,7 +200,7 @@ class _Builder:
         if packed is None or not zip_path.is_file() or digest(zip_path) != packed:
             packed = pack(masks, zip_path, team=submission.team).sha256
             stamps.set("packed", source, packed)
-        checked = {"zip": packed, **self._judges(first_only=True)}
+        checked = {"zip": packed, **self._scoring_inputs(first_only=True)}
         if stamps.get("checked", checked) is None:
             found = check_masks(
                 zip_path,
@@ -260,8 +260,8 @@ class _Builder:
         """Everything that decides the exported masks of a run."""
         return [run.identity, self._postprocess(run).effective().to_table()]
 
-    def _judges(self, *, first_only: bool) -> dict[str, Any]:
-        """Everything else that decides scores and findings: split and version.
+    def _scoring_inputs(self, *, first_only: bool) -> dict[str, Any]:
+        """The inputs of scores and findings besides the masks: split and version.
 
         Args:
             first_only: Whether annotations after the first of a video do not count.
@@ -290,7 +290,7 @@ class _Builder:
             return None
         masks = self._export(run)
         stamps = Stamps(run.path)
-        source = {"masks": self._masks(run), **self._judges(first_only=False)}
+        source = {"masks": self._masks(run), **self._scoring_inputs(first_only=False)}
         if (known := stamps.get("scored", source)) is not None:
             return Totals(**known)
         title = f"score {run.name}"

@@ -119,8 +119,8 @@ class ExportRecord:
             if not renew:
                 raise RunMismatchError(
                     f"{self.folder}: was exported with post-processing "
-                    f"{_said(self.postprocess)}, asked for {_said(wanted)}; choose "
-                    "another folder with -o, or delete this one to export again"
+                    f"{_in_words(self.postprocess)}, asked for {_in_words(wanted)}; "
+                    "choose another folder with -o, or delete this one to export again"
                 )
             for name in list(self._videos):
                 self._remove(name)
@@ -173,10 +173,10 @@ class ExportRecord:
             return
         if not self.folder.is_dir():
             raise ArchiveError(f"{self.folder}: is a file; choose a folder")
-        strangers = [c.name for c in self.folder.iterdir() if c.name[0] != "."]
-        if strangers:
+        foreign = [c.name for c in self.folder.iterdir() if c.name[0] != "."]
+        if foreign:
             raise ArchiveError(
-                f"{self.folder}: holds {min(strangers)}, which no export wrote; choose "
+                f"{self.folder}: holds {min(foreign)}, which no export wrote; choose "
                 "an empty folder"
             )
 
@@ -269,6 +269,6 @@ class ExportRecord:
         }
 
 
-def _said(settings: Postprocess) -> str:
+def _in_words(settings: Postprocess) -> str:
     """Settings in words."""
     return ", ".join(f"{k} = {v}" for k, v in settings.to_table().items()) or "off"

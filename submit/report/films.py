@@ -154,11 +154,11 @@ def _is_ours(path: Path) -> bool:
     return any(_MARK.encode() in part for part in parts)
 
 
-def _stranger(path: Path) -> Path | None:
+def _find_foreign(path: Path) -> Path | None:
     return None if _is_ours(path) else path
 
 
-def _strange_in(folder: Path) -> Path | None:
+def _find_foreign_in(folder: Path) -> Path | None:
     """Find a file in a folder that this module did not write."""
     for child in sorted(folder.iterdir()):
         if child.name[0] != "." and not (child.is_file() and _is_ours(child)):
@@ -167,7 +167,7 @@ def _strange_in(folder: Path) -> Path | None:
 
 
 #: A file and a folder of this module, as outputs of a command.
-OVERLAY = OutputKind("an overlay", "submit overlay", _stranger)
+OVERLAY = OutputKind("an overlay", "submit overlay", _find_foreign)
 OVERLAY_FOLDER = OutputKind(
-    "overlays", "submit overlay", _strange_in, is_folder=True, forcible=False
+    "overlays", "submit overlay", _find_foreign_in, is_folder=True, forcible=False
 )

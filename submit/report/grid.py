@@ -54,7 +54,7 @@ class Grid:
         self._size = size
         self._font_size = font_size
         self._bar = line_height(font_size) if font_size else 0
-        self.columns = min(panels, columns or _squarest(panels, size))
+        self.columns = min(panels, columns or _best_columns(panels, size))
         self.rows = math.ceil(panels / self.columns)
 
     @property
@@ -139,7 +139,7 @@ def _put(canvas: Pixels, picture: Pixels, place: tuple[int, int]) -> None:
     room[:] = picture[: room.shape[0], : room.shape[1]]
 
 
-def _squarest(panels: int, size: tuple[int, int]) -> int:
+def _best_columns(panels: int, size: tuple[int, int]) -> int:
     """The number of columns that gives a grid with a shape near 16:9."""
 
     def distance(columns: int) -> float:

@@ -210,7 +210,7 @@ def _assignment(name: str, value: Any) -> str:
     return f"{name}={text};\n"
 
 
-def _stranger(folder: Path) -> Path | None:
+def _find_foreign(folder: Path) -> Path | None:
     """Find a file in a folder that does not belong to a report."""
     page = folder / "index.html"
     if page.is_file() and _MARK in page.read_bytes()[:4096]:
@@ -220,5 +220,5 @@ def _stranger(folder: Path) -> Path | None:
 
 #: The folder of a report, as an output of a command.
 REPORT = OutputKind(
-    "a report", "submit report", _stranger, is_folder=True, forcible=False
+    "a report", "submit report", _find_foreign, is_folder=True, forcible=False
 )

@@ -458,7 +458,7 @@ class Run:
                 if folder.exists():
                     folder.rmdir()
             remove_partial(self.path)
-            if _strangers(self.path):
+            if _foreign_files(self.path):
                 return
             manifest = self.path / _MANIFEST
             for file in (manifest, log_path(manifest), self.path / _LOCK):
@@ -622,14 +622,14 @@ def _require_room(path: Path) -> None:
     """
     if path.exists() and not path.is_dir():
         raise RunError(f"{path}: is a file; choose another --name")
-    if path.exists() and not Run.exists(path) and _strangers(path):
+    if path.exists() and not Run.exists(path) and _foreign_files(path):
         raise RunError(
             f"{path}: is a folder with files and no manifest.json, so not a run; "
             "choose another --name"
         )
 
 
-def _strangers(path: Path) -> Sequence[Path]:
+def _foreign_files(path: Path) -> Sequence[Path]:
     """Names in a folder that an empty run would not leave."""
     return [
         child

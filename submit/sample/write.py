@@ -245,7 +245,7 @@ def _files(directory: Path) -> Iterator[Path]:
             yield path
 
 
-def _stranger(directory: Path) -> Path | None:
+def _find_foreign(directory: Path) -> Path | None:
     """Find a file in a folder that `submit sample` did not write."""
     there = [child for child in directory.iterdir() if child.name[0] != "."]
     known = {*_FOLDERS, _META} if _written(directory) is not None else set()
@@ -254,7 +254,7 @@ def _stranger(directory: Path) -> Path | None:
 
 #: A sample as an output of a command: it is replaced as a whole folder.
 _SAMPLE = OutputKind(
-    "a part of a sample", "submit sample", _stranger, is_folder=True, forcible=False
+    "a part of a sample", "submit sample", _find_foreign, is_folder=True, forcible=False
 )
 
 

@@ -273,7 +273,7 @@ def choose_videos(
     """
     kinds = _kinds(traits)
     waiting: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for name in sorted(traits, key=lambda name: _lot(seed, name), reverse=True):
+    for name in sorted(traits, key=lambda name: _random_key(seed, name), reverse=True):
         waiting[kinds[name]].append(name)
     whole = Counter(part for kind in kinds.values() for part in enumerate(kind))
     taken: Counter[tuple[int, str]] = Counter()
@@ -283,7 +283,7 @@ def choose_videos(
 
         def ahead(kind: tuple[str, ...], due: float = due) -> tuple[float, str]:
             surplus = sum(taken[part] - due * whole[part] for part in enumerate(kind))
-            return surplus, _lot(seed, waiting[kind][-1])
+            return surplus, _random_key(seed, waiting[kind][-1])
 
         kind = min(waiting, key=ahead)
         chosen.append(waiting[kind].pop())
@@ -293,8 +293,8 @@ def choose_videos(
     return tuple(chosen)
 
 
-def _lot(seed: int, name: str) -> str:
-    """A place in a random order."""
+def _random_key(seed: int, name: str) -> str:
+    """A sort key for a random order that depends only on the seed and the name."""
     return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
 
 
@@ -363,7 +363,7 @@ def _is_same(folder: Path, videos: Sequence[str], *, force: bool) -> bool:
     )
 
 
-def _stranger(folder: Path) -> Path | None:
+def _find_foreign(folder: Path) -> Path | None:
     """A file in a folder that does not belong to a hold-out."""
     there = sorted(child for child in folder.iterdir() if child.name[0] != ".")
     known = {"JPEGImages", "Annotations", "meta.json", LIST_NAME}
@@ -376,7 +376,7 @@ def _stranger(folder: Path) -> Path | None:
 HOLDOUT_FOLDER = OutputKind(
     "a part of a hold-out",
     "submit holdout",
-    _stranger,
+    _find_foreign,
     is_folder=True,
     forcible=False,
 )

@@ -187,7 +187,7 @@ def write_scores(score: SplitScore | DavisSplitScore, folder: Path) -> dict[str,
 _FILES = ("scores.json", "metrics.json", "scores.txt", "objects.csv", "frames.csv")
 
 
-def _stranger(folder: Path) -> Path | None:
+def _find_foreign(folder: Path) -> Path | None:
     """A file that would be replaced although `write_scores` did not write it."""
     there = [folder / name for name in _FILES if (folder / name).exists()]
     scores = folder / "scores.json"
@@ -201,4 +201,4 @@ def _stranger(folder: Path) -> Path | None:
 _BEGINNING = b'{\n  "totals": {'
 
 #: A folder of scores; it may hold other files.
-SCORES_FOLDER = OutputKind("scores", "submit score", _stranger, is_folder=True)
+SCORES_FOLDER = OutputKind("scores", "submit score", _find_foreign, is_folder=True)

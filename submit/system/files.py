@@ -179,7 +179,7 @@ def _make_folder(folder: Path, *, parents: bool = True) -> None:
 
 
 @contextlib.contextmanager
-def _staying(folder: Path) -> Iterator[None]:
+def _reporting_removal(folder: Path) -> Iterator[None]:
     """If the folder was removed, report that instead of the later error.
 
     Raises:
@@ -221,7 +221,7 @@ def atomic_open(
         StorageError: The disk is full, read-only or forbids the write, or the folder
             was removed.
     """
-    with refusals_of(path), _staying(path.parent):
+    with refusals_of(path), _reporting_removal(path.parent):
         path = _target(path, folder=False, parents=parents)
         mode = 0o600 if private else 0o666
 
@@ -254,7 +254,7 @@ def atomic_folder(path: Path, *, parents: bool = True) -> Iterator[Path]:
         StorageError: The disk is full, read-only or forbids the write, or the folder
             around it was removed.
     """
-    with refusals_of(path), _staying(path.parent):
+    with refusals_of(path), _reporting_removal(path.parent):
         path = _target(path, folder=True, parents=parents)
 
         def make(partial: Path) -> None:

@@ -29,8 +29,8 @@ class OutputKind:
     Attributes:
         words: Its description with an article, such as `a submission zip`.
         writer: The command that writes it, such as `submit pack`.
-        stranger: Finds a non-empty file or a folder at a path that the command did not
-            write; None if there is none.
+        find_foreign: Finds a non-empty file or a folder at a path that the command did
+            not write; None if there is none.
         is_folder: Whether the output is a folder.
         forcible: Whether `--force` may replace files that the command did not write.
             False if a whole folder would be replaced.
@@ -38,7 +38,7 @@ class OutputKind:
 
     words: str
     writer: str
-    stranger: Callable[[Path], Path | None]
+    find_foreign: Callable[[Path], Path | None]
     is_folder: bool = False
     forcible: bool = True
 
@@ -55,12 +55,12 @@ class OutputKind:
                 of this kind.
         """
 
-        def stranger(path: Path) -> Path | None:
+        def find_foreign(path: Path) -> Path | None:
             with path.open("rb") as stream:
                 beginning = stream.read(BEGINNING)
             return None if recognises(beginning) else path
 
-        return cls(words, writer, stranger)
+        return cls(words, writer, find_foreign)
 
     @classmethod
     def of_folder(cls, words: str, writer: str) -> OutputKind:
@@ -94,7 +94,7 @@ def claim(
         if target.exists():
             _require_no_input(path, inputs)
             lost = kind.is_folder or target.stat().st_size > 0
-            found = kind.stranger(target) if lost else None
+            found = kind.find_foreign(target) if lost else None
             if found is not None and not (force and kind.forcible):
                 raise OutputError(
                     f"{path if found == target else found}: would be replaced, and is "

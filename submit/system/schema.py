@@ -186,7 +186,7 @@ class WrongSettingError(SettingsError):
     """
 
     def __init__(self, keys: Keys, problem: str, value: Any = _NOTHING) -> None:
-        super().__init__(_said(keys, problem, value))
+        super().__init__(_message(keys, problem, value))
         self.keys, self.problem, self.value = keys, problem, value
 
 
@@ -271,7 +271,7 @@ def read(
             keys, problem, value = (*keys, *wrong.keys), wrong.problem, wrong.value
         else:
             problem, value = str(wrong), _NOTHING
-        said = _said((*at, *_named(keys, table)), problem, value)
+        said = _message((*at, *_named(keys, table)), problem, value)
         raise error(f"{where}: {said}") from caught
 
 
@@ -478,10 +478,10 @@ class _Label(str):
     """The name of a table in an array of tables."""
 
 
-def _said(keys: Keys, problem: str, value: Any = _NOTHING) -> str:
+def _message(keys: Keys, problem: str, value: Any = _NOTHING) -> str:
     """Make a message of a place, the value there, and its problem.
 
-    >>> _said(("predict", 0, "tta"), "expected a list of texts", 3)
+    >>> _message(("predict", 0, "tta"), "expected a list of texts", 3)
     '[[predict]] 1: tta = 3: expected a list of texts'
     """
     array = ""

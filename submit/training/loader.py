@@ -42,7 +42,7 @@ def load_clips(
     Raises:
         TrainingError: Workers are killed again and again, or see `ClipMaker`.
     """
-    workers = _bearable(workers, clip_bytes) if workers else 0
+    workers = _affordable_workers(workers, clip_bytes) if workers else 0
     if not workers:
         yield from map(maker.__getitem__, numbers)
         return
@@ -125,10 +125,10 @@ def _prepare(worker: int) -> None:
     cv2.setNumThreads(1)
 
 
-def _bearable(workers: int, clip_bytes: int) -> int:
-    """As many workers as the shared memory has room for.
+def _affordable_workers(workers: int, clip_bytes: int) -> int:
+    """The number of workers whose clips fit into the shared memory; at most `workers`.
 
-    Containers often have 64 MB of it, where a process that writes more is killed.
+    Containers often have only 64 MB of it. A process that writes more is killed.
     """
     if not os.path.isdir(_SHARED) or not clip_bytes:
         return workers

@@ -146,7 +146,9 @@ def _objects(
                 for (one, other), values in agreement.items()
                 if name in (one, other) and not math.isnan(values[place])
             },
-            presence=None if row is None else _mean(_chances(masks.presence[1:, row])),
+            presence=None
+            if row is None
+            else _mean(_probabilities(masks.presence[1:, row])),
             iou=None if row is None else _mean(masks.iou[1:, row]),
             area=float(np.median(seen[seen > 0])) / pixels if seen.any() else 0.0,
             absence=float(np.mean(seen == 0)) if len(seen) else 0.0,
@@ -154,7 +156,7 @@ def _objects(
     return found
 
 
-def _chances(logits: NDArray[np.float32]) -> Floats:
+def _probabilities(logits: NDArray[np.float32]) -> Floats:
     return 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -50, 50)))
 
 

@@ -196,7 +196,7 @@ def _gather(video: SplitVideo, runs: list[VideoMasks]) -> dict[int, Evidence]:
             shares.append(np.where(union > 0, pixels.both / np.maximum(union, 1), 1.0))
         agreement[index] = np.mean(shares, axis=0)
         gap[index] = _gaps(labels[0], objects, areas[0, index] > 0)
-    presence = _scores(runs, objects, lambda masks: _chances(masks.presence))
+    presence = _scores(runs, objects, lambda masks: _probabilities(masks.presence))
     iou = _scores(runs, objects, lambda masks: masks.iou.astype(np.float64))
     showing: Floats = (areas > 0).mean(axis=0)
     least: Floats
@@ -248,5 +248,5 @@ def _scores(
     return found
 
 
-def _chances(logits: NDArray[np.float32]) -> Floats:
+def _probabilities(logits: NDArray[np.float32]) -> Floats:
     return 1 / (1 + np.exp(-np.clip(logits.astype(np.float64), -50, 50)))
