@@ -38,7 +38,7 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, homes: Iterator[Path]) -> None:
-    """Keep the user's settings, home and terminal out of every test."""
+    """Isolate every test from the user's settings, home folder and terminal."""
     for name in list(os.environ):
         if name.startswith("SUBMIT_") or name in (
             "COLUMNS",

@@ -8,7 +8,7 @@ from submit.executors.base import Event, Job, Worker, do_job
 
 
 class Inline:
-    """Runs jobs in this process; after so many it is killed."""
+    """Runs jobs in this process; simulates a kill after a number of jobs."""
 
     def __init__(self, jobs: int = 1000) -> None:
         self._left = jobs

@@ -1,4 +1,4 @@
-"""What scripts and notebooks get: equal to what the commands do."""
+"""The Python functions give the same results as the commands."""
 
 from __future__ import annotations
 

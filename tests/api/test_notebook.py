@@ -1,4 +1,4 @@
-"""The notebook of the examples runs, cell by cell, and shows what it says."""
+"""The example notebook runs without errors and shows tables and pictures."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def mask(video: str, frame: int) -> bytes:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Masks in a folder, with junk beside them."""
+    """Masks in a folder, with unrelated files beside them."""
     root = tmp_path / "masks"
     for video, count in VIDEOS.items():
         (root / video).mkdir(parents=True)
@@ -156,7 +156,7 @@ def as_wrapped_zip(folder: Path) -> Path:
 
 
 def python_zip(folder: Path, method: int, prefix: str = "") -> Path:
-    """A zip as other programs make it, junk and folders included."""
+    """A zip as other programs write it, with unrelated files and folder entries."""
     path = folder.parent / f"python{method}.zip"
     with zipfile.ZipFile(path, "w", method) as archive:
         for child in sorted(folder.rglob("*"), reverse=True):

@@ -1,4 +1,4 @@
-"""Names are those that zipfile.extractall leaves on the server's disk."""
+"""Names of entries are the paths that zipfile.extractall writes on the server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = st.lists(st.lists(PARTS, max_size=4).map("/".join), min_size=1, max_size
 
 
 def write(path: Path, names: list[str]) -> None:
-    """Write files of these names, each with its number as content."""
+    """Write files with these names; the content of each is its index."""
     with warnings.catch_warnings(), zipfile.ZipFile(path, "w") as archive:
         warnings.simplefilter("ignore", UserWarning)
         for number, name in enumerate(names):

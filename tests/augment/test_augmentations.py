@@ -1,4 +1,4 @@
-"""Each augmentation is one file: everything else is made from the registry."""
+"""A new augmentation is one file; commands, help and docs use the registry."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Blur(Augmentation):
 def test_a_new_augmentation_is_a_variant_and_stands_in_help_and_docs(
     tmp_path: Path,
 ) -> None:
-    """Put one file into the folder, and ask the command and the tool."""
+    """Add one file to the folder, and run the command and the tool."""
     toolkit = Toolkit(tmp_path, "submit/augment/augmentations/blur.py", BLUR)
     lines = toolkit.run("""
     from submit.augment import parse_variant

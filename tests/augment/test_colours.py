@@ -20,7 +20,7 @@ class Options:
 
 
 class Watcher:
-    """A predictor that keeps the frames it is shown."""
+    """A predictor that records the frames it gets."""
 
     Options: ClassVar[type[Any]] = Options
 

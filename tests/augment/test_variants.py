@@ -44,7 +44,7 @@ class Options:
 
 
 class FakePredictor:
-    """Remembers what it was shown, and sees left and right with different eyes."""
+    """A predictor that records its input; it is not symmetric under a flip."""
 
     Options: ClassVar[type[Any]] = Options
 
@@ -322,7 +322,7 @@ def test_the_mean_of_equal_members_is_the_member(
 
 
 class Constant:
-    """A session that says one thing."""
+    """A session that always returns the same prediction."""
 
     def __init__(self, objects: tuple[int, ...], value: float) -> None:
         logits = np.full((len(objects), 2, 2), value, np.float32)
@@ -339,7 +339,7 @@ class Constant:
 def test_an_infinite_logit_is_one_voice_among_others(
     frames: Frames, limit: float
 ) -> None:
-    """Of p = 1, 0 and σ(3) = 0.953; and of 0 and 0.5."""
+    """Means of p = 1, 0 and σ(3) = 0.953; and of 0 and 0.5."""
     for values, wanted in (((limit, -limit, 3), 0.65086), ((-limit, 0), 0.25)):
         members: Any = [Constant((1,), value) for value in values]
         logits = MergedPredictor(members).session(VIDEO).step(frames[0], {}).logits
@@ -377,7 +377,7 @@ def test_a_variant_takes_the_place_of_the_plain_video() -> None:
 
 
 class Note:
-    """A predictor that notes the prompts it is given."""
+    """A predictor that records the prompts it gets."""
 
     Options: ClassVar[type[Any]] = Options
 

@@ -1,4 +1,4 @@
-"""Zoom: windows that follow small objects, and the way into them and back."""
+"""The variant zoom: windows that follow small objects, and their coordinates."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Options:
 
 
 class Coarse:
-    """A model that sees means of 8×8 pixels: object 1 is red, object 2 is green."""
+    """A model with a resolution of 8×8 pixels: object 1 is red, object 2 is green."""
 
     Options: ClassVar[type[Any]] = Options
 
@@ -91,7 +91,7 @@ class CoarseSession:
 
 
 def picture(*squares: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Red and green squares, each as its top, left and side."""
+    """Draw a red and a green square; each is given by its top, left and side."""
     frame = np.zeros((*SIZE, 3), np.uint8)
     for channel, (top, left, side) in enumerate(squares):
         frame[top : top + side, left : left + side, channel] = 255
@@ -113,7 +113,7 @@ def iou(prediction: Prediction, key: int, frame: NDArray[np.uint8]) -> float:
 
 
 def nearly_equal(one: Labels, other: Labels) -> bool:
-    """Whether labels differ only as far as resizing twice is not resizing once."""
+    """Whether labels differ only by the error of resizing twice instead of once."""
     return float((one != other).mean()) < 0.002
 
 
@@ -157,7 +157,7 @@ def test_large_objects_beside_a_small_one_keep_their_logits() -> None:
 
 @pytest.mark.parametrize("scores", [False, True], ids=["by mask", "by score"])
 def test_what_the_window_loses_the_full_frame_still_has(scores: bool) -> None:
-    """Session 1 is the window's, and blind from its second frame on."""
+    """Session 1 is the window's; it finds nothing from its second frame on."""
     model = Coarse(scores=scores, blind=frozenset({1}))
     session, plain = zoomed(model), Coarse().session(VIDEO)
     frame = picture((20, 30, 16))
@@ -304,7 +304,7 @@ def test_clicks_on_a_background_that_the_window_does_not_show_are_left_out() -> 
     )
 )
 def test_all_kinds_of_prompts_are_cut_alike(box: Box) -> None:
-    """A mask, a box and the points at two corners of one rectangle stay one."""
+    """A mask, a box and two corner points of a rectangle give the same rectangle."""
     window = Window(20, 30, 48, 80, SIZE).showing(box)
     assert window.top <= box.top
     assert box.bottom <= window.top + 48
@@ -406,7 +406,7 @@ def test_what_has_no_size_gets_no_window() -> None:
 def test_pixel_centres_stay_where_they_are_at_every_scale(
     top: int, left: int, shape: tuple[int, int], patch: tuple[int, int]
 ) -> None:
-    """A slope looks the same through the window as beside it."""
+    """A linear ramp has the same values inside and outside of the window."""
     window = Window(top, left, 40, 66, SIZE)
 
     def slope(rows: Any, columns: Any) -> Any:

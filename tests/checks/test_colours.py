@@ -1,4 +1,4 @@
-"""Masks whose values were renumbered: the colours say which ids were meant."""
+"""Masks with renumbered values: the colours show the right ids."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def with_palette(values: Labels, palette: Sequence[Sequence[int]]) -> bytes:
 
 
 def reordered(labels: Labels, order: Sequence[int], *, padding: int = 0) -> bytes:
-    """Renumber values and palette alike; `order` are the ids of the values 0, 1, …."""
+    """Renumber values and palette together; `order` has the ids of values 0, 1, …."""
     places = np.zeros(256, np.uint8)
     places[list(order)] = np.arange(len(order))
     palette = [*DAVIS_PALETTE[list(order)].tolist(), *[(0, 0, 0)] * padding]
@@ -69,7 +69,7 @@ def reordered(labels: Labels, order: Sequence[int], *, padding: int = 0) -> byte
 def rewrite(
     masks: Path, change: Callable[[Labels, int], bytes], *, first: bool = True
 ) -> None:
-    """Write every mask otherwise, or all but the first ones."""
+    """Rewrite every mask, or all except the first ones."""
     for path in sorted(masks.glob("*/*.png")):
         if first or int(path.stem):
             path.write_bytes(change(read(path), int(path.stem)))
@@ -95,7 +95,7 @@ def another_order_in_every_file(labels: Labels, frame: int) -> bytes:
 
 
 def only_what_occurs(labels: Labels, frame: int) -> bytes:
-    """Pillow keeps the colours that occur, the most frequent ones first."""
+    """Like Pillow: only colours that occur, the most frequent ones first."""
     image = Image.fromarray(labels).convert("P")
     image.putpalette(DAVIS_PALETTE.tobytes())
     used = sorted(np.unique(labels), key=lambda key: -(labels == key).sum())
@@ -107,7 +107,7 @@ def filled_up_with_black(labels: Labels, frame: int) -> bytes:
 
 
 def greys_in_another_order(labels: Labels, frame: int) -> bytes:
-    """What oxipng makes of a grey PNG whose values are ids."""
+    """Like oxipng for a grey PNG whose values are ids."""
     order = [0, 3, 2, 1]
     values = np.argsort(order).astype(np.uint8)[labels]
     return with_palette(values, [(key, key, key) for key in order])

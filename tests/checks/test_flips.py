@@ -1,4 +1,4 @@
-"""What Python's zipfile refuses, the check refuses; what it reads, we read alike."""
+"""The check refuses and reads the same zips as Python's zipfile."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REFUSED = {"damaged", "unpackable", "encrypted", "compression"}
 
 
 class _Pipe(io.RawIOBase):
-    """Takes bytes and cannot seek, so that sizes are written behind the data."""
+    """A stream that cannot seek, so that zipfile writes sizes after the data."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -36,7 +36,7 @@ class _Pipe(io.RawIOBase):
 
 
 def every_way_to_pack() -> bytes:
-    """A submission packed in all ways that zipfile knows, with folders and junk."""
+    """A submission packed with all methods of zipfile, with folders and other files."""
     methods = [
         zipfile.ZIP_STORED,
         zipfile.ZIP_DEFLATED,
@@ -67,7 +67,7 @@ def with_sizes_behind() -> bytes:
 
 
 def unpacked(path: Path, folder: Path) -> dict[str, bytes] | None:
-    """Unpack a zip as the server does; None where Python refuses."""
+    """Unpack a zip like the server; None if Python refuses it."""
     shutil.rmtree(folder, ignore_errors=True)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -119,7 +119,7 @@ def test_a_sound_zip_is_read_as_zipfile_does(
 
 
 def flips(data: bytes, count: int, seed: int) -> list[int]:
-    """Draw bits to flip, half of them in the directory at the end."""
+    """Choose bits to flip, half of them in the zip's directory at the end."""
     chance = random.Random(seed)
     bits = 8 * len(data)
     directory = 8 * data.index(b"PK\1\2")

@@ -1,4 +1,4 @@
-"""Files that wait, never end, or are far larger than they look."""
+"""Pipes, endless files, and files that inflate to enormous sizes."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_an_annotation_that_is_a_pipe_leaves_the_video_unchecked(
 
 
 def enormous(*, interlaced: bool) -> bytes:
-    """A PNG that says it has 13,370² pixels, and holds none."""
+    """A PNG whose header has 13,370² pixels, without pixel data."""
     header = struct.pack(">IIBBBBB", 13_370, 13_370, 1, 3, 0, 0, interlaced)
     return (
         SIGNATURE

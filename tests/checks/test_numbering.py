@@ -1,4 +1,4 @@
-"""Masks that are numbered otherwise than the frames."""
+"""Masks whose numbers differ from those of the frames."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STEMS = [f"{i:05}" for i in range(FRAMES)]
 
 
 def renamed(masks: Path, names: Sequence[str]) -> Path:
-    """Give the masks of every video other names, in their order."""
+    """Rename the masks of every video in their order."""
     for folder in masks.iterdir():
         old = sorted(folder.iterdir())
         moved = [path.rename(folder / f"{i}.tmp") for i, path in enumerate(old)]

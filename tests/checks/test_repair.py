@@ -49,14 +49,14 @@ def masks(tmp_path: Path) -> Path:
 
 
 def perfect(tmp_path: Path) -> bytes:
-    """The zip of a submission in which nothing is wrong."""
+    """The zip of a submission without problems."""
     return pack(write_masks(tmp_path / "ok"), tmp_path / "ok.zip").path.read_bytes()
 
 
 def repairs_to_perfection(
     split: Split, masks: Path, tmp_path: Path
 ) -> dict[str, tuple[str, int]]:
-    """Repair a zip of the folder; returns what was done."""
+    """Repair a zip of the folder; returns the corrections."""
     source = zip_up(masks, tmp_path / "broken.zip")
     before = source.read_bytes()
     done = repair(source, tmp_path / "repaired.zip", split)

@@ -26,7 +26,7 @@ def grey_by_pillow(labels: Labels) -> bytes:
 
 
 def follow(areas: dict[int, list[int]]) -> list[str]:
-    """Findings for objects with these areas, each in its own rows."""
+    """Findings for objects with these areas in each frame; each has its own rows."""
     tracks = Tracks(tuple(areas))
     for frame in range(len(next(iter(areas.values())))):
         labels = np.zeros((100, 100), np.uint8)

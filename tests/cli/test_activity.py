@@ -1,4 +1,4 @@
-"""One line that moves, and messages above it: as a terminal would show them."""
+"""The progress line and messages above it, as a terminal shows them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _CODE = re.compile(r"\x1b\[([?0-9;]*)([A-Za-z])")
 
 
 class Terminal(io.StringIO):
-    """A terminal for both streams, of which the visible lines can be read."""
+    """A simulated terminal for both streams; its visible lines can be read."""
 
     def isatty(self) -> bool:
         return True
 
     @property
     def lines(self) -> list[str]:
-        """What is on the screen, with spaces at the ends of lines removed."""
+        """The lines on the screen, without trailing spaces."""
         rows, row, column, text = [""], 0, 0, self.getvalue()
         while text:
             code = _CODE.match(text)
@@ -54,7 +54,7 @@ class Terminal(io.StringIO):
 
 
 def use_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Put a terminal in the place of both streams, which no fixture can do."""
+    """Replace both streams by a simulated terminal."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
     screen = Terminal()

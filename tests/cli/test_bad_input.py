@@ -1,4 +1,4 @@
-"""Bad input ends in one line that says what to do, and costs nothing else."""
+"""Bad input gives one error line with a solution, and changes nothing."""
 
 from __future__ import annotations
 
@@ -226,14 +226,14 @@ def test_members_that_lack_a_video_are_refused(run: Run, split: Path) -> None:
 
 
 class Weightless(StaticPredictor):
-    """A stranger's model that cannot open any video."""
+    """A third-party model that cannot open any video."""
 
     def session(self, video: Video, *, scale: float = 1.0) -> Session:
         raise FileNotFoundError("no weights in ~/.cache")
 
 
 class Fragile(StaticPredictor):
-    """A stranger's model with a bug."""
+    """A third-party model with a bug."""
 
     def session(self, video: Video, *, scale: float = 1.0) -> Session:
         return _FragileSession(video.name)
@@ -251,7 +251,7 @@ class _FragileSession:
 
 
 class Damaged(StaticPredictor):
-    """A stranger's model with a weight that is NaN; it finds out in the third frame."""
+    """A third-party model that returns NaN from the third frame on."""
 
     def session(self, video: Video, *, scale: float = 1.0) -> Session:
         return _DamagedSession(super().session(video, scale=scale))
@@ -276,7 +276,7 @@ class _DamagedSession:
 
 @pytest.fixture
 def strangers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install the models above as those of the package their-model."""
+    """Register the models above as models of the package their-model."""
     points = {}
     for kind in (Fragile, Weightless, Damaged):
         name = kind.__name__
@@ -392,7 +392,7 @@ def test_two_commands_do_not_write_one_run(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 32 kB, where this process may mount one."""
+    """A file system of 32 kB; skips if this process cannot mount one."""
     place = tmp_path / "disk"
     place.mkdir()
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Files of a run or an export that were changed since: every reader notices."""
+"""Changed files of a run or an export are detected by every command."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def run(
 
 
 def damage(path: Path, how: str) -> str:
-    """Change a file in one way; returns the name that an error is expected to have."""
+    """Change a file in one way; returns the name that the error must contain."""
     if how == "another":
         # The same frame of another video, or the soft file of one.
         other = path.as_posix().replace("/a", "/b")

@@ -1,4 +1,4 @@
-"""Every table and message prints in every encoding, aligned and safe."""
+"""Tables and messages in every encoding: aligned, without control characters."""
 
 from __future__ import annotations
 

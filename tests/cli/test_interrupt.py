@@ -21,7 +21,7 @@ BEFORE = 3
 
 
 class InterruptedEvent(threading.Event):
-    """Asked for the third time, whether to stop, it presses Ctrl-C and waits."""
+    """An event that sends Ctrl-C to the process at the third call of `is_set`."""
 
     asked: ClassVar[int] = 0
 
@@ -37,7 +37,7 @@ class InterruptedEvent(threading.Event):
 
 @pytest.fixture(autouse=True)
 def interruptible() -> Iterator[None]:
-    """Take Ctrl-C as usual, also where the shell that runs the tests ignores it."""
+    """Enable Ctrl-C, also if the shell that runs the tests ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

@@ -30,7 +30,7 @@ Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def given(runner: CliRunner, decorator: Decorator, *arguments: str) -> object:
-    """Return what a command with the one option gets."""
+    """Run a command with one option and return the option's value."""
     got: list[object] = []
 
     def body(**values: object) -> None:

@@ -163,7 +163,7 @@ def test_remarks_go_to_stderr(runner: CliRunner) -> None:
 
 
 class Clock:
-    """Seconds that pass only when told."""
+    """A clock that is advanced by hand."""
 
     def __init__(self) -> None:
         self.now = 100.0

@@ -1,4 +1,4 @@
-"""Outputs: looked at before the work, and never put over what is something else."""
+"""Outputs are checked before the work, and never replace other files."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ zip = {zip}
 
 @dataclass(frozen=True)
 class Output:
-    """A command with an output, which takes the place of `OUT`."""
+    """A command with an output; `OUT` stands for the output's path."""
 
     line: str
     is_folder: bool = False
@@ -174,7 +174,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 
 def refused(name: str, out: str, words: str, *more: str) -> None:
-    """The output is refused in one line, before any work, and nothing is changed."""
+    """The command refuses the output with one line and changes nothing."""
     before = tree(Path.cwd())
     done = run(name, out, *more)
     assert done.exit_code in (1, 2), done.output
@@ -387,7 +387,7 @@ def test_a_wrong_team_file_is_said_before_a_build(folder: Path) -> None:
 
 @contextlib.contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """Let this process write no larger file, as ulimit -f does."""
+    """Limit the size of files that this process writes, like ulimit -f."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
@@ -421,7 +421,7 @@ def test_a_file_that_becomes_too_large_is_an_expected_failure(
 
 @pytest.fixture
 def full_disk(folder: Path) -> Iterator[Path]:
-    """A file system without a free byte, where this process may mount one."""
+    """A full file system; skips if this process cannot mount one."""
     disk = folder / "disk"
     disk.mkdir()
     done = subprocess.run(

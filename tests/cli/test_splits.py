@@ -1,4 +1,4 @@
-"""What every command says and does about a split that is not quite as it should be."""
+"""Messages and exit statuses of every command for splits with problems."""
 
 from __future__ import annotations
 
@@ -290,7 +290,7 @@ def test_damage_costs_its_video_and_no_other_and_nothing_waits(
 
 @pytest.fixture
 def both(run: Run, write_split: WriteSplit, tmp_path: Path) -> Path:
-    """A split of three videos with truth, and masks for all of them."""
+    """A split of three videos with ground truth, and masks for all of them."""
     root = truth(write_split, "cat1", "cat2", "dog")
     predict(run, root)
     run("export", "r")

@@ -1,4 +1,4 @@
-"""The API of the fake Codabench: v1.25, and what newer versions do differently."""
+"""The API of the fake Codabench, as in v1.25 and in newer versions."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Api(Handler):
 
     @property
     def me(self) -> str:
-        """Whose token was sent; the routes that ask for this need one."""
+        """The account of the token in the request, for routes that need one."""
         assert self.user is not None
         return self.user
 
@@ -115,7 +115,7 @@ class Api(Handler):
         return self._listed(rows)
 
     def _refusal(self) -> str | None:
-        """Why no submission may be made; phases are not looked at in v1.25."""
+        """The reason why no submission is allowed; v1.25 does not check phases."""
         world = self.world
         if world.participant != "approved":
             return "User not approved to participate in this competition"
@@ -383,7 +383,7 @@ class Api(Handler):
 
 
 def _wrong_answers(sheet: dict[str, Any], answers: dict[str, Any]) -> Reply | None:
-    """What the server has against answers, in the order in which it looks."""
+    """The server's objections to answers of the fact sheet, in its order."""
 
     def refused(text: str) -> Reply:
         return Reply(400, {"non_field_errors": [text]})

@@ -1,4 +1,4 @@
-"""What both ports of the fake Codabench have in common."""
+"""Code shared by both ports of the fake Codabench."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The storage that signed URLs lead to, as strict as the real one."""
+"""The storage behind signed URLs, as strict as the real one."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Storage(Handler):
             )
 
     def _problem(self, method: str, kind: str) -> Reply | None:
-        """What the real storage would refuse, and what must never be sent to it."""
+        """The problem that the real storage would report, or a leaked secret."""
         parts = urlsplit(self.path)
         query = {k: v[0] for k, v in parse_qs(parts.query).items()}
         names = {name.lower() for name in self.headers}

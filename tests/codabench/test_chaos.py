@@ -1,4 +1,4 @@
-"""Faults and kills in random order: in the end there is exactly one submission."""
+"""Faults and kills in random order; exactly one submission results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Killed(BaseException):
 def kill_at(
     monkeypatch: pytest.MonkeyPatch, number: int, *, before: bool
 ) -> Callable[[], None]:
-    """Kill the client around its nth request; returns what calls that off."""
+    """Kill the client before or after its nth request; returns an undo function."""
     real, count = Transport._send, [0]
 
     def send(self: Transport, *args: Any, **options: Any) -> Any:

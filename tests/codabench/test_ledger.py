@@ -1,4 +1,4 @@
-"""What is kept on this machine: apart for each server and account, never stale."""
+"""The local history: separate for each server and account, and up to date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The zip to upload: what is refused, its name, and its way into the network."""
+"""The zip to upload: refusals, its name, and how it is sent."""
 
 from __future__ import annotations
 

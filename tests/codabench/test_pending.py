@@ -1,4 +1,4 @@
-"""Hints of interrupted uploads: complete, and gone when there is nothing to do."""
+"""Hints about interrupted uploads: complete, and absent if not needed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHEET = {
 
 
 def interrupt(run: Run, world: World, *arguments: str | Path) -> None:
-    """Begin an upload whose connection never holds."""
+    """Start an upload whose connection always breaks."""
     world.put = [0] * 20
     assert run("upload", *arguments, "--yes").exit_code == 19
     world.put = []

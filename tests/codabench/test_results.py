@@ -1,4 +1,4 @@
-"""What a submission is shown with: scores at once, everything else when it is there."""
+"""Output of a submission: scores first, other data when they arrive."""
 
 from __future__ import annotations
 
@@ -280,7 +280,7 @@ def test_an_organiser_sees_whose_submission_is_to_be_cancelled(
 
 @pytest.fixture
 def held(world: World) -> Iterator[Callable[[str], None]]:
-    """Hold up the answers to a request until the test is over."""
+    """Delay the answers to a request until the end of the test."""
     released = threading.Event()
 
     def hold(request: str) -> None:

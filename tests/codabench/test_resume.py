@@ -1,4 +1,4 @@
-"""Interrupted at any step, the same command goes on and makes one submission."""
+"""After an interruption at any step, the same command makes one submission."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_after_the_lock_an_upload_sees_what_was_done_before(
 
 
 def fill_disk(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """Let the journal be written so many times, and never again."""
+    """Let the journal be written a number of times; later writes fail."""
     real, count = os.replace, [0]
 
     def replace(source: Any, target: Any) -> None:
@@ -268,7 +268,7 @@ def test_a_zip_that_changes_while_it_is_uploaded_is_not_submitted(
 
 
 def send_other_bytes(patch: pytest.MonkeyPatch, path: Path, size: int) -> None:
-    """Change the zip when the connection stands and none of its bytes is on its way."""
+    """Change the zip after the connection is open and before any byte is sent."""
     real = ZipBody.read
 
     def read(self: ZipBody, count: int = -1) -> bytes:

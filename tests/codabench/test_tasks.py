@@ -1,4 +1,4 @@
-"""Phases of several tasks: each has scores, logs and an end of its own."""
+"""Phases with several tasks: each has its own scores, logs and end."""
 
 from __future__ import annotations
 

@@ -312,7 +312,7 @@ def test_the_http_library_is_loaded_only_when_it_is_needed() -> None:
 
 
 class Waits:
-    """An observer that remembers what it is told."""
+    """An observer that records its calls."""
 
     def __init__(self) -> None:
         self.said: list[str] = []

@@ -1,4 +1,4 @@
-"""`submit upload`: the precheck, the plan, the question, and what is remembered."""
+"""`submit upload`: the precheck, the plan, the question and the history."""
 
 from __future__ import annotations
 

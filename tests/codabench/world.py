@@ -1,4 +1,4 @@
-"""What the fake Codabench knows, and every way in which it can be made to misbehave."""
+"""The state of the fake Codabench, with a switch for every fault."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ class World:
 
     @property
     def writes(self) -> list[str]:
-        """Requests that could change something."""
+        """Requests that can change the state."""
         harmless = ("GET", "DOWNLOAD")
         return [
             f"{method} {path}"
@@ -454,7 +454,7 @@ class World:
         return made
 
     def log(self, number: int, place: int) -> str:
-        """A log, which is there and empty until the worker has written it."""
+        """A log; it is empty until the worker has written it."""
         made, name = self.submissions[number], list(self.logs)[place]
         scored = made.step[0] in FINAL
         begun = scored or made.step[0] == "Scoring"
@@ -462,7 +462,7 @@ class World:
         return self.logs[name] if there else ""
 
     def result(self, number: int) -> bytes:
-        """The archive with the results, which is there and empty until it is made."""
+        """The archive with the results; it is empty until it is made."""
         made = self.submissions[number]
         done = made.finished is not None and made.step[0] == "Finished"
         if not done or self.now() < (made.finished or 0) + self.archive_delay:

@@ -39,7 +39,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def png_of(width: int, height: int, pixels: bytes = b"") -> bytes:
-    """A grey PNG that says it has any number of pixels."""
+    """A grey PNG whose header has the given size."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 1)
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -250,7 +250,7 @@ def test_damage_and_other_formats_under_the_name_of_a_jpeg_are_one_error(
 def test_absurd_sizes_are_refused_before_anything_is_decoded(
     root: Path, side: int
 ) -> None:
-    """No pixels are there, so that decoding would say something else."""
+    """The file has no pixel data, so decoding would give another error."""
     frame(root).write_bytes(png_of(side, side))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

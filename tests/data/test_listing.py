@@ -19,7 +19,7 @@ WriteSplit = Callable[..., Path]
 
 @pytest.fixture(params=["", "480p"], ids=["flat", "DAVIS"])
 def between(request: pytest.FixtureRequest) -> str:
-    """What stands between the two folders and the videos."""
+    """The folder between `JPEGImages` or `Annotations` and the videos."""
     return str(request.param)
 
 

@@ -23,7 +23,7 @@ def seen(
     iou: float | list[float] = float("nan"),
     sure: int = 48,
 ) -> Member:
-    """A member that sees one object at a place of each frame, or nowhere (None)."""
+    """A member with one object at the given place in each frame; None: absent."""
     logits = []
     for place in places:
         steps = np.full((1, *SIZE), -sure, np.int8)
@@ -68,7 +68,7 @@ def test_an_object_goes_when_most_of_the_evidence_says_so() -> None:
 
 
 def test_a_shape_comes_from_those_who_see_the_object() -> None:
-    """Two of three see nothing, but have little say in whether it is there."""
+    """Two of three have empty masks, but small weights in the gate."""
     members: dict[str, Any] = {
         "a": seen(HERE, presence=5),
         "b": seen(None, presence=-1),
@@ -83,7 +83,7 @@ def test_a_shape_comes_from_those_who_see_the_object() -> None:
 
 
 def test_one_member_says_when_it_goes_and_another_when_it_is_back() -> None:
-    """Cutie loses nothing by mistake; SAM 2 finds again."""
+    """One member decides about disappearance, the other about reappearance."""
     members: dict[str, Any] = {
         "cutie": seen(HERE, None, None, None, presence=[5, -5, -5, -5]),
         "sam": seen(HERE, HERE, HERE, NEAR, presence=[5, 5, -5, 5]),
@@ -136,7 +136,7 @@ def test_the_gate_holds_for_every_method(method: str) -> None:
 
 
 def test_a_gate_without_voices_leaves_it_to_the_masks() -> None:
-    """The only member with a say does not know the object."""
+    """The only member with a weight does not know the object."""
     one, other = seen(HERE, presence=-9), seen(HERE)
     other.objects = (2,)
     members: dict[str, Any] = {"a": one, "b": other}

@@ -1,4 +1,4 @@
-"""What holds for every way to merge, and each against a reference in float64."""
+"""Properties of all merge methods, and comparison with float64 references."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def test_means_have_the_values_that_the_formulas_give() -> None:
 
 
 def test_no_member_has_a_veto_in_a_mean_of_logits() -> None:
-    """SAM 2 writes −1024 for an object that it does not see, which says no more."""
+    """SAM 2's −1024 for an absent object counts as −16."""
     members: dict[str, Any] = {n: member(0, shape=(1, 1)) for n in "abc"}
     for one, logit in zip(members.values(), (8.75, 8.75, -1024), strict=True):
         one.logits[0][:] = code(logit)
@@ -293,7 +293,7 @@ def test_masks_beside_logits_count_as_the_logits_they_stand_for(
 
 @pytest.mark.parametrize("method", METHODS)
 def test_large_frames_are_compared_small(tmp_path: Path, method: str) -> None:
-    """Two members of either kind, of which two are alike and one is empty."""
+    """Two soft and two hard members; two of the four are equal, one is empty."""
     labels = np.zeros((600, 800), np.uint8)
     labels[100:400, 200:500] = 1
     nothing = np.full((1, 1), np.nan, np.float32)

@@ -1,4 +1,4 @@
-"""Each method is one file: everything else is made from the registry."""
+"""A new method is one file; commands, settings, search and docs use the registry."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Least(PixelMethod):
 def test_a_new_method_is_an_option_a_setting_a_stage_and_a_row_of_the_docs(
     tmp_path: Path,
 ) -> None:
-    """Put one file into the folder, and ask the command, the search and the tool."""
+    """Add one file to the folder, and run the command, the search and the tool."""
     toolkit = Toolkit(tmp_path, "submit/ensemble/methods/least.py", LEAST)
     lines = toolkit.run("""
     from submit.ensemble import MergeSettings

@@ -1,4 +1,4 @@
-"""`submit ensemble` over whole runs: its files, its report, and being killed."""
+"""`submit ensemble` on whole runs: files, report, and resumption after a kill."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def submit(
 
 
 def write_moved(root: Path, shift: int, videos: tuple[str, ...] = VIDEOS) -> None:
-    """Masks of another program: bars that move, and object 2 goes in frame 3."""
+    """Masks of another program: moving bars; object 2 disappears in frame 3."""
     maps = []
     for index in range(len(FRAMES)):
         labels = np.zeros((24, 32), np.uint8)
@@ -187,7 +187,7 @@ def test_weights_of_videos_come_from_a_file(
 
 
 def test_the_gate_may_be_left_to_some_members(submit: Invoke, imported: Path) -> None:
-    """Object 2 goes in frame 3 of run one, in frame 5 of run three."""
+    """Object 2 disappears in frame 3 of run one, in frame 5 of run three."""
 
     def last_frame(options: str, name: str) -> int:
         line = f"ensemble one two three --method vote --name {name} {options}"
@@ -328,7 +328,7 @@ def test_killed_and_run_again_it_ends_with_the_same_bytes(
 
 
 class Endless:
-    """A soft video of any length that takes no room."""
+    """A soft video of any length, generated when it is read."""
 
     objects = (1, 2, 3)
     size = SIZE

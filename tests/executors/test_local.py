@@ -42,7 +42,7 @@ def build(device: str) -> Worker:
 
 
 def work(device: str, payload: tuple[str, Any], progress: Callable[[int], None]) -> Any:
-    """Do, in a worker, what a test wants to see."""
+    """The work of the workers in these tests."""
     what, value = payload
     if what == "double":
         progress(1)

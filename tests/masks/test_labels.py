@@ -58,7 +58,7 @@ def labelled(
 
 
 def close_calls(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Find the pixels that the rounding of float32 may decide."""
+    """Find the pixels whose label float32 rounding may change."""
     ranked = np.sort(np.concatenate([values, np.zeros_like(values[:1])]), axis=0)
     near: NDArray[np.bool_] = ranked[-1] - ranked[-2] < 1e-4 * (1 + abs(ranked[-1]))
     return near

@@ -218,7 +218,7 @@ def test_an_object_that_jumped_is_tracked_on_where_a_prompt_shows_it(kind: str) 
 
 
 def test_without_a_prompt_the_jump_is_missed() -> None:
-    """What the test before shows is the prompt's doing."""
+    """Without the prompt of the previous test, the object is not found."""
     frames, actor = jumping()
     session = open_session(search=False)
     session.step(frames[0], {1: Mask(actor.mask(0))})

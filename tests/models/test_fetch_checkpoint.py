@@ -19,10 +19,10 @@ from submit_sam2.config import MODELS
 
 
 class Quiet(SimpleHTTPRequestHandler):
-    """Serves files without a log."""
+    """A file server without log output."""
 
     def log_message(self, *args: Any) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @pytest.fixture

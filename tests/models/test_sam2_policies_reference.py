@@ -37,7 +37,7 @@ IOU_BIAS = "sam_mask_decoder.iou_prediction_head.layers.2.bias"
 
 @dataclass
 class Told:
-    """What a predictor says of one object.
+    """The output of a predictor for one object.
 
     Attributes:
         logits: By frame, h×w.
@@ -86,7 +86,7 @@ def run_ours(session: Any, clip: Clip, key: int) -> Told:
 
 
 def watch_official(predictor: Any, stores: Callable[[], Any], told: Told) -> None:
-    """Find out which of the stored memories a predictor looks back to."""
+    """Record which stored memories a predictor uses."""
 
     def watch(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
         count = kwargs["num_obj_ptr_tokens"]

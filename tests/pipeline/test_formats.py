@@ -55,7 +55,7 @@ def take(source: Path, split: Split, run: str = "run") -> StepOutcome:
 
 
 def is_right(split: Split, run: str = "run", videos: Sequence[str] = (A, B, C)) -> None:
-    """Every mask is what it was meant to be."""
+    """Check that every mask is the expected one."""
     for video in videos:
         for frame in range(FRAMES):
             path = split.root.parent / run / "masks" / video / f"{frame:05}.png"
@@ -68,7 +68,7 @@ def rewrite(masks: Path, change: Callable[[Labels], bytes]) -> None:
 
 
 def swapped(labels: Labels) -> bytes:
-    """Values and palette renumbered alike, background and object exchanged."""
+    """Values and palette renumbered together; background and object are exchanged."""
     image = Image.fromarray(labels).convert("P")
     image.putpalette(DAVIS_PALETTE.tobytes())
     return saved(image.remap_palette([1, 0, 2, 3]))
@@ -208,7 +208,7 @@ def by_objects(
 
 
 def white_first(mask: Labels) -> bytes:
-    """Value 0 is white, value 1 black, as optimisers write them."""
+    """Value 0 is white and value 1 black, as PNG optimisers write them."""
     image = Image.fromarray(1 - mask).convert("P")
     image.putpalette([255, 255, 255, 0, 0, 0])
     return saved(image)

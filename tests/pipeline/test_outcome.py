@@ -1,4 +1,4 @@
-"""What every step over videos says on the way."""
+"""Messages of every step during its work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from submit.runs.identity import Stock
 
 
 class Played:
-    """An executor in which happens what a test says."""
+    """An executor that plays the events of a test."""
 
     def __init__(self, events: Sequence[Event]) -> None:
         self._events = events
@@ -29,7 +29,7 @@ class Played:
 
 
 class Noted:
-    """A bar that keeps its remarks."""
+    """A progress bar that records remarks."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []

@@ -1,4 +1,4 @@
-"""What `submit predict` takes for the same run, and where it looks for devices."""
+"""When `submit predict` continues a run, and how it chooses devices."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class BatchedOptions:
 
 
 class Batched(StaticPredictor):
-    """A model that has no memory for video `b` unless it goes step by step."""
+    """A model that runs out of memory for video `b`, unless the batch is 1."""
 
     Options: ClassVar[type[Any]] = BatchedOptions
 

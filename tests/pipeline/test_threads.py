@@ -1,4 +1,4 @@
-"""The same bytes for any number of workers, and any variables about threads."""
+"""The same bytes for any number of workers and any thread variables."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def install(tmp_path: Path) -> Callable[[str], None]:
 def start(
     root: Path, line: str, environment: Mapping[str, str]
 ) -> subprocess.Popen[str]:
-    """Start a command where only `environment` says something about threads."""
+    """Start a command with only these environment variables about threads."""
     quiet = {name: value for name, value in os.environ.items() if name not in RULES}
     return subprocess.Popen(
         [sys.executable, "-m", "submit", *line.split()],

@@ -37,7 +37,7 @@ Labels = NDArray[np.uint8]
 
 
 def blobs(highest: int, size: tuple[int, int] = (37, 53)) -> Labels:
-    """Discs of object ids up to `highest`, which is always there."""
+    """Discs with object ids up to `highest`, which always occurs."""
     y, x = np.mgrid[: size[0], : size[1]]
     labels = np.zeros(size, np.uint8)
     for key in {1, (highest + 1) // 2, highest} - {0}:
@@ -90,7 +90,7 @@ def saved(image: Image.Image, **options: Any) -> bytes:
 
 
 def scorer_sees(data: bytes) -> Labels:
-    """What the official scorer makes of a file."""
+    """Decode a file like the official scorer."""
     with Image.open(io.BytesIO(data)) as image:
         return np.asarray(image.convert("P"))
 
@@ -360,7 +360,7 @@ def test_a_missing_file_is_a_mask_error(tmp_path: Path) -> None:
 
 
 def mutate(data: st.DataObject) -> bytes:
-    """A PNG with some bytes changed, cut off or put in, checksums made right or not."""
+    """A PNG with bytes changed, removed or inserted, with right or wrong checksums."""
     good = bytearray(encode(blobs(data.draw(st.sampled_from([1, 3, 12, 99])))))
     for _ in range(data.draw(st.integers(1, 4))):
         place = data.draw(st.integers(0, len(good) - 1))

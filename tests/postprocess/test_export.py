@@ -33,7 +33,7 @@ def split(write_split: WriteSplit) -> Split:
 
 @pytest.fixture
 def run(tmp_path: Path, split: Split) -> Run:
-    """A run of noise, so that there is always something to tidy."""
+    """A run of noise, so that every filter changes something."""
     random = np.random.default_rng(0)
     identity = Identity.of("predict", {}, split)
     with Run.making(tmp_path / "runs" / "noise", identity) as made:

@@ -1,4 +1,4 @@
-"""Each filter is one file: everything else is made from the registry."""
+"""A new filter is one file; commands, settings, search and docs use the registry."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Border(LabelFilter):
 
 @pytest.fixture
 def border() -> Iterator[type[LabelFilter]]:
-    """Put another filter beside those of the toolkit."""
+    """Register another filter."""
 
     @FILTERS.register
     @dataclass(frozen=True)

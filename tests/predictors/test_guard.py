@@ -1,4 +1,4 @@
-"""What a stranger's model raises or returns is never called our bug."""
+"""Errors of third-party models are not reported as bugs of the toolkit."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def nothing() -> Any:
 
 @dataclass
 class Model:
-    """A model whose every part does what a test says."""
+    """A model whose methods are replaced by a test."""
 
     #: By the name of a method; what is not named works.
     doing: ClassVar[dict[str, Callable[[], Any]]] = {}
@@ -291,6 +291,6 @@ def test_a_number_that_cannot_be_meant_is_refused(
 def test_logits_may_be_as_large_as_they_are(
     value: float, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Models write "no object" as the lowest number there is."""
+    """Some models use the lowest float for "no object"."""
     monkeypatch.setitem(Model.doing, "step", saying("logits", value))
     assert use(build("mine", [])).objects == (3, 7)
