@@ -119,11 +119,6 @@ class UploadPlan:
     command: tuple[str, ...] = ()
     resumes: Submission | None = None
 
-    @property
-    def warnings(self) -> list[Check]:
-        """Checks with a warning."""
-        return [check for check in self.checks if check.level is Level.WARNING]
-
     def require(self) -> None:
         """Make sure that no check stops the upload.
 

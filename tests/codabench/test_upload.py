@@ -13,6 +13,7 @@ import pytest
 import submit.errors
 from submit.archive import pack
 from submit.codabench import Client, Ledger, Package, Upload, make_plan
+from submit.codabench.plan import Level
 from submit.errors import QuotaError, RefusedError
 from tests import submissions
 from tests.codabench.conftest import Notes, Run
@@ -308,7 +309,8 @@ def test_room_for_the_zip_but_not_for_its_copy_is_a_warning(
     package = Package.read(make_zip())
     world.storage_used = 15e9 - 1.5 * package.size
     plan = make_plan(client, package, state, competition=10062)
-    assert "which may not fit" in plan.warnings[0].text
+    (warning,) = (check for check in plan.checks if check.level is Level.WARNING)
+    assert "which may not fit" in warning.text
     world.storage_used = 15e9 - 0.5 * package.size
     with pytest.raises(QuotaError):
         make_plan(client, package, state, competition=10062).require()
