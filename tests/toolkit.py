@@ -18,7 +18,7 @@ class Toolkit:
         """Link the tree into a folder and add a file.
 
         Args:
-            folder: A folder that is there, and empty.
+            folder: An existing empty folder.
             added: The file, by its path in the working tree.
             text: What it holds.
         """

@@ -288,7 +288,7 @@ def test_a_recipe_merges_by_any_method(
         recipe.write_text(RECIPE.replace("METHOD", method))
         result = submit("build recipe.toml --json")
         assert result.exit_code == 0, result.stderr
-        # An ensemble of other settings makes way.
+        # An ensemble of other settings is replaced.
         run = Run.open(tmp_path / "runs" / "split" / "both")
         assert run.settings["method"] == method
         assert run.settings["weights"]["b/2"] == {"still": 1, "one": 0}

@@ -1,4 +1,4 @@
-"""Real masks in the layouts of other programs come back as they were."""
+"""Real masks, written in the layouts of other programs, are read back unchanged."""
 
 from __future__ import annotations
 

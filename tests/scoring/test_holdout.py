@@ -245,7 +245,7 @@ def test_the_choice_does_not_depend_on_the_order_of_the_videos() -> None:
     traits = crowd(100)
     shuffled = dict(sorted(traits.items(), reverse=True))
     assert choose_videos(traits, 12) == choose_videos(shuffled, 12)
-    # Frozen, so that a hold-out can be made anew years later.
+    # Frozen, so that a hold-out can be made again years later.
     assert choose_videos(traits, 5, seed=0) == (
         "v0070",
         "v0012",

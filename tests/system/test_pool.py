@@ -36,7 +36,7 @@ def test_a_failure_ends_what_would_go_on_for_ever(error: type[BaseException]) ->
     begun = threading.Event()
 
     def work(item: str) -> None:
-        if item == "for ever":
+        if item == "endless":
             work_for_ever(begun)
         begun.wait()
 
@@ -44,7 +44,7 @@ def test_a_failure_ends_what_would_go_on_for_ever(error: type[BaseException]) ->
         raise error
 
     with pytest.raises(error):
-        run_in_threads(work, ["for ever", "short"], workers=2, done=fail)
+        run_in_threads(work, ["endless", "short"], workers=2, done=fail)
 
 
 def test_an_error_in_a_thread_is_raised_and_nothing_more_is_begun() -> None:
