@@ -41,6 +41,7 @@ class _Described:
     """A model in full; facts that need weights may be missing."""
 
     listed: _Listed
+    licence: str | None
     options: tuple[OptionInfo, ...]
     description: Description | None
 
@@ -98,7 +99,10 @@ def _describe(name: str, settings: tuple[str, ...]) -> _Described:
             raise
         # A model that needs weights can still show its options.
         listed = replace(listed, problem=_first_line(error))
-    return _Described(listed, options, description)
+    licence = getattr(kind, "licence", None)
+    return _Described(
+        listed, description.licence if description else licence, options, description
+    )
 
 
 def _first_line(error: PredictorError) -> str:
@@ -126,6 +130,8 @@ def _page_view(page: _Described) -> RenderableType:
         "package": one.package,
     }
     if description is None:
+        if page.licence is not None:
+            pairs["licence"] = page.licence
         pairs["not built"] = one.problem
     else:
         pairs |= {
@@ -184,6 +190,7 @@ def _list_data(one: _Listed) -> dict[str, object]:
 def _page_data(page: _Described) -> dict[str, object]:
     return {
         **_list_data(page.listed),
+        "licence": page.licence,
         "description": page.description,
         "options": [
             {

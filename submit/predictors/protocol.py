@@ -251,7 +251,8 @@ class Predictor(Protocol):
     and should leave the loading of weights to the first session. `device` exists, such
     as `cpu` or `cuda:1`, or is `auto` if the model is only described. Before its first
     video each worker opens a session and closes it, so that a wrong checkpoint is
-    reported once and not for each video.
+    reported once and not for each video. A class may have its licence as a text in
+    `licence`, which is shown also where no weights are named.
     """
 
     Options: ClassVar[type[Any]]

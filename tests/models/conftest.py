@@ -14,7 +14,7 @@ from submit.predictors import Mask, Prediction, Video
 from submit_sam2 import Sam2Options, Sam2Predictor
 from submit_sam2.build import random_weights
 from submit_sam2.config import MODELS, Sam2Config, TrunkConfig
-from submit_sam2.predictor import Sam2Session
+from submit_sam2.session import TrackerSession
 
 State = dict[str, torch.Tensor]
 WriteCheckpoint = Callable[[State], Path]
@@ -101,7 +101,7 @@ class OpenSession(Protocol):
 
     def __call__(
         self, *, length: int = 20, score: float = 0.0, **options: Any
-    ) -> Sam2Session: ...
+    ) -> TrackerSession: ...
 
 
 @pytest.fixture
@@ -113,7 +113,9 @@ def open_session(
     `score` is added to each presence score; other names are options.
     """
 
-    def opened(*, length: int = 20, score: float = 0.0, **options: Any) -> Sam2Session:
+    def opened(
+        *, length: int = 20, score: float = 0.0, **options: Any
+    ) -> TrackerSession:
         state = dict(tiny_state)
         state[SCORE_BIAS] = state[SCORE_BIAS] + score
         chosen = {
@@ -133,7 +135,7 @@ def track() -> Callable[..., list[Prediction]]:
     """Run a session over a clip; `late` gives masks in later frames."""
 
     def run(
-        session: Sam2Session,
+        session: TrackerSession,
         clip: Clip,
         late: dict[int, dict[int, NDArray[np.bool_]]] | None = None,
     ) -> list[Prediction]:

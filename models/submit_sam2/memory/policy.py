@@ -9,7 +9,7 @@ this folder: a class with the methods of `MemoryPolicy`, most of them inherited 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -190,6 +190,15 @@ class MemoryPolicy(Protocol):
     @classmethod
     def defaults(cls, model: str) -> Mapping[str, Any]:
         """The options' defaults for a network of this name: see `MODELS`."""
+        ...
+
+    @classmethod
+    def maker(cls, **options: Any) -> Callable[[], MemoryPolicy]:
+        """Make the maker of the policies of one video's objects.
+
+        Args:
+            options: What the constructor takes. Objects may share what they know.
+        """
         ...
 
     @property

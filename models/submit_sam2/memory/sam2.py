@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 from submit.predictors import option_infos
 
-from .policy import POLICIES, Kept, Offer, Pick, Recall, Sighting
+from .policy import POLICIES, Kept, MemoryPolicy, Offer, Pick, Recall, Sighting
 
 __all__ = ["Sam2Memory", "by_rank"]
 
@@ -56,6 +57,11 @@ class Sam2Memory:
         """The options' defaults for a network of this name."""
         del model
         return {one.name: one.default for one in option_infos(cls.Options)}
+
+    @classmethod
+    def maker(cls, **options: Any) -> Callable[[], MemoryPolicy]:
+        """Make the maker of the policies of one video's objects, each by itself."""
+        return partial(cls, **options)
 
     @property
     def threshold(self) -> float:

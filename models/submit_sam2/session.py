@@ -1,0 +1,98 @@
+"""One video behind the predictor protocol: NumPy in, NumPy out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from submit.errors import PredictorError
+from submit.predictors import Absent, Box, Mask, Prediction, Prompt, Prompts, Video
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from .modeling.prompt_encoder import Click
+    from .tracker import Tracker
+
+__all__ = ["TrackerSession"]
+
+
+class TrackerSession:
+    """One video: see `submit.predictors.Session`."""
+
+    def __init__(
+        self,
+        video: Video,
+        tracker: Tracker,
+        *,
+        side: int,
+        prepare: Callable[[NDArray[np.uint8], int], torch.Tensor],
+        explain: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        """Open it.
+
+        Args:
+            video: The video.
+            tracker: Tracks it.
+            side: Of the network's input, in pixels.
+            prepare: Makes a frame, H×W×3, the network's input, 1×3×side×side.
+            explain: Says what to do when memory runs out.
+        """
+        self._video, self._side = video, side
+        self._prepare, self._explain = prepare, explain
+        self._tracker: Tracker | None = tracker
+
+    def step(self, frame: NDArray[np.uint8], prompts: Prompts) -> Prediction:
+        """Predict the next frame.
+
+        A frame with a prompt becomes a conditioning frame of the object. A mask is
+        taken as it is; boxes and points are looked at by the network, which corrects
+        with them what it sees of a known object.
+        """
+        if self._tracker is None:
+            raise PredictorError(
+                f"video {self._video.name}: the session is closed; open another one"
+            )
+        given = {key: self._given(prompt) for key, prompt in prompts.items()}
+        with self._explain():
+            seen = self._tracker.advance(self._prepare(frame, self._side), given)
+            return Prediction(
+                objects=self._tracker.objects,
+                logits=seen.logits.float().cpu().numpy(),
+                presence=seen.presence.float().cpu().numpy(),
+                iou=seen.iou.float().cpu().numpy(),
+            )
+
+    def close(self) -> None:
+        """Free what the session holds. May be called twice."""
+        self._tracker = None
+
+    def _given(self, prompt: Prompt) -> torch.Tensor | Click:
+        """A prompt as the tracker takes it."""
+        import torch
+
+        from .modeling.prompt_encoder import (
+            BOTTOM_RIGHT,
+            INSIDE,
+            OUTSIDE,
+            TOP_LEFT,
+            Click,
+        )
+
+        height, width = self._video.height, self._video.width
+        if isinstance(prompt, Mask):
+            return torch.from_numpy(prompt.pixels.copy())
+        if isinstance(prompt, Absent):
+            return torch.zeros(height, width, dtype=torch.bool)
+        if isinstance(prompt, Box):
+            places = [[prompt.left, prompt.top], [prompt.right, prompt.bottom]]
+            kinds = [TOP_LEFT, BOTTOM_RIGHT]
+        else:
+            places = [[point.x, point.y] for point in prompt.points]
+            kinds = [INSIDE if point.inside else OUTSIDE for point in prompt.points]
+        # As `add_new_points_or_box` of the official predictor scales them.
+        scaled = torch.tensor([places]) / torch.tensor([width, height]) * self._side
+        return Click(scaled, torch.tensor([kinds], dtype=torch.int32))
