@@ -26,7 +26,9 @@ LAYERS = read_layers()
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 
 #: All that a model may know of the core, so that a stranger's can be written alike.
-OPEN_TO_MODELS = frozenset({"errors", "formats", "masks", "png", "predictors"})
+OPEN_TO_MODELS = frozenset(
+    {"errors", "formats", "masks", "png", "predictors", "training"}
+)
 
 
 #: What a model may import of another one's; the page says so.

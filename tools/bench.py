@@ -6,6 +6,7 @@ python tools/bench.py check
 python tools/bench.py ensemble --cutie Cutie
 python tools/bench.py bookkeeping
 python tools/bench.py threads
+python tools/bench.py train --official sam2 --python venv/bin/python
 
 The programs run one after the other on the same files and cores, each in its own
 process; times include the start-up. "wall" is the elapsed time, "processor" the
@@ -29,6 +30,7 @@ from PIL import Image
 from bench_bookkeeping import bookkeeping
 from bench_ensemble import ensemble
 from bench_threads import threads
+from bench_train import train
 from measuring import Usage, measure, show_table
 from submit.masks import Labels
 from submit.png.palette import DAVIS_PALETTE
@@ -209,6 +211,7 @@ def programs(
 bench.add_command(ensemble)
 bench.add_command(bookkeeping)
 bench.add_command(threads)
+bench.add_command(train)
 
 
 # Synthetic masks: objects with wavy edges that move, and a delayed prediction.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
+    from typing_extensions import Self
 
     from .model import TrackerNetwork
 
@@ -50,6 +51,13 @@ class TrackerPredictor(ABC, Generic[OptionsT]):
         self._options = options
         self._device_name = device
         self._network: TrackerNetwork | None = None
+
+    @classmethod
+    def of(cls, network: TrackerNetwork, options: OptionsT, *, device: str) -> Self:
+        """Make a predictor of a network that is loaded already, on its device."""
+        made = cls(options, device=device)
+        made._network = network
+        return made
 
     @abstractmethod
     def read(self, path: Path) -> TrackerNetwork:

@@ -22,6 +22,7 @@ __all__ = [
     "build_network",
     "draw_weights",
     "fill_network",
+    "fresh_weights",
     "load_network",
     "random_weights",
     "read_state",
@@ -140,6 +141,34 @@ def fill_network(
         assign=True,
     )
     return network.eval().requires_grad_(False)
+
+
+def fresh_weights(config: Sam2Config, *, seed: int = 0) -> dict[str, Tensor]:
+    """Draw the weights with which training from scratch begins.
+
+    PyTorch's usual ones, and for everything that is learned beside layers a normal
+    distribution of 0.02, as `trunc_normal_` in sam2/modeling/sam2_base.py
+    (facebookresearch/sam2 @ 2b90b9f). The presence of objects is likely at first, so
+    that masks have gradients.
+
+    Args:
+        config: The network's shape.
+        seed: Equal seeds give equal weights.
+    """
+    before = torch.random.get_rng_state()
+    torch.manual_seed(seed)
+    try:
+        network = Sam2Network(config)
+        for name, value in network.state_dict().items():
+            if name.rpartition(".")[0] == "" or "pos_embed" in name:
+                torch.nn.init.trunc_normal_(value, std=0.02)
+            elif name.endswith("gaussian_matrix"):
+                value.normal_()
+    finally:
+        torch.random.set_rng_state(before)
+    state = network.state_dict()
+    state["sam_mask_decoder.pred_obj_score_head.layers.2.bias"] += 2
+    return state
 
 
 def random_weights(

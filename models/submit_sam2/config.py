@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["MODELS", "Sam2Config", "TrackerConfig", "TrunkConfig"]
+__all__ = ["MODELS", "NARROW", "Sam2Config", "TrunkConfig"]
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,23 @@ _TRUNKS = {
     "large": TrunkConfig(144, 2, (2, 6, 36, 4), (23, 33, 43), windows=(8, 4, 16, 8)),
 }
 
-#: The published networks by name.
+#: A small network of the same kind, to try out training on a processor; there are no
+#: published weights of it.
+NARROW = "sam2.1_narrow"
+
+#: The published networks by name, and the narrow one.
 MODELS = {
-    f"{version}_hiera_{size}": Sam2Config(trunk, timed_pointers=version == "sam2.1")
-    for version in ("sam2.1", "sam2")
-    for size, trunk in _TRUNKS.items()
+    **{
+        f"{version}_hiera_{size}": Sam2Config(trunk, timed_pointers=version == "sam2.1")
+        for version in ("sam2.1", "sam2")
+        for size, trunk in _TRUNKS.items()
+    },
+    NARROW: Sam2Config(
+        TrunkConfig(24, 1, (1, 2, 3, 1), (4,)),
+        channels=64,
+        memory_channels=16,
+        memory_hidden=256,
+        memory_layers=2,
+        heads=4,
+    ),
 }

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from .model import Sam2Network
 
-__all__ = ["Preset", "Sam2Options", "Sam2Predictor"]
+__all__ = ["DEVIATION", "MEAN", "Preset", "Sam2Options", "Sam2Predictor"]
 
 #: Mean and deviation of each colour, in [0, 1], that the networks were trained with.
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -117,4 +117,4 @@ def _to_tensor(frame: NDArray[np.uint8], side: int) -> torch.Tensor:
     from .frames import normalise, resize_bicubic
 
     pixels = resize_bicubic(frame, side)
-    return normalise(pixels, mean=_MEAN, deviation=_DEVIATION)
+    return normalise(pixels, mean=MEAN, deviation=DEVIATION)

@@ -35,6 +35,10 @@ SECTIONS: dict[str, dict[str, str]] = {
         "predictors": "List the installed models, or describe one",
         "anchors": "Choose frames with trusted masks as prompts for a second pass",
     },
+    "Train": {
+        "train": "Fine-tune a model, and score it on a hold-out meanwhile",
+        "trainers": "List what can be trained, or explain the keys of a recipe",
+    },
     "Merge": {
         "import": "Convert masks of any other program to a run, or to prompts",
         "ensemble": "Merge runs into one",

@@ -12,7 +12,8 @@ from ._console import begin_live, end_live, stderr
 from ._output import escape, escape_lines, format_count, format_seconds
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich import progress as rich_progress
+    from rich.console import Console, RenderableType
     from rich.progress import ProgressColumn, Task, TaskID
     from rich.text import Text
 
@@ -30,6 +31,8 @@ class _Display(Protocol):
     def advanced(self, name: str, count: int) -> None: ...
 
     def finished(self, name: str) -> None: ...
+
+    def described(self) -> None: ...
 
     def note(self, message: str) -> None: ...
 
@@ -54,6 +57,7 @@ class Progress:
         self.title = escape(title)
         self.unit = unit
         self.done = 0
+        self.text = ""
         self._fixed_total = total
         self._added_total = 0
         self._clock = clock
@@ -134,6 +138,13 @@ class Progress:
                 self._fixed_total -= missing
             self._drop(name)
 
+    def describe(self, text: str) -> None:
+        """Show what is going on beside the counts, in place of the text before."""
+        with self._lock:
+            self.text = escape(text)
+            if self._display is not None:
+                self._display.described()
+
     def note(self, message: str) -> None:
         """Print a remark without disturbing the bars."""
         with self._lock:
@@ -185,6 +196,9 @@ class _Lines:
     def finished(self, name: str) -> None:
         self._maybe_line()
 
+    def described(self) -> None:
+        self._maybe_line()
+
     def note(self, message: str) -> None:
         self._console.print(message)
 
@@ -209,6 +223,8 @@ class _Lines:
         ]
         if flying:
             line += f" ({', '.join(flying)})"
+        if state.text:
+            line += f"; {state.text}"
         self.note(line)
 
 
@@ -219,7 +235,7 @@ class _Bars:
         from rich import progress as rich_progress
 
         self._state = state
-        self._bars = rich_progress.Progress(
+        self._bars = _described_bars(state)(
             rich_progress.TextColumn("{task.description}", markup=False),
             rich_progress.BarColumn(bar_width=24),
             rich_progress.MofNCompleteColumn(),
@@ -246,6 +262,9 @@ class _Bars:
         self._update()
         self._bars.refresh()
 
+    def described(self) -> None:
+        """Show the text with the next refresh."""
+
     def note(self, message: str) -> None:
         self._bars.console.print(message)
 
@@ -256,6 +275,20 @@ class _Bars:
         self._bars.update(
             self._whole, completed=self._state.done, total=self._state.total
         )
+
+
+def _described_bars(state: Progress) -> type[rich_progress.Progress]:
+    """Make the class of bars with a line of text below them."""
+    from rich import progress as rich_progress
+    from rich.text import Text
+
+    class Described(rich_progress.Progress):
+        def get_renderables(self) -> Iterator[RenderableType]:
+            yield from super().get_renderables()
+            if state.text:
+                yield Text(state.text, style="dim", no_wrap=True, overflow="ellipsis")
+
+    return Described
 
 
 def _whole_column(state: Progress) -> ProgressColumn:

@@ -1,1 +1,5 @@
-"""Training of SAM 2: prompts, clips through the network, losses."""
+"""Training of SAM 2: prompts, clips through the network, losses, and the trainer."""
+
+from .trainer import Sam2Trainer
+
+__all__ = ["Sam2Trainer"]

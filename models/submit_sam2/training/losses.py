@@ -32,14 +32,15 @@ class Pass:
         logits: N×K×h×w float32 of K candidates, whether the object is present or not.
         iou: N×K, predicted IoU of the candidates.
         presence: N, logit of the object being visible.
-        image: N×h/4·w/4×C, the features it was found in; None where it was given.
+        image: N×h·w×C, the features it was found in; those that know of no memory
+            where it was given.
     """
 
     frame: int
     logits: Tensor
     iou: Tensor
     presence: Tensor
-    image: Tensor | None = None
+    image: Tensor
 
 
 def judge(

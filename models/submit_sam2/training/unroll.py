@@ -165,8 +165,9 @@ class _Unroll:
         network, masks = self._network, self._clip.masks[frame].float()
         seen = network.take_masks(features, masks, self._grids)
         logits = network.sure_logits(masks)
+        image = network.without_memory(features).expand(len(masks), -1, -1)
         self._passes.append(
-            Pass(frame, logits[:, None], seen.iou[:, None], seen.presence)
+            Pass(frame, logits[:, None], seen.iou[:, None], seen.presence, image)
         )
         self._keep(frame, features, logits, seen.presence, seen.pointers)
         for policy in self._policies:

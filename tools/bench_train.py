@@ -1,0 +1,185 @@
+"""Making clips for training: from files to augmented pixels, per core.
+
+The same split is read by our loader and by the official one, with the transforms of the
+official recipe for MOSE (sam2.1_hiera_b+_MOSE_finetune.yaml). That needs a checkout of
+facebookresearch/sam2 (`--official`) and a Python that has torch, torchvision, pandas,
+iopath, hydra-core and tensordict (`--python`). Both make clips in one process with one
+thread; starting it does not count. Ours are 8-bit pixels, which the GPU turns into
+normalised numbers; the official ones are such numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from PIL import Image
+
+from submit.png.palette import encode
+
+__all__ = ["train"]
+
+_OURS = """
+import json, sys, time
+import cv2
+from pathlib import Path
+from submit.training.index import build_index
+from submit.training.maker import ClipMaker
+from submit.training.tables import AugmentTable, ClipTable, DataTable
+root, count, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+cv2.setNumThreads(1)
+clips = ClipTable()
+sources = build_index([DataTable(Path(root))], clips, workers=1)
+maker = ClipMaker(sources, clips, AugmentTable(), size=size, seed=0)
+maker[0]
+began, cpu = time.perf_counter(), time.process_time()
+for number in range(1, count + 1):
+    maker[number]
+wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+print(json.dumps([wall, cpu]))
+"""
+
+_OFFICIAL = """
+import json, logging, random, sys, time
+import torch
+from training.dataset import transforms as T
+from training.dataset.vos_dataset import VOSDataset
+from training.dataset.vos_raw_dataset import PNGRawDataset
+from training.dataset.vos_sampler import RandomUniformSampler
+root, count, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+torch.set_num_threads(1)
+random.seed(0); torch.manual_seed(0)
+transforms = T.ComposeAPI([
+    T.RandomHorizontalFlip(consistent_transform=True),
+    T.RandomAffine(degrees=25, shear=20, image_interpolation="bilinear",
+                   consistent_transform=True),
+    T.RandomResizeAPI(sizes=size, square=True, consistent_transform=True),
+    T.ColorJitter(True, 0.1, 0.03, 0.03, None),
+    T.RandomGrayscale(p=0.05, consistent_transform=True),
+    T.ColorJitter(False, 0.1, 0.05, 0.05, None),
+    T.ToTensorAPI(),
+    T.NormalizeAPI(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
+])
+videos = PNGRawDataset(root + "/JPEGImages", root + "/Annotations")
+clips = VOSDataset([transforms], True, videos,
+                   RandomUniformSampler(num_frames=8, max_num_objects=3), 1)
+order = [random.randrange(len(videos)) for _ in range(count + 1)]
+clips[order[0]]
+began, cpu = time.perf_counter(), time.process_time()
+for number in order[1:]:
+    clips[number]
+wall, cpu = time.perf_counter() - began, time.process_time() - cpu
+print(json.dumps([wall, cpu]))
+"""
+
+
+@click.command()
+@click.option(
+    "--official",
+    type=click.Path(exists=True, path_type=Path),
+    help="Root of facebookresearch/sam2.",
+)
+@click.option(
+    "--python",
+    default=sys.executable,
+    help="A Python that has what the official loader imports.",
+)
+@click.option(
+    "--split",
+    type=click.Path(exists=True, path_type=Path),
+    help="A split with masks for all frames. Default: a synthetic one.",
+)
+@click.option("--size", default="1920x1080", show_default=True, metavar="WxH")
+@click.option("--side", default=1024, show_default=True, help="Side of the output.")
+@click.option("--clips", default=20, show_default=True, help="Clips to make.")
+@click.option("--rounds", default=3, show_default=True, help="Times each program runs.")
+def train(
+    official: Path | None,
+    python: str,
+    split: Path | None,
+    size: str,
+    side: int,
+    clips: int,
+    rounds: int,
+) -> None:
+    """Make clips of 8 frames, as our loader and as the official one does."""
+    width, height = map(int, size.split("x"))
+    with tempfile.TemporaryDirectory() as folder:
+        root = split or write_split(Path(folder), (height, width))
+        programs: dict[str, list[str]] = {"mose-submit": [sys.executable, "-c", _OURS]}
+        environment = dict(os.environ)
+        if official is not None:
+            programs["official"] = [python, "-c", _OFFICIAL]
+            environment["PYTHONPATH"] = str(official)
+        taken: dict[str, list[list[float]]] = {name: [] for name in programs}
+        # In turn, so that what else the machine does concerns both.
+        for _ in range(rounds):
+            for name, command in programs.items():
+                arguments = [*command, str(root), str(clips), str(side)]
+                own = None if name == "mose-submit" else environment
+                taken[name].append(run(arguments, own))
+    click.echo(f"\n{size} to {side}×{side}, {clips} clips of 8 frames, one thread")
+    ours = best(taken["mose-submit"])
+    for name, times in taken.items():
+        seconds = best(times)
+        click.echo(
+            f"{name:12}  {clips / seconds:6.2f} clips/s and core  "
+            f"{1000 * seconds / clips / 8:6.1f} ms a frame  {seconds / ours:.1f}×"
+        )
+
+
+def run(arguments: Sequence[str], environment: dict[str, str] | None) -> list[float]:
+    """Run a program that prints its wall and processor seconds."""
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, check=False, env=environment
+    )
+    if done.returncode:
+        sys.exit(f"Error: {arguments[0]} …: {done.stderr[-2000:]}")
+    found: list[float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def best(times: Sequence[Sequence[float]]) -> float:
+    """The least processor time, which other programs disturb the least."""
+    return min(cpu for _, cpu in times)
+
+
+def write_split(root: Path, size: tuple[int, int]) -> Path:
+    """Write two videos with the detail of photographs, and three objects each."""
+    from skimage import data
+
+    height, width = size
+    images: Any = data
+    photos = [images.coffee(), images.astronaut()]
+    y, x = np.mgrid[:height, :width]
+    for number, photo in enumerate(photos):
+        large = Image.fromarray(photo).resize(
+            (width + 64, height + 64), Image.Resampling.BICUBIC
+        )
+        random = np.random.default_rng(number)
+        for kind in ("JPEGImages", "Annotations"):
+            (root / kind / f"v{number}").mkdir(parents=True)
+        for time in range(24):
+            frame = np.asarray(large)[2 * time :, time:][:height, :width]
+            noise = random.normal(0, 3, (height, width, 1))
+            pixels = (frame + noise).clip(0, 255).astype(np.uint8)
+            labels = np.zeros(size, np.uint8)
+            for key in range(1, 4):
+                row, column = height * key // 4, width * key // 5 + 8 * time
+                inside = np.hypot(y - row, x - column) < height * (5 - key) / 30
+                labels[inside] = key
+            Image.fromarray(pixels).save(
+                root / "JPEGImages" / f"v{number}" / f"{time:05d}.jpg", quality=90
+            )
+            (root / "Annotations" / f"v{number}" / f"{time:05d}.png").write_bytes(
+                encode(labels)
+            )
+    return root
