@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
-    from typing_extensions import Self
 
     from .model import TrackerNetwork
 
 __all__ = ["TrackerPredictor"]
 
 OptionsT = TypeVar("OptionsT", bound=TrackerOptions)
+Made = TypeVar("Made", bound="TrackerPredictor[Any]")
 
 
 class TrackerPredictor(ABC, Generic[OptionsT]):
@@ -53,7 +53,9 @@ class TrackerPredictor(ABC, Generic[OptionsT]):
         self._network: TrackerNetwork | None = None
 
     @classmethod
-    def of(cls, network: TrackerNetwork, options: OptionsT, *, device: str) -> Self:
+    def of(
+        cls: type[Made], network: TrackerNetwork, options: Any, *, device: str
+    ) -> Made:
         """Make a predictor of a network that is loaded already, on its device."""
         made = cls(options, device=device)
         made._network = network

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from submit.errors import PredictorError
+from submit.predictors import file_digest
 
 from .config import MODELS, Sam2Config
 from .model import Sam2Network, TrackerNetwork
@@ -27,6 +28,7 @@ __all__ = [
     "random_weights",
     "read_state",
     "recognise",
+    "sha256",
 ]
 
 Network = TypeVar("Network", bound=TrackerNetwork)
@@ -256,6 +258,22 @@ def recognise(state: Mapping[str, Tensor]) -> str | None:
         ):
             return name
     return None
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file in hex.
+
+    Raises:
+        PredictorError: The file cannot be read.
+    """
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise PredictorError(
+            f"checkpoint {path}: cannot be read ({error.strerror}); download an "
+            "official one with tools/fetch_checkpoint.py and name it with "
+            "-o checkpoint=FILE"
+        ) from error
 
 
 def _read_pickle(path: Path) -> dict[str, Tensor]:
