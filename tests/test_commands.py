@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from submit.cli import SECTIONS, cli
-from tests.commands import chain, codabench, looking, masks, models, scores
+from submit.cli import cli
+from tests.commands import chain, codabench, looking, masks, models, scores, training
 from tests.commands.rows import (
     Row,
     command_of,
+    names_of,
     one_process,
     options_of,
     run_row,
@@ -25,10 +26,10 @@ from tests.submissions import TEAM
 
 ROWS: tuple[Row, ...] = tuple(
     row
-    for table in (chain, models, masks, scores, looking, codabench)
+    for table in (chain, models, masks, scores, looking, codabench, training)
     for row in table.ROWS
 )
-NAMES = [name for entries in SECTIONS.values() for name in entries]
+NAMES = names_of(cli)
 
 RECIPE = """
 split = "split"
@@ -145,7 +146,7 @@ def test_every_row_says_what_comes_of_it() -> None:
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 @pytest.mark.parametrize("name", NAMES)
 def test_each_command_prints_its_help(name: str, flag: str) -> None:
-    done = CliRunner().invoke(cli, [name, flag], prog_name="submit")
+    done = CliRunner().invoke(cli, [*name.split(), flag], prog_name="submit")
     assert done.exit_code == 0
     assert done.stdout.startswith(f"Usage: submit {name} ")
 

@@ -134,7 +134,8 @@ def test_the_installed_version_is_that_of_the_source(
 
 def test_each_entry_point_leads_somewhere() -> None:
     points = distribution(PACKAGE).entry_points
-    assert {point.group for point in points} == {"console_scripts", "submit.predictors"}
+    groups = {"console_scripts", "submit.predictors", "submit.trainers"}
+    assert {point.group for point in points} == groups
     for point in points:
         assert callable(point.load())
 

@@ -13,7 +13,7 @@ from .config import Sam3Config, VitConfig
 
 __all__ = ["read_config"]
 
-#: What our network is, whatever its size: keys of the tracker, and of its trunk.
+#: What holds of our network at every size: keys of the tracker, and of its trunk.
 _TRACKER_MUST: Mapping[str, Any] = {
     "memory_attention_num_attention_heads": 1,
     "memory_attention_downsample_rate": 1,

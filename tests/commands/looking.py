@@ -1,12 +1,13 @@
-"""Rows of `report`, `overlay` and `show`."""
+"""Rows of `report`, `overlay`, `plot` and `show`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
-from tests.commands.rows import Done, Row
+from tests.commands.rows import Done, Row, Stage
 
 __all__ = ["ROWS"]
 
@@ -39,6 +40,15 @@ def _strip(done: Done) -> bool:
     del done
     return _size("r/videos/0/frames.webp") == (64, 2 * 43)
 
+
+def _matplotlib(stage: Stage) -> None:
+    del stage
+    pytest.importorskip("matplotlib")
+
+
+_SCORES = "plot scores one true --split split"
+_TIMELINE = "plot timeline one true vanish --split split"
+_MEMBERS = "plot ensemble one true --split split"
 
 ROWS = (
     Row(
@@ -99,4 +109,75 @@ ROWS = (
     ),
     Row(f"{_SHOW} --meta gone.json", code=1, stderr=[_NO_META]),
     Row(f"{_SHOW} --runs mine", code=1, stderr=[_NO_RUN]),
+    Row(
+        f"{_SCORES} -o f.png --by change --width 40 --font-size 6 --workers 1 --json",
+        prepare=_matplotlib,
+        data={"path": "f.png"},
+        # 300 dots in an inch.
+        check=lambda done: _size("f.png")[0] == round(40 / 25.4 * 300 - 0.5),
+        workers=1,
+    ),
+    Row(
+        f"{_SCORES} --output notes.png --force --videos similar --by objects",
+        prepare=_matplotlib,
+        stdout=["written  notes.png"],
+    ),
+    Row(
+        f"{_SCORES} -o f.png --runs mine",
+        prepare=_matplotlib,
+        code=1,
+        stderr=[_NO_RUN],
+    ),
+    Row(
+        f"{_SCORES} -o f.png --meta gone.json",
+        prepare=_matplotlib,
+        code=1,
+        stderr=[_NO_META],
+    ),
+    Row(
+        f"{_TIMELINE} -o f.svg --object 1 --width 60 --font-size 7 --json",
+        prepare=_matplotlib,
+        data={"path": "f.svg", "data.0.name": "truth"},
+    ),
+    Row(
+        f"{_TIMELINE} --output notes.png --force",
+        prepare=_matplotlib,
+        stdout=["written  notes.png"],
+    ),
+    Row(
+        f"{_TIMELINE} -o f.png --runs mine",
+        prepare=_matplotlib,
+        code=1,
+        stderr=[_NO_RUN],
+    ),
+    Row(
+        f"{_TIMELINE} -o f.png --meta gone.json",
+        prepare=_matplotlib,
+        code=1,
+        stderr=[_NO_META],
+    ),
+    Row(
+        f"{_MEMBERS} -o f.pdf --method vote --metric j --workers 1 --width 100"
+        " --font-size 9 --json",
+        prepare=_matplotlib,
+        data={"path": "f.pdf", "data.0.member": "true"},
+        workers=1,
+    ),
+    Row(
+        f"{_MEMBERS} --output notes.png --force --videos similar",
+        prepare=_matplotlib,
+        stdout=["written  notes.png"],
+    ),
+    Row(
+        f"{_MEMBERS} -o f.png --runs mine",
+        prepare=_matplotlib,
+        code=1,
+        stderr=[_NO_RUN],
+    ),
+    Row(
+        f"{_MEMBERS} -o f.png --meta gone.json",
+        prepare=_matplotlib,
+        code=1,
+        stderr=[_NO_META],
+    ),
 )

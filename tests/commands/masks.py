@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from submit.masks import encode_rle
-from tests.commands.rows import Row, Stage, read
+from tests.commands.rows import Row, Stage, put, read
 
 __all__ = ["ROWS"]
 
@@ -72,6 +72,20 @@ def _coco(stage: Stage) -> None:
     Path("coco.json").write_text(json.dumps(content))
 
 
+def _boxes(stage: Stage) -> None:
+    """Two boxes of `similar` as COCO has them, the second one with a low score."""
+    del stage
+    images = [
+        {"id": number, "file_name": f"similar/{_FRAMES[number]}.jpg"}
+        for number in (1, 2)
+    ]
+    boxes = [
+        {"image_id": number, "object_id": 1, "bbox": [8, 8, 16, 16], "score": score}
+        for number, score in ((1, 0.9), (2, 0.1))
+    ]
+    Path("boxes.json").write_text(json.dumps({"images": images, "annotations": boxes}))
+
+
 ROWS = (
     Row(
         "import one.zip --name new --split split --videos s*r --runs mine --json",
@@ -100,6 +114,22 @@ ROWS = (
         "import coco.json --name new --split split --object-key thing",
         prepare=_coco,
         stdout=["imported          1 video, 6 frames"],
+    ),
+    Row(
+        "import true --as-prompts -o p.json --split split --frames 2,last",
+        check=lambda done: (
+            list(read("p.json")["videos"]["similar"]) == ["00002", "00005"]
+        ),
+    ),
+    Row(
+        "import true --as-prompts --output p.json --split split --absences --force",
+        prepare=lambda stage: put("p.json"),
+        check=lambda done: read("p.json")["version"] == 1,
+    ),
+    Row(
+        "import boxes.json --as-prompts -o p.json --split split --min-score 0.5",
+        prepare=_boxes,
+        check=lambda done: list(read("p.json")["videos"]["similar"]) == ["00001"],
     ),
     Row(
         f"{_ENSEMBLE} --method vote --split valid --workers 3 --json",
@@ -180,8 +210,8 @@ ROWS = (
         "repair bare.zip --split split -o f.zip --fill-missing --team team.json"
         " --workers 1 --json",
         data={
-            "repaired.mends.0.what": "team.json put at the root",
-            "repaired.mends.1.where": "vanish/00002.png",
+            "repaired.corrections.0.what": "team.json put at the root",
+            "repaired.corrections.1.where": "vanish/00002.png",
             "check.frames": 18,
         },
         files=["f.zip"],

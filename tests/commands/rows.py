@@ -43,6 +43,7 @@ __all__ = [
     "Row",
     "Stage",
     "command_of",
+    "names_of",
     "one_process",
     "options_of",
     "put",
@@ -53,7 +54,7 @@ __all__ = [
 
 #: Cores of the machine, as far as commands can see.
 CORES = 2
-#: Nobody listens there.
+#: No server listens there.
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -151,8 +152,10 @@ class Row:
 
     @property
     def command(self) -> str:
-        """The name of the command."""
-        return self.words[0]
+        """The name of the command, with that of its group before it."""
+        first, *rest = self.words
+        inside = isinstance(command_of(first), click.Group)
+        return f"{first} {rest[0]}" if inside else first
 
     @property
     def given(self) -> set[str]:
@@ -180,10 +183,27 @@ def put(file: str) -> None:
 
 
 def command_of(name: str) -> click.Command:
-    """A command of the click tree."""
-    found = cli.get_command(click.Context(cli), name)
-    assert found is not None, name
+    """A command of the click tree; the name of its group stands before its own."""
+    found: click.Command = cli
+    for word in name.split():
+        assert isinstance(found, click.Group), name
+        inner = found.get_command(click.Context(found), word)
+        assert inner is not None, name
+        found = inner
     return found
+
+
+def names_of(group: click.Group, above: str = "") -> list[str]:
+    """The names of all commands of a group, those in groups of its own included."""
+    names = []
+    for word in group.list_commands(click.Context(group)):
+        name = f"{above}{word}"
+        found = command_of(name)
+        if isinstance(found, click.Group):
+            names += names_of(found, f"{name} ")
+        else:
+            names.append(name)
+    return names
 
 
 def options_of(command: click.Command) -> set[str]:

@@ -62,7 +62,7 @@ def quieten(state: dict[str, torch.Tensor]) -> None:
 def write_frames(frames: list[NDArray[np.uint8]], at: Path) -> None:
     """Write frames as the official loader takes them."""
     for index, frame in enumerate(frames):
-        # Lossless, whatever the name says; the loader takes no other.
+        # Lossless PNG; the loader accepts only this suffix.
         with (at / f"{index:05d}.jpg").open("wb") as file:
             Image.fromarray(frame).save(file, format="PNG")
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -261,7 +262,8 @@ def test_objects_do_not_depend_on_those_beside_them(
         np.testing.assert_allclose(one.logits[0], all_.logits[1], atol=2e-3)
 
 
-def test_the_licence_of_its_code_is_named(open_session: Callable[..., Any]) -> None:
-    options = open_session(memory="samurai")._options
+def test_the_licence_of_its_code_is_named(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").write_bytes(b"any")
+    options = Sam2Options(checkpoint=str(tmp_path / "weights.pt"), memory="samurai")
     licence = Sam2Predictor(options, device="cpu").describe().licence
     assert "samurai: Apache-2.0" in licence

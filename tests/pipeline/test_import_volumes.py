@@ -248,7 +248,7 @@ def test_without_h5py_the_extra_is_named_before_any_work(
     split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = write_scores(tmp_path / "in", SHUFFLED, table=True)
-    monkeypatch.setattr("submit.pipeline.imports.find_spec", lambda name: None)
+    monkeypatch.setattr("submit.formats.reading.find_spec", lambda name: None)
     with pytest.raises(ArchiveError, match=r"pip install 'mose-submit\[volumes\]'"):
         take(source, split)
 

@@ -144,7 +144,7 @@ def test_colours_change_as_pillow_changes_them() -> None:
         off = np.abs(flat.clip(0, 255).reshape(pixels.shape) - np.asarray(expected))
         assert off.max() < 3
         # Pillow cuts off fractions after each change.
-        assert off.mean() < 1.2
+        assert off.mean() < 1.5
 
 
 def test_colours_of_a_clip_are_common_and_those_of_frames_are_not() -> None:
