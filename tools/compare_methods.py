@@ -18,6 +18,7 @@ import click
 from submit.archive import open_masks
 from submit.data import Split, read_split
 from submit.ensemble import METHODS, MergeSettings
+from submit.ensemble.method import DEFAULT_METHOD
 from submit.executors.local import LocalExecutor
 from submit.metrics.measures import MEASURES
 from submit.pipeline import ensemble_runs, export_run
@@ -79,7 +80,7 @@ def _runs(
         (method, {"method": method}) for method in methods or METHODS
     ]
     if gate:
-        tables.append(("mean_logits, gate", {"method": "mean_logits", "gate": {}}))
+        tables.append((f"{DEFAULT_METHOD}, gate", {"gate": {}}))
     for title, table in [] if alone else tables:
         path = folder / title.replace(", ", "-")
         settings = MergeSettings.from_table({**table, "members": list(members)})
