@@ -163,14 +163,14 @@ def runs_dir_option(command: Command) -> Command:
         envvar="SUBMIT_RUNS",
         show_envvar=True,
         metavar="DIR",
-        help="Where runs are kept.",
+        help="Folder of the runs.",
     )(command)
 
 
 def name_option(command: Command) -> Command:
     """Add `--name`, which must be given; the command gets `name: str`."""
     return click.option(
-        "--name", required=True, metavar="RUN", help="What to call the new run."
+        "--name", required=True, metavar="RUN", help="Name of the new run."
     )(command)
 
 
@@ -180,7 +180,7 @@ def videos_option(command: Command) -> Command:
         "--videos",
         multiple=True,
         metavar="GLOB",
-        help="Only videos whose name matches; may be given several times.",
+        help="Only videos whose name matches; repeatable.",
     )(command)
 
 
@@ -219,8 +219,7 @@ def workers_option(command: Command) -> Command:
         envvar="SUBMIT_WORKERS",
         show_envvar=True,
         metavar="N",
-        help="How many processes work at once. Default: one per GPU, else one per "
-        "CPU core.",
+        help="Number of processes. Default: one per GPU, else one per CPU core.",
     )(command)
 
 
@@ -240,5 +239,5 @@ def seed_option(command: Command) -> Command:
         type=click.IntRange(min=0),
         default=0,
         metavar="N",
-        help="Seed of everything random.",
+        help="Random seed.",
     )(command)

@@ -40,21 +40,21 @@ from ._splits import open_split
     type=click.IntRange(min=1),
     default=3,
     metavar="N",
-    help="At most so many masks, and so many absences, for an object.",
+    help="Maximum number of masks, and of absences, for each object.",
 )
 @click.option(
     "--distance",
     type=click.IntRange(min=1),
     default=20,
     metavar="FRAMES",
-    help="The least distance between two masks of an object, and two absences.",
+    help="Minimum distance between two masks, or two absences, of an object.",
 )
 @click.option(
     "--min-agreement",
     type=click.FloatRange(0, 1),
     default=0.85,
     metavar="0..1",
-    help="The least mean IoU between runs at an anchor.",
+    help="Minimum mean IoU between runs at an anchor.",
 )
 @force_option
 @workers_option

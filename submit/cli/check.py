@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     "--sample",
     type=PATH,
     metavar="ZIP",
-    help="The organisers' sample submission; where it differs from the split, it is "
-    "right.",
+    help="The organisers' sample submission; it overrides the videos and frames of the "
+    "split.",
 )
 @click.option("--team", is_flag=True, help="Require a team.json, as test phases do.")
 @workers_option

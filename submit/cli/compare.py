@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=100),
     default=10_000,
     metavar="N",
-    help="How many bootstrap resamples of the videos.",
+    help="Number of bootstrap resamples of the videos.",
 )
 @workers_option
 @runs_dir_option

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option(
     "--name",
     metavar="RUN",
-    help="What to call the new run. Default: the members joined by +.",
+    help="Name of the new run. Default: the members joined by +.",
 )
 @click.option(
     "--method",
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
     "file",
     type=PATH,
     metavar="FILE",
-    help="Take all of this from the table [ensemble] of a settings file.",
+    help="Read these settings from the table [ensemble] of a file.",
 )
 @click.option(
     "--missing",

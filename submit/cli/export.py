@@ -57,7 +57,7 @@ def _postprocess_options(command: Command) -> Command:
     "--settings",
     type=PATH,
     metavar="FILE.toml",
-    help="Do what the table [postprocess] of this file says, as submit tune writes it.",
+    help="Read these settings from the table [postprocess] of a file (of submit tune).",
 )
 @_postprocess_options
 @workers_option

@@ -37,7 +37,7 @@ from ._splits import open_split
     type=click.IntRange(min=1),
     default=50,
     metavar="N",
-    help="How many videos to choose.",
+    help="Number of videos to choose.",
 )
 @click.option(
     "--list",

@@ -123,10 +123,10 @@ def import_(
     """Convert masks of any other program to a run, or to prompts.
 
     SOURCE is a folder, zip or file in one of the layouts below. Names, sizes and object
-    ids are checked against the split. Scores stay soft, so that submit ensemble merges
-    them. Ids that were renumbered are put right by their colours, and masks that were
-    numbered from another start by their order, where that is certain. The first mask
-    becomes the annotation.
+    ids are checked against the split. Scores become soft masks, which submit ensemble
+    can merge. Renumbered ids are corrected by their colours, and masks that start at
+    another number by their order, if this is certain. The first mask is replaced by the
+    annotation.
 
     \b
     Example:

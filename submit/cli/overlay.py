@@ -45,16 +45,16 @@ from ._progress import progress
     "wanted",
     multiple=True,
     metavar="FRAME",
-    help="Draw this frame only, such as 42 or 00042; repeatable. Default: of a sheet "
-    "those that say most, else all.",
+    help="Draw only this frame, such as 42 or 00042; repeatable. Default: for a sheet "
+    "the most informative frames, otherwise all.",
 )
 @click.option(
     "--count",
     type=click.IntRange(min=1, max=60),
     default=6,
     metavar="N",
-    help="How many frames of a sheet to choose: the first one, returns of objects, the "
-    "lowest J, or the largest differences of runs.",
+    help="Number of frames in a sheet: the first one, reappearances, the lowest J, or "
+    "the largest differences of runs.",
 )
 @click.option(
     "--every",
@@ -67,14 +67,14 @@ from ._progress import progress
     "--columns",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Runs side by side; in a sheet, frames. Default: what fits a screen.",
+    help="Runs side by side; in a sheet, frames. Default: as many as fit a screen.",
 )
 @click.option(
     "--opacity",
     type=click.FloatRange(0, 1),
     default=0.45,
     metavar="SHARE",
-    help="Of the colour over objects: 0 draws outlines only.",
+    help="Opacity of the colour over objects; 0 draws only outlines.",
 )
 @click.option(
     "--outline",
@@ -95,14 +95,14 @@ from ._progress import progress
     type=click.FloatRange(0.1, 120),
     default=12.0,
     metavar="N",
-    help="Frames in a second of a film.",
+    help="Frames per second of a film.",
 )
 @click.option(
     "--scale",
     type=click.FloatRange(0.01, 4),
     metavar="FACTOR",
-    help="Size of each picture beside that of the frames. Default: what fits 1920 "
-    "pixels.",
+    help="Size of each picture relative to the frames. Default: a size at which all "
+    "fit into 1920 pixels.",
 )
 @no_truth_option
 @force_option
@@ -130,7 +130,7 @@ def overlay(
 ) -> None:
     """Draw masks over the frames of a video: a film, or a sheet.
 
-    Several runs and the truth stand side by side. RUN... are runs, folders of
+    Several runs and the truth are drawn side by side. RUN... are runs, folders of
     <video>/<frame>.png or zips; VIDEO is a video of the split. Objects have the colours
     of the palette and their ids. The truth is shown where the split has it.
 

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     default=15,
     metavar="N",
-    help="How many objects to list; --json has all.",
+    help="Number of objects to list; --json has all.",
 )
 @seed_option
 @workers_option

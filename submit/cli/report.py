@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     type=click.IntRange(2, 200),
     default=24,
     metavar="N",
-    help="How many frames of each video the viewer has at most.",
+    help="Maximum number of frames of each video in the viewer.",
 )
 @click.option(
     "--side",

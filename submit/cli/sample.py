@@ -42,7 +42,7 @@ class _Size(click.ParamType[tuple[int, int]]):
     type=click.IntRange(min=1),
     default=6,
     metavar="N",
-    help="How many videos.",
+    help="Number of videos.",
 )
 @click.option(
     "--frames",

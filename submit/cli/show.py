@@ -36,7 +36,7 @@ _HALF = "▀"
     "wanted",
     default="0",
     metavar="FRAME",
-    help="Which frame, such as 42 or 00042.",
+    help="The frame, such as 42 or 00042.",
 )
 @click.option(
     "--truth",
@@ -47,7 +47,7 @@ _HALF = "▀"
     "--width",
     type=click.IntRange(min=8, max=1000),
     metavar="COLUMNS",
-    help="How wide the picture is. Default: what fits the terminal.",
+    help="Width of the picture. Default: the width of the terminal.",
 )
 @runs_dir_option
 @json_option

@@ -68,7 +68,7 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
     "--metric",
     type=click.Choice(tuple(MEASURES)),
     default="jf_dot",
-    help="What to tune for: J&Ḟ, or another of the official numbers.",
+    help="The measure to improve, one of the official ones.",
 )
 @click.option(
     "--budget",

@@ -47,7 +47,7 @@ _LARGE = 500_000_000
 @click.option("--skip-check", is_flag=True, help="Upload without the precheck.")
 @click.option("--team", is_flag=True, help="Require a team.json, as test phases do.")
 @click.option(
-    "--label", metavar="TEXT", help="What to call it. Default: the zip's name."
+    "--label", metavar="TEXT", help="Its name in your records. Default: the zip's name."
 )
 @click.option(
     "--run",
@@ -84,7 +84,7 @@ _LARGE = 500_000_000
     "--timeout",
     type=click.FloatRange(min=0),
     metavar="MINUTES",
-    help="How long to watch at most.",
+    help="Maximum time to watch.",
 )
 @click.option(
     "--keep-upload",

@@ -18,7 +18,7 @@ _NUMBER = click.IntRange(min=1)
     "--timeout",
     type=click.FloatRange(min=0),
     metavar="MINUTES",
-    help="How long to watch at most.",
+    help="Maximum time to watch.",
 )
 @server_options
 @json_option

@@ -1,7 +1,7 @@
-"""Masks and scores as other programs write them: layouts, recognised and read.
+"""Read masks and scores in the layouts of other programs.
 
-`submit import` reads them into runs, and a model that runs another program reads its
-results by `read_results`. A layout is one object in one file of
+`submit import` reads them into runs. A model that runs another program reads that
+program's results with `read_results`. A layout is one object in one file of
 `submit/formats/layouts/`.
 """
 

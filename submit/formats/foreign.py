@@ -1,4 +1,4 @@
-"""Masks of other programs as the files of their videos, in any layout."""
+"""Find the files of each video in the output of another program, in any layout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["ForeignFiles", "open_foreign"]
 
 #: Kinds of files that layouts have.
 _SUFFIXES = frozenset({".png", ".hkl", ".npy", ".npz", ".json"})
-#: Files that may be the whole source.
+#: Suffixes of a single file that may be the whole source.
 _SINGLE = (".hkl", ".npy", ".npz")
 #: The folders of Cutie and XMem, beside each other.
 _SCORES, _MASKS = "Scores", "Annotations"
@@ -27,10 +27,10 @@ _SCORES, _MASKS = "Scores", "Annotations"
 class ForeignFiles:
     """The files of each video.
 
-    Video folders are at the root, or inside folders around all of them. A file that is
-    called as a video, such as `<video>.npz`, is its too. In the output of Cutie and
-    XMem with scores, the folder `Scores` has the videos, and their masks are below
-    `Annotations/` of each.
+    Video folders are at the root, or inside other folders that contain all of them. A
+    file with the name of a video, such as `<video>.npz`, belongs to this video. In the
+    output of Cutie and XMem with scores, the folder `Scores` has the videos; their
+    masks are listed below `Annotations/` of each video.
 
     Args:
         masks: The folder or zip.
@@ -162,7 +162,7 @@ def _beside(parts: Sequence[str]) -> list[str]:
 
 
 class _OneFile(MaskFolder):
-    """A folder of which one file is read."""
+    """A folder of which only one file is read."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path.parent)
@@ -176,9 +176,9 @@ class _OneFile(MaskFolder):
 
 
 class _CocoMasks(Masks):
-    """A JSON file of masks, as a file `<video>.json` for each of its videos.
+    """A JSON file of masks, presented as one file `<video>.json` for each video.
 
-    Such a file has the frames in the form {frame: {object: RLE}}.
+    Each of these has the form {frame: {object: RLE}}.
     """
 
     def __init__(self, path: Path, object_key: str | None) -> None:

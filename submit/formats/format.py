@@ -1,8 +1,8 @@
 """The interface of a layout in which other programs write masks.
 
-A layout is one file in `submit/formats/layouts/`: an object that recognises the files
-of a video and opens them. `submit import` tries all of them, `--format` names one,
-and the command's help and docs/methods.md list them.
+A layout is one file in `submit/formats/layouts/`: an object that detects whether the
+files of a video have this layout, and opens them. `submit import` tries all layouts,
+`--format` selects one, and the command's help and docs/methods.md list them.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ImportHints:
-    """What the user says of the files where they do not tell it themselves.
+    """The user's information about files that cannot be detected with certainty.
 
     Attributes:
-        format: Name of the layout; None to recognise it.
-        scores: What the numbers in NumPy's files are; None to recognise it.
+        format: Name of the layout; None to detect it.
+        scores: The kind of the numbers in NumPy files; None to detect it.
         object_key: The field of a COCO JSON that holds the object id.
         partial: Whether frames may be missing.
 
@@ -89,8 +89,8 @@ class VideoFiles:
         masks: The folder or zip.
         video: The video's name.
         names: Name of the entry of each file, by its path below the video's folder. A
-            file that is called as the video, such as `<video>.npz`, has its own name
-            as the path.
+            file with the name of the video, such as `<video>.npz`, has its own name as
+            the path.
     """
 
     masks: Masks
@@ -107,7 +107,7 @@ class VideoFiles:
         return f"{self.masks.path}: {self.names[path]}"
 
     def folders(self, path: str) -> list[str]:
-        """Names around a file, from the inside: its own, and those of its folders."""
+        """The name of a file and the names of its folders, from the inside outwards."""
         parts = self.names[path].split("/")
         return [*reversed(parts), self.masks.path.name]
 
@@ -159,7 +159,7 @@ class _Reader:
         self.frames: tuple[str, ...] = ()
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close open files."""
 
 
 class LabelReader(_Reader, ABC):
@@ -182,7 +182,7 @@ class ScoreReader(_Reader, ABC):
     def scores(self, frame: str) -> SoftFrame:
         """Read the scores of a frame; frames are read in their order.
 
-        Of a first frame without scores, they are those of the annotation.
+        If the first frame has no scores, those of the annotation are returned.
 
         Raises:
             ArchiveError: The file cannot be read.
@@ -280,10 +280,11 @@ FORMATS: Registry[ImportFormat] = Registry("submit.formats.layouts")
 
 
 def find_format(files: VideoFiles, hints: ImportHints) -> ImportFormat:
-    """Recognise the layout of a video's files, or take the one that is named.
+    """Detect the layout of a video's files, or return the selected one.
 
     Raises:
-        ArchiveError: They have no known layout, several, or another than the named one.
+        ArchiveError: They have no known layout, several layouts, or not the selected
+            one.
     """
     if hints.format is not None:
         named = FORMATS[hints.format]
@@ -313,7 +314,7 @@ def _several(count: int) -> str:
 def stems_of(
     names: Collection[str], folder: str = "", *, suffix: str = ".png"
 ) -> dict[str, str]:
-    """The files of a kind that lie directly in a folder: their paths by stem."""
+    """The files with a suffix directly in a folder: their paths by stem."""
     found = {}
     for name in names:
         path = PurePosixPath(name)
@@ -333,12 +334,12 @@ def match_frames(
     late: bool = False,
     partial: bool = False,
 ) -> Numbering:
-    """Find the file of each frame but the first, whose mask is the annotation.
+    """Find the file of each frame except the first, whose mask is the annotation.
 
     Args:
         video: The video.
         stems: Stems of the files.
-        where: What to call the folder in messages.
+        where: The name of the folder in messages.
         suffix: The ending of the files.
         is_first: Whether the file of a stem is the annotation of the first frame.
         late: Whether files before the first one may be missing, since nothing that

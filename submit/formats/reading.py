@@ -28,7 +28,7 @@ __all__ = ["open_video", "read_results", "require_package", "soft_frames"]
 
 
 def require_package(layout: ImportFormat, where: str) -> None:
-    """Make sure that the package is installed that a layout needs.
+    """Check that the optional package of a layout is installed.
 
     Args:
         layout: The layout.
@@ -80,13 +80,13 @@ def soft_frames(reader: VideoReader, video: SplitVideo) -> Iterator[SoftFrame]:
 def read_results(
     folder: Path, root: Path, name: str, hints: ImportHints
 ) -> Iterator[SoftFrame]:
-    """Read what a program has written of one video of a split.
+    """Read the results of a program for one video of a split.
 
     Args:
-        folder: Where it has written: in a folder called as the video, or directly.
+        folder: The results, directly or in a folder with the name of the video.
         root: The split.
         name: The video.
-        hints: What the files do not say themselves.
+        hints: Information that cannot be detected from the files.
 
     Yields:
         The scores of each frame, in order.

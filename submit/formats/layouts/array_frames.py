@@ -33,15 +33,15 @@ class ArrayFrames:
     layout: str = "<video>/<frame>.npy (or .npz)"
     help: str = (
         "logits or probabilities of a frame, objects × height × width at any "
-        "resolution, objects in ascending order of their ids, maybe with the "
-        "background before them; in a .npz the array is called logits or "
-        "probabilities, and objects (the ids), presence and iou may stand beside it"
+        "resolution, objects in ascending order of their ids, optionally with the "
+        "background as the first plane; in a .npz the array is named logits or "
+        "probabilities, with objects (the ids), presence and iou as optional arrays"
     )
     soft: bool = True
     package: str | None = None
 
     def holds(self, files: VideoFiles) -> bool:
-        """Whether there are arrays that are called as frames."""
+        """Whether there are arrays with the names of frames."""
         return bool(frame_arrays(files))
 
     def open(

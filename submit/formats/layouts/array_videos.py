@@ -1,7 +1,7 @@
 """NumPy's arrays of logits or probabilities, one file for each video.
 
-Its frames are the first axis of one array, or arrays of their own that are called as
-the frames; so a run's own `soft/<video>.npz` is such a file. It is read frame by frame.
+Frames are the first axis of one array, or separate arrays with the names of the frames;
+a run's `soft/<video>.npz` is such a file. The file is read frame by frame.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class ArrayVideos:
     layout: str = "<video>.npz (or .npy, or <video>/logits.npy)"
     help: str = (
         "the same for a whole video, with the frames as the first axis, or with one "
-        "array for each frame that is called as the frame, as in a run's soft/; in a "
-        ".npz, frames (their numbers) may say which frames there are"
+        "array for each frame, with its name, as in a run's soft/; a .npz may have the "
+        "array frames with the numbers of the frames"
     )
     soft: bool = True
     package: str | None = None

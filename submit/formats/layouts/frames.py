@@ -1,7 +1,7 @@
 """One PNG for each frame, with all objects: the layout of challenges.
 
-MOSE, DAVIS, YouTube-VOS and LVOS all want it; DAVIS below `480p/`, YouTube-VOS below
-`Annotations/`. Folders around the videos are looked through.
+MOSE, DAVIS, YouTube-VOS and LVOS require it; DAVIS below `480p/`, YouTube-VOS below
+`Annotations/`. Folders that contain all videos are searched.
 """
 
 from __future__ import annotations

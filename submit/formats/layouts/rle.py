@@ -44,7 +44,7 @@ class CocoRle:
     package: str | None = None
 
     def holds(self, files: VideoFiles) -> bool:
-        """Whether there is a JSON file that is called as the video."""
+        """Whether there is a JSON file with the name of the video."""
         return files.video in stems_of(files.names, suffix=".json")
 
     def open(

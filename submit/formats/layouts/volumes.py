@@ -55,8 +55,8 @@ class XMem:
     order: int = 30
     layout: str = "<video>/<frame>.hkl with <video>/backward.hkl"
     help: str = (
-        "scores of XMem (--save_scores), and of what is built on it; backward.hkl says "
-        "which channel is which object. Needs the extra [volumes]"
+        "scores of XMem (--save_scores) and of programs built on it; backward.hkl has "
+        "the object of each channel. Needs the extra [volumes]"
     )
     soft: bool = True
     package: str | None = "h5py"
@@ -97,7 +97,7 @@ class Cutie:
     help: str = (
         "scores of Cutie (save_scores=True): channels in ascending order of the "
         "objects; import the folder that has Scores/ and Annotations/, since Cutie "
-        "never writes the scores of the last frame. Needs the extra [volumes]"
+        "does not write the scores of the last frame. Needs the extra [volumes]"
     )
     soft: bool = True
     package: str | None = "h5py"
