@@ -1,4 +1,4 @@
-"""SAM 2.1 and 2.0 as a predictor, with the memory selection of the MOSEv2 baseline."""
+"""The predictor `sam2`: SAM 2.1 and 2.0 with selectable memory policies."""
 
 from .predictor import Sam2Options, Sam2Predictor
 

@@ -1,4 +1,4 @@
-"""A predictor that runs the tracker: all but options, network and frames."""
+"""The base class of predictors that use the tracker, for all networks like SAM 2."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ Made = TypeVar("Made", bound="TrackerPredictor[Any]")
 
 
 class TrackerPredictor(ABC, Generic[OptionsT]):
-    """Tracks with a network of SAM 2's kind.
+    """A predictor with a network like SAM 2's.
 
     Attributes:
-        licence: Of the code and the weights.
+        licence: Licence of the code and the weights.
     """
 
     Options: ClassVar[type[Any]] = TrackerOptions
     licence: ClassVar[str]
-    #: How to come by the weights, after "found none; ".
+    #: How to get the weights; the end of a message after "found none; ".
     how_to_get: ClassVar[str]
 
     def __init__(self, options: OptionsT, *, device: str = "auto") -> None:
@@ -56,7 +56,7 @@ class TrackerPredictor(ABC, Generic[OptionsT]):
     def of(
         cls: type[Made], network: TrackerNetwork, options: Any, *, device: str
     ) -> Made:
-        """Make a predictor of a network that is loaded already, on its device."""
+        """Make a predictor from a network that is loaded already, on its device."""
         made = cls(options, device=device)
         made._network = network
         return made
@@ -71,17 +71,17 @@ class TrackerPredictor(ABC, Generic[OptionsT]):
 
     @abstractmethod
     def prepare(self, frame: NDArray[np.uint8], side: int) -> torch.Tensor:
-        """Make a frame, H×W×3, the network's input, 1×3×side×side."""
+        """Convert a frame, H×W×3, to the network's input, 1×3×side×side."""
 
     def details(self) -> dict[str, str]:
-        """Further facts for the manifest."""
+        """Additional facts for the manifest."""
         return {}
 
     def describe(self) -> Description:
-        """Say what this model is, for the manifest.
+        """Describe the model, for the manifest.
 
         Raises:
-            OptionError: No checkpoint is named.
+            OptionError: There is no checkpoint option.
             PredictorError: It cannot be read.
         """
         options = self._options
@@ -122,8 +122,10 @@ class TrackerPredictor(ABC, Generic[OptionsT]):
         """Open a video at `scale` times the model's usual input resolution.
 
         Raises:
-            OptionError: The input's side is not legal then, or no checkpoint is named.
-            PredictorError: The checkpoint does not fit, or the device is not there.
+            OptionError: The side of the input is not legal, or there is no checkpoint
+                option.
+            PredictorError: The checkpoint is of another network, or the device does
+                not exist.
         """
         from .tracker import Settings, Tracker
 

@@ -1,4 +1,4 @@
-"""From a checkpoint file to a network, strictly."""
+"""Load checkpoints strictly into networks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 
 Network = TypeVar("Network", bound=TrackerNetwork)
 
-#: How many missing or unexpected weights a message lists.
+#: Most missing or unexpected weights that a message lists.
 _LISTED = 12
 
 
@@ -42,14 +42,14 @@ def load_network(name: str, path: Path) -> Sam2Network:
 
     Args:
         name: One of `MODELS`.
-        path: An official `.pt` file, one that RCMS training wrote, or safetensors with
-            the same names.
+        path: An official `.pt` file, a file of the RCMS training, or a safetensors file
+            with the same names.
 
     Returns:
         The network on the processor, in float32, ready for inference.
 
     Raises:
-        PredictorError: The file is not there, is damaged, or holds other weights.
+        PredictorError: The file does not exist, is damaged, or has other weights.
     """
     state = read_state(path)
     found = recognise(state)
@@ -64,7 +64,7 @@ def load_network(name: str, path: Path) -> Sam2Network:
 def build_network(
     config: Sam2Config, state: Mapping[str, Tensor], path: Path
 ) -> Sam2Network:
-    """Make a network of given weights.
+    """Make a network with given weights.
 
     Args:
         config: The network's shape.
@@ -146,12 +146,12 @@ def fill_network(
 
 
 def fresh_weights(config: Sam2Config, *, seed: int = 0) -> dict[str, Tensor]:
-    """Draw the weights with which training from scratch begins.
+    """Draw the initial weights for training from scratch.
 
-    PyTorch's usual ones, and for everything that is learned beside layers a normal
-    distribution of 0.02, as `trunc_normal_` in sam2/modeling/sam2_base.py
-    (facebookresearch/sam2 @ 2b90b9f). The presence of objects is likely at first, so
-    that masks have gradients.
+    Layers get PyTorch's default initialisation. Other learned parameters are normally
+    distributed with a deviation of 0.02, as by `trunc_normal_` in
+    sam2/modeling/sam2_base.py (facebookresearch/sam2 @ 2b90b9f). The initial presence
+    is high, so that masks have gradients.
 
     Args:
         config: The network's shape.
@@ -176,12 +176,12 @@ def fresh_weights(config: Sam2Config, *, seed: int = 0) -> dict[str, Tensor]:
 def random_weights(
     config: Sam2Config, *, seed: int = 0, gain: float = 1.0
 ) -> dict[str, Tensor]:
-    """Draw weights in which each one matters, to try and to measure a network.
+    """Draw random weights that all change the output, for tests and benchmarks.
 
     Args:
         config: The network's shape.
         seed: Equal seeds give equal weights.
-        gain: Factor of all products; larger ones make attention sharper.
+        gain: Factor of all weight matrices; a larger one makes attention sharper.
 
     Returns:
         Weights by name, as `read_state` does.
@@ -211,7 +211,7 @@ def draw_weights(
             state[key] = gain * noise / tensor[0].numel() ** 0.5
         else:
             state[key] = 0.1 * noise
-    # Masks that the network itself takes for good ones.
+    # A bias that gives high predicted IoUs.
     state["sam_mask_decoder.iou_prediction_head.layers.2.bias"] += 2
     return state
 
@@ -220,7 +220,7 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
     """Read the weights in a checkpoint file by name.
 
     Raises:
-        PredictorError: The file is not there, is damaged, or holds something else.
+        PredictorError: The file does not exist, is damaged, or is not a checkpoint.
     """
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "there is no such file"
@@ -243,7 +243,7 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
 
 
 def recognise(state: Mapping[str, Tensor]) -> str | None:
-    """Say which published network the weights belong to; None for none of them."""
+    """Return the name of the published network with these weights; None if unknown."""
     start = "image_encoder.trunk."
     positions = state.get(f"{start}pos_embed")
     blocks = {key.split(".")[3] for key in state if key.startswith(f"{start}blocks.")}
@@ -301,7 +301,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
 
 
 def _listed(what: str, found: Iterable[str]) -> list[str]:
-    """Put names into words, not too many of them."""
+    """List the first few names in a text."""
     names = sorted(found)
     if not names:
         return []

@@ -15,10 +15,11 @@ class TrunkConfig:
     """The shape of a Hiera trunk.
 
     Attributes:
-        channels: Of the first stage; each later stage has twice as many.
-        heads: Of the first stage; each later stage has twice as many.
-        blocks: Of each stage.
-        global_blocks: Blocks, counted through, that attend to the whole grid.
+        channels: Channels of the first stage; each later stage has twice as many.
+        heads: Attention heads of the first stage; each later stage has twice as many.
+        blocks: Number of blocks of each stage.
+        global_blocks: Indices of the blocks that attend to the whole grid, counted over
+            all stages.
         windows: Side of the windows of each stage, in tokens.
         position_size: Side of the learned coarse position map.
     """
@@ -32,7 +33,7 @@ class TrunkConfig:
 
     @property
     def stage_ends(self) -> tuple[int, ...]:
-        """Number of the last block of each stage, counted through."""
+        """Index of the last block of each stage, counted over all stages."""
         return tuple(sum(self.blocks[: end + 1]) - 1 for end in range(len(self.blocks)))
 
     @property
@@ -46,10 +47,10 @@ class TrackerConfig:
     """The shape of everything behind the image encoder; defaults are those of SAM 2.1.
 
     Attributes:
-        timed_pointers: Object pointers know how old they are, and memories of frames
-            without the object are marked. False for SAM 2.0.
-        channels: Of everything behind the trunk.
-        memory_channels: Of a memory.
+        timed_pointers: Whether object pointers have a code of their age, and memories
+            of frames without the object have a mark. False for SAM 2.0.
+        channels: Channels of all parts after the trunk.
+        memory_channels: Channels of a memory.
         memory_hidden: Width inside the perceptrons of the memory attention.
         memory_layers: Layers of the memory attention.
         memories: Frames with a place in time that a frame looks back to, the

@@ -1,4 +1,4 @@
-"""Frames as the networks want them: square and normalised."""
+"""Convert frames to the input of the networks: square and normalised."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def normalise(pixels: torch.Tensor, *, mean: Colour, deviation: Colour) -> torch
 
     Args:
         pixels: The pixels.
-        mean: Of each colour, in [0, 1], becomes 0 …
-        deviation: … and this distance from it 1.
+        mean: The value of each colour in [0, 1] that becomes 0.
+        deviation: The distance from the mean that becomes 1.
     """
     centre, spread = torch.tensor(mean), torch.tensor(deviation)
     scaled = pixels.float() / 255

@@ -1,4 +1,4 @@
-"""The network of SAM 2: the blocks, and how a frame goes through them.
+"""The network of SAM 2: its blocks, and the computation of a frame.
 
 Matches `SAM2Base` of sam2/modeling/sam2_base.py (facebookresearch/sam2 @ 2b90b9f). The
 networks of later models have other image encoders and the same blocks behind them.
@@ -36,28 +36,28 @@ __all__ = [
     "to_tokens",
 ]
 
-#: Logit of every pixel of an object that is not in the frame.
+#: Logit of every pixel of an absent object.
 ABSENT = -1024.0
 #: A given mask as logits: inside and outside.
 _SURE = 10.0
-#: A mask drawn from several points is stable if its area at the two thresholds ± the
-#: first differs so little that their ratio is at least the second. From the published
-#: configuration of the video predictor.
+#: A mask from several points is stable if its areas at the thresholds + and − the first
+#: value have a ratio of at least the second value. From the published configuration of
+#: the video predictor.
 _STABILITY_DELTA, _STABILITY = 0.05, 0.98
-#: Limit of logits that serve as a prompt.
+#: Limit of logits that are used as a prompt.
 _PROMPT_LIMIT = 32.0
 
 
 @dataclass(frozen=True)
 class Features:
-    """What all objects of a frame share; the first axis may also be frames or objects.
+    """The features of a frame, shared by its objects; axis 0 may be frames or objects.
 
     Attributes:
         pixels: 1×C×h×w, the coarsest.
         middle: 1×C/4×2h×2w.
         fine: 1×C/8×4h×4w.
         projected: 1×C×h×w, for the memory encoder.
-        start: The first steps of the memory attention; None where no memory is read.
+        start: The first steps of the memory attention; None if no memory is used.
     """
 
     pixels: Tensor
@@ -69,11 +69,11 @@ class Features:
 
 @dataclass(frozen=True)
 class Seen:
-    """What the network says of N objects in a frame.
+    """The output of the network for N objects in a frame.
 
     Attributes:
         logits: N×4h×4w float32.
-        presence: N float32, logit of the object being there.
+        presence: N float32, logit of the object being visible.
         iou: N float32 in [0, 1], predicted IoU of the mask.
         pointers: N×C, a summary of the object's appearance.
     """
@@ -84,10 +84,9 @@ class Seen:
     pointers: Tensor
 
     def quality(self) -> Tensor:
-        """How good masks seem: presence × predicted IoU × mean probability inside: N.
+        """N qualities of masks: presence × predicted IoU × mean probability inside.
 
-        An empty mask has quality 0, where the reference has not-a-number; neither is
-        ever good enough.
+        An empty mask has quality 0; in the reference it is NaN. Both count as bad.
         """
         inside = self.logits > 0
         certain = (self.logits.sigmoid() * inside).sum((1, 2))
@@ -110,10 +109,10 @@ class TrackerNetwork(nn.Module):
 
     Attributes:
         stride: Pixels of the input for each cell of the coarsest features.
-        sharp_prompts: Whether frames with a prompt are remembered by the mask and not
-            by probabilities.
-        corrects_with_memory: Whether points that correct an object are looked at in
-            features that know of its memories.
+        sharp_prompts: Whether memories of frames with a prompt are made of the binary
+            mask instead of probabilities.
+        corrects_with_memory: Whether points that correct an object are processed with
+            features that are conditioned on its memories.
     """
 
     stride: ClassVar[int] = 16
@@ -130,8 +129,8 @@ class TrackerNetwork(nn.Module):
         """Build the network.
 
         Args:
-            config: The shape of what follows the image encoder.
-            image_encoder: What gives a frame's features.
+            config: The shape of the parts after the image encoder.
+            image_encoder: Computes the features of a frame.
             dropout: Share of values that training drops in the memory attention.
         """
         super().__init__()
@@ -146,8 +145,8 @@ class TrackerNetwork(nn.Module):
         self.obj_ptr_proj = Perceptron((channels,) * 4)
         self.maskmem_tpos_enc = nn.Parameter(torch.zeros(config.memories, 1, 1, narrow))
         self.no_obj_ptr = nn.Parameter(torch.zeros(1, channels))
-        # The first is added where a new object is given by points; the second is in
-        # the checkpoints only.
+        # The first is added if a new object is given by points. The second is only in
+        # the checkpoints, and not used.
         self.no_mem_embed = nn.Parameter(torch.zeros(1, 1, channels))
         self.no_mem_pos_enc = nn.Parameter(torch.zeros(1, 1, channels))
         if config.timed_pointers:
@@ -156,7 +155,7 @@ class TrackerNetwork(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.no_obj_ptr.device
 
     def grids(self, image_size: int) -> Grids:
@@ -176,7 +175,7 @@ class TrackerNetwork(nn.Module):
     def encode_image(
         self, image: Tensor, grids: Grids, *, reads_memory: bool = True
     ) -> Features:
-        """Encode a normalised image, 1×3×S×S; several where no memory is read."""
+        """Encode a normalised image, 1×3×S×S; or several, if no memory is used."""
         fine, middle, pixels = self.image_encoder(image, grids.patches)
         return Features(
             pixels=pixels,
@@ -196,10 +195,10 @@ class TrackerNetwork(nn.Module):
         *,
         threshold: float = 0.0,
     ) -> Seen:
-        """Take given masks, N×H×W of zeros and ones, for what is seen.
+        """Use given masks, N×H×W of zeros and ones, as the masks of the objects.
 
-        The decoder runs for the pointers' sake only. Its own opinion of whether the
-        object is there (see `track`) counts for them, beside the mask being empty.
+        The decoder runs only to compute the pointers. For them an object is visible if
+        the mask is not empty and the decoder's presence is above the threshold.
         """
         logits, masks = self.fit_masks(masks, grids)
         prompt = self.sam_prompt_encoder(self.mask_downsample(masks[:, None]))
@@ -217,7 +216,7 @@ class TrackerNetwork(nn.Module):
         """Resize given masks, N×H×W of zeros and ones.
 
         Returns:
-            Logits N×4h×4w of them, and N×16h×16w in [0, 1] for the prompt encoder.
+            Logits N×4h×4w, and masks N×16h×16w in [0, 1] for the prompt encoder.
         """
         if masks.shape[1:] != (grids.image_size, grids.image_size):
             resized = shrink(masks, grids.image_size)
@@ -231,7 +230,7 @@ class TrackerNetwork(nn.Module):
     def condition(
         self, features: Features, memory: MemoryTokens, grids: Grids
     ) -> Tensor:
-        """Let a frame's features look at what N objects left in memory: N×h·w×C."""
+        """Condition a frame's features on the memories of N objects: N×h·w×C."""
         assert features.start is not None
         image: Tensor = self.memory_attention(features.start, memory, grids)
         return image
@@ -244,7 +243,7 @@ class TrackerNetwork(nn.Module):
         mask: Tensor | None = None,
         points: Tensor | None = None,
     ) -> Decoded:
-        """Look for N objects in features that know of them.
+        """Run the mask decoder for N objects on conditioned features.
 
         Args:
             image: N×h·w×C.
@@ -261,7 +260,7 @@ class TrackerNetwork(nn.Module):
         return decoded
 
     def without_memory(self, features: Features) -> Tensor:
-        """A frame's features for objects that have left no memory: 1×h·w×C."""
+        """A frame's features for objects without a memory: 1×h·w×C."""
         return to_tokens(features.pixels) + self.no_mem_embed
 
     def take_clicks(
@@ -274,15 +273,15 @@ class TrackerNetwork(nn.Module):
         logits: Tensor | None = None,
         threshold: float = 0.0,
     ) -> Seen:
-        """Find N objects by points; all have equally many.
+        """Predict the masks of N objects from points; all have the same number of them.
 
         Args:
-            features: Of the frame.
+            features: Features of the frame.
             image: N×h·w×C, from `condition` or `without_memory`.
             clicks: The points.
             grids: Position encodings of the input size.
-            logits: N×4h×4w, what was seen without the points, to be corrected; None if
-                nothing was.
+            logits: N×4h×4w masks without the points, to be corrected; None if there are
+                none.
             threshold: See `track`.
         """
         prompts, decoder = self.sam_prompt_encoder, self.sam_mask_decoder
@@ -294,9 +293,9 @@ class TrackerNetwork(nn.Module):
         drawn = decoder.draw_all(
             decoded.image, decoded.masks, features.fine, features.middle
         ).float()
-        # One point may mean several things. Several points mean one, candidate 0, but
-        # where that mask is not stable the best of the others is taken; the pointer is
-        # always that of candidate 0.
+        # A single point is ambiguous. For several points the mask is candidate 0, or
+        # the best other candidate if that mask is not stable; the pointer is always
+        # that of candidate 0.
         best = decoded.iou[:, 1:].argmax(1) + 1
         if len(clicks) > 1:
             pointer = torch.zeros_like(best)
@@ -320,18 +319,18 @@ class TrackerNetwork(nn.Module):
         choice: Tensor | None = None,
         threshold: float = 0.0,
     ) -> Seen:
-        """Say what N objects that left something in memory look like now.
+        """Predict the masks of N objects that have memories.
 
         Args:
-            features: Of the frame.
+            features: Features of the frame.
             decoded: From `decode`, without a prompt.
-            choice: N numbers of the candidates to take, from 1 to 3; None for those
+            choice: N numbers of the candidates to use, from 1 to 3; None for those
                 with the highest predicted IoU.
-            threshold: An object is in the frame where its presence is above this.
+            threshold: An object is visible if its presence is above this.
         """
         rows = torch.arange(len(decoded.presence), device=decoded.presence.device)
         if choice is None:
-            # Candidate 0 is for clear prompts; a memory may mean several things.
+            # Candidate 0 is for unambiguous prompts; memories may be ambiguous.
             choice = decoded.iou[:, 1:].argmax(1) + 1
         tokens = decoded.masks[rows, choice]
         present = decoded.presence > threshold
@@ -361,7 +360,7 @@ class TrackerNetwork(nn.Module):
         return drawn[:, 1:].float()
 
     def enlarge(self, logits: Tensor, grids: Grids) -> Tensor:
-        """Bring logits N×K×4h×4w to the resolution of the input: N×K×S×S."""
+        """Resize logits N×K×4h×4w to the resolution of the input: N×K×S×S."""
         size = (grids.image_size, grids.image_size)
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
@@ -374,14 +373,14 @@ class TrackerNetwork(nn.Module):
         scale: float,
         bias: float,
     ) -> Tensor:
-        """Turn what was seen of N objects into memories.
+        """Encode the masks of N objects into memories.
 
         Args:
-            features: Of the frame.
+            features: Features of the frame.
             logits: N×S×S, at the resolution of the input.
-            presence: N.
-            scale: The mask's probabilities are multiplied by it …
-            bias: … and this is added.
+            presence: N logits.
+            scale: Factor of the mask's probabilities.
+            bias: Added to them after that.
 
         Returns:
             N×h·w×M.
@@ -398,7 +397,7 @@ class TrackerNetwork(nn.Module):
         return to_tokens(memories)
 
     def time_codes(self, places: Tensor) -> Tensor:
-        """Codes of places in time: N indices to N×1×M."""
+        """Time codes: N indices to N×1×M."""
         return self.maskmem_tpos_enc[places][:, 0]
 
     def pointer_tokens(self, pointers: Tensor) -> Tensor:
@@ -412,7 +411,7 @@ class TrackerNetwork(nn.Module):
             ages: N×P, in frames, divided by the greatest age in the window.
 
         Returns:
-            N×P·C/M×M; zeros in SAM 2.0, which does not know the age.
+            N×P·C/M×M; zeros in SAM 2.0, which does not encode the age.
         """
         pieces = self.config.channels // self.config.memory_channels
         if self.config.timed_pointers:
@@ -424,7 +423,7 @@ class TrackerNetwork(nn.Module):
         return codes.repeat_interleave(pieces, 1)
 
     def pointers(self, tokens: Tensor, present: Tensor) -> Tensor:
-        """Pointers N×C of mask tokens; one and the same for all that is absent."""
+        """Pointers N×C from mask tokens; absent objects all have the same pointer."""
         pointers: Tensor = self.obj_ptr_proj(tokens)
         return torch.where(present[:, None], pointers, self.no_obj_ptr)
 
@@ -442,7 +441,8 @@ class Sam2Network(TrackerNetwork):
         Args:
             config: Its shape.
             dropout: Share of values that training drops in the memory attention.
-            drop_path: How often training skips the trunk's last block for an image.
+            drop_path: Probability that training skips the trunk's last block for an
+                image.
         """
         encoder = ImageEncoder(
             Hiera(config.trunk, drop_path=drop_path),
@@ -452,7 +452,7 @@ class Sam2Network(TrackerNetwork):
 
 
 def shrink(x: Tensor, side: int) -> Tensor:
-    """Resize N×H×W to N×side×side; each pixel is a mean of what it covers."""
+    """Resize N×H×W to N×side×side; each pixel is a mean over its area."""
     return F.interpolate(
         x[:, None],
         size=(side, side),

@@ -1,4 +1,4 @@
-"""The options that all predictors on this tracker have."""
+"""The options of all predictors that use the tracker."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ MEMORY_HELP = (
 
 @dataclass(frozen=True)
 class TrackerOptions:
-    """Options of a predictor that runs the tracker.
+    """Options of a predictor that uses the tracker.
 
-    A subclass says what is legal for its networks, has other defaults and the decorator
-    `with_policies`. Once options are made, those of the memory have the values that
-    count.
+    A subclass has the legal values and defaults for its networks, and the decorator
+    `with_policies`. In an instance, None is replaced by the default of the memory
+    policy or the preset.
     """
 
     #: Sides of the input are multiples of the first and at least the second.
@@ -99,11 +99,11 @@ class TrackerOptions:
                 object.__setattr__(self, name, value)
 
     def preset_values(self) -> Mapping[str, Any]:
-        """Values of options where none was given."""
+        """Default values of options that were not given."""
         return {}
 
     def of_policy(self) -> dict[str, Any]:
-        """The options of the memory policy that is chosen."""
+        """The options of the selected memory policy."""
         assert self.memory is not None
         infos = option_infos(POLICIES[self.memory].Options)
         return {one.name: getattr(self, one.name) for one in infos}

@@ -1,4 +1,4 @@
-"""SAM 2 behind the predictor protocol: its options, its network, its frames.
+"""The predictor `sam2`: its options, its network and its frames.
 
 Frames are resampled and normalised as in sam2/utils/misc.py (facebookresearch/sam2
 @ 2b90b9f).
@@ -33,7 +33,7 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Preset:
-    """A published set of choices for the memory."""
+    """Published values of the memory options."""
 
     memory: str = "sam2"
     mask_scale: float = 20.0
@@ -44,7 +44,7 @@ PRESETS = {
     "sam2": Preset(),
     # MOSEv2/sam2_rcms of henghuiding/MOSE-api @ 241977a: its README and configs.
     "rcms": Preset(memory="rcms", mask_scale=7.5, mask_bias=-4.0),
-    # Mask output scaling alone, with the values that the MOSEv2 authors give for it.
+    # Only mask output scaling, with the values of the MOSEv2 authors.
     "masseg": Preset(mask_scale=7.5, mask_bias=-4.0),
 }
 
@@ -101,7 +101,7 @@ class Sam2Predictor(TrackerPredictor[Sam2Options]):
         """Read the network's weights.
 
         Raises:
-            PredictorError: They are not there, damaged, or of another network.
+            PredictorError: They do not exist, are damaged, or are of another network.
         """
         from .build import load_network
 

@@ -1,4 +1,4 @@
-"""How a network is run: device, precision, batch, and what to do without memory."""
+"""Choose device, precision and batch size, and explain errors of full memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["choose_batch", "choose_dtype", "explained", "find_device"]
 
-#: Most objects that go through the network at once.
+#: Most objects that the network processes together.
 _BATCH = 8
 
 #: Bytes that one object needs on its way through the network, for each cell of the
@@ -52,11 +52,11 @@ def find_device(name: str) -> torch.device:
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Choose the precision: bfloat16 where the hardware has products of its own.
+    """Choose the precision: bfloat16 if the hardware supports it directly.
 
     Args:
-        name: `float32`, `bfloat16`, or `auto` for what is fast.
-        device: Where the network runs.
+        name: `float32`, `bfloat16`, or `auto` for the faster one.
+        device: The device of the network.
     """
     import torch
 
@@ -80,7 +80,7 @@ def _cpu_has_matrix_units() -> bool:
 
 
 def choose_batch(cells: int, device: torch.device) -> int:
-    """How many objects go through the network at once, unless an option says so.
+    """Choose the number of objects that the network processes together.
 
     Products of another size are added up in another order. So it follows the hardware
     and not what is free at the moment: half of the memory of a GPU.
@@ -99,14 +99,14 @@ def choose_batch(cells: int, device: torch.device) -> int:
 
 @contextlib.contextmanager
 def explained(model: str, image_size: int) -> Iterator[None]:
-    """Say what to do when memory runs out.
+    """Turn an error of full memory into a message with a solution.
 
     Args:
         model: The network's name, for the message.
         image_size: Side of its input, for the message.
 
     Raises:
-        PredictorError: It did.
+        PredictorError: Memory ran out.
     """
     import torch
 

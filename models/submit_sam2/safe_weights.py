@@ -1,4 +1,4 @@
-"""Weights in safetensors files, each read when it is looked at."""
+"""Weights in safetensors files; each weight is read when it is used."""
 
 from __future__ import annotations
 

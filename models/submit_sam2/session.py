@@ -1,4 +1,4 @@
-"""One video behind the predictor protocol: NumPy in, NumPy out."""
+"""The session of a predictor that uses the tracker: NumPy in, NumPy out."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["TrackerSession"]
 
 
 class TrackerSession:
-    """One video: see `submit.predictors.Session`."""
+    """Tracks one video; see `submit.predictors.Session`."""
 
     def __init__(
         self,
@@ -37,9 +37,9 @@ class TrackerSession:
         Args:
             video: The video.
             tracker: Tracks it.
-            side: Of the network's input, in pixels.
-            prepare: Makes a frame, H×W×3, the network's input, 1×3×side×side.
-            explain: Says what to do when memory runs out.
+            side: Side of the network's input, in pixels.
+            prepare: Converts a frame, H×W×3, to the input, 1×3×side×side.
+            explain: Turns an error of full memory into a message with a solution.
         """
         self._video, self._side = video, side
         self._prepare, self._explain = prepare, explain
@@ -48,9 +48,9 @@ class TrackerSession:
     def step(self, frame: NDArray[np.uint8], prompts: Prompts) -> Prediction:
         """Predict the next frame.
 
-        A frame with a prompt becomes a conditioning frame of the object. A mask is
-        taken as it is; boxes and points are looked at by the network, which corrects
-        with them what it sees of a known object.
+        A frame with a prompt becomes a conditioning frame of the object. A mask is used
+        without change. Boxes and points are inputs of the network; for a known object
+        they correct its mask.
         """
         if self._tracker is None:
             raise PredictorError(
@@ -67,11 +67,11 @@ class TrackerSession:
             )
 
     def close(self) -> None:
-        """Free what the session holds. May be called twice."""
+        """Free the memory of the session. It may be called twice."""
         self._tracker = None
 
     def _given(self, prompt: Prompt) -> torch.Tensor | Click:
-        """A prompt as the tracker takes it."""
+        """Convert a prompt to the form of the tracker."""
         import torch
 
         from .modeling.prompt_encoder import (

@@ -1,4 +1,4 @@
-"""Softmax attention: with heads, and of many queries over many blocks of keys.
+"""Softmax attention with heads, and for many queries over blocks of keys.
 
 Matches `Attention` and `RoPEAttention` of sam2/modeling/sam/transformer.py
 (facebookresearch/sam2 @ 2b90b9f).
@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 __all__ = ["Attention", "attend_blocks"]
 
-#: Queries and keys of one tile on the processor: its scores fit the second-level cache.
+#: Queries and keys of one tile on the processor; its scores fit into the L2 cache.
 _QUERIES, _KEYS = 512, 2048
-#: Sums of exponentials above it are not trusted: values times them might overflow.
+#: Limit of sums of exponentials; above it, products with values might overflow.
 _LARGEST = 1e20
 
 
@@ -42,7 +42,7 @@ class Attention(nn.Module):
         self.out_proj = nn.Linear(inner, channels)
 
     def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Let q, N×Q×C, look at k and v, N×K×C'; returns N×Q×C."""
+        """Attention of queries N×Q×C to keys and values N×K×C'; returns N×Q×C."""
         q = self._split(self.q_proj(q))
         k = self._split(self.k_proj(k))
         v = self._split(self.v_proj(v))
@@ -62,11 +62,11 @@ def attend_blocks(
     *,
     dropout: float = 0.0,
 ) -> Tensor:
-    """Softmax attention over keys that come in blocks; values may be narrow.
+    """Softmax attention over keys in blocks; values may have fewer channels than keys.
 
-    Libraries want values as wide as keys, or hold all scores at once. Here the scores
-    of a tile stay in the cache and narrow values stay narrow. Where a gradient is
-    wanted, the library does it.
+    Libraries need values as wide as keys, or store all scores. Here the scores of a
+    tile stay in the cache, and values keep their channels. If gradients are needed,
+    the library function is used.
 
     Args:
         q: N×Q×C.
@@ -81,7 +81,7 @@ def attend_blocks(
         x.requires_grad for x in (q, *keys, *values)
     )
     if q.device.type != "cpu" or trains:
-        # One head: the kernels that hold no scores want the axis of heads.
+        # The kernels that do not store scores need an axis of heads, here with one.
         k, v = (torch.cat(list(blocks), 1)[:, None] for blocks in (keys, values))
         return F.scaled_dot_product_attention(q[:, None], k, v, dropout_p=dropout)[:, 0]
     tiles = [
@@ -101,9 +101,9 @@ def attend_blocks(
 def _attend_rows(q: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) -> Tensor:
     """Attention of Q×C over tiles C×K and K×V, as one running sum."""
     q = q * (1 / math.sqrt(q.shape[1]))
-    # Softmax does not change when a number is taken off a whole row. The largest
-    # score of the first tile serves all tiles, unless a later score is so much larger
-    # that its exponential leaves the range of float32.
+    # Softmax does not change if a number is subtracted from a whole row. The largest
+    # score of the first tile is used for all tiles, unless a later score is so much
+    # larger that its exponential is out of the range of float32.
     scores = q @ keys[0]
     shift = scores.amax(1, keepdim=True)
     scores = scores.sub_(shift).exp_()

@@ -27,8 +27,8 @@ class Hiera(nn.Module):
     """Image to features at strides 4, 8, 16 and 32.
 
     Attributes:
-        recompute: Whether training keeps only what goes into each block and runs the
-            block once more in the backward pass.
+        recompute: Whether training stores only the input of each block and computes the
+            block again in the backward pass (gradient checkpointing).
     """
 
     def __init__(self, config: TrunkConfig, *, drop_path: float = 0.0) -> None:
@@ -36,7 +36,8 @@ class Hiera(nn.Module):
 
         Args:
             config: Its shape.
-            drop_path: How often training skips the last block; earlier ones less.
+            drop_path: Probability that training skips the last block; lower for
+                earlier blocks.
         """
         super().__init__()
         self.recompute = False
@@ -88,7 +89,7 @@ class Hiera(nn.Module):
         return stages
 
     def positions(self, image_size: int) -> tuple[Tensor]:
-        """Stretch a coarse map over the grid and add a fine one, repeated: 1×s×s×C."""
+        """Position encoding 1×s×s×C: a resized coarse map plus a repeated fine map."""
         side = image_size // _STRIDE
         stretched = F.interpolate(self.pos_embed, size=(side, side), mode="bicubic")
         repeats = side // self.pos_embed_window.shape[-1]
@@ -145,7 +146,7 @@ class Block(nn.Module):
             shortcut = _max_pool(self.proj(x))  # of the normalised tokens
         if self._window:
             height, width = shortcut.shape[1:3]
-            # The padding takes part in attention as keys, as the weights expect.
+            # Padding tokens are keys of the attention, too; the weights are trained so.
             windows, grid = to_windows(x, self._window)
             x = from_windows(self.attn(windows), grid)[:, :height, :width]
         else:

@@ -1,4 +1,4 @@
-"""What several blocks share: perceptron, channel norm, drop path, recomputation.
+"""Layers of several blocks: perceptron, channel norm, drop path, recomputation.
 
 Matches `MLP`, `LayerNorm2d` and `DropPath` of sam2/modeling/sam2_utils.py
 (facebookresearch/sam2 @ 2b90b9f).
@@ -63,7 +63,7 @@ class ChannelNorm(nn.Module):
 class DropPath(nn.Module):
     """In training, skips a branch of the network for some samples of a batch.
 
-    The samples that remain are scaled, so that the mean stays.
+    The other samples are scaled, so that the mean does not change.
 
     Attributes:
         share: Share of the samples that skip the branch, in [0, 1).
@@ -85,10 +85,10 @@ def run(part: Callable[..., Any], *inputs: Any, recompute: bool) -> Any:
     """Call a part of the network.
 
     Args:
-        part: What is called.
-        inputs: What it is called with.
-        recompute: Keep only the inputs for the backward pass, which then runs the part
-            once more. Random numbers are the same in both.
+        part: The part.
+        inputs: Its inputs.
+        recompute: Store only the inputs for the backward pass, which computes the part
+            again (gradient checkpointing). Random numbers are the same in both.
     """
     if recompute and torch.is_grad_enabled():
         return checkpoint(part, *inputs, use_reentrant=False)

@@ -1,9 +1,9 @@
-"""The mask decoder: features that know of an object become its mask.
+"""The mask decoder: predicts masks from conditioned features.
 
 Matches sam2/modeling/sam/mask_decoder.py and `TwoWayTransformer` of
 sam2/modeling/sam/transformer.py (facebookresearch/sam2 @ 2b90b9f). The official decoder
-draws four masks and keeps one; here `forward` says which, and `draw` draws only that.
-Training wants all of them, `draw_all`.
+computes four masks and keeps one. Here `forward` predicts their quality, and `draw`
+computes only the selected mask. Training needs all of them: `draw_all`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .position import Grids
 
 __all__ = ["Decoded", "MaskDecoder"]
 
-#: One mask for a clear prompt, and three for what an ambiguous one could mean.
+#: One mask for an unambiguous prompt, and three for an ambiguous prompt.
 _MASKS = 4
 _HIDDEN = 2048
 _IOU_HIDDEN = 256
@@ -29,13 +29,13 @@ _IOU_HIDDEN = 256
 
 @dataclass(frozen=True)
 class Decoded:
-    """What the decoder says of N objects before it draws masks.
+    """The output of the decoder for N objects before masks are computed.
 
     Attributes:
         masks: N×4×C, tokens of the candidate masks.
         iou: N×4, predicted IoU of the candidates in [0, 1].
-        presence: N, logit of the object being in the frame.
-        image: N×h·w×C, features to draw the masks from.
+        presence: N, logit of the object being visible.
+        image: N×h·w×C, features for the computation of the masks.
     """
 
     masks: Tensor
@@ -80,12 +80,12 @@ class MaskDecoder(nn.Module):
         self.pred_obj_score_head = Perceptron((channels, channels, channels, 1))
 
     def forward(self, image: Tensor, points: Tensor, grids: Grids) -> Decoded:
-        """Look at the image.
+        """Run the transformer and predict the quality of the candidates.
 
         Args:
             image: N×h·w×C, features with the embedding of the prompt added.
-            points: N×P×C from the prompt encoder; 1×P×C where they are the same for
-                all objects.
+            points: N×P×C from the prompt encoder; 1×P×C if they are the same for all
+                objects.
             grids: Position encodings of the input size.
         """
         fixed = torch.cat(
@@ -113,7 +113,7 @@ class MaskDecoder(nn.Module):
         fine: Tensor,
         middle: Tensor,
     ) -> Tensor:
-        """Draw one mask for each of N objects.
+        """Compute one mask for each of N objects.
 
         Args:
             image: N×h·w×C from `forward`.
@@ -126,7 +126,7 @@ class MaskDecoder(nn.Module):
             Logits N×4h×4w.
         """
         x = self._enlarge(image, fine, middle)
-        # Few objects, small perceptrons: the chosen one for each in turn.
+        # There are few objects and small perceptrons, so a loop is fast enough.
         brush = torch.stack(
             [
                 self.output_hypernetworks_mlps[index](token)
@@ -138,7 +138,7 @@ class MaskDecoder(nn.Module):
     def draw_all(
         self, image: Tensor, masks: Tensor, fine: Tensor, middle: Tensor
     ) -> Tensor:
-        """Draw all candidates, without looking at a number: N×4×4h×4w logits.
+        """Compute all candidates, without waiting for the device: N×4×4h×4w logits.
 
         Args:
             image: N×h·w×C from `forward`.
@@ -158,7 +158,7 @@ class MaskDecoder(nn.Module):
         return drawn.reshape(*drawn.shape[:2], *x.shape[2:])
 
     def _enlarge(self, image: Tensor, fine: Tensor, middle: Tensor) -> Tensor:
-        """Bring features to the resolution of masks: N×C/8×4h×4w."""
+        """Upsample features to the resolution of masks: N×C/8×4h×4w."""
         grow, norm, act, grow_again, act_again = self.output_upscaling
         side = middle.shape[-1] // 2
         x = image.transpose(1, 2).reshape(len(image), -1, side, side)  # N×C×h×w
@@ -168,7 +168,7 @@ class MaskDecoder(nn.Module):
 
 
 class TwoWayTransformer(nn.Module):
-    """Tokens look at the image and the image at the tokens, twice."""
+    """Attention between tokens and image in both directions, in two layers."""
 
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
@@ -181,7 +181,7 @@ class TwoWayTransformer(nn.Module):
     def forward(
         self, tokens: Tensor, image: Tensor, positions: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Let N×T×C or 1×T×C tokens and N×L×C image look at each other."""
+        """Attention between tokens, N×T×C or 1×T×C, and the image, N×L×C."""
         initial = tokens
         for layer in self.layers:
             tokens, image = layer(tokens, image, initial, positions)
@@ -218,7 +218,7 @@ class TwoWayLayer(nn.Module):
             initial: The first tokens, which serve as their positions.
             positions: 1×L×C, positions of the image.
         """
-        # Tokens look at each other; at first they are nothing but positions.
+        # Self-attention of the tokens; in the first layer they are only positions.
         if self._first:
             tokens = self.self_attn(tokens, tokens, tokens)
         else:
@@ -226,14 +226,14 @@ class TwoWayLayer(nn.Module):
             tokens = tokens + self.self_attn(placed, placed, tokens)
         tokens = self.norm1(tokens).expand(len(image), -1, -1)
 
-        # Tokens look at the image.
+        # Attention of the tokens to the image.
         found = self.cross_attn_token_to_image(
             tokens + initial, image + positions, image
         )
         tokens = self.norm2(tokens + found)
         tokens = self.norm3(tokens + self.mlp(tokens))
 
-        # The image looks at the tokens.
+        # Attention of the image to the tokens.
         found = self.cross_attn_image_to_token(
             image + positions, tokens + initial, tokens
         )

@@ -1,4 +1,4 @@
-"""The memory encoder: a frame's features and an object's mask become its memory.
+"""The memory encoder: encodes a frame's features and an object's mask to a memory.
 
 Matches sam2/modeling/memory_encoder.py (facebookresearch/sam2 @ 2b90b9f).
 """
@@ -16,13 +16,13 @@ from .layers import ChannelNorm
 
 __all__ = ["MemoryEncoder"]
 
-#: The mask's channels while it shrinks, by two in each step.
+#: Channels of the mask while it is downsampled by a factor of two in each step.
 _MASK_CHANNELS = (1, 4, 16, 64, 256)
 _SHRINKS = 2 ** (len(_MASK_CHANNELS) - 1)
 
 
 class MemoryEncoder(nn.Module):
-    """Adds the shrunken mask to the features, mixes them and narrows the channels."""
+    """Adds the downsampled mask to the features, and reduces the channels."""
 
     def __init__(self, config: TrackerConfig) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class MemoryEncoder(nn.Module):
 
         Args:
             projected: 1×C×h×w from `project`.
-            masks: N×1×H×W, scaled probabilities; resized where they are not 16h×16w.
+            masks: N×1×H×W, scaled probabilities; resized if they are not 16h×16w.
 
         Returns:
             N×M×h×w.

@@ -38,7 +38,7 @@ class Trunk(Protocol):
     """A module that turns images into what a neck takes."""
 
     def positions(self, image_size: int) -> tuple[Tensor, ...]:
-        """Compute what it needs beside images of image_size×image_size."""
+        """Compute the tensors that it needs for images of image_size×image_size."""
         ...
 
     def __call__(self, image: Tensor, *positions: Tensor) -> Any:
@@ -58,7 +58,7 @@ class ImageEncoder(nn.Module, Generic[TrunkT]):
         self.neck = neck
 
     def positions(self, image_size: int) -> tuple[Tensor, ...]:
-        """Compute what `forward` needs beside images of image_size×image_size."""
+        """Compute the tensors that `forward` needs for an image size."""
         return self.trunk.positions(image_size)
 
     def forward(

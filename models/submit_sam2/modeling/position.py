@@ -1,9 +1,9 @@
 """The four position encodings of SAM 2.
 
 Matches sam2/modeling/position_encoding.py and `get_1d_sine_pe` of
-sam2/modeling/sam2_utils.py (facebookresearch/sam2 @ 2b90b9f). They differ in small
-conventions that the checkpoints know: the two-dimensional sines are interleaved with
-their cosines and put y before x, the one-dimensional ones are concatenated.
+sam2/modeling/sam2_utils.py (facebookresearch/sam2 @ 2b90b9f). They have different
+conventions, which the checkpoints require: in two dimensions sines and cosines are
+interleaved, with y before x; in one dimension they are concatenated.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _TEMPERATURE = 10000.0
 
 
 def _periods(count: int, device: torch.device | None = None) -> Tensor:
-    """One period for each of `count` channels; neighbours share theirs."""
+    """One period for each of `count` channels; pairs of channels have the same one."""
     channel = torch.arange(count, dtype=torch.float32, device=device)
     exponent = 2 * torch.div(channel, 2, rounding_mode="floor") / count
     return torch.pow(_TEMPERATURE, exponent)
@@ -44,10 +44,10 @@ def sine_steps(steps: Tensor, channels: int) -> Tensor:
 
 
 def rotary_table(side: int, channels: int, *, step: float = 1.0) -> Tensor:
-    """Rotations of the cells of a square grid: side²×channels/2, complex.
+    """Rotations for the cells of a square grid: side²×channels/2, complex.
 
-    The first half of the pairs of channels turns with x, the second with y. Neighbours
-    are `step` apart.
+    The first half of the pairs of channels rotates with x, the second half with y.
+    Neighbouring cells have a distance of `step`.
     """
     frequencies = 1.0 / _TEMPERATURE ** (
         torch.arange(0, channels, 4).float() / channels
@@ -61,7 +61,7 @@ def rotary_table(side: int, channels: int, *, step: float = 1.0) -> Tensor:
 
 
 def rotate(x: Tensor, table: Tensor) -> Tensor:
-    """Turn each pair of neighbouring channels of …×L×C by table, L×C/2."""
+    """Rotate each pair of neighbouring channels of …×L×C by a table, L×C/2."""
     pairs = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
     return torch.view_as_real(pairs * table).flatten(-2).type_as(x)
 
@@ -73,11 +73,11 @@ class Grids:
     Attributes:
         image_size: Side of the input, in pixels.
         side: Side of the grid of a frame's coarsest features.
-        queries: 1×side²×C, of a frame's features.
-        memories: side²×C', of a memory.
-        rotary: side²×C/2 complex, of queries and keys in the memory attention.
-        image: 1×side²×C, of what the mask decoder sees.
-        patches: What the image encoder needs; only that knows what it is.
+        queries: 1×side²×C, for a frame's features.
+        memories: side²×C', for a memory.
+        rotary: side²×C/2 complex, for queries and keys in the memory attention.
+        image: 1×side²×C, for the image in the mask decoder.
+        patches: The tensors of the image encoder; only the encoder uses them.
     """
 
     image_size: int
@@ -90,7 +90,7 @@ class Grids:
 
 
 class FourierGrid(nn.Module):
-    """Random Fourier features of places, as SAM encodes its image and clicks."""
+    """Random Fourier features of positions, for image and clicks as in SAM."""
 
     positional_encoding_gaussian_matrix: Tensor
 
@@ -109,7 +109,7 @@ class FourierGrid(nn.Module):
         return self.encode(torch.stack((x, y), -1).flatten(0, 1))
 
     def encode(self, places: Tensor) -> Tensor:
-        """Encode places …×2, x and y in [0, 1]: …×2·frequencies."""
+        """Encode positions …×2, x and y in [0, 1]: …×2·frequencies."""
         matrix = self.positional_encoding_gaussian_matrix
         waves = 2 * math.pi * ((2 * places - 1) @ matrix.float())
         return torch.cat((waves.sin(), waves.cos()), -1)

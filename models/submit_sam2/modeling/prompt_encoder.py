@@ -1,7 +1,7 @@
-"""The prompt encoder: masks become images of embeddings, points and boxes tokens.
+"""The prompt encoder: embeds masks as images, and points and boxes as tokens.
 
 Matches sam2/modeling/sam/prompt_encoder.py (facebookresearch/sam2 @ 2b90b9f). A frame
-without a click has the two tokens of "no point".
+without points has the two tokens of "no point".
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .position import FourierGrid
 
 __all__ = ["BOTTOM_RIGHT", "INSIDE", "OUTSIDE", "TOP_LEFT", "Click", "PromptEncoder"]
 
-#: Kinds of points: clicks outside and inside of the object, and corners of a box.
+#: Kinds of points: outside and inside of the object, and two corners of a box.
 OUTSIDE, INSIDE, TOP_LEFT, BOTTOM_RIGHT = 0, 1, 2, 3
 _POINT_KINDS = 4
 _MASK_CHANNELS = 16
@@ -68,12 +68,12 @@ class PromptEncoder(nn.Module):
         )
 
     def no_points(self) -> Tensor:
-        """Two tokens that say "no point": 1×2×C."""
+        """The two tokens of "no point": 1×2×C."""
         token: Tensor = self.not_a_point_embed.weight
         return torch.cat((token, token))[None]
 
     def points(self, places: Tensor, kinds: Tensor, side: int) -> Tensor:
-        """Embed points as tokens N×(P+1)×C; the last one says "no further point".
+        """Embed points as tokens N×(P+1)×C; the last one is "no further point".
 
         Args:
             places: N×P×2 float32, x and y in pixels of the input.
@@ -91,7 +91,7 @@ class PromptEncoder(nn.Module):
         return tokens
 
     def no_mask(self) -> Tensor:
-        """One embedding for every place of the image: 1×1×C."""
+        """The embedding of "no mask", the same for each position: 1×1×C."""
         return self.no_mask_embed.weight[None]
 
     def forward(self, masks: Tensor) -> Tensor:

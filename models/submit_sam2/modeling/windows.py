@@ -1,4 +1,4 @@
-"""Windows: a grid of tokens in square pieces, and together again.
+"""Cut a grid of tokens into square windows, and join them again.
 
 Matches sam2/modeling/backbones/utils.py (facebookresearch/sam2 @ 2b90b9f).
 """
@@ -24,6 +24,6 @@ def to_windows(x: Tensor, side: int) -> tuple[Tensor, tuple[int, int, int]]:
 
 
 def from_windows(windows: Tensor, grid: tuple[int, int, int]) -> Tensor:
-    """Put windows, B×side×side×C, together again: N×rows·side×columns·side×C."""
+    """Join windows, B×side×side×C, to a grid: N×rows·side×columns·side×C."""
     windows = windows.reshape(*grid, *windows.shape[1:]).transpose(2, 3)
     return windows.flatten(3, 4).flatten(1, 2)
