@@ -348,13 +348,11 @@ def require_writable(path: Path) -> None:
         for name in path.relative_to(folder).parts:
             if len(os.fsencode(name)) > os.pathconf(folder, "PC_NAME_MAX"):
                 raise refusal(errno.ENAMETOOLONG, path)
-        file, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=PARTIAL)
-        try:
-            os.unlink(name)
-            os.write(file, b"0")
-            os.fsync(file)
-        finally:
-            os.close(file)
+        # It has no name where the system can do that, so that a kill leaves no file.
+        with tempfile.TemporaryFile(dir=folder, prefix=".", suffix=PARTIAL) as file:
+            file.write(b"0")
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def write_bytes(path: Path, data: bytes, *, private: bool = False) -> None:
