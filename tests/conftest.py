@@ -29,6 +29,26 @@ settings.register_profile("repository", deadline=None, derandomize=True)
 settings.load_profile("repository")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def clean_environment() -> Iterator[None]:
+    """Keep the user's settings and terminal out of all tests.
+
+    Commands start no processes, unless a test says so with --workers.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith("SUBMIT_") or name in (
+                "COLUMNS",
+                "FORCE_COLOR",
+                "NO_COLOR",
+                "TTY_COMPATIBLE",
+                "TTY_INTERACTIVE",
+            ):
+                patch.delenv(name)
+        patch.setenv("SUBMIT_WORKERS", "1")
+        yield
+
+
 @pytest.fixture(scope="session")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Folders that are not there yet, one after the other."""
@@ -37,17 +57,8 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, homes: Iterator[Path]) -> None:
-    """Isolate every test from the user's settings, home folder and terminal."""
-    for name in list(os.environ):
-        if name.startswith("SUBMIT_") or name in (
-            "COLUMNS",
-            "FORCE_COLOR",
-            "NO_COLOR",
-            "TTY_COMPATIBLE",
-            "TTY_INTERACTIVE",
-        ):
-            monkeypatch.delenv(name)
+def own_home(monkeypatch: pytest.MonkeyPatch, homes: Iterator[Path]) -> None:
+    """Give each test a home of its own, which is empty."""
     home = next(homes)
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))

@@ -58,7 +58,7 @@ def run(runner: CliRunner, tmp_path: Path) -> Run:
         return runner.invoke(
             cli,
             [str(argument) for argument in arguments],
-            env={"SUBMIT_RUNS": str(tmp_path / "runs"), "SUBMIT_WORKERS": "1"},
+            env={"SUBMIT_RUNS": str(tmp_path / "runs")},
         )
 
     return invoke

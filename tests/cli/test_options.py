@@ -62,7 +62,9 @@ def test_an_option_has_a_default_and_takes_a_value(
     arguments: list[str],
     value: object,
     runner: CliRunner,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("SUBMIT_WORKERS")
     assert given(runner, decorator) == default
     assert given(runner, decorator, *arguments) == value
 
@@ -181,7 +183,7 @@ def test_a_command_that_exports_a_run_first_does_it_with_its_own_workers(
 ) -> None:
     split = write_split(annotated=3)
     monkeypatch.chdir(split.parent)
-    predict = "predict split --predictor static --name one --workers 1"
+    predict = "predict split --predictor static --name one"
     assert runner.invoke(cli, predict.split()).exit_code == 0
     counts: list[int] = []
 

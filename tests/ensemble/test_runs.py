@@ -45,7 +45,6 @@ def submit(
 ) -> Invoke:
     """Run a command line in the test's folder, in this process."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SUBMIT_WORKERS", "1")
     return lambda line: runner.invoke(cli, line.split(), catch_exceptions=False)
 
 

@@ -98,7 +98,7 @@ def submit(
 
     def call(*command: str) -> Result:
         arguments = [word for part in command for word in part.split()]
-        return runner.invoke(cli, arguments, env={"SUBMIT_WORKERS": "1"})
+        return runner.invoke(cli, arguments)
 
     return call
 

@@ -50,7 +50,7 @@ def run(tmp_path: Path, split: Split) -> Run:
 @pytest.fixture
 def submit(runner: CliRunner, tmp_path: Path) -> Invoke:
     def invoke(*arguments: object) -> Result:
-        environment = {"SUBMIT_RUNS": str(tmp_path / "runs"), "SUBMIT_WORKERS": "1"}
+        environment = {"SUBMIT_RUNS": str(tmp_path / "runs")}
         return runner.invoke(cli, [str(a) for a in arguments], env=environment)
 
     return invoke

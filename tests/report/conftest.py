@@ -37,7 +37,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             done = CliRunner().invoke(
                 cli,
                 ["predict", "split", "--predictor=static", "--name", name, *more],
-                env={"SUBMIT_WORKERS": "1"},
             )
             assert done.exit_code == 0, done.output
             assert CliRunner().invoke(cli, ["export", name]).exit_code == 0
