@@ -11,6 +11,7 @@ import click
 import pytest
 
 from submit.cli import SECTIONS, cli
+from tests.sources import parsed
 
 NAMES = [name for entries in SECTIONS.values() for name in entries]
 
@@ -89,7 +90,7 @@ def test_each_place_that_the_page_on_the_design_names_exists(repository: Path) -
     rows = re.findall(r"^\| … .*\? \| `(.+)` \| `(\w+)` \|$", page, re.MULTILINE)
     assert len(rows) >= 17
     for path, name in rows:
-        tree = ast.parse((repository / path).read_text("utf-8"))
+        tree = parsed(repository / path)
         defined = {
             target.id if isinstance(target, ast.Name) else target.name
             for node in tree.body

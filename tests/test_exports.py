@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.sources import parsed
+
 ROOT = Path(__file__).parents[1]
 
 #: Commands are reached through the table of the group, not imported by name.
@@ -82,19 +84,17 @@ def bound(tree: ast.Module) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize(
-    "path", exporting_files(), ids=lambda p: p.relative_to(ROOT).as_posix()
-)
-def test_all_is_complete_sorted_and_true(path: Path) -> None:
-    tree = ast.parse(path.read_text("utf-8"))
-    names = exported(tree)
-    if not tree.body[1:]:
-        return  # A package with nothing but its docstring.
-    assert names is not None, "no __all__"
-    assert names == sorted(names, key=natural_key)
-    assert len(names) == len(set(names))
-    assert sorted(set(names) - bound(tree)) == []
-    assert sorted(defined(tree) - set(names)) == []
+def test_all_is_complete_sorted_and_true() -> None:
+    for path in exporting_files():
+        tree = parsed(path)
+        names = exported(tree)
+        if not tree.body[1:]:
+            continue  # A package with nothing but its docstring.
+        assert names is not None, f"{path}: no __all__"
+        assert names == sorted(names, key=natural_key), path
+        assert len(names) == len(set(names)), path
+        assert sorted(set(names) - bound(tree)) == [], path
+        assert sorted(defined(tree) - set(names)) == [], path
 
 
 def test_importing_the_package_imports_nothing_heavy() -> None:
@@ -123,7 +123,7 @@ def test_no_two_public_classes_share_a_name() -> None:
     places: dict[str, list[str]] = {}
     for folder in ("submit", "models"):
         for path in sorted((ROOT / folder).rglob("*.py")):
-            for node in ast.parse(path.read_text("utf-8")).body:
+            for node in parsed(path).body:
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     place = path.relative_to(ROOT).as_posix()
                     places.setdefault(node.name, []).append(place)

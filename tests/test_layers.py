@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
+from tests.sources import imported_modules
 
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "submit"
@@ -44,21 +42,6 @@ def module_name(path: Path, root: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imported_modules(path: Path, root: Path) -> Iterator[str]:
-    """Yield the absolute names that a file imports, anywhere in it.
-
-    `from a import b` yields `a.b`, which names the module `b` or something in `a`.
-    """
-    package = list(path.relative_to(root).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = [] if node.level == 0 else package[: len(package) - node.level + 1]
-            parts = base + (node.module.split(".") if node.module else [])
-            yield from (".".join([*parts, alias.name]) for alias in node.names)
-
-
 def unit(name: str) -> str | None:
     """Name the core's module or subpackage that an import reaches, if it is one."""
     parts = name.split(".")
@@ -78,38 +61,38 @@ def test_no_module_has_two_layers() -> None:
     assert len(LAYER_OF) == sum(map(len, LAYERS))
 
 
-@pytest.mark.parametrize("path", core_files(), ids=lambda p: module_name(p, ROOT))
-def test_a_core_module_imports_only_from_lower_layers(path: Path) -> None:
-    own = unit(module_name(path, ROOT))
-    if own in (None, "__main__"):
-        return  # The package's own face re-exports, `__main__` starts the command.
-    assert own is not None
+def test_core_modules_import_only_from_lower_layers() -> None:
     wrong = []
-    for name in imported_modules(path, ROOT):
-        if name == "submit":
-            wrong.append(name)  # `import submit` imports everything it re-exports.
-        reached = unit(name)
-        if reached is None or reached == own:
-            continue
-        if LAYER_OF.get(reached, len(LAYERS)) >= LAYER_OF[own]:
-            wrong.append(name)
-    assert wrong == [], f"{path.name} is in layer {LAYER_OF[own]}"
+    for path in core_files():
+        module = module_name(path, ROOT)
+        own = unit(module)
+        if own in (None, "__main__"):
+            continue  # One re-exports, the other one starts the command.
+        assert own is not None
+        for name in imported_modules(path, ROOT):
+            if name == "submit":  # This imports everything that it re-exports.
+                wrong.append((module, LAYER_OF[own], name))
+            reached = unit(name)
+            if reached is None or reached == own:
+                continue
+            if LAYER_OF.get(reached, len(LAYERS)) >= LAYER_OF[own]:
+                wrong.append((module, LAYER_OF[own], name))
+    assert wrong == []
 
 
-@pytest.mark.parametrize(
-    "path", sorted(MODELS.rglob("*.py")), ids=lambda p: module_name(p, MODELS)
-)
-def test_a_model_imports_only_what_a_strangers_could(path: Path) -> None:
-    family = module_name(path, MODELS).split(".")[0]
-    others = {folder.name for folder in MODELS.iterdir()} - {family}
-    others -= SHARED.get(family, frozenset())
+def test_models_import_only_what_a_strangers_could() -> None:
+    families = {folder.name for folder in MODELS.iterdir()}
     wrong = []
-    for name in imported_modules(path, MODELS):
-        parts = name.split(".")
-        if parts[0] in others or (
-            parts[0] == "submit" and unit(name) not in OPEN_TO_MODELS
-        ):
-            wrong.append(name)
+    for path in sorted(MODELS.rglob("*.py")):
+        module = module_name(path, MODELS)
+        family = module.split(".")[0]
+        others = families - {family} - SHARED.get(family, frozenset())
+        for name in imported_modules(path, MODELS):
+            parts = name.split(".")
+            if parts[0] in others or (
+                parts[0] == "submit" and unit(name) not in OPEN_TO_MODELS
+            ):
+                wrong.append((module, name))
     assert wrong == []
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import ast
 import configparser
 import os
 import re
@@ -17,6 +16,7 @@ import pytest
 
 from submit.predictors import parse_options
 from submit_sam2 import Sam2Predictor
+from tests.sources import imported_modules
 
 PACKAGE = "mose-submit"
 
@@ -161,12 +161,9 @@ def test_each_import_of_the_packages_is_a_requirement(
             required += lines(config, "options.extras_require", extra)
     imported = set()
     for root in (repository / "submit", repository / "models"):
+        source = repository if root.name == "submit" else root
         for path in root.rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-                if isinstance(node, ast.Import):
-                    imported |= {alias.name.split(".")[0] for alias in node.names}
-                elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                    imported.add((node.module or "").split(".")[0])
+            imported |= {name.split(".")[0] for name in imported_modules(path, source)}
     ours = {name.split(".")[0] for name in lines(config, "options", "packages")}
     foreign = imported - ours - set(sys.stdlib_module_names)
     needed = {DISTRIBUTION_OF.get(name, name) for name in foreign}
