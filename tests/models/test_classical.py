@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Iterator
 
@@ -30,13 +31,16 @@ Pixels = NDArray[np.bool_]
 HEIGHT, WIDTH = 120, 160
 
 
+@functools.cache
 def texture(
     seed: int, height: int, width: int, colour: tuple[int, int, int]
 ) -> NDArray[np.float32]:
     """Smooth coloured noise around a mean colour."""
     noise = np.random.default_rng(seed).standard_normal((height, width, 3))
     blobs = cv2.GaussianBlur(noise.astype(np.float32), (0, 0), 2.0) * 110
-    return np.asarray(blobs + np.array(colour, np.float32), np.float32)
+    pixels = np.asarray(blobs + np.array(colour, np.float32), np.float32)
+    pixels.flags.writeable = False
+    return pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +72,7 @@ def film(length: int, *actors: Actor) -> list[Frame]:
     """Frames in which the last actor is in front."""
     frames = []
     for time in range(length):
-        frame = texture(0, HEIGHT, WIDTH, (90, 130, 80))
+        frame = texture(0, HEIGHT, WIDTH, (90, 130, 80)).copy()
         for actor in actors:
             actor.paint(frame, time)
         frames.append(np.clip(frame, 0, 255).astype(np.uint8))

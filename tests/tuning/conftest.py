@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
@@ -28,73 +28,71 @@ def truth(video: int, frame: int) -> NDArray[np.uint8]:
     return labels
 
 
+def write_truth(root: Path, videos: int) -> Split:
+    """Write a split with complete truth."""
+    shown = {
+        f"v{video}": [truth(video, frame) for frame in range(FRAMES)]
+        for video in range(videos)
+    }
+    return read_split(write_split(root, shown))
+
+
+def write_run(
+    path: Path,
+    split: Split,
+    *,
+    noise: float,
+    seed: int = 0,
+    signal: float = 3.0,
+    skip: Sequence[str] = (),
+) -> Run:
+    """Write a run whose logits are those of the truth times `signal`, and noise."""
+    identity = Identity.of("predict", {"name": path.name}, split)
+    random = np.random.default_rng(seed)
+    with Run.making(path, identity) as run:
+        for index, (video, entry) in enumerate(split.videos.items()):
+            if video in skip:
+                continue
+            soft = run.soft_path(video)
+            with SoftWriter(soft, size=SIZE) as writer:
+                for frame, stem in enumerate(entry.frames):
+                    labels = truth(index, frame)[::2, ::2]
+                    inside = np.stack([labels == key for key in (1, 2)])
+                    logits = signal * np.where(inside, 1.0, -1.0)
+                    logits += noise * random.normal(size=logits.shape)
+                    seen = inside.any(axis=(1, 2))
+                    scores = np.where(seen, 4.0, -4.0)
+                    scores += noise * random.normal(size=2)
+                    presence = scores.astype(np.float32)
+                    writer.write(stem, (1, 2), logits, presence, None)
+            run.add(video, VideoRecord(FRAMES, (1, 2), SIZE, 0.1, digest(soft)))
+    return run
+
+
 class MakeSplit(Protocol):
-    """Writes a split with complete truth."""
+    """Calls `write_truth` for a folder of the test."""
 
     def __call__(self, videos: int, *, name: str = "split") -> Split: ...
 
 
 class MakeRun(Protocol):
-    """Writes a run of the truth with noise."""
+    """Calls `write_run` for a run of the test."""
 
-    def __call__(
-        self,
-        name: str,
-        split: Split,
-        *,
-        noise: float,
-        seed: int = 0,
-        signal: float = 3.0,
-        skip: Sequence[str] = (),
-    ) -> Run: ...
+    def __call__(self, name: str, split: Split, **more: Any) -> Run: ...
 
 
 @pytest.fixture
 def make_split(tmp_path: Path) -> MakeSplit:
     def make(videos: int, *, name: str = "split") -> Split:
-        shown = {
-            f"v{video}": [truth(video, frame) for frame in range(FRAMES)]
-            for video in range(videos)
-        }
-        return read_split(write_split(tmp_path / name, shown))
+        return write_truth(tmp_path / name, videos)
 
     return make
 
 
 @pytest.fixture
 def make_run(tmp_path: Path) -> MakeRun:
-    """Make runs; logits are those of the truth times `signal`, and noise beside."""
-
-    def make(
-        name: str,
-        split: Split,
-        *,
-        noise: float,
-        seed: int = 0,
-        signal: float = 3.0,
-        skip: Sequence[str] = (),
-    ) -> Run:
-        identity = Identity.of("predict", {"name": name}, split)
-        random = np.random.default_rng(seed)
-        with Run.making(tmp_path / "runs" / name, identity) as run:
-            for index, (video, entry) in enumerate(split.videos.items()):
-                if video in skip:
-                    continue
-                path = run.soft_path(video)
-                with SoftWriter(path, size=SIZE) as writer:
-                    for frame, stem in enumerate(entry.frames):
-                        labels = truth(index, frame)[::2, ::2]
-                        inside = np.stack([labels == key for key in (1, 2)])
-                        logits = signal * np.where(inside, 1.0, -1.0)
-                        logits += noise * random.normal(size=logits.shape)
-                        seen = inside.any(axis=(1, 2))
-                        scores = np.where(seen, 4.0, -4.0)
-                        scores += noise * random.normal(size=2)
-                        presence = scores.astype(np.float32)
-                        writer.write(stem, (1, 2), logits, presence, None)
-                record = VideoRecord(FRAMES, (1, 2), SIZE, 0.1, digest(path))
-                run.add(video, record)
-        return run
+    def make(name: str, split: Split, **more: Any) -> Run:
+        return write_run(tmp_path / "runs" / name, split, **more)
 
     return make
 

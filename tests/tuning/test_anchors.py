@@ -181,7 +181,7 @@ def invoke(runner: CliRunner, tmp_path: Path, split: Split) -> Any:
 
     def run(*arguments: object) -> Result:
         words = [str(word) for word in arguments]
-        env = {"SUBMIT_RUNS": str(tmp_path / "runs"), "SUBMIT_WORKERS": "1"}
+        env = {"SUBMIT_RUNS": str(tmp_path / "runs")}
         return runner.invoke(cli, words, env=env)
 
     return run

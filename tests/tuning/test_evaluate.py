@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from submit.archive import open_masks
-from submit.data import read_split
+from submit.data import Split, read_split
 from submit.ensemble import METHODS, Gate, MergeSettings
 from submit.errors import RunError, ScoringError
 from submit.metrics.frames import ObjectScore
@@ -19,6 +19,7 @@ from submit.scoring import score_split
 from submit.tuning import Budget, Candidate, Evaluator
 from submit.tuning.evaluate import BudgetSpentError
 from submit.tuning.holdout import HoldoutRuns
+from tests.tuning.conftest import write_run, write_truth
 
 MEMBERS = ("a", "b", "c")
 ALL = {"a": 2.0, "b": 1.0, "c": 0.5}
@@ -45,21 +46,23 @@ CANDIDATES = {
 }
 
 
-@pytest.fixture
-def runs(make_split: Any, make_run: Any) -> dict[str, Run]:
-    split = make_split(3)
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    return write_truth(tmp_path_factory.mktemp("evaluate") / "split", 3)
+
+
+@pytest.fixture(scope="module")
+def runs(split: Split) -> dict[str, Run]:
     return {
-        name: make_run(name, split, noise=2.5, seed=seed)
+        name: write_run(split.root.parent / "runs" / name, split, noise=2.5, seed=seed)
         for seed, name in enumerate(MEMBERS)
     }
 
 
 def by_files(
-    candidate: Candidate, runs: dict[str, Run], folder: Path, inline: Any
+    candidate: Candidate, split: Split, runs: dict[str, Run], merged: Path, inline: Any
 ) -> dict[str, dict[int, ObjectScore]]:
     """What the commands ensemble, export and score would give."""
-    split = read_split(folder / "split")
-    merged = folder / "runs" / "merged"
     ensemble_runs(
         [runs[name].path for name in candidate.members],
         merged,
@@ -76,21 +79,20 @@ def by_files(
 
 @pytest.mark.parametrize("name", CANDIDATES)
 def test_scores_are_those_of_ensemble_export_and_score(
-    name: str, runs: dict[str, Run], tmp_path: Path, inline: Any
+    name: str, split: Split, runs: dict[str, Run], tmp_path: Path, inline: Any
 ) -> None:
     candidate = CANDIDATES[name]
-    evaluator = Evaluator(read_split(tmp_path / "split"), runs, workers=1)
+    evaluator = Evaluator(split, runs, workers=1)
     found = evaluator.scores(candidate)
-    wanted = by_files(candidate, runs, tmp_path, inline)
+    wanted = by_files(candidate, split, runs, tmp_path / "merged", inline)
     assert {name: found[name] for name in wanted} == wanted
     every = [score.jf_dot for video in wanted.values() for score in video.values()]
     assert evaluator.mean(candidate) == pytest.approx(np.mean(every), abs=1e-15)
 
 
 def test_what_does_not_fit_in_memory_is_decoded_each_time(
-    runs: dict[str, Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split: Split, runs: dict[str, Run]
 ) -> None:
-    split = read_split(tmp_path / "split")
     wanted = Evaluator(split, runs).scores(CANDIDATES["gate"])
     small = Evaluator(split, runs)
     small.runs = HoldoutRuns(split, runs, memory=20_000)
@@ -98,8 +100,7 @@ def test_what_does_not_fit_in_memory_is_decoded_each_time(
     assert small.scores(CANDIDATES["single"]).keys() == wanted.keys()
 
 
-def test_what_is_pinned_is_merged_once(runs: dict[str, Run], tmp_path: Path) -> None:
-    split = read_split(tmp_path / "split")
+def test_what_is_pinned_is_merged_once(split: Split, runs: dict[str, Run]) -> None:
     plain, pinned = Evaluator(split, runs), Evaluator(split, runs)
     for name in ("gate", "weights", "time"):
         candidate = CANDIDATES[name]
@@ -115,11 +116,11 @@ def test_what_is_pinned_is_merged_once(runs: dict[str, Run], tmp_path: Path) -> 
 
 
 def test_each_video_is_scored_once_and_paid_for(
-    runs: dict[str, Run], tmp_path: Path
+    split: Split, runs: dict[str, Run]
 ) -> None:
     told: list[tuple[str, int]] = []
     evaluator = Evaluator(
-        read_split(tmp_path / "split"),
+        split,
         runs,
         budget=Budget(1.0),
         progress=lambda video, frames: told.append((video, frames)),
@@ -134,10 +135,10 @@ def test_each_video_is_scored_once_and_paid_for(
         evaluator.scores(CANDIDATES["mean"], ["v1"])
 
 
-def test_the_budget_of_time_ends(runs: dict[str, Run], tmp_path: Path) -> None:
+def test_the_budget_of_time_ends(split: Split, runs: dict[str, Run]) -> None:
     now = [0.0]
     budget = Budget(seconds=10.0, clock=lambda: now[0])
-    evaluator = Evaluator(read_split(tmp_path / "split"), runs, budget=budget)
+    evaluator = Evaluator(split, runs, budget=budget)
     evaluator.scores(CANDIDATES["single"])
     now[0] = 10.5
     with pytest.raises(BudgetSpentError):
@@ -147,9 +148,8 @@ def test_the_budget_of_time_ends(runs: dict[str, Run], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["mean", "gate"])
 def test_skipped_frames_change_no_mask_of_the_others(
-    name: str, runs: dict[str, Run], tmp_path: Path
+    name: str, split: Split, runs: dict[str, Run]
 ) -> None:
-    split = read_split(tmp_path / "split")
     candidate = CANDIDATES[name]
     every = Evaluator(split, runs, every=100)
     # Only frame 1 is scored: as in a video that ends after it.

@@ -173,7 +173,7 @@ def test_frames_of_another_split_are_refused(
 
 
 def command(tmp_path: Path, *arguments: object) -> Result:
-    environment = {"SUBMIT_RUNS": str(tmp_path / "runs"), "SUBMIT_WORKERS": "1"}
+    environment = {"SUBMIT_RUNS": str(tmp_path / "runs")}
     return CliRunner().invoke(cli, [str(a) for a in arguments], env=environment)
 
 

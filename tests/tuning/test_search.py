@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from submit.cli import cli
-from submit.data import Split
+from submit.data import Split, read_split
 from submit.ensemble import MergeSettings, read_ensemble_table
 from submit.errors import ScoringError
 from submit.metrics.bootstrap import expanded_interval, resampled_means
@@ -17,41 +18,50 @@ from submit.postprocess import Postprocess, read_postprocess
 from submit.runs import Run
 from submit.system.tables import read_toml, to_toml
 from submit.tuning import Budget, Candidate, Evaluator, Tuned, settings_toml, tune
+from tests.tuning.conftest import write_run, write_truth
 
 
-@pytest.fixture
-def split(make_split: Any) -> Split:
-    found: Split = make_split(6)
-    return found
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a split and, in `runs`, the runs of `noisy` and `alike`."""
+    root = tmp_path_factory.mktemp("search")
+    split, runs = write_truth(root / "split", 6), root / "runs"
+    write_run(runs / "good", split, noise=1.5, seed=1)
+    for seed in range(3):
+        write_run(runs / f"noise{seed}", split, noise=4, signal=0, seed=10 + seed)
+    for seed, name in enumerate(("left", "middle", "right")):
+        write_run(runs / name, split, noise=3.0, seed=seed)
+    return root
 
 
-@pytest.fixture
-def noisy(split: Split, make_run: Any) -> dict[str, Run]:
+@pytest.fixture(scope="module")
+def split(made: Path) -> Split:
+    return read_split(made / "split")
+
+
+@pytest.fixture(scope="module")
+def noisy(made: Path) -> dict[str, Run]:
     """One run that sees something, and three that see nothing."""
-    good = make_run("good", split, noise=1.5, seed=1)
-    return {
-        "good": good,
-        **{
-            f"noise{seed}": make_run(
-                f"noise{seed}", split, noise=4, signal=0, seed=10 + seed
-            )
-            for seed in range(3)
-        },
-    }
+    names = ("good", "noise0", "noise1", "noise2")
+    return {name: Run.open(made / "runs" / name) for name in names}
 
 
-@pytest.fixture
-def alike(split: Split, make_run: Any) -> dict[str, Run]:
+@pytest.fixture(scope="module")
+def alike(made: Path) -> dict[str, Run]:
     """Runs of the same worth, wrong in different places."""
-    return {
-        name: make_run(name, split, noise=3.0, seed=seed)
-        for seed, name in enumerate(("left", "middle", "right"))
-    }
+    names = ("left", "middle", "right")
+    return {name: Run.open(made / "runs" / name) for name in names}
 
 
 def tuned(split: Split, runs: dict[str, Run], **options: Any) -> Tuned:
     seed = options.pop("seed", 0)
     return tune(Evaluator(split, runs, **options), seed=seed)
+
+
+@pytest.fixture(scope="module")
+def found(split: Split, alike: dict[str, Run]) -> Tuned:
+    """What a whole search finds for the runs of the same worth."""
+    return tuned(split, alike)
 
 
 def test_members_that_are_noise_leave_the_best_single_run(
@@ -66,12 +76,8 @@ def test_members_that_are_noise_leave_the_best_single_run(
     assert not any(one.kept for one in found.stages if one.stage == "members")
 
 
-def test_noise_alone_gains_nothing(split: Split, make_run: Any) -> None:
-    runs = {
-        str(seed): make_run(str(seed), split, noise=4, signal=0, seed=seed)
-        for seed in range(2)
-    }
-    found = tuned(split, runs)
+def test_noise_alone_gains_nothing(split: Split, noisy: dict[str, Run]) -> None:
+    found = tuned(split, {name: noisy[name] for name in ("noise0", "noise1")})
     for one in found.stages:
         assert not one.kept or one.left_out is not None
         if one.kept:
@@ -79,10 +85,7 @@ def test_noise_alone_gains_nothing(split: Split, make_run: Any) -> None:
             assert one.left_out.low > 0
 
 
-def test_members_that_help_each_other_are_merged(
-    split: Split, alike: dict[str, Run]
-) -> None:
-    found = tuned(split, alike)
+def test_members_that_help_each_other_are_merged(found: Tuned) -> None:
     assert found.candidate.members == ("left", "middle", "right")
     assert found.score > max(found.singles.values()) + 0.02
     assert found.gain.low > 0
@@ -91,10 +94,7 @@ def test_members_that_help_each_other_are_merged(
     assert max(found.without.values()) < found.score
 
 
-def test_stages_that_are_kept_gained_on_videos_left_out(
-    split: Split, alike: dict[str, Run]
-) -> None:
-    found = tuned(split, alike)
+def test_stages_that_are_kept_gained_on_videos_left_out(found: Tuned) -> None:
     assert any(one.kept for one in found.stages)
     for one in found.stages:
         assert one.kept == (one.left_out is not None and one.left_out.is_clear)
@@ -139,10 +139,7 @@ def test_a_single_run_is_post_processed_only(split: Split, make_run: Any) -> Non
     assert found.score > found.singles["only"]
 
 
-def test_what_is_written_reads_back(
-    split: Split, alike: dict[str, Run], tmp_path: Path
-) -> None:
-    found = tuned(split, alike)
+def test_what_is_written_reads_back(found: Tuned, tmp_path: Path) -> None:
     path = tmp_path / "tuned.toml"
     path.write_text(settings_toml(found, source="split"))
     settings = MergeSettings.from_table(read_ensemble_table(path))
@@ -172,14 +169,16 @@ def test_intervals_of_few_videos_are_wider() -> None:
     assert expanded_interval(means[4], 1) == (-np.inf, np.inf)
 
 
-def command(tmp_path: Path, *arguments: object) -> Result:
-    environment = {"SUBMIT_RUNS": str(tmp_path / "runs"), "SUBMIT_WORKERS": "1"}
+def command(folder: Path, *arguments: object) -> Result:
+    """Run a command with the runs of a folder."""
+    environment = {"SUBMIT_RUNS": str(folder / "runs")}
     return CliRunner().invoke(cli, [str(a) for a in arguments], env=environment)
 
 
 def test_the_commands_that_follow_score_what_was_promised(
-    split: Split, alike: dict[str, Run], tmp_path: Path
+    split: Split, alike: dict[str, Run], made: Path, tmp_path: Path
 ) -> None:
+    shutil.copytree(made / "runs", tmp_path / "runs")
     path = tmp_path / "tuned.toml"
     done = command(
         tmp_path, "tune", *alike, "--split", split.root, "-o", path, "--json"
@@ -248,11 +247,11 @@ def test_a_recipe_takes_one_file_for_both_of_its_tables(
 
 
 def test_the_command_says_what_it_tried(
-    split: Split, noisy: dict[str, Run], tmp_path: Path
+    split: Split, noisy: dict[str, Run], made: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "tuned.toml"
     names = list(noisy)
-    done = command(tmp_path, "tune", *names, "--split", split.root, "-o", path)
+    done = command(made, "tune", *names, "--split", split.root, "-o", path)
     assert done.exit_code == 0, done.stderr
     assert "members good" in " ".join(done.stdout.split())
     assert "has 6 videos; with so few" in done.stderr
@@ -273,6 +272,7 @@ def test_the_command_says_what_it_tried(
 def test_options_are_checked(
     split: Split,
     alike: dict[str, Run],
+    made: Path,
     tmp_path: Path,
     arguments: list[str],
     code: int,
@@ -280,18 +280,16 @@ def test_options_are_checked(
 ) -> None:
     path = tmp_path / "tuned.toml"
     base = ["tune", *alike, "--split", split.root, "-o", path]
-    done = command(tmp_path, *base, *arguments)
+    done = command(made, *base, *arguments)
     assert (done.exit_code, message in done.stderr) == (code, True), done.stderr
     assert path.exists() == (code == 0)
     if "--every" in arguments:
         assert "one frame in 3" in path.read_text()
 
 
-def test_runs_are_named_once(
-    split: Split, alike: dict[str, Run], tmp_path: Path
-) -> None:
+def test_runs_are_named_once(split: Split, made: Path, tmp_path: Path) -> None:
     path = tmp_path / "tuned.toml"
-    done = command(tmp_path, "tune", "left", "left", "--split", split.root, "-o", path)
+    done = command(made, "tune", "left", "left", "--split", split.root, "-o", path)
     assert done.exit_code == 1
     assert "run left is given twice" in done.stderr
 
