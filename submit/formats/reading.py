@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ..archive import MaskFolder
-from ..data import SplitVideo, read_split
+from ..checks.numbering import number_in
+from ..data import SplitVideo
 from ..errors import ArchiveError
 from ..runs import hard_codes
+from ..system.words import counted
 from .foreign import open_foreign
 from .format import (
     ImportFormat,
@@ -78,31 +80,61 @@ def soft_frames(reader: VideoReader, video: SplitVideo) -> Iterator[SoftFrame]:
 
 
 def read_results(
-    folder: Path, root: Path, name: str, hints: ImportHints
+    folder: Path,
+    name: str,
+    hints: ImportHints,
+    *,
+    images: Mapping[str, Path],
+    masks: Mapping[str, Path],
 ) -> Iterator[SoftFrame]:
     """Read the results of a program for one video of a split.
 
     Args:
         folder: The results, directly or in a folder with the name of the video.
-        root: The split.
         name: The video.
         hints: Information that cannot be detected from the files.
+        images: File of each frame, by stem, in order.
+        masks: File of each mask that was given to the program, by stem, in order.
 
     Yields:
         The scores of each frame, in order.
 
     Raises:
-        ArchiveError: They are missing or not complete.
+        ArchiveError: They are missing or not complete, or there are more files than
+            frames.
         MaskError: A file does not belong to the video.
-        SplitError: The split has no such video.
     """
-    video = read_split(root).videos[name]
+    video = SplitVideo(name, tuple(images), images, masks)
     with open_foreign(folder, [name], hints) as foreign:
         files = foreign.files(name)
         if not files.names:
-            masks = MaskFolder(folder)
-            paths = [entry.name for entry in masks.entries if not entry.is_folder]
-            files = VideoFiles(masks, name, {path: path for path in paths})
+            direct = MaskFolder(folder)
+            paths = [entry.name for entry in direct.entries if not entry.is_folder]
+            files = VideoFiles(direct, name, {path: path for path in paths})
         require_package(find_format(files, hints), files.where)
+        _require_no_surplus(files, video)
         with open_video(files, video, hints) as reader:
             yield from soft_frames(reader, video)
+
+
+def _require_no_surplus(files: VideoFiles, video: SplitVideo) -> None:
+    """Make sure that no folder has more numbered files than there are frames.
+
+    Raises:
+        ArchiveError: One has: they may be of another video or an earlier try.
+    """
+    groups: dict[tuple[str, str], list[str]] = {}
+    for path in sorted(files.names):
+        one = PurePosixPath(path)
+        if number_in(one.stem) is not None and one.stem != video.name:
+            groups.setdefault((str(one.parent), one.suffix), []).append(path)
+    numbers = {number_in(frame) for frame in video.frames}
+    for paths in groups.values():
+        if len(paths) > video.length:
+            more = [p for p in paths if number_in(PurePosixPath(p).stem) not in numbers]
+            raise ArchiveError(
+                f"{files.where}: has {len(paths)} files such as "
+                f"{(more or paths)[-1]}, and the video has "
+                f"{counted(video.length, 'frame')}, {video.frames[0]} to "
+                f"{video.frames[-1]}; expected one file for each"
+            )
