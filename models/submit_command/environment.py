@@ -57,7 +57,8 @@ def require_program(options: CommandOptions, template: Template) -> None:
         OptionError: There is none, or its working folder does not exist.
     """
     folder = options.working_folder()
-    known = {"python": options.python, **options.named_files()}
+    files = options.named_files()
+    known = {"python": options.python, "folder": folder, **files}
     try:
         program = os.path.expanduser(fill(template.words[0], known))
     except KeyError:

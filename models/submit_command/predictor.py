@@ -209,6 +209,7 @@ class CommandSession:
             "width": self._video.width,
             "device": device_name(self._device),
             "side": None if side is None else round(side * self._scale),
+            "folder": self._options.working_folder(),
             "python": self._options.python,
         }
 

@@ -28,6 +28,7 @@ PLACEHOLDERS = {
     "width": "columns of a frame",
     "device": "cpu, cuda, mps or xpu",
     "side": "option side, times the scale of a variant",
+    "folder": "option folder, the working folder",
     "python": "option python",
 }
 

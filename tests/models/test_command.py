@@ -529,3 +529,19 @@ def test_the_environment_may_be_its_own(monkeypatch: pytest.MonkeyPatch) -> None
     own = environment(options, "cpu", {"video": "v"})
     assert "PYTHONPATH" not in own
     assert own["PATH"] == given["PATH"]
+
+
+RECIPES = sorted((Path(__file__).parents[2] / "examples" / "models").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_of_the_examples_has_legal_options(path: Path) -> None:
+    options = parse_options("command", CommandOptions, [f"@{path}"])
+    text = path.read_text("utf-8")
+    assert options.name
+    assert options.licence
+    # What its first lines tell users to type names this file and all that run needs.
+    assert f"-o @examples/models/{path.name}" in text
+    assert options.run is not None
+    for name in ("weights", "wrapper", "checkpoints"):
+        assert (f"{{{name}}}" in options.run) <= (f"{name}=" in text)
