@@ -10,7 +10,7 @@ from pathlib import Path
 from submit.errors import OptionError
 
 from .options import CommandOptions
-from .template import Template, fill
+from .template import CommandTemplate, fill
 
 __all__ = ["device_name", "environment", "require_program"]
 
@@ -50,7 +50,7 @@ def environment(
     return found
 
 
-def require_program(options: CommandOptions, template: Template) -> None:
+def require_program(options: CommandOptions, template: CommandTemplate) -> None:
     """Make sure that there is a program to run.
 
     Raises:

@@ -11,7 +11,7 @@ from submit.formats import FORMATS
 from submit.masks import ScoreKind
 from submit.predictors import check_options, option
 
-from .template import PLACEHOLDERS, Template, placeholders, split_words
+from .template import PLACEHOLDERS, CommandTemplate, placeholders, split_words
 
 __all__ = ["CommandOptions"]
 
@@ -43,8 +43,8 @@ class CommandOptions:
     files: str | None = option(
         None,
         "Files and folders that decide the masks, as NAME=PATH separated by spaces; "
-        "{NAME} in run stands for the path. The run is known by their content, "
-        "wherever they lie.",
+        "{NAME} in run stands for the path. The run is known by their content, not "
+        "by their place.",
         metavar="NAME=PATH…",
         decides=False,  # They are the checkpoint of the description.
     )
@@ -176,7 +176,7 @@ class CommandOptions:
                 "write it where the command takes the resolution"
             )
 
-    def template(self) -> Template:
+    def template(self) -> CommandTemplate:
         """The command, taken apart.
 
         Raises:
@@ -188,7 +188,7 @@ class CommandOptions:
                 "-o run='python infer.py --video {frames} --mask {mask} --out {out}', "
                 "or -o @FILE with a file of examples/models"
             )
-        template = Template.parse(self.run, files=self.named_files())
+        template = CommandTemplate.parse(self.run, files=self.named_files())
         if "side" in template.names and self.side is None:
             raise OptionError(
                 "option side: expected the usual input resolution, since run has "

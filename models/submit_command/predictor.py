@@ -37,7 +37,7 @@ from .environment import device_name, environment, require_files, require_progra
 from .options import CommandOptions
 from .program import Ending, Limits, Program, tail
 from .results import prediction
-from .template import Template
+from .template import CommandTemplate
 from .tree import Tree
 
 __all__ = ["CommandPredictor", "CommandSession"]
@@ -101,7 +101,7 @@ class CommandSession:
         self,
         video: Video,
         options: CommandOptions,
-        template: Template,
+        template: CommandTemplate,
         device: str,
         scale: float,
     ) -> None:

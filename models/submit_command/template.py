@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from submit.errors import OptionError
 
-__all__ = ["PLACEHOLDERS", "Template", "fill", "placeholders", "split_words"]
+__all__ = ["PLACEHOLDERS", "CommandTemplate", "fill", "placeholders", "split_words"]
 
 #: What a template may name, with the meaning; besides, the names of files.
 PLACEHOLDERS = {
@@ -40,7 +40,7 @@ _SHELL = frozenset({"|", "||", "&", "&&", ";", "<", ">", ">>", "2>", "2>&1", "&>
 
 
 @dataclass(frozen=True)
-class Template:
+class CommandTemplate:
     """The words of a command, before the placeholders are replaced.
 
     Attributes:
@@ -50,7 +50,7 @@ class Template:
     words: tuple[str, ...]
 
     @classmethod
-    def parse(cls, text: str, *, files: Mapping[str, object]) -> Template:
+    def parse(cls, text: str, *, files: Mapping[str, object]) -> CommandTemplate:
         """Read a template as a shell splits it into words.
 
         Args:

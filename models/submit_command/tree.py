@@ -8,7 +8,7 @@
 
 Masks that were given lie once more in `given`, for reading the results.
 
-Frames are numbered from 0, whatever their names in the split are.
+Frames are numbered from 0; their names in the split do not matter.
 """
 
 from __future__ import annotations

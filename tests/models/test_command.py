@@ -536,12 +536,11 @@ RECIPES = sorted((Path(__file__).parents[2] / "examples" / "models").glob("*.tom
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_of_the_examples_has_legal_options(path: Path) -> None:
-    options = parse_options("command", CommandOptions, [f"@{path}"])
     text = path.read_text("utf-8")
+    # Its first lines tell users to type names this file and all files that run needs.
+    assert f"-o @examples/models/{path.name}" in text
+    names = [one for one in ("weights", "wrapper", "checkpoints") if f"{one}=" in text]
+    files = " ".join(f"{name}={path}" for name in names)
+    options = parse_options("command", CommandOptions, [f"@{path}", f"files={files}"])
     assert options.name
     assert options.licence
-    # What its first lines tell users to type names this file and all that run needs.
-    assert f"-o @examples/models/{path.name}" in text
-    assert options.run is not None
-    for name in ("weights", "wrapper", "checkpoints"):
-        assert (f"{{{name}}}" in options.run) <= (f"{name}=" in text)
