@@ -60,6 +60,13 @@ from ._splits import open_split
     "JSON file, or a folder of palette PNGs, <video>/<frame>.png.",
 )
 @click.option(
+    "--direction",
+    type=click.Choice(["forward", "backward", "both"]),
+    default="forward",
+    help="Track from an object's first prompt to the end; from its last prompt to the "
+    "start; or both, merged by the distance to the prompts.",
+)
+@click.option(
     "--soft/--no-soft",
     default=True,
     help="Keep soft masks, which ensembles and export need, or palette masks only.",
@@ -84,6 +91,7 @@ def predict(
     videos: tuple[str, ...],
     late_objects: bool,
     prompts: Path | None,
+    direction: str,
     soft: bool,
     executor: str,
     workers: int | None,
@@ -100,7 +108,8 @@ def predict(
     resumes; a run made with other settings is refused.
 
     --prompts gives more than the first masks: masks, boxes, points and absences in any
-    frame, from a detector, a person or another run (docs/prompts.md).
+    frame, from a detector, a person or another run. With --direction both, they also
+    improve the frames before them (docs/prompts.md).
 
     \b
     Example:
@@ -121,6 +130,7 @@ def predict(
             soft=soft,
             late_objects=late_objects,
             prompts=prompts,
+            direction=direction,
         ),
         executor=lambda model: model_executor(model, workers, device, kind=executor),
         device=device,

@@ -119,7 +119,9 @@ def build(
     )
     # Check the options of all models first, before hours of prediction.
     for step in recipe.predict:
-        _plan(step).build(device)
+        plan = _plan(step)
+        plan.require_direction()
+        plan.build(device)
     runs = tuple(builder.run(step) for step in recipe.steps)
     sha256 = builder.submission()
     zip_path = recipe.zip_path
@@ -311,6 +313,7 @@ def _plan(step: PredictStep) -> PredictPlan:
         tta=step.tta,
         late_objects=step.late_objects,
         prompts=step.prompts,
+        direction=step.direction,
     )
 
 

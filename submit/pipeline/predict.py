@@ -13,7 +13,13 @@ from typing import Any
 
 from ..augment import augmented, parse_variant
 from ..data import GivenPrompts, Split, SplitVideo, read_prompts, read_split
-from ..errors import PredictorError, RunMismatchError, SplitError, SubmitError
+from ..errors import (
+    OptionError,
+    PredictorError,
+    RunMismatchError,
+    SplitError,
+    SubmitError,
+)
 from ..executors import Executor, Job, Worker
 from ..predictors import (
     Description,
@@ -29,6 +35,7 @@ from ..predictors import (
 from ..runs import Identity, Run, Standing, VideoRecord
 from ..runs.identity import fingerprint, option_settings, require_facts, take_stock
 from ..system.files import digest
+from .direction import DIRECTIONS
 from .outcome import Monitor, StepOutcome, run_jobs, silent
 from .prompts import require_taken
 from .video import VideoPredictor, VideoTask
@@ -51,6 +58,7 @@ class PredictPlan:
             the first mask, and the later masks of a train split must not be used.
         prompts: A file or folder of prompts beside the split's masks; see
             `submit.data.read_prompts`.
+        direction: From which prompts each frame is tracked; see `direction.DIRECTIONS`.
     """
 
     predictor: str
@@ -60,6 +68,24 @@ class PredictPlan:
     soft: bool = True
     late_objects: bool = False
     prompts: Path | None = None
+    direction: str = DIRECTIONS[0]
+
+    def require_direction(self) -> None:
+        """Make sure that the direction is known, and that there is a way to go it.
+
+        Raises:
+            OptionError: It is not.
+        """
+        if self.direction not in DIRECTIONS:
+            raise OptionError(
+                f"direction {self.direction!r}: expected one of {', '.join(DIRECTIONS)}"
+            )
+        if self.direction != "forward" and self.prompts is None:
+            raise OptionError(
+                f"direction {self.direction}: tracking backward starts at a prompt "
+                "after the first frame, and no prompts are given; add --prompts, or in "
+                "a recipe prompts"
+            )
 
     def build(self, device: str) -> Predictor:
         """Make the model, wrapped in its augmentations.
@@ -94,6 +120,11 @@ class PredictPlan:
                 "late_objects": self.late_objects,
                 # A run without prompts is the same as before there were any.
                 **({} if given is None else {"prompts": given.digest}),
+                **(
+                    {}
+                    if self.direction == DIRECTIONS[0]
+                    else {"direction": self.direction}
+                ),
             },
             recorded,
         )
@@ -247,7 +278,9 @@ def predict_split(
         RunMismatchError: The folder holds a run with other settings, of other frames,
             or made on another kind of device.
         PredictorError: The model cannot be built.
+        OptionError: A direction needs prompts that are not given.
     """
+    plan.require_direction()
     # Built first, so that an error names the file of an option.
     predictor, plan = plan.build(device), plan.located()
     given = None if plan.prompts is None else read_prompts(plan.prompts, split)
@@ -285,6 +318,7 @@ def predict_split(
                     late_objects=plan.late_objects,
                     source=sources[name],
                     prompts=None if given is None else given.videos.get(name),
+                    direction=plan.direction,
                 ),
             )
             for name, video in chosen.items()

@@ -43,6 +43,7 @@ from ..runs import require_run_name
 from ..system.files import user_path
 from ..system.schema import Scalar, WrongSettingError, check, read, setting
 from ..system.tables import read_toml
+from .direction import DIRECTIONS
 
 __all__ = [
     "EnsembleStep",
@@ -76,6 +77,10 @@ class PredictStep:
     tta: tuple[str, ...] = ()
     late_objects: bool = False
     prompts: Path | None = None
+    direction: str = setting(DIRECTIONS[0], choices=DIRECTIONS)
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 @dataclass(frozen=True)

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ..data import FrameReader, SplitVideo
-from ..errors import MaskError, SplitError
-from ..masks import quantise
-from ..predictors import (
-    AnySession,
-    Prediction,
-    Predictor,
-    Prompts,
-    Video,
-    as_delayed,
-)
-from ..runs import MaskWriter, SoftWriter, VideoRecord
-from ..system.files import atomic_folder, digest
+from ..data import SplitVideo
+from ..errors import SplitError
+from ..predictors import Predictor
+from ..runs import MaskWriter, SoftVideo, SoftWriter, VideoRecord
+from ..system.files import atomic_folder, digest, scratch_file
 from .behind import Behind
+from .direction import BothPasses, Passes, plan_passes
 from .prompts import FramePrompts, video_prompts
+from .tracking import PredictedFrame, tracked
 
 __all__ = ["VideoPredictor", "VideoTask"]
 
@@ -42,6 +32,7 @@ class VideoTask:
     late_objects: bool
     source: str
     prompts: FramePrompts | None = None
+    direction: str = "forward"
 
 
 class VideoPredictor:
@@ -60,34 +51,32 @@ class VideoPredictor:
                 f"video {video.name}: has one frame, so there is nothing to track; "
                 "expected at least 2 in JPEGImages (extract the split again)"
             )
-        prompts = video_prompts(video, late=task.late_objects, given=task.prompts)
-        first = video.frames.index(next(iter(prompts)))
-        images = tuple(video.images.values())[first:]
-        session = self._predictor.session(
-            Video(video.name, video.height, video.width, video.length, images)
+        passes = plan_passes(
+            video.frames,
+            video_prompts(video, late=task.late_objects, given=task.prompts),
+            direction=task.direction,
+            late=task.late_objects,
         )
+        step = _Progress(progress, frames=video.length, steps=passes.steps)
         with contextlib.ExitStack() as stack:
-            stack.callback(session.close)
+            joined = None
+            if passes.backward:
+                backward = stack.enter_context(self._backward(task, passes, step))
+                joined = BothPasses(passes, backward)
             written = stack.enter_context(_writing(task))
-            behind = stack.enter_context(Behind(written.write))
-            reader = stack.enter_context(FrameReader(video.images, size=video.size))
-            frames = _Frames(video, session)
-            objects: tuple[int, ...] = ()
 
-            def keep(predicted: Iterator[_Written]) -> None:
-                nonlocal objects
-                for one in predicted:
-                    behind.put(one)
-                    objects = one.objects
-                    progress(1)
+            def write(frame: PredictedFrame) -> None:
+                written.write(frame if joined is None else joined.join(frame))
 
-            for frame, image in reader:
-                keep(frames.step(frame, image, prompts.get(frame, {})))
-            keep(frames.finish())
+            behind = stack.enter_context(Behind(write))
+            found = tracked(self._predictor, video, passes.frames, passes.forward)
+            for frame in stack.enter_context(contextlib.closing(found)):
+                behind.put(frame)
+                step()
         masks = written.masks
         return VideoRecord(
             frames=video.length,
-            objects=objects,
+            objects=tuple(passes.known),
             size=video.size,
             seconds=round(time.perf_counter() - began, 3),
             digest=digest(task.path) if masks is None else masks.digest,
@@ -97,93 +86,48 @@ class VideoPredictor:
             worker=self._worker,
         )
 
-
-class _Frames:
-    """Feeds a session, and gives each prediction the name of its frame.
-
-    Frames before the first object are not shown to the model.
-    """
-
-    def __init__(self, video: SplitVideo, session: AnySession) -> None:
-        self._video, self._session = video, as_delayed(session)
-        #: Frames without a prediction: one, or as many as the model is behind.
-        self._awaited: deque[str] = deque()
-        self._began = False
-        self._shown = ""
-
-    def step(
-        self, frame: str, image: NDArray[np.uint8], prompts: Prompts
-    ) -> Iterator[_Written]:
-        """Show the next frame; yields the predictions that are now final."""
-        self._shown = frame
-        self._began = self._began or bool(prompts)
-        if not self._began:
-            nothing = Prediction(objects=(), logits=np.zeros((0, 1, 1), np.float32))
-            yield _Written.of(frame, nothing)
-            return
-        self._awaited.append(frame)
-        with self._located():
-            found = self._session.step(image, prompts)
-        for prediction in found:
-            with self._located():
-                yield self._written(prediction)
-
-    def finish(self) -> Iterator[_Written]:
-        """Yield the predictions of the frames that have none yet."""
-        if not self._began:
-            return
-        rest = self._session.finish()
-        while True:
-            with self._located():
-                prediction = next(rest, None)
-                if prediction is None:
-                    return
-                written = self._written(prediction)
-            yield written
-
-    def _written(self, prediction: Prediction) -> _Written:
-        written = _Written.of(self._awaited[0], prediction)
-        self._awaited.popleft()
-        return written
-
     @contextlib.contextmanager
-    def _located(self) -> Iterator[None]:
-        """Name the video and the frame in an error about a prediction."""
-        try:
-            yield
-        except MaskError as error:
-            frame = self._awaited[0] if self._awaited else self._shown
-            raise MaskError(
-                f"video {self._video.name}: frame {frame}: {error}"
-            ) from error
+    def _backward(
+        self, task: VideoTask, passes: Passes, step: Callable[[], None]
+    ) -> Iterator[SoftVideo]:
+        """Track backward into a file, which is deleted after the block."""
+        video, frames = task.video, passes.backward_frames
+        with scratch_file(task.path, parents=False) as path:
+            with contextlib.ExitStack() as stack:
+                soft = stack.enter_context(SoftWriter(path, size=video.size))
+                behind = stack.enter_context(Behind(_Writing(soft=soft).write))
+                found = tracked(self._predictor, video, frames, passes.backward)
+                for frame in stack.enter_context(contextlib.closing(found)):
+                    behind.put(frame)
+                    step()
+            backward = SoftVideo(path)
+            try:
+                yield backward
+            finally:
+                backward.close()
 
 
-@dataclass(frozen=True, eq=False)
-class _Written:
-    """The data of a frame to write: copies, since a model may reuse its arrays.
+class _Progress:
+    """Counts steps of all passes as frames of the video.
 
-    Logits are held as codes of the run store, in a quarter of the memory.
+    Args:
+        progress: Called with numbers of frames, which sum to `frames`.
+        frames: Frames of the video.
+        steps: Steps of all passes.
     """
 
-    frame: str
-    objects: tuple[int, ...]
-    codes: NDArray[np.int8]
-    presence: NDArray[np.float32] | None
-    iou: NDArray[np.float32] | None
+    def __init__(
+        self, progress: Callable[[int], None], *, frames: int, steps: int
+    ) -> None:
+        self._progress, self._frames, self._steps = progress, frames, steps
+        self._done = self._told = 0
 
-    @classmethod
-    def of(cls, frame: str, prediction: Prediction) -> _Written:
-        """Copy a prediction.
-
-        Raises:
-            MaskError: A logit is not a number.
-        """
-        codes = quantise(prediction.logits)
-        scores = [
-            None if values is None else np.array(values, np.float32)
-            for values in (prediction.presence, prediction.iou)
-        ]
-        return cls(frame, prediction.objects, codes, *scores)
+    def __call__(self) -> None:
+        self._done += 1
+        frames = self._done * self._frames // self._steps
+        if frames > self._told:
+            self._progress(frames - self._told)
+            self._told = frames
 
 
 @dataclass(frozen=True)
@@ -193,7 +137,7 @@ class _Writing:
     soft: SoftWriter | None = None
     masks: MaskWriter | None = None
 
-    def write(self, w: _Written) -> None:
+    def write(self, w: PredictedFrame) -> None:
         """Write a frame."""
         if self.soft is not None:
             self.soft.write(w.frame, w.objects, w.codes, w.presence, w.iou)

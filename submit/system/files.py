@@ -38,6 +38,7 @@ __all__ = [
     "require_writable",
     "resolved",
     "run_path",
+    "scratch_file",
     "stream_digest",
     "user_path",
     "write_bytes",
@@ -273,6 +274,31 @@ def atomic_folder(path: Path, *, parents: bool = True) -> Iterator[Path]:
             except BaseException:
                 shutil.rmtree(partial, ignore_errors=True)
                 raise
+
+
+@contextlib.contextmanager
+def scratch_file(path: Path, *, parents: bool = True) -> Iterator[Path]:
+    """Name a file for data that is needed while `path` is made; it is deleted then.
+
+    Its name is that of a partial file, so that `remove_partial` removes the one of a
+    killed process.
+
+    Args:
+        path: The file or folder that is made.
+        parents: See `atomic_open`.
+
+    Raises:
+        StorageError: The disk refuses.
+    """
+    with refusals_of(path), _reporting_removal(path.parent):
+        _make_folder(path.parent, parents=parents)
+        scratch = path.with_name(
+            f"{_partial_start(path)}{os.getpid()}.scratch{PARTIAL}"
+        )
+    try:
+        yield scratch
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def user_path(text: str) -> Path:

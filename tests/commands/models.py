@@ -57,6 +57,15 @@ ROWS = (
         check=lambda done: _settings()["late_objects"] and _settings()["prompts"],
     ),
     Row(
+        f"{_PREDICT} --prompts prompts.json --direction both",
+        check=lambda done: _settings()["direction"] == "both",
+    ),
+    Row(
+        f"{_PREDICT} --direction backward",
+        code=1,
+        stderr=["direction backward: tracking backward starts at a prompt after"],
+    ),
+    Row(
         f"{_PREDICT} --soft",
         files=["runs/new/soft/vanish.npz"],
         absent=["masks/"],
