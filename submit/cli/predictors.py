@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import RenderableType
@@ -13,6 +15,7 @@ from ..errors import PredictorError
 from ..predictors import (
     Description,
     InputSizes,
+    ModelFault,
     OptionInfo,
     PluginFile,
     Predictor,
@@ -21,8 +24,12 @@ from ..predictors import (
     load,
     option_infos,
 )
-from ._options import json_option, settings_option
-from ._output import emit, facts, number, stack, table
+from ._options import device_option, json_option, settings_option
+from ._output import emit, escape, facts, number, stack, table
+from ._progress import progress
+
+if TYPE_CHECKING:
+    from ..conformance import Conformance
 
 
 @dataclass(frozen=True)
@@ -48,29 +55,80 @@ class _Described:
 
 @click.command()
 @click.argument("name", required=False)
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Try on a generated clip whether the model keeps to the interface.",
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(min=16),
+    default=64,
+    metavar="N",
+    help="With --check: frames over which memory must not grow.",
+)
 @settings_option
+@device_option
 @json_option
-def predictors(name: str | None, settings: tuple[str, ...], as_json: bool) -> None:
+def predictors(
+    name: str | None,
+    check: bool,
+    frames: int,
+    settings: tuple[str, ...],
+    device: str,
+    as_json: bool,
+) -> None:
     """List the installed models, or describe one.
 
     NAME is a model, or a file and a class such as model.py:MyPredictor: its options,
     its licence and the input sizes it allows are shown. Facts that depend on the
     weights need the options that name them, such as `-o checkpoint=FILE`.
 
+    With --check the model predicts a small generated clip several times. What is wrong
+    is listed with what to do about it: shapes and order of objects, probabilities in
+    place of logits, prompts, results that are not repeatable, memory that grows. The
+    exit status is 1 if something is wrong.
+
     \b
     Example:
       submit predictors static
+      submit predictors --check model.py:MyPredictor
     """
     if name is None:
-        if settings:
-            raise click.UsageError("-o needs the NAME of a model")
+        if settings or check:
+            raise click.UsageError(
+                f"{'--check' if check else '-o'} needs the NAME of a model"
+            )
         found = [_list(point) for point in installed().values()]
         emit(
             _list_view(found), [_list_data(listed) for listed in found], as_json=as_json
         )
+    elif check:
+        tried = _check(name, settings, device=device, frames=frames)
+        emit(_check_view(tried), _check_data(tried), as_json=as_json)
+        click.get_current_context().exit(not tried.passed)
     else:
         described = _describe(name, settings)
         emit(_page_view(described), _page_data(described), as_json=as_json)
+
+
+def _check(
+    name: str, settings: tuple[str, ...], *, device: str, frames: int
+) -> Conformance:
+    from ..conformance import REQUIREMENTS, examine
+    from ..executors.devices import choose_devices
+
+    usable = None
+    with suppress(ModelFault):  # It is found again, and said in full.
+        usable = build(name, settings, device="cpu").describe().devices
+    with progress("check", total=len(REQUIREMENTS), unit="requirements") as bar:
+        return examine(
+            name,
+            settings,
+            device=choose_devices(device, usable, predictor=name)[0],
+            frames=frames,
+            progress=bar.advance,
+        )
 
 
 def _list(point: EntryPoint) -> _Listed:
@@ -175,6 +233,45 @@ def _default_text(info: OptionInfo) -> str:
     if isinstance(info.default, bool):
         return str(info.default).lower()
     return str(info.default)
+
+
+def _check_view(tried: Conformance) -> RenderableType:
+    from ..conformance import REQUIREMENTS
+
+    about = {
+        name: (inspect.getdoc(requirement) or "").rstrip(".")
+        for name, requirement in REQUIREMENTS.items()
+    }
+    rows = [
+        [name, outcome.value, about[name]] for name, outcome in tried.outcomes.items()
+    ]
+    problems = [
+        facts(
+            {
+                one.requirement: one.wrong,
+                "what to do" if one.fails else "to know": one.remedy,
+            }
+        )
+        for one in tried.deviations
+    ]
+    verdict = "keeps to the interface" if tried.passed else "does not keep to it"
+    return stack(
+        table(["requirement", "result", "what is tried"], rows),
+        *problems,
+        escape(f"{tried.predictor} {verdict}"),
+    )
+
+
+def _check_data(tried: Conformance) -> dict[str, object]:
+    return {
+        "predictor": tried.predictor,
+        "passed": tried.passed,
+        "description": tried.description,
+        "requirements": {
+            name: outcome.value for name, outcome in tried.outcomes.items()
+        },
+        "deviations": tried.deviations,
+    }
 
 
 def _list_data(one: _Listed) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from ..system.registry import Registry
 from .delayed import as_delayed, immediate
+from .guard import ImpossibleNumber, ModelFault
 from .options import (
     OptionInfo,
     check_options,
@@ -46,8 +47,10 @@ __all__ = [
     "DelayedSession",
     "Description",
     "Frame",
+    "ImpossibleNumber",
     "InputSizes",
     "Mask",
+    "ModelFault",
     "OptionInfo",
     "PluginFile",
     "Point",

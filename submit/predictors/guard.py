@@ -31,7 +31,13 @@ from .protocol import (
     Video,
 )
 
-__all__ = ["GuardedPredictor", "ModelPackage", "blamed"]
+__all__ = [
+    "GuardedPredictor",
+    "ImpossibleNumber",
+    "ModelFault",
+    "ModelPackage",
+    "blamed",
+]
 
 Kind = TypeVar("Kind")
 
@@ -57,6 +63,26 @@ class ModelPackage:
         return f"{self.name} {self.version}".rstrip()
 
 
+class ModelFault(PredictorError):
+    """A model raised an exception, or does not keep to the interface.
+
+    Attributes:
+        wrong: What it did, in one line, without its name and without advice.
+    """
+
+    wrong = ""
+
+
+class ImpossibleNumber(MaskError):
+    """A model returned a number that cannot be.
+
+    Attributes:
+        wrong: Which one, without the model's name and without advice.
+    """
+
+    wrong = ""
+
+
 @contextlib.contextmanager
 def blamed(model: str, package: ModelPackage) -> Iterator[None]:
     """Turn an exception of a model into an error that names the model.
@@ -69,8 +95,8 @@ def blamed(model: str, package: ModelPackage) -> Iterator[None]:
         package: The package that provides it.
 
     Raises:
-        PredictorError: The model raised anything else; the traceback follows on lines
-            of its own.
+        ModelFault: The model raised anything else; the traceback follows on lines of
+            its own.
     """
     try:
         yield
@@ -79,12 +105,16 @@ def blamed(model: str, package: ModelPackage) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if storage_failure(error) or is_out_of_memory(error):
             raise
-        raise PredictorError(_described(model, package, error)) from error
+        what = f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")
+        fault = ModelFault(_described(model, package, error, what))
+        fault.wrong = f"raised {what}"
+        raise fault from error
 
 
-def _described(model: str, package: ModelPackage, error: BaseException) -> str:
+def _described(
+    model: str, package: ModelPackage, error: BaseException, what: str
+) -> str:
     """One line that names the model, then the traceback from the model on."""
-    what = f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")
     if package.is_ours:
         todo = f"a bug of {package}; please report it with the lines below"
     else:
@@ -164,16 +194,18 @@ class GuardedPredictor:
         )
 
     def _report(self, wrong: str) -> NoReturn:
-        raise PredictorError(
+        fault = ModelFault(
             f"predictor {self._model} ({self._package}): {wrong}; please report it to "
             f"the authors of {self._package}"
         )
+        fault.wrong = wrong
+        raise fault
 
     def _checked(self, found: object, method: str) -> Prediction:
         """Make sure that a model returned a prediction, of possible numbers.
 
         Raises:
-            MaskError: A number is impossible; the caller adds the video and the frame.
+            ImpossibleNumber: The caller adds the video and the frame.
         """
         prediction = self._require(found, Prediction, method)
         # Keeps `import submit` fast.
@@ -182,19 +214,21 @@ class GuardedPredictor:
         for name in ("logits", "presence", "iou"):
             values = getattr(prediction, name)
             if wrong := nonsense(name, values, prediction.objects):
-                raise MaskError(
+                fault = ImpossibleNumber(
                     f"{wrong}; predictor {self._model} ({self._package}) fails here: "
                     "its weights may be damaged (get the checkpoint again) or its "
                     "precision too low"
                 )
+                fault.wrong = wrong
+                raise fault
         return prediction
 
 
 class _GuardedSession:
     """A session, with `blamed` around every call, that only gets prompts it accepts.
 
-    A prediction with an impossible number raises a `MaskError` that names the object;
-    the caller adds the video and the frame.
+    A prediction with an impossible number raises an `ImpossibleNumber` that names the
+    object; the caller adds the video and the frame.
     """
 
     def __init__(self, guard: GuardedPredictor, inner: Session, video: Video) -> None:

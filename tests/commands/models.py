@@ -85,6 +85,10 @@ ROWS = (
         code=1,
         stderr=["option radius=wide: expected a number"],
     ),
+    Row(
+        "predictors model.py:CentrePredictor --check --frames 16 --device cpu --json",
+        data={"passed": True, "requirements.memory": "passed"},
+    ),
     Row("predictors", stdout=["static", "Repeats the given masks in every frame"]),
     Row(
         f"{_ANCHORS} -o a.json --per-object 1 --workers 1 --json",

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from submit.conformance import examine
 from submit.errors import OptionError, PredictorError
 from submit.predictors import Mask, Predictor, Session, Video, parse_options
 from submit_sam2 import Sam2Options, Sam2Predictor
+from submit_sam2.build import random_weights
+from submit_sam2.config import MODELS, NARROW
 from submit_sam2.tracker import Tracker
 
 Open = Callable[..., Any]
@@ -32,6 +35,13 @@ def test_it_is_a_predictor_with_sessions(checkpoint: Path) -> None:
     session: Session = predictor.session(VIDEO)
     session.close()
     session.close()
+
+
+def test_it_keeps_to_the_interface(write_checkpoint: Callable[..., Path]) -> None:
+    checkpoint = write_checkpoint(random_weights(MODELS[NARROW]))
+    settings = [f"model={NARROW}", f"checkpoint={checkpoint}", "image_size=64"]
+    found = examine("sam2", settings, frames=40, only=("prompts", "scale", "memory"))
+    assert found.passed, found.deviations
 
 
 def test_the_manifest_says_what_decides_the_masks(checkpoint: Path) -> None:
