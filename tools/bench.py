@@ -6,6 +6,7 @@ python tools/bench.py check
 python tools/bench.py ensemble --cutie Cutie
 python tools/bench.py bookkeeping
 python tools/bench.py threads
+python tools/bench.py directions
 python tools/bench.py train --official sam2 --python venv/bin/python
 
 The programs run one after the other on the same files and cores, each in its own
@@ -28,6 +29,7 @@ import numpy as np
 from PIL import Image
 
 from bench_bookkeeping import bookkeeping
+from bench_directions import directions
 from bench_ensemble import ensemble
 from bench_threads import threads
 from bench_train import train
@@ -211,6 +213,7 @@ def programs(
 bench.add_command(ensemble)
 bench.add_command(bookkeeping)
 bench.add_command(threads)
+bench.add_command(directions)
 bench.add_command(train)
 
 

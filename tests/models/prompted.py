@@ -68,19 +68,34 @@ def write_frames(frames: list[NDArray[np.uint8]], at: Path) -> None:
 
 
 def run_official(
-    predictor: Any, frames: list[NDArray[np.uint8]], given: dict[int, Prompts], at: Path
+    predictor: Any,
+    frames: list[NDArray[np.uint8]],
+    given: dict[int, Prompts],
+    at: Path,
+    *,
+    reverse: bool = False,
 ) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
     """Track with the official predictor as a person would who corrects it on the way.
 
+    Args:
+        predictor: The official predictor.
+        frames: The frames of the clip.
+        given: Prompts by frame.
+        at: A folder for the frames.
+        reverse: Whether to track from the last frame down to frame 1. Frame 0 cannot be
+            asked for by itself in that direction.
+
     Returns:
-        For each frame logits N×h×w and presence N of the objects known by then.
+        For each frame, in the order of tracking, logits N×h×w and presence N of the
+        objects known by then.
     """
     write_frames(frames, at)
     state = predictor.init_state(str(at))
     found = []
-    for index in range(len(frames)):
-        if index:
-            propagate(predictor, state, index)
+    order = list(range(len(frames) - 1, 0, -1) if reverse else range(len(frames)))
+    for index in order:
+        if index != order[0]:
+            propagate(predictor, state, index, reverse=reverse)
         for key, prompt in given.get(index, {}).items():
             where = {"inference_state": state, "frame_idx": index, "obj_id": key}
             if isinstance(prompt, Box):
@@ -98,7 +113,7 @@ def run_official(
                 )
                 predictor.add_new_mask(**where, mask=mask)
         if index in given:
-            propagate(predictor, state, index)
+            propagate(predictor, state, index, reverse=reverse)
         outputs = [
             stored["cond_frame_outputs"].get(index)
             or stored["non_cond_frame_outputs"][index]
@@ -113,7 +128,7 @@ def run_official(
     return found
 
 
-def propagate(predictor: Any, state: Any, frame: int) -> None:
+def propagate(predictor: Any, state: Any, frame: int, *, reverse: bool = False) -> None:
     """Track one frame; what was given in it is made a memory."""
-    for _ in predictor.propagate_in_video(state, frame, 0):
+    for _ in predictor.propagate_in_video(state, frame, 0, reverse=reverse):
         pass

@@ -95,6 +95,24 @@ NEAREST_MEANS = [
     [-0.71703, -0.9867, -1.3482, -0.88034],
 ]
 
+# The same with `reverse=True` from the last frame on: presence and means after so many
+# frames.
+BACKWARD = {
+    3: ([0.35673, 0.23606, 0.44946], [-0.6389, -0.80725, -0.52985]),
+    8: (
+        [2.6524, 2.6529, 2.6649, 0.56448],
+        [-0.5609, -0.56296, -0.61233, -1.4805],
+    ),
+    13: (
+        [0.63236, 0.54548, 0.52812, 1.1099],
+        [-1.3142, -1.4593, -1.4531, -1.0618],
+    ),
+    18: (
+        [2.189, 2.1023, 2.189, 2.4227],
+        [-2.1046, -2.3145, -2.1045, -3.0835],
+    ),
+}
+
 
 @pytest.fixture
 def quiet(tiny_state: dict[str, torch.Tensor]) -> None:
@@ -188,3 +206,17 @@ def test_every_kind_works_in_every_precision_and_size(
 def test_fewer_than_two_prompted_frames_are_no_limit() -> None:
     with pytest.raises(OptionError, match="conditioning=1: expected a whole number"):
         parse_options("sam2", Sam2Options, ["conditioning=1"])
+
+
+@pytest.mark.usefixtures("quiet")
+def test_a_backward_pass_looks_back_to_frames_of_the_future(
+    open_session: Open, make_clip: Callable[..., Any]
+) -> None:
+    clip, given = make_clip(objects=3), script()
+    session = open_session(score=1.2)
+    found = [
+        session.step(frame, given.get(index, {}))
+        for index, frame in enumerate(reversed(clip.frames))
+    ]
+    scores, means = zip(*BACKWARD.values(), strict=True)
+    compare([found[index] for index in BACKWARD], list(scores), list(means))

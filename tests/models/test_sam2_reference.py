@@ -22,6 +22,15 @@ from tests.models import prompted
 
 pytestmark = pytest.mark.reference
 
+#: How the published configuration chooses between masks of one click.
+STABILITY = {
+    "sam_mask_decoder_extra_args": {
+        "dynamic_multimask_via_stability": True,
+        "dynamic_multimask_stability_delta": 0.05,
+        "dynamic_multimask_stability_thresh": 0.98,
+    }
+}
+
 
 def build_official(
     config: Sam2Config, size: int, *, kind: Any = None, **constants: Any
@@ -196,11 +205,7 @@ def test_prompts_of_all_kinds_do_what_they_do_officially(
         sigmoid_bias_for_mem_enc=-10.0,
         max_cond_frames_in_attn=limit or -1,
         add_all_frames_to_correct_as_cond=True,
-        sam_mask_decoder_extra_args={
-            "dynamic_multimask_via_stability": True,
-            "dynamic_multimask_stability_delta": 0.05,
-            "dynamic_multimask_stability_thresh": 0.98,
-        },
+        **STABILITY,
     )
     bias = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
     official.load_state_dict({**tiny_state, bias: tiny_state[bias] + score})
@@ -212,3 +217,44 @@ def test_prompts_of_all_kinds_do_what_they_do_officially(
         # frames differ visibly.
         tolerance = (1e-3 if index < 14 else 5e-3) * (1 if quiet else 33)
         np.testing.assert_allclose(ours.logits, logits, atol=tolerance)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("limit", [None, 2], ids=["all", "nearest"])
+def test_a_backward_pass_is_that_of_the_official_predictor(
+    limit: int | None,
+    open_session: Callable[..., Any],
+    make_clip: Callable[..., Any],
+    tiny_state: dict[str, torch.Tensor],
+    tmp_path: Path,
+) -> None:
+    """Given the frames in the opposite order, it is `propagate_in_video(reverse=True)`.
+
+    The conditioning frames are then in the future of the frame.
+    """
+    prompted.quieten(tiny_state)
+    clip, script = make_clip(objects=3), prompted.script()
+    session = open_session(score=1.2, conditioning=limit)
+    official = build_official(
+        MODELS["test_tiny"],
+        64,
+        sigmoid_scale_for_mem_enc=20.0,
+        sigmoid_bias_for_mem_enc=-10.0,
+        max_cond_frames_in_attn=limit or -1,
+        add_all_frames_to_correct_as_cond=True,
+        **STABILITY,
+    )
+    bias = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
+    official.load_state_dict({**tiny_state, bias: tiny_state[bias] + 1.2})
+    last = len(clip.frames) - 1
+    given = {last - time: here for time, here in script.items()}
+    expected = prompted.run_official(
+        official, clip.frames, given, tmp_path, reverse=True
+    )
+    for time, (logits, scores) in enumerate(expected):
+        ours = session.step(clip.frames[last - time], script.get(time, {}))
+        np.testing.assert_allclose(ours.presence, scores, atol=1e-3)
+        # See above.
+        np.testing.assert_allclose(
+            ours.logits, logits, atol=1e-3 if time < 14 else 5e-3
+        )
