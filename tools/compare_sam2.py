@@ -29,7 +29,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from submit.predictors import Mask, Video, parse_options
+from submit.predictors import Mask, Video, immediate, parse_options
 from submit_sam2 import Sam2Options, Sam2Predictor
 from submit_sam2.build import random_weights
 from submit_sam2.config import MODELS
@@ -76,9 +76,8 @@ def run_ours(
 ) -> Iterator[Frame]:
     """Track with this project's predictor."""
     height, width = frames[0].shape[:2]
-    session = Sam2Predictor(options, device="cpu").session(
-        Video("clip", height, width, len(frames))
-    )
+    predictor = Sam2Predictor(options, device="cpu")
+    session = immediate(predictor.session(Video("clip", height, width, len(frames))))
     for index, frame in enumerate(frames):
         masks = given.get(index, {})
         found = session.step(frame, {key: Mask(mask) for key, mask in masks.items()})

@@ -19,10 +19,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from submit.predictors import Mask, Video
+from submit.predictors import Mask, Video, as_delayed
 from submit_sam2 import Sam2Options, Sam2Predictor
 from submit_sam2.build import random_weights
 from submit_sam2.config import MODELS, Sam2Config, TrunkConfig
+from submit_sam2.memory import POLICIES
 
 #: A network of the published shape with a tenth of the channels.
 NARROW = Sam2Config(
@@ -54,7 +55,7 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=3)
     parser.add_argument("--model", default="narrow", choices=("narrow", *MODELS))
     parser.add_argument("--image-size", type=int, default=64)
-    parser.add_argument("--preset", default="rcms")
+    parser.add_argument("--memory", default="rcms", choices=tuple(POLICIES))
     args = parser.parse_args()
     torch.set_num_threads(1)
     MODELS["narrow"] = NARROW
@@ -69,11 +70,12 @@ def main() -> None:
             model=args.model,
             checkpoint=str(path),
             image_size=args.image_size,
-            preset=args.preset,
+            memory=args.memory,
             dtype="float32",
         )
         predictor = Sam2Predictor(options, device="cpu")
-        session = predictor.session(Video("long", HEIGHT, WIDTH, args.frames))
+        video = Video("long", HEIGHT, WIDTH, args.frames)
+        session = as_delayed(predictor.session(video))
         began, first = time.process_time(), 0.0
         session.step(make_frame(0), {key: Mask(mask) for key, mask in masks.items()})
         for number in range(1, args.frames):

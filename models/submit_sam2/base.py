@@ -19,7 +19,7 @@ from submit.predictors import (
 from .memory import POLICIES
 from .options import TrackerOptions
 from .running import choose_batch, choose_dtype, explained, find_device
-from .session import TrackerSession
+from .session import DelayedTrackerSession, TrackerSession
 
 if TYPE_CHECKING:
     # `submit predictors` lists options without the second that torch takes.
@@ -116,9 +116,12 @@ class TrackerPredictor(ABC, Generic[OptionsT]):
             prompts=AcceptedPrompts(
                 boxes=True, points=True, absences=True, corrections=True
             ),
+            delayed=self._delayed,
         )
 
-    def session(self, video: Video, *, scale: float = 1.0) -> TrackerSession:
+    def session(
+        self, video: Video, *, scale: float = 1.0
+    ) -> TrackerSession | DelayedTrackerSession:
         """Open a video at `scale` times the model's usual input resolution.
 
         Raises:
@@ -158,10 +161,19 @@ class TrackerPredictor(ABC, Generic[OptionsT]):
                     memories=network.config.memories, pointers=pointers
                 ),
                 pointers=pointers,
+                delayed=self._delayed,
             )
-        return TrackerSession(
+        session = TrackerSession(
             video, tracker, side=side, prepare=self.prepare, explain=explain
         )
+        return DelayedTrackerSession(session) if self._delayed else session
+
+    @property
+    def _delayed(self) -> bool:
+        """Whether the memory policy decides on masks later."""
+        options = self._options
+        assert options.memory is not None
+        return POLICIES[options.memory].is_delayed(options.of_policy())
 
     @property
     def _sizes(self) -> InputSizes:

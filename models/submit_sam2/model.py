@@ -103,6 +103,12 @@ class Seen:
             self.pointers[index],
         )
 
+    def cpu(self) -> Seen:
+        """The same in the processor's memory."""
+        return Seen(
+            self.logits.cpu(), self.presence.cpu(), self.iou.cpu(), self.pointers.cpu()
+        )
+
 
 class TrackerNetwork(nn.Module):
     """All weights of a network, under the names that SAM 2's checkpoints use.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,21 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from .model import Seen
     from .modeling.prompt_encoder import Click
     from .tracker import Tracker
 
-__all__ = ["TrackerSession"]
+__all__ = ["DelayedTrackerSession", "TrackerSession"]
+
+
+def _prediction(objects: tuple[int, ...], seen: Seen) -> Prediction:
+    """What objects show, as arrays."""
+    return Prediction(
+        objects=objects,
+        logits=seen.logits.float().cpu().numpy(),
+        presence=seen.presence.float().cpu().numpy(),
+        iou=seen.iou.float().cpu().numpy(),
+    )
 
 
 class TrackerSession:
@@ -52,19 +63,29 @@ class TrackerSession:
         without change. Boxes and points are inputs of the network; for a known object
         they correct its mask.
         """
+        seen = self._advance(frame, prompts)
+        with self._explain():
+            return _prediction(self._open().objects, seen)
+
+    def _open(self) -> Tracker:
+        """The tracker, if the session is not closed."""
         if self._tracker is None:
             raise PredictorError(
                 f"video {self._video.name}: the session is closed; open another one"
             )
+        return self._tracker
+
+    def _advance(self, frame: NDArray[np.uint8], prompts: Prompts) -> Seen:
+        """Take the next frame, and return what seems best so far."""
+        tracker = self._open()
         given = {key: self._given(prompt) for key, prompt in prompts.items()}
         with self._explain():
-            seen = self._tracker.advance(self._prepare(frame, self._side), given)
-            return Prediction(
-                objects=self._tracker.objects,
-                logits=seen.logits.float().cpu().numpy(),
-                presence=seen.presence.float().cpu().numpy(),
-                iou=seen.iou.float().cpu().numpy(),
-            )
+            return tracker.advance(self._prepare(frame, self._side), given)
+
+    def _decided(self, *, at_end: bool) -> Iterator[Prediction]:
+        """Predict the next frames that are decided on."""
+        for objects, seen in self._open().decided(at_end=at_end):
+            yield _prediction(objects, seen)
 
     def close(self) -> None:
         """Free the memory of the session. It may be called twice."""
@@ -96,3 +117,26 @@ class TrackerSession:
         # As `add_new_points_or_box` of the official predictor scales them.
         scaled = torch.tensor([places]) / torch.tensor([width, height]) * self._side
         return Click(scaled, torch.tensor([kinds], dtype=torch.int32))
+
+
+class DelayedTrackerSession:
+    """The same with a memory policy that decides on masks later.
+
+    See `submit.predictors.DelayedSession`.
+    """
+
+    def __init__(self, inner: TrackerSession) -> None:
+        self._inner = inner
+
+    def step(self, frame: NDArray[np.uint8], prompts: Prompts) -> Sequence[Prediction]:
+        """Take the next frame, and predict those that are decided on by now."""
+        self._inner._advance(frame, prompts)
+        return list(self._inner._decided(at_end=False))
+
+    def finish(self) -> Iterator[Prediction]:
+        """Predict the remaining frames."""
+        return self._inner._decided(at_end=True)
+
+    def close(self) -> None:
+        """Free the memory of the session. It may be called twice."""
+        self._inner.close()

@@ -15,6 +15,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from .answers import Answers, join_objects
 from .memory import MemoryPolicy, Pick, Recall
 from .model import ABSENT, Features, Seen, TrackerNetwork
 from .modeling.mask_decoder import Decoded
@@ -77,6 +78,7 @@ class Tracker:
         *,
         policy: Callable[[], MemoryPolicy],
         pointers: int,
+        delayed: bool = False,
     ) -> None:
         """Open a video.
 
@@ -85,6 +87,7 @@ class Tracker:
             settings: How to run them.
             policy: Makes the memory policy of an object.
             pointers: Greatest age of a pointer in the window, plus one.
+            delayed: Whether the policies are.
         """
         self._network, self._settings = network, settings
         self._policy, self._pointers = policy, pointers
@@ -92,6 +95,7 @@ class Tracker:
             self._grids = network.grids(settings.image_size)
         self._tracks: dict[int, Track] = {}
         self._threshold = policy().threshold
+        self._answers = Answers() if delayed else None
         self._frame = -1
 
     @property
@@ -111,7 +115,8 @@ class Tracker:
 
         Returns:
             Logits 4h×4w, presence and predicted IoU of all objects in their order.
-            The presence is above zero where the object is in the frame.
+            The presence is above zero where the object is in the frame. With delayed
+            policies what seems best so far; see `decided`.
         """
         self._frame += 1
         network, grids = self._network, self._grids
@@ -163,7 +168,32 @@ class Tracker:
                 )
                 self._keep_given(keys, features, seen)
                 parts.update(_split(keys, seen))
-        seen = _join([parts[key] for key in self._tracks])
+        if self._answers is not None:
+            self._answers.end_frame(self.objects)
+        return self._above_zero(join_objects([parts[key] for key in self._tracks]))
+
+    def decided(
+        self, *, at_end: bool = False
+    ) -> Iterator[tuple[tuple[int, ...], Seen]]:
+        """What delayed policies have decided on since the last call.
+
+        Args:
+            at_end: Whether there are no further frames; all the others are decided on.
+
+        Yields:
+            For each of the next frames the objects that it has, and what they show, on
+            the processor.
+        """
+        assert self._answers is not None
+        if at_end:
+            for key, track in self._tracks.items():
+                self._answers.decide(key, track.policy.decided(at_end=True))
+        for objects, seen in self._answers.complete():
+            yield objects, self._above_zero(seen)
+
+    def _above_zero(self, seen: Seen) -> Seen:
+        """Shift the presence so that an object is visible above zero."""
+        threshold = self._threshold
         return replace(seen, presence=seen.presence - threshold) if threshold else seen
 
     def _precision(self) -> torch.autocast:
@@ -269,11 +299,24 @@ class Tracker:
         if any(recall.span is not None for recall in recalls):
             spans = [recall.span or span for recall in recalls]
             span = torch.tensor(spans, device=device)[:, None]
-        return MemoryTokens(
+        tokens = MemoryTokens(
             maps=maps,
             times=times,
             pointers=network.pointer_tokens(pointers),
             pointer_times=network.pointer_times(ages / span),
+        )
+        if recalls[0].map_weights is None:
+            return tokens
+        weights = [recall.map_weights for recall in recalls]
+        of_maps = torch.tensor(weights, device=device)[..., None, None]  # N×K×1×1
+        of_pointers = torch.tensor(
+            [recall.pointer_weights for recall in recalls], device=device
+        )
+        pieces = tokens.pointers.shape[1] // of_pointers.shape[1]
+        return replace(
+            tokens,
+            map_weights=of_maps.unbind(1),
+            pointer_weights=of_pointers.repeat_interleave(pieces, 1)[..., None],
         )
 
     def _follow(
@@ -333,6 +376,14 @@ class Tracker:
         memories = self._remember(features, seen, sharp)
         for row, (track, pick) in enumerate(owners):
             track.keep(pick.number, memories[row], seen.pointers[row])
+        self._note(
+            [
+                (key, pick.number)
+                for key, own in zip(keys, picks, strict=True)
+                for pick in own
+            ],
+            seen,
+        )
         return seen if end == len(keys) else seen.select(firsts)
 
     def _keep_given(self, keys: Sequence[int], features: Features, seen: Seen) -> None:
@@ -345,6 +396,22 @@ class Tracker:
         memories = self._remember(features, seen, sharp)
         for index, track in enumerate(tracks):
             track.keep(self._frame, memories[index], seen.pointers[index])
+        self._note([(key, self._frame) for key in keys], seen)
+
+    def _note(self, picks: Sequence[tuple[int, int]], seen: Seen) -> None:
+        """Hold what is not decided on.
+
+        Args:
+            picks: Object and number of each row.
+            seen: What the rows show.
+        """
+        if self._answers is None:
+            return
+        self._answers.note(picks, seen)
+        for key in dict(picks):
+            policy = self._tracks[key].policy
+            self._answers.decide(key, policy.decided())
+            self._answers.keep(key, policy.kept().undecided)
 
     def _remember(self, features: Features, seen: Seen, sharp: list[bool]) -> Tensor:
         """Memories N×L×M of what was seen; equal masks are encoded once.
@@ -387,7 +454,7 @@ class Tracker:
 
 def _shape(recall: Recall) -> Hashable:
     """What recalls have in common that go through the network together."""
-    return len(recall.maps), len(recall.pointers)
+    return len(recall.maps), len(recall.pointers), recall.map_weights is None
 
 
 def _starts(parts: Sequence[Sequence[object]]) -> list[int]:
@@ -407,16 +474,6 @@ def _chunks(items: Sequence[T], size: int) -> Iterator[list[T]]:
 
 
 def _split(keys: Sequence[int], seen: Seen) -> Iterator[tuple[int, Seen]]:
-    """One `Seen` for each object."""
+    """One `Seen` for each object: the opposite of `join_objects`."""
     for index, key in enumerate(keys):
         yield key, seen.select([index])
-
-
-def _join(parts: Sequence[Seen]) -> Seen:
-    """The opposite of `_split`."""
-    return Seen(
-        torch.cat([part.logits for part in parts]),
-        torch.cat([part.presence for part in parts]),
-        torch.cat([part.iou for part in parts]),
-        torch.cat([part.pointers for part in parts]),
-    )

@@ -13,11 +13,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from submit.predictors import Mask, Prediction, Video
+from submit.predictors import AnySession, Mask, Prediction, Video, as_delayed
 from submit_sam2 import Sam2Options, Sam2Predictor
 from submit_sam2.build import random_weights
 from submit_sam2.config import MODELS, Sam2Config, TrunkConfig
-from submit_sam2.session import TrackerSession
 
 State = dict[str, torch.Tensor]
 WriteCheckpoint = Callable[[State], Path]
@@ -100,11 +99,11 @@ def write_checkpoint(tmp_path: Path) -> WriteCheckpoint:
 
 
 class OpenSession(Protocol):
-    """Opens a session of the small network; see the fixture `open_session`."""
+    """Opens a session, of one kind or the other; see the fixture `open_session`."""
 
     def __call__(
         self, *, length: int = 20, score: float = 0.0, **options: Any
-    ) -> TrackerSession: ...
+    ) -> Any: ...
 
 
 @pytest.fixture
@@ -116,9 +115,7 @@ def open_session(
     `score` is added to each presence score; other names are options.
     """
 
-    def opened(
-        *, length: int = 20, score: float = 0.0, **options: Any
-    ) -> TrackerSession:
+    def opened(*, length: int = 20, score: float = 0.0, **options: Any) -> Any:
         state = dict(tiny_state)
         state[SCORE_BIAS] = state[SCORE_BIAS] + score
         chosen = {
@@ -138,17 +135,17 @@ def track() -> Callable[..., list[Prediction]]:
     """Run a session over a clip; `late` gives masks in later frames."""
 
     def run(
-        session: TrackerSession,
+        session: AnySession,
         clip: Clip,
         late: dict[int, dict[int, NDArray[np.bool_]]] | None = None,
     ) -> list[Prediction]:
         given = {0: clip.masks, **(late or {})}
-        return [
-            session.step(
-                frame, {key: Mask(mask) for key, mask in given.get(index, {}).items()}
-            )
-            for index, frame in enumerate(clip.frames)
-        ]
+        delayed = as_delayed(session)
+        found: list[Prediction] = []
+        for index, frame in enumerate(clip.frames):
+            masks = given.get(index, {}).items()
+            found += delayed.step(frame, {key: Mask(mask) for key, mask in masks})
+        return [*found, *delayed.finish()]
 
     return run
 

@@ -6,10 +6,12 @@ Each is a fork of the package `sam2`; put the one that is meant on PYTHONPATH an
 
 - DAM4SAM: jovanavidenovic/DAM4SAM @ 9c95450, its root folder, with vot-toolkit 0.7.1.
 - SAMURAI: yangchris11/samurai @ 76ba195, its folder `sam2`.
+- SAM2Long: Mark12Ding/SAM2Long @ 7193b77, its root folder.
 """
 
 from __future__ import annotations
 
+import inspect
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -279,3 +281,174 @@ def test_samurai_remembers_what_its_authors_code_does(
     )
     predictor.load_state_dict(tiny_state)
     compare(run_ours(session, clip, 2), run_samurai(predictor, clip, 2))
+
+
+@dataclass
+class Branched:
+    """The output of a predictor that follows several pathways.
+
+    Attributes:
+        logits: By frame, h×w.
+        recalls: By frame from the second, what the pathways looked back to: frames with
+            their places, and the number of pointers.
+    """
+
+    logits: list[NDArray[np.float32]] = field(default_factory=list)
+    recalls: list[set[tuple[tuple[tuple[int, int], ...], int]]] = field(
+        default_factory=list
+    )
+
+
+def run_branched(session: Any, clip: Clip, key: int, *, pathways: int) -> Branched:
+    """Track one object, and watch what the pathways recall."""
+    told = Branched()
+    tracker = session._inner._tracker
+    tokens = tracker._tokens
+
+    def frame_of(number: int) -> int:
+        return number if number >= 0 else (-number - 1) // pathways
+
+    def watch(keys: list[int], recalls: list[Recall]) -> Any:
+        for recall in recalls:
+            maps = sorted((frame_of(number), place) for number, place in recall.maps)
+            told.recalls[-1].add((tuple(maps), len(recall.pointers)))
+        return tokens(keys, recalls)
+
+    tracker._tokens = watch
+    for index, frame in enumerate(clip.frames):
+        told.recalls.append(set())
+        found = session.step(frame, {} if index else {key: Mask(clip.masks[key])})
+        told.logits += [one.logits[0] for one in found]
+    told.logits += [one.logits[0] for one in session.finish()]
+    told.recalls.pop(0)
+    return told
+
+
+@pytest.fixture
+def run_sam2long(tmp_path: Path) -> Callable[..., Branched]:
+    """Run the tracker of SAM2Long, whose number of tokens is that of 1024 pixels."""
+    module = pytest.importorskip("sam2.modeling.memory_attention")
+    source = inspect.getsource(module)
+    if "object_frame_scores" not in source:
+        pytest.skip("needs SAM2Long")
+
+    def run(predictor: Any, clip: Clip, key: int, **options: Any) -> Branched:
+        told = Branched()
+        tokens = (predictor.image_size // 16) ** 2
+        own: dict[str, Any] = {"__name__": module.__name__}
+        exec(source.replace("4096", str(tokens)), own)
+        for layer in predictor.memory_attention.layers:
+            layer._forward_ca = types.MethodType(
+                own["MemoryAttentionLayer"]._forward_ca, layer
+            )
+        write_frames(clip.frames, tmp_path)
+        state = predictor.init_state(str(tmp_path))
+        state.update(options)
+        predictor.add_new_mask(state, 0, key, clip.masks[key])
+        places = predictor.maskmem_tpos_enc[:, 0, 0]
+
+        def stored() -> dict[int, list[torch.Tensor]]:
+            found = {}
+            for kind in state["output_dict"].values():
+                for frame, out in kind.items():
+                    every = out["maskmem_features"]
+                    several = every.unbind(-1) if every.ndim == 5 else [every]
+                    found[frame] = [one.flatten(2)[0].t() for one in several]
+            return found
+
+        def watch(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+            count = kwargs["num_obj_ptr_tokens"]
+            memory, codes = kwargs["memory"][:, 0], kwargs["memory_pos"][:, 0]
+            known = stored()
+            grid = state["constants"]["maskmem_pos_enc"][-1].flatten(2)[0].t()
+            maps = []
+            for start in range(0, len(memory) - count, tokens):
+                block = slice(start, start + tokens)
+                (frame,) = (
+                    frame
+                    for frame, several in known.items()
+                    if any(
+                        torch.equal(one.float(), memory[block].float())
+                        for one in several
+                    )
+                )
+                time = (codes[block] - grid)[0]
+                maps.append((frame, int((places - time).abs().sum(1).argmin())))
+            frame = max(known) + 1
+            while len(told.recalls) < frame:
+                told.recalls.append(set())
+            told.recalls[frame - 1].add((tuple(sorted(maps)), count // 4))
+
+        predictor.memory_attention.register_forward_pre_hook(watch, with_kwargs=True)
+        output = predictor._get_orig_video_res_output
+        shown = []
+
+        def show(state: Any, masks: torch.Tensor) -> Any:
+            shown.append(masks)
+            return output(state, masks)
+
+        predictor._get_orig_video_res_output = show
+        predictor.propagate_in_video(state)
+        told.logits = [one[0, 0].numpy() for one in shown[-len(clip.frames) :]]
+        return told
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("seed", "score", "iou", "length", "options"),
+    [
+        (6, -2.0, 1.0, 70, {}),
+        (12, -2.0, 0.0, 70, {}),
+        (7, 1.0, 0.0, 70, {"pathway_iou": 0.5}),
+        (7, -4.0, 0.0, 70, {"pathways": 4, "uncertain_presence": 1.0}),
+        (10, -2.0, 0.0, 12, {"pathways": 2}),
+    ],
+    ids=["disappears", "decides late", "unreliable", "four pathways", "short"],
+)
+def test_sam2long_follows_the_pathways_of_its_authors_code(
+    seed: int,
+    score: float,
+    iou: float,
+    length: int,
+    options: dict[str, Any],
+    open_session: Callable[..., Any],
+    make_clip: Callable[..., Clip],
+    tiny_state: dict[str, torch.Tensor],
+    run_sam2long: Callable[..., Branched],
+) -> None:
+    spread_weights(tiny_state, seed=seed, score=score, iou=iou)
+    clip = film(make_clip, length)
+    chosen = {"pathways": 3, "pathway_iou": 0.1, "uncertain_presence": 2.0, **options}
+    session = open_session(memory="sam2long", length=length, delay=length, **chosen)
+    predictor = build_official(
+        MODELS["test_tiny"],
+        64,
+        kind=without_signs,
+        sigmoid_scale_for_mem_enc=20.0,
+        sigmoid_bias_for_mem_enc=-10.0,
+    )
+    predictor.load_state_dict(tiny_state)
+    ours = run_branched(session, clip, 2, pathways=chosen["pathways"])
+    theirs = run_sam2long(
+        predictor,
+        clip,
+        2,
+        num_pathway=chosen["pathways"],
+        iou_thre=chosen["pathway_iou"],
+        uncertainty=chosen["uncertain_presence"],
+    )
+    assert ours.recalls == theirs.recalls
+    worst = max(
+        float(np.abs(one - other).max())
+        for one, other in zip(ours.logits, theirs.logits, strict=True)
+    )
+    assert worst <= 1e-3, worst
+
+
+def without_signs(**constants: Any) -> Any:
+    """Make the predictor of a fork without signed ages, which are not published."""
+    from sam2.sam2_video_predictor import SAM2VideoPredictor
+
+    del constants["use_signed_tpos_enc_to_obj_ptrs"]
+    return SAM2VideoPredictor(**constants)

@@ -11,7 +11,14 @@ import torch
 
 from submit.conformance import examine
 from submit.errors import OptionError, PredictorError
-from submit.predictors import Mask, Predictor, Session, Video, parse_options
+from submit.predictors import (
+    Mask,
+    Predictor,
+    Session,
+    Video,
+    immediate,
+    parse_options,
+)
 from submit_sam2 import Sam2Options, Sam2Predictor
 from submit_sam2.build import random_weights
 from submit_sam2.config import MODELS, NARROW
@@ -32,7 +39,7 @@ def test_it_is_a_predictor_with_sessions(checkpoint: Path) -> None:
     options = Sam2Options(model="test_tiny", checkpoint=str(checkpoint), image_size=64)
     predictor = Sam2Predictor(options, device="cpu")
     assert isinstance(predictor, Predictor)
-    session: Session = predictor.session(VIDEO)
+    session: Session = immediate(predictor.session(VIDEO))
     session.close()
     session.close()
 
@@ -75,7 +82,7 @@ def test_scales_are_legal_where_32_divides_the_input(checkpoint: Path) -> None:
     assert [s for s in (0.5, 0.75, 0.8, 1.0, 1.25, 1.5, 2.0) if sizes.allows(s)] == [
         *(0.5, 0.75, 1.0, 1.25, 1.5, 2.0),
     ]
-    session = predictor.session(VIDEO, scale=0.5)
+    session = immediate(predictor.session(VIDEO, scale=0.5))
     frame = np.zeros((48, 80, 3), np.uint8)
     found = session.step(frame, {1: Mask(np.ones((48, 80), bool))})
     assert found.logits.shape == (1, 16, 16)

@@ -14,6 +14,7 @@ from .policy import (
 )
 from .rcms import RcmsMemory
 from .sam2 import Sam2Memory
+from .sam2long import Sam2LongMemory
 from .sam3 import Sam3Memory
 from .samurai import SamuraiMemory
 
@@ -28,6 +29,7 @@ __all__ = [
     "PixelBox",
     "RcmsMemory",
     "Recall",
+    "Sam2LongMemory",
     "Sam2Memory",
     "Sam3Memory",
     "SamuraiMemory",

@@ -44,11 +44,16 @@ class Recall:
         pointers: Number and age, in frames, of each object pointer.
         span: The network sees the ages divided by it, at least 1; None for the
             greatest age in the window.
+        map_weights: What the attention multiplies the keys of each spatial memory by;
+            None: by nothing.
+        pointer_weights: The same for each object pointer; given if `map_weights` are.
     """
 
     maps: tuple[tuple[int, int], ...]
     pointers: tuple[tuple[int, int], ...]
     span: int | None = None
+    map_weights: tuple[float, ...] | None = None
+    pointer_weights: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,10 +63,12 @@ class Kept:
     Attributes:
         maps: Numbers of the spatial memories that are needed.
         pointers: Numbers of the object pointers that are needed.
+        undecided: Numbers of the picks that may still be decided on: see `decided`.
     """
 
     maps: frozenset[int]
     pointers: frozenset[int]
+    undecided: frozenset[int] = frozenset()
 
 
 class Offer(Protocol):
@@ -201,6 +208,15 @@ class MemoryPolicy(Protocol):
         """
         ...
 
+    @classmethod
+    def is_delayed(cls, options: Mapping[str, Any]) -> bool:
+        """Whether the first pick is not always the answer: see `decided`.
+
+        Args:
+            options: The values of all of the policy's own options.
+        """
+        ...
+
     @property
     def threshold(self) -> float:
         """The object is in a frame where the logit of its presence is above this."""
@@ -230,7 +246,9 @@ class MemoryPolicy(Protocol):
         ...
 
     def choose(self, frame: int, offers: Sequence[Offer]) -> Sequence[Pick] | None:
-        """Choose masks among the candidates, the best first, which is the answer.
+        """Choose masks among the candidates, the best first.
+
+        It is the answer, unless the policy is delayed.
 
         Args:
             frame: The next frame.
@@ -244,6 +262,18 @@ class MemoryPolicy(Protocol):
 
     def kept(self) -> Kept:
         """Say what must be kept after the latest frame."""
+        ...
+
+    def decided(self, *, at_end: bool = False) -> Sequence[int]:
+        """Return what was decided since the last call; for delayed policies only.
+
+        Args:
+            at_end: Whether there are no further frames; all the others are decided on.
+
+        Returns:
+            The numbers of the picks that answer the next frames, in their order; the
+            number of the frame if it has a prompt.
+        """
         ...
 
 

@@ -63,6 +63,12 @@ class Sam2Memory:
         """Make the maker of the policies of one video's objects, each by itself."""
         return partial(cls, **options)
 
+    @classmethod
+    def is_delayed(cls, options: Mapping[str, Any]) -> bool:
+        """Whether the first pick is not always the answer."""
+        del options
+        return False
+
     @property
     def threshold(self) -> float:
         """The object is in a frame where the logit of its presence is above this."""
@@ -139,6 +145,11 @@ class Sam2Memory:
             frozenset(frame for frame, _ in upcoming.maps),
             frozenset(frame for frame, _ in upcoming.pointers),
         )
+
+    def decided(self, *, at_end: bool = False) -> Sequence[int]:
+        """Nothing is decided later."""
+        del at_end
+        return ()
 
 
 def by_rank(

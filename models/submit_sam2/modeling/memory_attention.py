@@ -51,12 +51,16 @@ class MemoryTokens:
         times: For each remembered frame N×1×M, the code of its place in time.
         pointers: N×P×M, object pointers cut into tokens.
         pointer_times: N×P×M, the codes of their age.
+        map_weights: For each remembered frame N×1×1, factors of its keys; None: 1.
+        pointer_weights: N×P×1, factors of the keys of pointers; None: 1.
     """
 
     maps: Sequence[Tensor]
     times: Sequence[Tensor]
     pointers: Tensor
     pointer_times: Tensor
+    map_weights: Sequence[Tensor] | None = None
+    pointer_weights: Tensor | None = None
 
 
 class MemoryAttention(nn.Module):
@@ -158,12 +162,17 @@ class Layer(nn.Module):
         """Attention of N×L×C queries to memories, without a residual."""
         attention = self.cross_attn_image
         keys, values = [], []
-        for content, time in zip(memory.maps, memory.times, strict=True):
-            key = attention.k_proj(content + (grids.memories + time))
-            keys.append(rotate(key, grids.rotary))  # N×L×C
+        for index, content in enumerate(memory.maps):
+            placed = content + (grids.memories + memory.times[index])
+            if memory.map_weights is not None:
+                placed = placed * memory.map_weights[index]
+            keys.append(rotate(attention.k_proj(placed), grids.rotary))  # N×L×C
             values.append(content.to(queries.dtype))  # N×L×M
         # Pointers have no place in the frame and are not rotated.
-        keys.append(attention.k_proj(memory.pointers + memory.pointer_times))
+        aged = memory.pointers + memory.pointer_times
+        if memory.pointer_weights is not None:
+            aged = aged * memory.pointer_weights
+        keys.append(attention.k_proj(aged))
         values.append(memory.pointers.to(queries.dtype))
         out: Tensor
         if self.training:
