@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -96,6 +96,29 @@ def write_checkpoint(tmp_path: Path) -> WriteCheckpoint:
         return path
 
     return write
+
+
+@pytest.fixture
+def doubles(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Compute in double precision, also where a program says `float`."""
+    plain_to, plain_arange = torch.Tensor.to, torch.arange
+
+    def widened(value: Any) -> Any:
+        return torch.float64 if value is torch.float32 else value
+
+    def to(self: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+        options = {key: widened(value) for key, value in options.items()}
+        return plain_to(self, *map(widened, args), **options)
+
+    def arange(*args: Any, **options: Any) -> torch.Tensor:
+        return plain_arange(*args, **{k: widened(v) for k, v in options.items()})
+
+    monkeypatch.setattr(torch.Tensor, "float", lambda self, **_: self.double())
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    monkeypatch.setattr(torch, "arange", arange)
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 class OpenSession(Protocol):

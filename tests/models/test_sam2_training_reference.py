@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import types
 import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,28 +17,37 @@ import numpy as np
 import pytest
 import torch
 
-from submit_sam2.config import MODELS
+from submit_sam2.config import MODELS, Sam2Config
+from submit_sam2.training.options import PromptTable
 from submit_sam2.training.unroll import ClipTensors
+from tests.models.conftest import State
 from tests.models.test_sam2_reference import build_official
 from tests.models.unrolled import CASES, MASK, POINTS, Case, gradients, total
 
 pytestmark = [pytest.mark.reference, pytest.mark.filterwarnings("ignore")]
 
 
-def build_trainer(case: Case) -> Any:
+def official_trainer(
+    config: Sam2Config,
+    side: int,
+    prompts: PromptTable,
+    state: State,
+    *,
+    scale: float = 20.0,
+    bias: float = -10.0,
+) -> Any:
     """The official network for training, without dropout."""
     pytest.importorskip("training.model.sam2", reason="not installed")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from training.model.sam2 import SAM2Train
 
-    prompts = case.prompts
     network = build_official(
-        case.config,
-        case.side,
+        config,
+        side,
         kind=SAM2Train,
-        sigmoid_scale_for_mem_enc=case.scale,
-        sigmoid_bias_for_mem_enc=case.bias,
+        sigmoid_scale_for_mem_enc=scale,
+        sigmoid_bias_for_mem_enc=bias,
         prob_to_use_pt_input_for_train=prompts.points,
         prob_to_use_box_input_for_train=prompts.boxes,
         num_init_cond_frames_for_train=prompts.frames,
@@ -54,15 +62,24 @@ def build_trainer(case: Case) -> Any:
         for name in ("p", "dropout_p"):
             if hasattr(module, name):
                 setattr(module, name, 0.0)
-    network.load_state_dict(case.weights())
+    network.load_state_dict(state)
     return network.train()
 
 
-def official_losses(network: Any, clip: ClipTensors, seed: int) -> dict[str, Any]:
-    """The parts of the official loss, and their sum as `core_loss`."""
+def official_losses(
+    network: Any, clip: ClipTensors, random: np.random.Generator, seed: int
+) -> dict[str, Any]:
+    """The parts of the official loss, and their sum as `core_loss`.
+
+    Args:
+        network: The official network.
+        clip: The clips.
+        random: Decides how objects are given.
+        seed: Of PyTorch, which decides where clicks are.
+    """
     from training.loss_fns import MultiStepMultiMasksAndIous
 
-    network.rng = np.random.default_rng(seed)
+    network.rng = random
     torch.manual_seed(seed)
     batch = types.SimpleNamespace(
         # Frames of a clip stand together.
@@ -86,38 +103,29 @@ def official_losses(network: Any, clip: ClipTensors, seed: int) -> dict[str, Any
 
 
 @pytest.fixture
-def in_doubles(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def in_doubles(monkeypatch: pytest.MonkeyPatch, doubles: None) -> None:
     """Let both programs compute in double precision, also where they say `float`."""
     encoding = pytest.importorskip("sam2.modeling.position_encoding")
     random_grid = encoding.PositionEmbeddingRandom
-    plain_to, plain_arange = torch.Tensor.to, torch.arange
     plain_encode = random_grid._pe_encoding
-
-    def widened(value: Any) -> Any:
-        return torch.float64 if value is torch.float32 else value
-
-    def to(self: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
-        options = {key: widened(value) for key, value in options.items()}
-        return plain_to(self, *map(widened, args), **options)
-
-    def arange(*args: Any, **options: Any) -> torch.Tensor:
-        return plain_arange(*args, **{k: widened(v) for k, v in options.items()})
-
-    monkeypatch.setattr(torch.Tensor, "float", lambda self, **_: self.double())
-    monkeypatch.setattr(torch.Tensor, "to", to)
-    monkeypatch.setattr(torch, "arange", arange)
     monkeypatch.setattr(
         random_grid, "_pe_encoding", lambda self, x: plain_encode(self, x.double())
     )
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def compare(case: Case) -> tuple[float, float]:
     """Relative difference of the loss, and of the gradient by its norm."""
-    theirs, ours, clip = build_trainer(case), case.network(), case.clip()
-    expected = official_losses(theirs, clip, case.seed)
+    theirs = official_trainer(
+        case.config,
+        case.side,
+        case.prompts,
+        case.weights(),
+        scale=case.scale,
+        bias=case.bias,
+    )
+    ours, clip = case.network(), case.clip()
+    random = np.random.default_rng(case.seed)
+    expected = official_losses(theirs, clip, random, case.seed)
     torch.autograd.backward(expected["core_loss"])
     parts = case.losses(ours, clip=clip)
     torch.autograd.backward(total(parts))
@@ -154,6 +162,35 @@ def test_losses_and_gradients_are_equal_in_single_precision(case: Case) -> None:
     assert gradient < 1e-6
 
 
+#: Ten seeds beside those of the cases.
+SEEDS = range(10, 20)
+
+
+def compare_seeds(case: Case, seeds: range = SEEDS) -> tuple[list[float], list[float]]:
+    """Differences of loss and gradient for each seed."""
+    found = [compare(replace(case, seed=seed)) for seed in seeds]
+    return [loss for loss, _ in found], [gradient for _, gradient in found]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_doubles")
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_they_are_equal_for_any_seed_in_double_precision(case: Case) -> None:
+    losses, found = compare_seeds(case)
+    assert max(losses) < 1e-13
+    assert max(found) < 1e-12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_they_are_equal_for_most_seeds_in_single_precision(case: Case) -> None:
+    losses, found = compare_seeds(case)
+    assert max(losses) < 1e-5
+    # Ties that fall to the other side, which the test above shows them to be.
+    assert sum(one >= 1e-6 for one in found) <= 3
+    assert max(found) < 1e-3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("size", ["tiny", "base_plus"])
 @pytest.mark.parametrize("prompts", [MASK, POINTS], ids=["mask", "points"])
@@ -163,16 +200,7 @@ def test_losses_and_gradients_of_published_sizes_are_equal(
     case = Case(
         frames=4, side=128, config=MODELS[f"sam2.1_hiera_{size}"], prompts=prompts
     )
-    loss, gradient = compare(case)
-    assert loss < 1e-5
-    assert gradient < 1e-6
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("in_doubles")
-@pytest.mark.parametrize("seed", range(10, 20))
-def test_they_are_equal_for_any_seed(seed: int) -> None:
-    for prompts in (MASK, POINTS):
-        loss, gradient = compare(replace(Case(seed=seed, score=1.0), prompts=prompts))
-        assert loss < 1e-13
-        assert gradient < 1e-12
+    losses, found = compare_seeds(case, range(10))
+    assert max(losses) < 1e-5
+    assert sum(one >= 1e-6 for one in found) <= 3
+    assert max(found) < 1e-3

@@ -233,9 +233,10 @@ def _tensors(batch: Batch) -> ClipTensors:
     return ClipTensors(
         images=images.permute(0, 1, 4, 2, 3).contiguous(),
         masks=torch.cat(masks, 1),
-        clip_of=torch.repeat_interleave(
-            torch.arange(len(batch.objects)), torch.tensor(batch.objects)
-        ).to(device),
+        clip_of=torch.tensor(
+            [place for place, count in enumerate(batch.objects) for _ in range(count)],
+            device=device,
+        ),
     )
 
 
