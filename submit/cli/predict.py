@@ -60,6 +60,19 @@ from ._splits import open_split
     "JSON file, or a folder of palette PNGs, <video>/<frame>.png.",
 )
 @click.option(
+    "--prompter",
+    metavar="NAME",
+    help="The model that turns boxes and points into masks, for a model that takes "
+    "masks only, such as sam2.",
+)
+@click.option(
+    "--prompter-option",
+    "prompter_settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of the prompter, or @FILE; repeatable.",
+)
+@click.option(
     "--direction",
     type=click.Choice(["forward", "backward", "both"]),
     default="forward",
@@ -91,6 +104,8 @@ def predict(
     videos: tuple[str, ...],
     late_objects: bool,
     prompts: Path | None,
+    prompter: str | None,
+    prompter_settings: tuple[str, ...],
     direction: str,
     soft: bool,
     executor: str,
@@ -131,6 +146,8 @@ def predict(
             late_objects=late_objects,
             prompts=prompts,
             direction=direction,
+            prompter=prompter,
+            prompter_options=prompter_settings,
         ),
         executor=lambda model: model_executor(model, workers, device, kind=executor),
         device=device,

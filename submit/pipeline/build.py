@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -23,6 +23,7 @@ from ..sample import require_sample, write_sample
 from ..scoring import Totals, frames_to_score, score_split, write_scores
 from ..system.files import digest
 from ..system.outputs import claim
+from ..system.schema import Scalar
 from .ensemble import ensemble_runs
 from .export import export_run, exported_masks
 from .exported import ExportRecord
@@ -308,15 +309,20 @@ class _Builder:
 def _plan(step: PredictStep) -> PredictPlan:
     return PredictPlan(
         predictor=step.predictor,
-        options=tuple(f"{key}={_text(v)}" for key, v in step.options.items()),
+        options=_texts(step.options),
         variant=step.variant,
         tta=step.tta,
         late_objects=step.late_objects,
         prompts=step.prompts,
         direction=step.direction,
+        prompter=step.prompter,
+        prompter_options=_texts(step.prompter_options),
     )
 
 
-def _text(value: Any) -> str:
-    """Write a TOML value as `-o key=value` takes it."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _texts(options: Mapping[str, Scalar]) -> tuple[str, ...]:
+    """Write options of TOML as `-o key=value` takes them."""
+    return tuple(
+        f"{key}={str(value).lower() if isinstance(value, bool) else value}"
+        for key, value in options.items()
+    )

@@ -37,6 +37,7 @@ from ..runs.identity import fingerprint, option_settings, require_facts, take_st
 from ..system.files import digest
 from .direction import DIRECTIONS
 from .outcome import Monitor, StepOutcome, run_jobs, silent
+from .prompter import PromptedPredictor
 from .prompts import require_taken
 from .video import VideoPredictor, VideoTask
 
@@ -59,6 +60,9 @@ class PredictPlan:
         prompts: A file or folder of prompts beside the split's masks; see
             `submit.data.read_prompts`.
         direction: From which prompts each frame is tracked; see `direction.DIRECTIONS`.
+        prompter: The model that turns boxes and points into masks where `predictor`
+            takes none, named in the same way; None for none.
+        prompter_options: Its options.
     """
 
     predictor: str
@@ -69,6 +73,8 @@ class PredictPlan:
     late_objects: bool = False
     prompts: Path | None = None
     direction: str = DIRECTIONS[0]
+    prompter: str | None = None
+    prompter_options: tuple[str, ...] = ()
 
     def require_direction(self) -> None:
         """Make sure that the direction is known, and that there is a way to go it.
@@ -88,17 +94,26 @@ class PredictPlan:
             )
 
     def build(self, device: str) -> Predictor:
-        """Make the model, wrapped in its augmentations.
+        """Make the model, wrapped in its augmentations, with its prompter.
 
         Raises:
             PredictorError: The model is unknown or cannot be built.
             OptionError: An option or a variant is not legal.
         """
-        return augmented(
+        tracker = augmented(
             build(self.predictor, self.options, device=device),
             variant=None if self.variant is None else parse_variant(self.variant),
             tta=[parse_variant(text) for text in self._tta()],
         )
+        if self.prompter is None:
+            if self.prompter_options:
+                raise OptionError(
+                    f"prompter option {self.prompter_options[0]}: no prompter is named "
+                    "that it is for"
+                )
+            return tracker
+        prompter = build(self.prompter, self.prompter_options, device=device)
+        return PromptedPredictor(tracker, prompter, name=self.prompter)
 
     def settings(
         self, predictor: Predictor, given: GivenPrompts | None
@@ -108,23 +123,28 @@ class PredictPlan:
         Raises:
             OptionError: A file that an option names cannot be read.
         """
-        decides, recorded = option_settings(self._options())
+        decides, recorded = option_settings(_options(self.predictor, self.options))
+        more: dict[str, Any] = {}
+        # A run without these is the same as before there were any.
+        if given is not None:
+            more["prompts"] = given.digest
+        if self.direction != DIRECTIONS[0]:
+            more["direction"] = self.direction
+        if self.prompter is not None:
+            prompting, _ = option_settings(
+                _options(self.prompter, self.prompter_options)
+            )
+            more["prompter"] = {**_named(self.prompter), "options": prompting}
         return (
             {
-                **self._named(),
+                **_named(self.predictor),
                 "options": decides,
                 **_model(predictor.describe()),
                 "variant": str(parse_variant(self.variant or "plain")),
                 "tta": self._tta(),
                 "soft": self.soft,
                 "late_objects": self.late_objects,
-                # A run without prompts is the same as before there were any.
-                **({} if given is None else {"prompts": given.digest}),
-                **(
-                    {}
-                    if self.direction == DIRECTIONS[0]
-                    else {"direction": self.direction}
-                ),
+                **more,
             },
             recorded,
         )
@@ -149,26 +169,36 @@ class PredictPlan:
         Raises:
             OptionError: A file of options cannot be read.
         """
-        file = PluginFile.parse(self.predictor)
         return replace(
             self,
-            predictor=self.predictor if file is None else str(file.absolute),
+            predictor=_located(self.predictor),
             options=expand_settings(self.options),
+            prompter=None if self.prompter is None else _located(self.prompter),
+            prompter_options=expand_settings(self.prompter_options),
         )
-
-    def _named(self) -> dict[str, str]:
-        """The setting that names the model; a file counts by its content."""
-        file = PluginFile.parse(self.predictor)
-        if file is None:
-            return {"predictor": self.predictor}
-        return {"predictor": file.label, "predictor_file": file.digest()}
-
-    def _options(self) -> Any:
-        return parse_options(self.predictor, load(self.predictor).Options, self.options)
 
     def _tta(self) -> list[str]:
         """The variants, sorted, since the order of a sum decides last bits."""
         return sorted(str(parse_variant(text)) for text in self.tta)
+
+
+def _located(predictor: str) -> str:
+    """A model's name for workers with another current folder."""
+    file = PluginFile.parse(predictor)
+    return predictor if file is None else str(file.absolute)
+
+
+def _named(predictor: str) -> dict[str, str]:
+    """The setting that names a model; a file counts by its content."""
+    file = PluginFile.parse(predictor)
+    if file is None:
+        return {"predictor": predictor}
+    return {"predictor": file.label, "predictor_file": file.digest()}
+
+
+def _options(predictor: str, options: Sequence[str]) -> Any:
+    """The options of a model."""
+    return parse_options(predictor, load(predictor).Options, options)
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,8 @@ class PredictStep:
     late_objects: bool = False
     prompts: Path | None = None
     direction: str = setting(DIRECTIONS[0], choices=DIRECTIONS)
+    prompter: str | None = None
+    prompter_options: Mapping[str, Scalar] = setting(factory=dict)
 
     def __post_init__(self) -> None:
         check(self)

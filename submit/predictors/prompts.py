@@ -235,9 +235,13 @@ class AcceptedPrompts:
                 problem = "takes one prompt per object, and this one is known already"
             else:
                 continue
+            turned = ""
+            if not isinstance(prompt, (Mask, Absent)) and self.masks:
+                turned = "turn it into a mask with --prompter, "
             raise PromptError(
                 f"{where}: object {key}: {model} {problem}; it takes {self}. Leave the "
-                "prompt out, or choose another predictor (see: submit predictors NAME)"
+                f"prompt out, {turned}or choose another predictor (see: submit "
+                "predictors NAME)"
             )
 
     def _kinds(self) -> list[str]:

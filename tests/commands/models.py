@@ -15,6 +15,12 @@ def _settings(folder: str = "runs/new") -> dict[str, object]:
     return settings
 
 
+def _prompter() -> dict[str, object]:
+    prompter = _settings()["prompter"]
+    assert isinstance(prompter, dict)
+    return prompter
+
+
 def _masks_of(file: str) -> list[tuple[str, str, str]]:
     """Video, frame and object of each prompt."""
     return [
@@ -59,6 +65,10 @@ ROWS = (
     Row(
         f"{_PREDICT} --prompts prompts.json --direction both",
         check=lambda done: _settings()["direction"] == "both",
+    ),
+    Row(
+        f"{_PREDICT} --prompter model.py:CentrePredictor --prompter-option radius=3",
+        check=lambda done: _prompter()["options"] == {"radius": 3.0},
     ),
     Row(
         f"{_PREDICT} --direction backward",
