@@ -17,6 +17,7 @@ expected, what was found and what to do next.
     ├── RecipeError         a recipe file
     ├── SettingsError       settings for merging or post-processing
     ├── TrainingError       the training of a model
+    ├── WeightsError        weights that are not there or cannot be fetched
     ├── StorageError        the disk: full, read-only, not there
     ├── OutputError         an output that would replace something else
     └── CodabenchError      the competition server, or the way to it
@@ -67,6 +68,7 @@ __all__ = [
     "TrainingError",
     "UncertainError",
     "WaitError",
+    "WeightsError",
 ]
 
 
@@ -122,6 +124,10 @@ class SettingsError(SubmitError):
 
 class TrainingError(SubmitError):
     """A model cannot be trained, or its training cannot continue."""
+
+
+class WeightsError(SubmitError):
+    """Weights are not on this machine, cannot be fetched, or are damaged."""
 
 
 class StorageError(SubmitError):

@@ -9,7 +9,7 @@ from pathlib import Path
 from submit.errors import OptionError
 from submit.formats import FORMATS
 from submit.masks import ScoreKind
-from submit.predictors import check_options, option
+from submit.predictors import check_options, option, weights_path
 
 from .template import PLACEHOLDERS, CommandTemplate, placeholders, split_words
 
@@ -43,8 +43,8 @@ class CommandOptions:
     files: str | None = option(
         None,
         "Files and folders that decide the masks, as NAME=PATH separated by spaces; "
-        "{NAME} in run stands for the path. The run is known by their content, not "
-        "by their place.",
+        "{NAME} in run stands for the path. A name of submit weights is a PATH too. "
+        "The run is known by their content, not by their place.",
         metavar="NAME=PATH…",
         decides=False,  # They are the checkpoint of the description.
     )
@@ -222,7 +222,7 @@ class CommandOptions:
                 )
             if name and name in dict(found):
                 raise OptionError(f"option files: the name {name} is given twice")
-            found.append((name, Path(path).expanduser().absolute()))
+            found.append((name, Path(weights_path(path, "files")).absolute()))
         return found
 
     def variables(self) -> dict[str, str]:

@@ -33,6 +33,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Predict": {
         "predict": "Run a model over a split",
         "predictors": "List the installed models, or describe one",
+        "weights": "List the weights of published networks, or fetch some",
         "anchors": "Choose frames with trusted masks as prompts for a second pass",
     },
     "Train": {

@@ -11,6 +11,7 @@ from .options import (
     option,
     option_infos,
     parse_options,
+    weights_path,
 )
 from .plugin_file import PluginFile
 from .prompts import (
@@ -76,4 +77,5 @@ __all__ = [
     "option",
     "option_infos",
     "parse_options",
+    "weights_path",
 ]

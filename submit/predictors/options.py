@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import OptionError, SettingsError
+from ..errors import OptionError, SettingsError, WeightsError
 from ..system.files import digest
 from ..system.schema import Setting, check, setting, settings_of
 from ..system.tables import read_toml
+from ..weights import resolve
 
 __all__ = [
     "OptionInfo",
@@ -24,6 +25,7 @@ __all__ = [
     "option",
     "option_infos",
     "parse_options",
+    "weights_path",
 ]
 
 T = TypeVar("T")
@@ -56,7 +58,7 @@ def option(
         decides: Whether it decides the masks. False also for what only fills in other
             options, and for what the model's `Description.details` report in full.
         file: Whether it names a file or a folder, which then counts by its content at
-            any path.
+            any path. The names of `submit weights` stand for their files.
     """
     value: T = setting(
         default,
@@ -97,13 +99,29 @@ class OptionInfo(Setting):
             value: Any = (
                 _BOOLEANS[text.lower()]
                 if self.type is bool
-                else self.type(os.path.expanduser(text) if self.file else text)
+                else self.type(weights_path(text, self.name) if self.file else text)
             )
         except (ValueError, KeyError):
             value = _NO_VALUE
         if value is _NO_VALUE or not self.allows(value):
             raise OptionError(f"option {self.name}={text}: expected {self.expected}")
         return value
+
+
+def weights_path(text: str, name: str) -> str:
+    """The path that a text names, or the file of the known weights of this name.
+
+    Args:
+        text: A path, or a name of `submit weights`.
+        name: The option's name, for messages.
+
+    Raises:
+        OptionError: The weights are not on this machine.
+    """
+    try:
+        return resolve(text)
+    except WeightsError as error:
+        raise OptionError(f"option {name}={text}: {error}") from error
 
 
 _NO_VALUE = object()

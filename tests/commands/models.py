@@ -101,6 +101,12 @@ ROWS = (
     ),
     Row("predictors", stdout=["static", "Repeats the given masks in every frame"]),
     Row(
+        "weights list sam3 sam2.1_hiera_tiny --folder mine --json",
+        data={"0.name": "sam3", "0.path": None, "1.size": 156_008_466},
+    ),
+    Row("weights", stdout=["sam2.1_hiera_large", "898.1 MB", "access on request"]),
+    Row("weights fetch sam9", code=1, stderr=["no weights called sam9 are known"]),
+    Row(
         f"{_ANCHORS} -o a.json --per-object 1 --workers 1 --json",
         data={"prompts": "a.json", "all_objects": 9, "skipped": []},
         check=lambda done: len(_masks_of("a.json")) == done.at("masks") > 0,

@@ -44,7 +44,9 @@ class ModelTable:
         "sam2.1_hiera_base_plus", "The network's size.", choices=tuple(MODELS)
     )
     checkpoint: Path | None = setting(
-        None, "The weights that training starts from.", file=True
+        None,
+        "The weights that training starts from: a file, or a name of submit weights.",
+        file=True,
     )
     scratch: bool = setting(
         False, "Start from random weights; for narrow networks and experiments."
@@ -113,7 +115,7 @@ class ModelTable:
         if self.checkpoint is None and not self.scratch:
             raise SettingsError(
                 "expected the key checkpoint with the official weights of "
-                f"{self.name} (tools/fetch_checkpoint.py {self.name}), found none"
+                f"{self.name} (run: submit weights fetch {self.name}), found none"
             )
         if self.checkpoint is not None and self.scratch:
             raise SettingsError("expected checkpoint or scratch = true, found both")

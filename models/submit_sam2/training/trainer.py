@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from submit.predictors import Predictor, parse_options
+from submit.predictors import Predictor, parse_options, weights_path
 from submit.training import Batch, Losses, ParameterGroup, TrainerDescription
 
 from ..config import MODELS
@@ -60,7 +60,7 @@ class Sam2Trainer:
             step=32,
             checkpoint=None
             if table.checkpoint is None or self._device == "meta"
-            else sha256(table.checkpoint),
+            else sha256(_file_of(table.checkpoint)),
             threads=table.threads,
         )
 
@@ -88,7 +88,7 @@ class Sam2Trainer:
         elif table.checkpoint is None:
             network.load_state_dict(fresh_weights(MODELS[table.name]))
         else:
-            loaded = load_network(table.name, table.checkpoint)
+            loaded = load_network(table.name, _file_of(table.checkpoint))
             network.load_state_dict(loaded.state_dict())
         network.train().requires_grad_(True)
         for part in table.freeze:
@@ -279,3 +279,12 @@ def _similarity(
         counts = truth.flatten(1).any(1) & first.flatten(1).any(1)
         total = total + similarity(pooled(one.image, truth), anchors, counts)
     return total
+
+
+def _file_of(checkpoint: Path) -> Path:
+    """The file that a recipe names, by its path or as known weights.
+
+    Raises:
+        PredictorError: The weights are not on this machine.
+    """
+    return Path(weights_path(str(checkpoint), "checkpoint"))
