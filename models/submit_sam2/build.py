@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import warnings
 import zipfile
@@ -24,6 +25,7 @@ __all__ = [
     "draw_weights",
     "fill_network",
     "fresh_weights",
+    "known_model",
     "load_network",
     "random_weights",
     "read_state",
@@ -82,7 +84,7 @@ def build_network(
         state,
         path,
         unexpected=state.keys() - network.state_dict().keys(),
-        wanted="an official SAM 2 checkpoint (see: tools/fetch_checkpoint.py)",
+        wanted="an official SAM 2 checkpoint (see: submit weights)",
     )
 
 
@@ -225,8 +227,8 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "there is no such file"
         raise PredictorError(
-            f"checkpoint {path}: {found}; download an official one with "
-            "tools/fetch_checkpoint.py and name it with -o checkpoint=FILE"
+            f"checkpoint {path}: {found}; name another one with -o checkpoint=FILE, or "
+            "fetch an official one (see: submit weights)"
         )
     if path.suffix == ".safetensors":
         return SafeWeights(path)
@@ -260,6 +262,28 @@ def recognise(state: Mapping[str, Tensor]) -> str | None:
     return None
 
 
+def known_model(path: Path) -> str | None:
+    """Return the name of the published network whose weights a file has.
+
+    The file is looked into once in a process, as long as it stays as it is.
+
+    Returns:
+        None if the file cannot be read, or has other weights.
+    """
+    try:
+        found = path.stat()
+        return _known_model(str(path), found.st_ino, found.st_size, found.st_mtime_ns)
+    except (OSError, PredictorError):
+        return None
+
+
+@functools.lru_cache
+def _known_model(path: str, *changes: int) -> str | None:
+    """Look into a file; the changes are only keys of the cache."""
+    del changes
+    return recognise(read_state(Path(path)))
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file in hex.
 
@@ -270,9 +294,8 @@ def sha256(path: Path) -> str:
         return file_digest(path)
     except OSError as error:
         raise PredictorError(
-            f"checkpoint {path}: cannot be read ({error.strerror}); download an "
-            "official one with tools/fetch_checkpoint.py and name it with "
-            "-o checkpoint=FILE"
+            f"checkpoint {path}: cannot be read ({error.strerror}); name another one "
+            "with -o checkpoint=FILE, or fetch an official one (see: submit weights)"
         ) from error
 
 

@@ -40,6 +40,9 @@ class Preset:
     mask_bias: float = -10.0
 
 
+#: The network where neither an option nor a checkpoint says another one.
+_USUAL = "sam2.1_hiera_large"
+
 PRESETS = {
     "sam2": Preset(),
     # MOSEv2/sam2_rcms of henghuiding/MOSE-api @ 241977a: its README and configs.
@@ -61,7 +64,9 @@ class Sam2Options(TrackerOptions):
     smallest_side: ClassVar[int] = 64
 
     model: str = option(
-        "sam2.1_hiera_large", "The network's size.", choices=tuple(MODELS)
+        "auto",
+        "The network's size; auto reads it from the checkpoint.",
+        choices=("auto", *MODELS),
     )
     image_size: int = option(
         1024, "Side in pixels of the square that frames are resized to; 32 divides it."
@@ -74,6 +79,12 @@ class Sam2Options(TrackerOptions):
         decides=False,  # It fills in those.
     )
 
+    def __post_init__(self) -> None:
+        if self.model == "auto":
+            # Replaced, so that the manifest names it, and policies know the size.
+            object.__setattr__(self, "model", _model_of(self.checkpoint))
+        super().__post_init__()
+
     def preset_values(self) -> Mapping[str, Any]:
         """The memory options of the preset."""
         return vars(PRESETS[self.preset])
@@ -81,6 +92,18 @@ class Sam2Options(TrackerOptions):
     def resolved(self) -> Preset:
         """The memory options, with the preset's values where none is given."""
         return Preset(**{name: getattr(self, name) for name in vars(Preset())})
+
+
+def _model_of(checkpoint: str | None) -> str:
+    """The network whose weights a file has; the usual one if that is not known.
+
+    Reading the weights will say what is wrong with the file.
+    """
+    if checkpoint is None:
+        return _USUAL
+    from .build import known_model
+
+    return known_model(Path(checkpoint)) or _USUAL
 
 
 class Sam2Predictor(TrackerPredictor[Sam2Options]):
@@ -93,8 +116,8 @@ class Sam2Predictor(TrackerPredictor[Sam2Options]):
     Options: ClassVar[type[Any]] = Sam2Options
     licence: ClassVar[str] = "Apache-2.0"
     how_to_get: ClassVar[str] = (
-        "fetch it with tools/fetch_checkpoint.py {model} and name it with "
-        "-o checkpoint=FILE"
+        "run: submit weights fetch {model}, and name it with -o checkpoint={model}; "
+        "or name a file"
     )
 
     def read(self, path: Path) -> Sam2Network:

@@ -22,6 +22,7 @@ from submit.predictors import (
 from submit_sam2 import Sam2Options, Sam2Predictor
 from submit_sam2.build import random_weights
 from submit_sam2.config import MODELS, NARROW
+from submit_sam2.model import Sam2Network
 from submit_sam2.tracker import Tracker
 
 Open = Callable[..., Any]
@@ -56,7 +57,8 @@ def test_the_manifest_says_what_decides_the_masks(checkpoint: Path) -> None:
         "sam2", Sam2Options, [f"checkpoint={checkpoint}", "preset=rcms", "promote=3"]
     )
     described = Sam2Predictor(options, device="cpu").describe()
-    assert described.model == "sam2.1_hiera_large"
+    # Read from the checkpoint.
+    assert described.model == "test_tiny"
     assert described.checkpoint == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     assert described.licence == "Apache-2.0"
     details = dict(described.details)
@@ -110,7 +112,7 @@ def test_an_illegal_option_is_named(setting: str, message: str) -> None:
 def test_without_a_checkpoint_it_says_how_to_get_one() -> None:
     predictor = Sam2Predictor(Sam2Options(), device="cpu")
     for call in (predictor.describe, lambda: predictor.session(VIDEO)):
-        with pytest.raises(OptionError, match=r"fetch_checkpoint\.py sam2\.1_hiera_la"):
+        with pytest.raises(OptionError, match=r"submit weights fetch sam2\.1_hiera_l"):
             call()
 
 
@@ -169,3 +171,29 @@ def test_a_closed_session_says_so(open_session: Open, clip: Any) -> None:
     session.close()
     with pytest.raises(PredictorError, match="the session is closed"):
         session.step(clip.frames[0], {1: Mask(clip.masks[1])})
+
+
+@pytest.mark.parametrize("name", ["sam2.1_hiera_tiny", "sam2_hiera_small", NARROW])
+def test_the_size_of_the_network_is_read_from_the_checkpoint(
+    name: str, write_checkpoint: Callable[..., Path]
+) -> None:
+    with torch.device("meta"):
+        shapes = Sam2Network(MODELS[name]).state_dict()
+    # Only these show which network it is; the other weights are a few bytes.
+    state = {
+        key: torch.zeros(value.shape if key.endswith("pos_embed") else 1)
+        for key, value in shapes.items()
+    }
+    path = write_checkpoint(state)
+    options = parse_options("sam2", Sam2Options, [f"checkpoint={path}"])
+    assert options.model == name
+    settings = [f"checkpoint={path}", "model=sam2.1_hiera_large"]
+    assert parse_options("sam2", Sam2Options, settings).model == "sam2.1_hiera_large"
+
+
+def test_a_file_that_cannot_be_read_is_reported_later(tmp_path: Path) -> None:
+    path = tmp_path / "none.pt"
+    options = parse_options("sam2", Sam2Options, [f"checkpoint={path}"])
+    assert options.model == "sam2.1_hiera_large"
+    with pytest.raises(PredictorError, match="cannot be read"):
+        Sam2Predictor(options, device="cpu").describe()
