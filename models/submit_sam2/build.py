@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pickle
+import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -314,7 +315,11 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path}: is not a checkpoint, or holds more than weights, which is not "
             "loaded since it could run any code; expected an official .pt file"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    # What another kind of file says to an unpickler can fail in any of these ways.
+    except (
+        *(RuntimeError, EOFError, OSError, ValueError, LookupError),
+        *(AttributeError, TypeError, struct.error),
+    ) as error:
         raise PredictorError(
             f"{path}: is damaged or not a checkpoint ({_first_line(error)}); "
             "download it again"

@@ -148,7 +148,8 @@ def test_every_path_may_begin_with_the_home_folder() -> None:
             if isinstance(one.type, click.Path):
                 assert isinstance(one.type, type(PATH)), f"{name}: {one.name}"
             if isinstance(one, click.Argument) and one.type is click.STRING:
-                named = name in ("predictors", "trainers") or one.name == "video"
+                lists = ("predictors", "trainers", "weights")
+                named = name in lists or one.name == "video"
                 assert named, f"{name}: {one.name} may be a path"
 
 

@@ -133,8 +133,8 @@ def test_a_truncated_checkpoint_is_an_error(
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"<html>404</html>", pickle.dumps(Path), b"\x80\x02}q\x00."],
-    ids=["empty", "page", "code", "old pickle"],
+    [b"", b"<html>404</html>", b"a text", pickle.dumps(Path), b"\x80\x02}q\x00."],
+    ids=["empty", "page", "text", "code", "old pickle"],
 )
 def test_a_file_that_is_no_checkpoint_is_an_error(
     content: bytes, tiny: str, tmp_path: Path
