@@ -24,13 +24,15 @@ from ..scoring import Totals, frames_to_score, score_split, write_scores
 from ..system.files import digest
 from ..system.outputs import claim
 from ..system.schema import Scalar
+from ..system.words import counted
 from .ensemble import ensemble_runs
 from .export import export_run, exported_masks
 from .exported import ExportRecord
 from .imports import import_masks
 from .outcome import Monitor, StepOutcome, silent
 from .predict import PredictPlan, predict_split
-from .recipe import EnsembleStep, ImportStep, PredictStep, Recipe
+from .recipe import ImportStep, PredictStep, Recipe, RouteStep, Step
+from .routing import only_videos, routed_objects, routed_settings
 
 __all__ = ["BuildResult", "BuiltRun", "build"]
 
@@ -41,7 +43,7 @@ class BuiltRun:
 
     Attributes:
         name: The run.
-        made_by: `predict`, `import` or `ensemble`.
+        made_by: `predict`, `import` or `ensemble`; a route is an ensemble.
         videos: Videos it holds.
         made: Videos made now; 0 when nothing had changed.
         seconds: Time spent now.
@@ -119,7 +121,7 @@ def build(
         recipe, split, postprocess, executor, model_executor, device, workers, monitor
     )
     # Check the options of all models first, before hours of prediction.
-    for step in recipe.predict:
+    for step in (*recipe.predict, *map(recipe.way, recipe.routes)):
         plan = _plan(step)
         plan.require_direction()
         plan.build(device)
@@ -153,12 +155,14 @@ class _Builder:
     workers: int | None
     monitor: Monitor
 
-    def run(self, step: PredictStep | ImportStep | EnsembleStep) -> BuiltRun:
+    def run(self, step: Step) -> BuiltRun:
         """Make one run, and score it where there is ground truth."""
         began = time.perf_counter()
         path = self.recipe.runs_folder / step.name
         if isinstance(step, PredictStep):
             outcome = self._predict(step, path)
+        elif isinstance(step, RouteStep):
+            outcome = self._route(step, path)
         elif isinstance(step, ImportStep):
             outcome = import_masks(
                 step.path,
@@ -219,9 +223,62 @@ class _Builder:
             stamps.set("checked", checked, "no findings")
         return str(packed)
 
-    def _predict(self, step: PredictStep, path: Path) -> StepOutcome:
+    def _route(self, step: RouteStep, path: Path) -> StepOutcome:
+        """Predict the objects of a route another way, and take them from there."""
+        run = Run.open(self.recipe.runs_folder / step.run)
+        objects = self._routed(step, run)
+        members, way = [run.path], self.recipe.way(step)
+        if objects:
+            members.append(self.recipe.runs_folder / way.name)
+            split = only_videos(self.split, objects)
+            outcome = self._predict(way, members[-1], split)
+            outcome.require_complete(str(members[-1] / "failed.json"))
+        return ensemble_runs(
+            members,
+            path,
+            executor=self.executor,
+            settings=routed_settings(step.run, way.name, objects),
+            reweight=True,
+            split=self.split,
+            renew=True,
+            monitor=self.monitor,
+        )
+
+    def _routed(self, step: RouteStep, run: Run) -> dict[str, list[int]]:
+        """The objects that go the other way, by video; they are recorded in the run."""
+        against = [Run.open(self.recipe.runs_folder / name) for name in step.against]
+        stamps = Stamps(run.path)
+        source = {
+            "when": step.when,
+            "runs": [
+                {name: record.digest for name, record in one.videos.items()}
+                for one in (run, *against)
+            ],
+            "version": version("mose-submit"),
+        }
+        what = f"route {step.name}"
+        found: dict[str, list[int]] | None = stamps.get(what, source)
+        if found is None:
+            total = sum(record.frames for record in run.videos.values())
+            with self.monitor(what, total=total) as bar:
+                found = routed_objects(
+                    run,
+                    against,
+                    step.condition,
+                    workers=self.workers,
+                    progress=bar.advance,
+                )
+                count = sum(map(len, found.values()))
+                every = sum(len(record.objects) for record in run.videos.values())
+                bar.note(f"{what}: {count} of {counted(every, 'object')}: {step.when}")
+            stamps.set(what, source, found)
+        return found
+
+    def _predict(
+        self, step: PredictStep, path: Path, split: Split | None = None
+    ) -> StepOutcome:
         return predict_split(
-            self.split,
+            split or self.split,
             path,
             _plan(step),
             executor=self.model_executor,

@@ -13,9 +13,15 @@
     options = { checkpoint = "sam2.1_hiera_large.pt" }
     variant = "hflip"
 
+    [[route]]                            # small objects go another way
+    name = "routed"
+    run = "plain"
+    when = "area < 0.002"
+    variant = "zoom"
+
     [[ensemble]]
     name = "both"
-    members = ["plain", "flipped"]
+    members = ["routed", "flipped"]
 
     [submission]
     run = "both"
@@ -31,7 +37,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeAlias
 
 from ..augment import parse_variant
 from ..ensemble import MergeSettings, read_ensemble_table
@@ -43,6 +49,7 @@ from ..runs import require_run_name
 from ..system.files import user_path
 from ..system.schema import Scalar, WrongSettingError, check, read, setting
 from ..system.tables import read_toml
+from .conditions import Condition
 from .direction import DIRECTIONS
 
 __all__ = [
@@ -50,7 +57,9 @@ __all__ = [
     "ImportStep",
     "PredictStep",
     "Recipe",
+    "RouteStep",
     "SampleStep",
+    "Step",
     "SubmissionStep",
     "read_recipe",
 ]
@@ -112,6 +121,77 @@ class ImportStep:
 
 
 @dataclass(frozen=True)
+class RouteStep:
+    """Take some objects of a run from another one, which is predicted for them.
+
+    The objects are those that fulfil `when` (see `conditions`) in the run. Their videos
+    are predicted another way, as the run `<name>-way`; `name` has these objects from
+    there, and all others from `run`. Without `predictor`, the way is that of the run's
+    own predict step with the `options` given here besides.
+    """
+
+    name: str
+    run: str
+    when: str
+    against: tuple[str, ...] = ()
+    predictor: str | None = None
+    options: Mapping[str, Scalar] = setting(factory=dict)
+    variant: str | None = None
+    tta: tuple[str, ...] = ()
+    prompts: Path | None = None
+    direction: str = setting(DIRECTIONS[0], choices=DIRECTIONS)
+    prompter: str | None = None
+    prompter_options: Mapping[str, Scalar] = setting(factory=dict)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The runs that are made before."""
+        return (self.run, *self.against)
+
+    @property
+    def condition(self) -> Condition:
+        """Which objects go the other way.
+
+        Raises:
+            SettingsError: `when` is not a condition.
+        """
+        return Condition.parse(self.when)
+
+    def way(self, base: PredictStep | None) -> PredictStep:
+        """How the objects are predicted, as a step of its own.
+
+        Args:
+            base: The step that predicts `run`; None if another kind of step makes it.
+
+        Raises:
+            SettingsError: There is no predictor.
+        """
+        predictor, options = self.predictor, self.options
+        if predictor is None:
+            if base is None:
+                raise SettingsError(
+                    f"run {self.run!r} is not made by [[predict]], so the route needs "
+                    "a predictor of its own; add predictor"
+                )
+            predictor, options = base.predictor, {**base.options, **self.options}
+        return PredictStep(
+            name=f"{self.name}-way",
+            predictor=predictor,
+            options=options,
+            variant=self.variant,
+            tta=self.tta,
+            late_objects=base is not None and base.late_objects,
+            prompts=self.prompts,
+            direction=self.direction,
+            prompter=self.prompter,
+            prompter_options=self.prompter_options,
+        )
+
+
+@dataclass(frozen=True)
 class EnsembleStep:
     """Merge runs; see `submit ensemble`.
 
@@ -148,6 +228,15 @@ class EnsembleStep:
         """The runs to merge."""
         return self.settings.members
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The runs that are made before."""
+        return self.members
+
+
+#: A step that makes a run.
+Step: TypeAlias = "PredictStep | ImportStep | RouteStep | EnsembleStep"
+
 
 @dataclass(frozen=True)
 class SubmissionStep:
@@ -171,6 +260,7 @@ class Recipe:
         sample: Write the split first, if it does not exist.
         predict: Models to run, in order.
         imports: Masks to import.
+        routes: Objects of a run to take from another one.
         ensemble: Runs to merge, in order; one may be a member of a later one.
     """
 
@@ -181,6 +271,7 @@ class Recipe:
     sample: SampleStep | None = None
     predict: tuple[PredictStep, ...] = ()
     imports: tuple[ImportStep, ...] = setting((), key="import")
+    routes: tuple[RouteStep, ...] = setting((), key="route")
     ensemble: tuple[EnsembleStep, ...] = ()
 
     @property
@@ -198,9 +289,29 @@ class Recipe:
         return self.submission.zip or self.runs_folder / "submission.zip"
 
     @property
-    def steps(self) -> tuple[PredictStep | ImportStep | EnsembleStep, ...]:
-        """All steps that make a run, in the order in which they are done."""
-        return (*self.predict, *self.imports, *self.ensemble)
+    def steps(self) -> tuple[Step, ...]:
+        """All steps that make a run, in the order in which they are done.
+
+        A route may be of an ensemble and an ensemble of a route, so each comes as soon
+        as all runs are there that it needs; what never comes so far is at the end.
+        """
+        waiting: list[RouteStep | EnsembleStep] = [*self.routes, *self.ensemble]
+        steps: list[Step] = [*self.predict, *self.imports]
+        while waiting:
+            made = {step.name for step in steps}
+            ready = (one for one in waiting if made.issuperset(one.needs))
+            waiting.remove(step := next(ready, waiting[0]))
+            steps.append(step)
+        return tuple(steps)
+
+    def way(self, route: RouteStep) -> PredictStep:
+        """How the objects of a route are predicted.
+
+        Raises:
+            SettingsError: There is no predictor.
+        """
+        bases = (step for step in self.predict if step.name == route.run)
+        return route.way(next(bases, None))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -217,6 +328,12 @@ class Recipe:
             predict=tuple(
                 dataclasses.replace(step, predictor=predictor, options=settings)
                 for step in self.predict
+            ),
+            routes=tuple(
+                dataclasses.replace(step, predictor=predictor, options=settings)
+                if step.predictor
+                else step
+                for step in self.routes
             ),
         )
 
@@ -246,22 +363,37 @@ class _Checks:
     def check(self, recipe: Recipe) -> None:
         """Find errors that would make a step fail, perhaps after hours."""
         for predict in recipe.predict:
-            self._check_variants(predict)
+            self._check_variants(predict, f"[[predict]] {predict.name}")
         for imported in recipe.imports:
             try:
                 _ = imported.hints
             except SettingsError as error:
                 self.fail(f"[[import]] {imported.name}: {error}")
+        for route in recipe.routes:
+            self._check_route(recipe, route)
         for ensemble in recipe.ensemble:
             self._check_ensemble(ensemble)
         self._check_names(recipe)
 
-    def _check_variants(self, step: PredictStep) -> None:
+    def _check_variants(self, step: PredictStep, where: str) -> None:
         for text in (*step.tta, *([] if step.variant is None else [step.variant])):
             try:
                 parse_variant(text)
             except OptionError as error:
-                self.fail(f"[[predict]] {step.name}: {error}")
+                self.fail(f"{where}: {error}")
+
+    def _check_route(self, recipe: Recipe, step: RouteStep) -> None:
+        """Check that a route has a condition and a way."""
+        try:
+            compared = step.condition.names
+            self._check_variants(recipe.way(step), f"[[route]] {step.name}")
+        except SettingsError as error:
+            self.fail(f"[[route]] {step.name}: {error}")
+        if ("agreement" in compared) != bool(step.against):
+            self.fail(
+                f"[[route]] {step.name}: agreement is that with other runs; write both "
+                "agreement in when and the runs in against, or neither"
+            )
 
     def _check_ensemble(self, step: EnsembleStep) -> None:
         """Check that an ensemble has members."""
@@ -276,16 +408,21 @@ class _Checks:
                 require_run_name(step.name)
             except RunError as error:
                 self.fail(str(error))
-            if isinstance(step, EnsembleStep):
-                for member in step.members:
-                    if member not in made:
+            if isinstance(step, (RouteStep, EnsembleStep)):
+                kind, part = "route", "run"
+                if isinstance(step, EnsembleStep):
+                    kind, part = "ensemble", "member"
+                for name in step.needs:
+                    if name not in made:
                         self.fail(
-                            f"[[ensemble]] {step.name}: member {member!r} is not made "
+                            f"[[{kind}]] {step.name}: {part} {name!r} is not made "
                             f"before it; there are {', '.join(sorted(made)) or 'none'}"
                         )
-            if step.name in made:
-                self.fail(f"two steps make a run called {step.name!r}")
-            made.add(step.name)
+            ways = [f"{step.name}-way"] if isinstance(step, RouteStep) else []
+            for name in (step.name, *ways):
+                if name in made:
+                    self.fail(f"two steps make a run called {name!r}")
+                made.add(name)
         if recipe.submission.run not in made:
             self.fail(
                 f"[submission]: no step makes the run {recipe.submission.run!r}; there "

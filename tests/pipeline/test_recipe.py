@@ -187,6 +187,33 @@ def changed(old: str, new: str) -> str:
     return FULL.replace(old, new)
 
 
+def routed(more: str) -> str:
+    """The full recipe with a route at its end."""
+    return f'{FULL}\n[[route]]\nname = "r"\nrun = "plain"\n{more}\n'
+
+
+def test_routes_and_ensembles_come_in_the_order_in_which_they_need_each_other(
+    path: Path,
+) -> None:
+    text = routed("when = 'disappears'\npredictor = 'static'").replace(
+        'run = "plain"', 'run = "both"', 1
+    )
+    recipe = read(path, text.replace('["both", "plain"]', '["r", "plain"]'))
+    assert recipe.names == ("plain", "cutie", "both", "r", "all")
+
+
+def test_a_route_goes_the_way_of_its_run_with_other_options(path: Path) -> None:
+    recipe = read(path, routed("when = 'returns'\noptions = { memory = 'dam4sam' }"))
+    way = recipe.way(recipe.routes[0])
+    base = recipe.predict[0]
+    assert (way.name, way.predictor, way.variant) == ("r-way", "sam2", None)
+    assert way.options == {**base.options, "memory": "dam4sam"}
+    assert way.late_objects
+    # Another model for the whole recipe is another one for the route.
+    other = recipe.with_predictor("static", {})
+    assert other.way(other.routes[0]).predictor == "static"
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -335,6 +362,39 @@ def changed(old: str, new: str) -> str:
         (
             'split = "a"\n[submission]\nrun = "a"',
             "[submission]: no step makes the run 'a'; there are none",
+        ),
+        (
+            routed("when = 'area < small'"),
+            "[[route]] r: when = 'area < small': expected a number, found 'small'",
+        ),
+        (
+            routed("when = 'agreement < 0.6'"),
+            "[[route]] r: agreement is that with other runs; write both agreement in "
+            "when and the runs in against",
+        ),
+        (routed("when = 'returns'\nagainst = ['cutie']"), "and the runs in against"),
+        (
+            routed("when = 'returns'\nvariant = 'vflip'"),
+            "[[route]] r: variant 'vflip': expected plain",
+        ),
+        (
+            routed("when = 'returns'").replace('run = "plain"', 'run = "cutie"'),
+            "[[route]] r: run 'cutie' is not made by [[predict]], so the route needs a "
+            "predictor of its own",
+        ),
+        (
+            routed("when = 'returns'").replace('run = "plain"', 'run = "all"', 1)
+            + "predictor = 'static'\n[[ensemble]]\nname='x'\nmembers=['none']",
+            "[[ensemble]] x: member 'none' is not made before it",
+        ),
+        (
+            routed("when = 'returns'").replace('run = "plain"', 'run = "none"', 1)
+            + "predictor = 'static'",
+            "[[route]] r: run 'none' is not made before it; there are all, both, cut",
+        ),
+        (
+            routed("when = 'returns'").replace('"cutie"', '"r-way"'),
+            "two steps make a run called 'r-way'",
         ),
         (
             changed('"scale=1.25"', '"vflip"'),
