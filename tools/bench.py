@@ -8,6 +8,7 @@ python tools/bench.py bookkeeping
 python tools/bench.py threads
 python tools/bench.py directions
 python tools/bench.py train --official sam2 --python venv/bin/python
+python tools/bench.py train-memory
 
 The programs run one after the other on the same files and cores, each in its own
 process; times include the start-up. "wall" is the elapsed time, "processor" the
@@ -32,7 +33,7 @@ from bench_bookkeeping import bookkeeping
 from bench_directions import directions
 from bench_ensemble import ensemble
 from bench_threads import threads
-from bench_train import train
+from bench_train import train, train_memory
 from measuring import Usage, measure, show_table
 from submit.masks import Labels
 from submit.png.palette import DAVIS_PALETTE
@@ -215,6 +216,7 @@ bench.add_command(bookkeeping)
 bench.add_command(threads)
 bench.add_command(directions)
 bench.add_command(train)
+bench.add_command(train_memory)
 
 
 # Synthetic masks: objects with wavy edges that move, and a delayed prediction.

@@ -1,4 +1,4 @@
-"""Making clips for training: from files to augmented pixels, per core.
+"""Training: how fast clips are made, per core, and whether memory is as estimated.
 
 The same split is read by our loader and by the official one, with the transforms of the
 official recipe for MOSE (sam2.1_hiera_b+_MOSE_finetune.yaml). That needs a checkout of
@@ -23,9 +23,10 @@ import click
 import numpy as np
 from PIL import Image
 
+from measuring import measure
 from submit.png.palette import encode
 
-__all__ = ["train"]
+__all__ = ["train", "train_memory"]
 
 _OURS = """
 import json, sys, time
@@ -133,6 +134,74 @@ def train(
         click.echo(
             f"{name:12}  {clips / seconds:6.2f} clips/s and core  "
             f"{1000 * seconds / clips / 8:6.1f} ms a frame  {seconds / ours:.1f}×"
+        )
+
+
+#: Trainings of two steps, by name: values in place of those of `_RECIPE`.
+_TRAININGS = {
+    "narrow, 8 frames at 256, masks": ("prompts.points=0",),
+    "narrow, 8 frames at 256, clicks": ("prompts.points=1",),
+    "narrow, the same in batches of 2": ("prompts.points=0", "schedule.batch=2"),
+    "narrow, the same, recomputed": (
+        *("prompts.points=0", "schedule.batch=2", "model.recompute=true"),
+    ),
+    "tiny, 3 frames at 512": (
+        *("prompts.points=0", "model.name=sam2.1_hiera_tiny", "model.image_size=512"),
+        *("clips.length=3", "clips.objects=1", "schedule.clips=1"),
+    ),
+    "base_plus, 2 frames at 512, encoder frozen": (
+        *("prompts.points=0", "model.name=sam2.1_hiera_base_plus"),
+        *("model.image_size=512", "clips.length=2", 'model.freeze=["encoder"]'),
+        *("schedule.clips=1", "average.decay=0"),
+    ),
+}
+_RECIPE = """
+trainer = "sam2"
+[model]
+name = "sam2.1_narrow"
+scratch = true
+image_size = 256
+[prompts]
+points = 1.0
+[[data]]
+path = "{root}"
+[schedule]
+steps = 2
+clips = 2
+[average]
+decay = 0.99
+"""
+
+
+@click.command()
+@click.option("--only", default="", help="Only trainings whose name has this.")
+def train_memory(only: str) -> None:
+    """Compare the estimate of memory with the peak of trainings on the processor."""
+    click.echo(f"{'':44}  estimate  measured  difference")
+    for name, changes in _TRAININGS.items():
+        if only not in name:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            root = write_split(Path(folder), (270, 480))
+            recipe = Path(folder) / "recipe.toml"
+            recipe.write_text(_RECIPE.format(root=root))
+            command = [
+                *(sys.executable, "-m", "submit", "train", str(recipe)),
+                *("--name", "t", "--trainings", str(Path(folder) / "trainings")),
+                *("--device", "cpu", "--workers", "0"),
+                *(part for change in changes for part in ("-o", change)),
+            ]
+            done = subprocess.run(
+                [*command, "--estimate", "--json"],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            expected = json.loads(done.stdout)["memory"]["total"]
+            measured = measure(command).memory or 0
+        click.echo(
+            f"{name:44}  {expected / 1e9:5.2f} GB  {measured / 1e9:5.2f} GB  "
+            f"{100 * (expected / measured - 1):+8.0f} %"
         )
 
 

@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..system.words import counted
 from ._options import PATH, device_option, json_option
-from ._output import emit, facts, format_score, note
+from ._output import (
+    emit,
+    facts,
+    format_bytes,
+    format_score,
+    format_seconds,
+    note,
+)
 from ._progress import Progress, progress
 
 if TYPE_CHECKING:
+    from ..training.estimate import TrainingEstimate
     from ..training.loop import TrainingResult
 
 
@@ -41,6 +50,18 @@ if TYPE_CHECKING:
     help="How many processes load clips, for each GPU; 0 loads in the process that "
     "trains. Default: one less than the CPU cores of each GPU.",
 )
+@click.option(
+    "--estimate",
+    "estimated",
+    is_flag=True,
+    help="Say what memory, time and disk the training takes, and start nothing.",
+)
+@click.option(
+    "--gpu-memory",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="GB",
+    help="With --estimate: estimate for a GPU of this size, which need not be here.",
+)
 @device_option
 @click.option(
     "--trainings",
@@ -58,6 +79,8 @@ def train(
     changes: tuple[str, ...],
     until: int | None,
     workers: int | None,
+    estimated: bool,
+    gpu_memory: float | None,
     device: str,
     trainings: Path,
     as_json: bool,
@@ -71,6 +94,7 @@ def train(
     average) ema.pt; both are what submit predict takes as -o checkpoint=FILE.
 
     On several GPUs: torchrun --nproc-per-node 8 -m submit train RECIPE --name NAME.
+    Before that, --estimate says what it takes, and what to change if it does not fit.
 
     \b
     Example:
@@ -80,11 +104,27 @@ def train(
     from ..training.loop import train as run
     from ..training.recipe import read_recipe
 
+    folder = trainings / require_run_name(name)
+    if gpu_memory is not None and not estimated:
+        raise click.UsageError("--gpu-memory belongs to --estimate")
+    if estimated:
+        from ..training.estimate import estimate
+
+        found = estimate(
+            recipe,
+            changes,
+            folder,
+            device=device,
+            gpu_memory=gpu_memory,
+            workers=workers,
+        )
+        emit(facts(_estimate_facts(found)), found, as_json=as_json)
+        return
     chosen, kind = read_recipe(recipe, changes)
     result = run(
         chosen,
         kind,
-        trainings / require_run_name(name),
+        folder,
         device=device,
         workers=workers,
         until=until,
@@ -119,3 +159,46 @@ def _facts(result: TrainingResult) -> dict[str, str]:
         f"-o checkpoint={shlex.quote(str(result.checkpoint))} "
         f"{' '.join(options)} --name {result.path.name}",
     }
+
+
+def _estimate_facts(found: TrainingEstimate) -> dict[str, str]:
+    memory, time = found.memory, found.time
+    gpu = found.device == "cuda"
+    pairs = {
+        "training": f"{found.model}, {found.steps:,} steps of "
+        f"{counted(found.clips, 'clip')}, {found.precision}",
+        "GPU memory" if gpu else "memory": f"{format_bytes(memory.total)}"
+        f"{' of each GPU' if gpu else ''}: weights {format_bytes(memory.weights)}, "
+        f"optimiser {format_bytes(memory.optimiser)}, clips "
+        f"{format_bytes(memory.clips)}, program {format_bytes(memory.program)}",
+    }
+    if memory.room is not None:
+        fits = "fits into" if memory.fits else "does not fit into"
+        pairs["room"] = f"{fits} {format_bytes(memory.room)}"
+    options: tuple[str, ...] = ()
+    for number, one in enumerate(found.remedies):
+        options = tuple(f"-o {shlex.quote(option)}" for option in one.options)
+        pairs["to fit" if not number else f"or {number}"] = (
+            f"{' '.join(options)}: {format_bytes(one.total)}"
+            f"{'' if one.fits else ', not enough'}"
+        )
+    if found.loaders:
+        pairs["loading"] = (
+            f"{format_bytes(found.loaders)} of memory for "
+            f"{counted(time.loaders, 'process', 'processes')}; a clip takes "
+            f"{format_seconds(time.load)} of a core"
+        )
+    basis = "this machine" if time.measured else "a large GPU"
+    pairs["time"] = (
+        f"about {format_seconds(time.total)} in one process: "
+        f"{format_seconds(time.step)} a step, {time.operations / 1e12:.3g} TFLOP a "
+        f"clip at {time.speed / 1e12:.3g} TFLOP/s of {basis}; N GPUs take an Nth"
+    )
+    if time.validations:
+        pairs["validation"] = (
+            f"{counted(time.validations, 'time', 'times')}, about "
+            f"{format_seconds(time.validation)} each"
+        )
+    enough = "" if found.disk <= found.free else "; free some, or choose --trainings"
+    pairs["disk"] = f"{format_bytes(found.disk)} of {format_bytes(found.free)}{enough}"
+    return pairs

@@ -12,6 +12,8 @@ __all__ = [
     "end_quickly",
     "git_commit",
     "is_out_of_memory",
+    "memory_available",
+    "memory_in_use",
     "release",
 ]
 
@@ -48,6 +50,31 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory ran out, on a GPU too."""
     # torch has a class of this name and must not be imported for it.
     return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+
+
+def memory_in_use() -> int:
+    """Bytes of memory that this process takes; elsewhere than on Linux its most."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as stream:
+            return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        import resource
+        import sys
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def memory_available() -> int | None:
+    """Bytes of memory that programs may still take; None where that is not known."""
+    try:
+        with open("/proc/meminfo", encoding="ascii") as stream:
+            for line in stream:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
 
 
 def git_commit() -> str | None:

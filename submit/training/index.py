@@ -102,6 +102,7 @@ def build_index(
     clips: ClipTable,
     *,
     held_out: frozenset[str] = frozenset(),
+    some: int | None = None,
     workers: int | None = None,
     progress: Callable[[str, int], None] = lambda name, frames: None,
 ) -> tuple[IndexedSource, ...]:
@@ -111,6 +112,7 @@ def build_index(
         tables: The sources.
         clips: How clips are cut out; too short videos are left out.
         held_out: Names of videos that must not be trained on.
+        some: Read only so many videos of each source, to try it; None reads all.
         workers: Threads; one for each core by default.
         progress: Called with each video and its number of frames.
 
@@ -121,7 +123,12 @@ def build_index(
         raise TrainingError("expected at least one [[data]] with a path, found none")
     return tuple(
         index_source(
-            table, clips, held_out=held_out, workers=workers, progress=progress
+            table,
+            clips,
+            held_out=held_out,
+            some=some,
+            workers=workers,
+            progress=progress,
         )
         for table in tables
     )
@@ -132,11 +139,15 @@ def index_source(
     clips: ClipTable,
     *,
     held_out: frozenset[str] = frozenset(),
+    some: int | None = None,
     workers: int | None = None,
     progress: Callable[[str, int], None] = lambda name, frames: None,
 ) -> IndexedSource:
     """Read the masks of one source; see `build_index`."""
     videos, notes = list_source(table, held_out=held_out)
+    if some is not None:
+        enough = [each for each in videos if _is_long_enough(each, clips)] or videos
+        videos = enough[:: max(len(enough) // some, 1)][:some]
     indexed: list[IndexedVideo] = []
     problems: list[str] = []
 

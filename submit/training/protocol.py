@@ -100,6 +100,8 @@ class TrainerDescription:
         checkpoint: SHA-256 of the weights that training starts from; None if there are
             none.
         threads: Processor threads that it computes with.
+        thrifty: Changes of the recipe, as `key=value`, that take less memory; first
+            those that change the result the least.
     """
 
     model: str
@@ -110,6 +112,7 @@ class TrainerDescription:
     step: int = 1
     checkpoint: str | None = None
     threads: int = 1
+    thrifty: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -118,6 +121,10 @@ class Trainer(Protocol):
 
     `Options` is a frozen dataclass whose fields were made with `setting`. They are
     further keys and tables of the recipe, and read, checked and explained with it.
+
+    On the device `meta` tensors have shapes and no values. `submit train --estimate`
+    builds the network there and takes a step, to count bytes and operations; `build`
+    reads no weights then.
     """
 
     Options: ClassVar[type[Any]]
@@ -156,6 +163,14 @@ class Trainer(Protocol):
             random: Random numbers of the step, the same for all batches and GPUs.
                 Numbers from PyTorch differ; the toolkit has set its seed. There must be
                 no other source of chance.
+        """
+        ...
+
+    def heaviest(self, frames: int) -> np.random.Generator:
+        """Random numbers with which `losses` takes the most memory, for an estimate.
+
+        Args:
+            frames: Length of the clip.
         """
         ...
 

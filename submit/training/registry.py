@@ -17,7 +17,7 @@ GROUP = "submit.trainers"
 #: What a class has to have, so that it can be a trainer.
 _PARTS = (
     *("Options", "describe", "build", "groups", "losses"),
-    *("weights", "export", "predictor"),
+    *("heaviest", "weights", "export", "predictor"),
 )
 
 

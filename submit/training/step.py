@@ -26,6 +26,7 @@ __all__ = [
     "StepReport",
     "Stepper",
     "make_batch",
+    "precision_of",
     "rate_factor",
     "require_shares",
     "step_numbers",
@@ -177,7 +178,7 @@ class Stepper:
             ],
             betas=recipe.optimiser.betas,
         )
-        self._dtype = _dtype(recipe.run.dtype, ranks.device)
+        self._dtype = precision_of(recipe.run.dtype, ranks.device)
 
     @property
     def precision(self) -> str:
@@ -325,15 +326,20 @@ def make_batch(clips: Sequence[ClipSample], device: str) -> Batch:
     )
 
 
-def _dtype(name: str, device: str) -> torch.dtype:
-    """Choose the precision: bfloat16 where a GPU has products of its own."""
+def precision_of(name: str, device: str) -> torch.dtype:
+    """Choose the precision of products.
+
+    Args:
+        name: `float32`, `bfloat16`, or `auto` for bfloat16 where a GPU multiplies it
+            fast.
+        device: `cpu` or `cuda:N`; `cuda` for a recent GPU that is not at hand.
+    """
     import torch
 
     if name != "auto":
         found: torch.dtype = getattr(torch, name)
         return found
-    fast = device.startswith("cuda") and torch.cuda.get_device_capability(device) >= (
-        8,
-        0,
+    fast = device == "cuda" or (
+        device.startswith("cuda") and torch.cuda.get_device_capability(device) >= (8, 0)
     )
     return torch.bfloat16 if fast else torch.float32

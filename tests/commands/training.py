@@ -31,6 +31,16 @@ ROWS = (
         stdout=["training", "mine/t"],
         files=["mine/t/last.pt"],
     ),
+    Row(
+        "train toy.toml --name t --estimate --workers 1 --device cpu --json",
+        prepare=_toy,
+        check=lambda done: done.at("memory.total") > 0,
+    ),
+    Row(
+        "train toy.toml --name t --estimate --gpu-memory 0.5",
+        prepare=_toy,
+        stdout=["GPU memory", "does not fit into 500.0 MB", "-o clips.objects=1"],
+    ),
     Row("trainers", stdout=["sam2"]),
     Row("trainers sam2 --json", check=lambda done: len(done.at("")) > 0),
 )

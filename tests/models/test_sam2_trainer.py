@@ -313,3 +313,52 @@ def test_further_prompts_may_be_limited_to_visible_frames(checkpoint: Path) -> N
 
     assert _all_visible(_tensors(batch)) == [3]
     assert trainer.losses(batch, np.random.default_rng(1)).total.requires_grad
+
+
+def test_the_heaviest_step_has_clicks_where_the_recipe_has_any(
+    checkpoint: Path,
+) -> None:
+    for table, passes in ((MASKS, 7), (PromptTable(), 8 + 2 * 7)):
+        random = make(checkpoint, prompts=table).heaviest(8)
+        assert draw_plan(random, 8, table).passes(8) == passes
+
+
+@pytest.mark.slow
+def test_shapes_alone_say_what_memory_is_saved() -> None:
+    from submit.training.meter import Meter, as_on, backward
+
+    batch = make_batch((2,))
+    shapes = replace(
+        batch, images=batch.images.to("meta"), labels=batch.labels.to("meta")
+    )
+    peaks = []
+    whole = ModelTable(name=NARROW, scratch=True, image_size=64)
+    for table in (
+        whole,
+        replace(whole, recompute=True),
+        replace(whole, freeze=("encoder",)),
+    ):
+        trainer = Sam2Trainer(
+            Sam2TrainerOptions(table, replace(MASKS, visible=True)), device="meta"
+        )
+        meter = Meter()
+        with meter, as_on("cuda", torch.bfloat16, meter):
+            weights = meter.live
+            trainer.build()
+            losses = trainer.losses(shapes, trainer.heaviest(3))
+            backward(losses.total)
+        assert meter.operations > 0
+        peaks.append(meter.peak - weights)
+    assert peaks[1] < peaks[0]
+    assert peaks[2] < peaks[0]
+
+
+def test_a_trainer_names_what_takes_less_memory(checkpoint: Path) -> None:
+    def thrifty(**options: Any) -> tuple[str, ...]:
+        return make(checkpoint, **options).describe().thrifty
+
+    assert thrifty() == ("model.recompute=true", 'model.freeze=["encoder"]')
+    assert thrifty(recompute=True, freeze=("prompts",)) == (
+        'model.freeze=["prompts", "encoder"]',
+    )
+    assert thrifty(recompute=True, lora=2) == ()

@@ -44,6 +44,11 @@ class PromptPlan:
         """Whether objects are given as masks."""
         return self.boxes is None
 
+    def passes(self, frames: int) -> int:
+        """How often the mask decoder runs in a clip of some frames."""
+        first = frames - len(self.given) * self.masks
+        return first + sum(map(len, self.corrected.values()))
+
 
 def draw_plan(
     random: np.random.Generator,

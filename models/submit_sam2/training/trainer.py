@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Sam2Trainer"]
 
+#: Plans among which that with the most passes is looked for.
+_PLANS = 64
+
 
 class Sam2Trainer:
     """Fine-tunes SAM 2.1 and 2.0 as the official trainer does.
@@ -62,6 +65,7 @@ class Sam2Trainer:
             if table.checkpoint is None or self._device == "meta"
             else sha256(_file_of(table.checkpoint)),
             threads=table.threads,
+            thrifty=self._thrifty(),
         )
 
     def build(self) -> nn.Module:
@@ -155,6 +159,18 @@ class Sam2Trainer:
             counts={"missed": _missed(clip, passes, plan)},
         )
 
+    def heaviest(self, frames: int) -> np.random.Generator:
+        """Random numbers that give objects with the most passes of the mask decoder."""
+        import numpy as np
+
+        from .prompts import draw_plan
+
+        def passes(seed: int) -> int:
+            random = np.random.default_rng(seed)
+            return draw_plan(random, frames, self._options.prompts).passes(frames)
+
+        return np.random.default_rng(max(range(_PLANS), key=passes))
+
     def weights(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Weights under the official names."""
         from .adapters import merged
@@ -182,6 +198,15 @@ class Sam2Trainer:
         options: Sam2Options = parse_options("sam2", Sam2Options, self._predict())
         return Sam2Predictor.of(network, options, device=self._device)
 
+    def _thrifty(self) -> tuple[str, ...]:
+        """Changes that take less memory."""
+        table = self._table
+        found = [] if table.recompute else ["model.recompute=true"]
+        if not table.lora and not {"trunk", "encoder"} & set(table.freeze):
+            parts = ", ".join(f'"{part}"' for part in (*table.freeze, "encoder"))
+            found.append(f"model.freeze=[{parts}]")
+        return tuple(found)
+
     def _predict(self) -> tuple[str, ...]:
         table = self._table
         found: dict[str, Any] = {
@@ -201,7 +226,11 @@ class Sam2Trainer:
 
         config = MODELS[self._table.name]
         options: dict[str, Any] = dict(self._table.memory_options)
-        make = partial(POLICIES[self._table.memory], **options)
+        kind = self._table.memory
+        if self._device == "meta":
+            # The others look at values; they look back to as many frames.
+            kind, options = "sam2", {}
+        make = partial(POLICIES[kind], **options)
         return make(memories=config.memories, pointers=pointers, conditioning=None)
 
     def _freeze(self, network: Sam2Network, starts: tuple[str, ...]) -> None:
@@ -242,6 +271,8 @@ def _tensors(batch: Batch) -> ClipTensors:
 
 def _all_visible(clip: ClipTensors) -> list[int]:
     """Frames after the first in which all objects are visible."""
+    if clip.masks.is_meta:
+        return list(range(1, clip.length))
     visible = clip.masks.flatten(2).any(2).all(1).tolist()
     return [frame for frame, found in enumerate(visible) if found and frame]
 
