@@ -115,6 +115,7 @@ def test_a_finished_chain_run_again_changes_nothing(undisturbed: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in undisturbed.rglob("*.npz")} == soft
 
 
+@pytest.mark.slow
 def test_another_folder_gives_the_same_zip(
     undisturbed: Path, split: Path, tmp_path: Path
 ) -> None:

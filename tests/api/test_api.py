@@ -195,6 +195,7 @@ def test_without_pandas_the_way_out_is_named(
         submit.open_split(split).to_frame()
 
 
+@pytest.mark.slow
 def test_a_script_without_a_main_guard_can_score(split: Path, runs: Path) -> None:
     script = runs / "script.py"
     script.write_text(

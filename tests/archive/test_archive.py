@@ -260,6 +260,7 @@ def test_of_two_files_with_one_name_the_last_is_read(tmp_path: Path) -> None:
         assert [entry.size for entry in masks.entries] == [5, 6]
 
 
+@pytest.mark.slow
 def test_more_files_than_a_plain_zip_can_count_make_a_zip64(tmp_path: Path) -> None:
     path = tmp_path / "many.zip"
     sha256, size = write_zip(path, ((f"v/{i:05}.png", b"") for i in range(65_600)))
@@ -390,6 +391,7 @@ def two_methods(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(data=st.data())
 def test_a_malformed_zip_is_an_error_at_most(

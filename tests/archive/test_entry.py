@@ -30,6 +30,7 @@ def write(path: Path, names: list[str]) -> None:
             archive.writestr(info, data)
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(names=NAMES)
 def test_files_have_the_names_that_zipfile_gives_them(names: list[str]) -> None:

@@ -133,6 +133,7 @@ def flip(data: bytes, bit: int) -> bytes:
     return bytes(changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", PACKED)
 def test_a_flipped_bit_is_judged_as_zipfile_does(
     split: Split, folder: Path, kind: str

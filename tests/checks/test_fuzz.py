@@ -64,6 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("fuzz")
 
 
+@pytest.mark.slow
 @settings(max_examples=100)
 @given(chance=st.randoms(use_true_random=False))
 def test_whatever_is_in_a_zip_is_reported(

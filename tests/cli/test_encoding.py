@@ -66,6 +66,7 @@ COMMANDS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_every_command_prints_in_every_encoding(encoding: str, folder: Path) -> None:
     runner = CliRunner(charset=encoding)

@@ -417,6 +417,7 @@ def test_some_videos_are_exported_and_others_later(
     assert "run part: has no video dog yet; predict it first" in said
 
 
+@pytest.mark.slow
 def test_parts_of_a_run_may_be_predicted_and_imported_one_after_another(
     run: Run, both: Path, tmp_path: Path
 ) -> None:

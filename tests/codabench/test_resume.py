@@ -52,6 +52,7 @@ STEPS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", STEPS)
 def test_killed_at_any_step_it_continues_and_submits_once(
     step: str,

@@ -232,6 +232,7 @@ def test_the_password_is_sent_once_and_mail_addresses_in_lower_case(
     assert len(world.writes) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["v125", "new"])
 @pytest.mark.parametrize("count", [0, 1, 100, 101, 250])
 def test_lists_are_read_to_their_end_whatever_the_version(

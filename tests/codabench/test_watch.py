@@ -186,6 +186,7 @@ def test_parts_that_are_kept_from_participants_do_not_end_the_watch(
     assert outcome(client, parent.id).scored
 
 
+@pytest.mark.slow
 def test_a_day_of_watching_stays_far_below_the_limits_of_the_server(
     client: Client, world: World
 ) -> None:

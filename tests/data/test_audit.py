@@ -304,6 +304,7 @@ def test_all_problems_of_a_video_are_reported_together(root: Path) -> None:
     assert kinds == ["missing-frame", "unreadable", "surplus-mask", "mask", "meta"]
 
 
+@pytest.mark.slow
 def test_real_clips_have_no_serious_problems(shared_data: Path) -> None:
     for audit in audit_split(read_split(shared_data / "clips"), decode=False):
         assert [problem for problem in audit.problems if problem.serious] == []

@@ -73,6 +73,7 @@ def reference(
 shapes = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_merging_is_the_weighted_mean_of_those_that_have_the_object(
     data: st.DataObject,

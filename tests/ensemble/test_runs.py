@@ -295,6 +295,7 @@ def test_a_recipe_merges_by_any_method(
     assert not (found["a/00004.png"] == 2).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", ["--gate all", "--method vote"])
 def test_killed_and_run_again_it_ends_with_the_same_bytes(
     submit: Invoke, imported: Path, tmp_path: Path, options: str

@@ -243,6 +243,7 @@ def test_a_worker_that_dies_at_its_start_is_not_started_for_ever() -> None:
         run(jobs, workers=2, build=build_suicide)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_its_job_and_no_other() -> None:
     jobs = [
         Job("killed", 9, ("kill", signal.SIGKILL)),
@@ -258,6 +259,7 @@ def test_a_worker_that_dies_costs_its_job_and_no_other() -> None:
     assert "(SIGSEGV)" in str(ends["crashed"].error)
 
 
+@pytest.mark.slow
 @linux_only
 def test_a_worker_that_dies_between_two_jobs_costs_none(
     tmp_path: Path,

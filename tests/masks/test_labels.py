@@ -116,6 +116,7 @@ def test_ties_go_to_the_earlier_object_where_the_arithmetic_is_exact(
     np.testing.assert_array_equal(to_labels(logits, objects, size), wanted)
 
 
+@pytest.mark.slow
 @given(planes(np.int8), st.tuples(sides, sides))
 def test_codes_give_the_same_labels_as_the_logits_they_stand_for(
     codes: NDArray[np.int8], size: tuple[int, int]

@@ -132,6 +132,7 @@ def test_a_textured_object_that_moves_is_tracked() -> None:
     assert all(presence(p) > 0 for p in predictions)
 
 
+@pytest.mark.slow
 def test_two_objects_that_cross_keep_their_ids() -> None:
     frames = film(24, BLUE, RED)
     for time, prediction in enumerate(track(frames, {7: BLUE.mask(0), 3: RED.mask(0)})):
@@ -142,6 +143,7 @@ def test_two_objects_that_cross_keep_their_ids() -> None:
             assert iou(decide(prediction, 1), RED.mask(time)) > 0.7
 
 
+@pytest.mark.slow
 def test_an_object_that_vanishes_is_declared_absent_and_found_again() -> None:
     away = {t: p for t, p in RED.path.items() if t < 8}
     # It reappears on the other side of the frame, without a motion to follow.
@@ -155,6 +157,7 @@ def test_an_object_that_vanishes_is_declared_absent_and_found_again() -> None:
     assert iou(decide(predictions[23]), actor.mask(23)) > 0.6
 
 
+@pytest.mark.slow
 def test_an_object_that_hides_behind_another_comes_out_of_it() -> None:
     wall = Actor(5, (200, 190, 60), dict.fromkeys(range(24), (80.0, 60.0)))
     walker = Actor(3, (60, 70, 200), walk(range(24), (25, 60), (5, 0)))
@@ -203,6 +206,7 @@ def around(mask: Pixels, margin: int = 2) -> Box:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mask", "box"])
 def test_an_object_that_jumped_is_tracked_on_where_a_prompt_shows_it(kind: str) -> None:
     frames, actor = jumping()
@@ -231,6 +235,7 @@ def test_without_a_prompt_the_jump_is_missed() -> None:
     assert iou(decide(prediction), actor.mask(9)) < 0.2
 
 
+@pytest.mark.slow
 def test_an_absence_holds_in_its_frame_and_the_object_is_found_again() -> None:
     frames = film(12, RED)
     session = open_session()
@@ -248,6 +253,7 @@ def test_an_absence_holds_in_its_frame_and_the_object_is_found_again() -> None:
     assert iou(decide(prediction), RED.mask(11)) > 0.7
 
 
+@pytest.mark.slow
 def test_a_new_object_is_cut_out_of_its_box_and_tracked() -> None:
     frames = film(10, BLUE, RED)
     session = open_session()
@@ -301,6 +307,7 @@ def test_the_first_prediction_is_the_given_mask() -> None:
     assert np.array_equal(prediction.logits[0] > 0, RED.mask(0))
 
 
+@pytest.mark.slow
 def test_equal_input_gives_equal_bits_whatever_the_number_of_threads() -> None:
     frames, masks = film(6, BLUE, RED), {1: RED.mask(0), 2: BLUE.mask(0)}
     threads = cv2.getNumThreads()
@@ -317,6 +324,7 @@ def test_equal_input_gives_equal_bits_whatever_the_number_of_threads() -> None:
         assert np.array_equal(scores, other_scores)
 
 
+@pytest.mark.slow
 def test_a_mirrored_video_is_tracked_as_well() -> None:
     frames = [np.ascontiguousarray(f[:, ::-1]) for f in film(16, RED)]
     predictions = list(track(frames, {1: RED.mask(0)[:, ::-1]}))
@@ -385,6 +393,7 @@ def test_large_frames_are_worked_on_at_a_reduced_resolution() -> None:
     assert shapes[1] == pytest.approx((shapes[0][0] / 2, shapes[0][1] / 2), abs=1)
 
 
+@pytest.mark.slow
 def test_what_a_session_keeps_does_not_grow_with_the_video() -> None:
     def held(value: object, seen: set[int]) -> int:
         if id(value) in seen:

@@ -191,6 +191,7 @@ def failure(video: str = "a") -> str:
     return failed[video]
 
 
+@pytest.mark.slow
 def test_a_crash_fails_its_video_with_the_end_of_its_output(submit: Submit) -> None:
     only_a = (
         'bash -c \'case $3 in */a) x=crash;; esac; exec "$0" "$1" --out "$2" '
@@ -277,6 +278,7 @@ def test_complete_results_of_a_script_that_hangs_may_count(submit: Submit) -> No
     assert left_over() == []
 
 
+@pytest.mark.slow
 def test_complete_results_of_a_script_that_fails_may_count(submit: Submit) -> None:
     run = f"{RUN} --fault 'late crash'"
     assert submit(run).exit_code == 1
@@ -311,6 +313,7 @@ def test_time_limits_grow_with_the_video(
     assert session._limits() == Limits(total, 3)
 
 
+@pytest.mark.slow
 def test_logs_and_files_may_be_kept(submit: Submit) -> None:
     assert submit(RUN, "logs=my logs", "keep=true", more=()).exit_code == 0
     assert Path("my logs/b.log").read_text().startswith("$ ")
@@ -366,6 +369,7 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_run_is_known_by_the_content_of_its_files(
     submit: Submit, weights: Path
 ) -> None:

@@ -230,6 +230,7 @@ program.run(
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["alone", "forked"])
 @pytest.mark.parametrize("text", [STUBBORN, LEAVING], ids=["stubborn", "leaving"])
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")

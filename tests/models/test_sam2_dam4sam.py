@@ -109,6 +109,7 @@ def test_two_frames_with_distractors_are_six_frames_apart() -> None:
     assert added == [8, 14]
 
 
+@pytest.mark.slow
 @given(
     frames=st.lists(st.sampled_from([GONE, SEEN, SEEN, RIVAL]), max_size=90),
     most=st.integers(2, 6),
@@ -138,6 +139,7 @@ def test_what_is_recalled_is_that_of_a_memory_that_forgets_nothing(
         assert len(kept_pointers) <= 1 + most + pointers
 
 
+@pytest.mark.slow
 def test_objects_do_not_depend_on_those_beside_them(
     open_session: Callable[..., Any],
     track: Callable[..., list[Prediction]],

@@ -235,6 +235,7 @@ class TreeMemory(Sam2Memory):
 """
 
 
+@pytest.mark.slow
 def test_a_new_policy_is_an_option_with_its_own_options(tmp_path: Path) -> None:
     """Put one file into the folder, and ask the command."""
     toolkit = Toolkit(tmp_path, "models/submit_sam2/memory/tree.py", TREE)

@@ -148,6 +148,7 @@ def test_prompts_of_all_kinds_do_what_they_do_officially(
     assert (found[7].logits[2] == ABSENT).all()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 def test_of_many_prompted_frames_the_nearest_are_looked_back_to(
     open_session: Open, make_clip: Callable[..., Any]
@@ -158,6 +159,7 @@ def test_of_many_prompted_frames_the_nearest_are_looked_back_to(
     compare(found[13:], NEAREST_SCORES, NEAREST_MEANS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", ["sam2", "rcms"])
 def test_a_prompt_in_every_frame_needs_no_more_memory(
     memory: str, open_session: Open, make_clip: Callable[..., Any]
@@ -173,6 +175,7 @@ def test_a_prompt_in_every_frame_needs_no_more_memory(
     assert set(amounts[20:]) == {(6, 15)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", ["sam2", "rcms"])
 def test_a_corrected_frame_is_remembered_for_ever(
     memory: str, open_session: Open, make_clip: Callable[..., Any]

@@ -116,6 +116,7 @@ def test_an_absent_object_has_no_mask(
     assert (logits[1:] == ABSENT).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", ["sam2", "rcms"])
 def test_an_object_does_not_depend_on_those_beside_it(
     memory: str, open_session: Open, track: Track, make_clip: Callable[..., Any]
@@ -133,6 +134,7 @@ def test_an_object_does_not_depend_on_those_beside_it(
         np.testing.assert_allclose(alone[:, 0], together[:, index], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_an_object_that_is_added_later_is_tracked_as_if_it_were_alone(
     open_session: Open, track: Track, make_clip: Callable[..., Any]
 ) -> None:
@@ -153,6 +155,7 @@ def test_an_object_that_is_added_later_is_tracked_as_if_it_were_alone(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", ["sam2", "rcms"])
 def test_forgetting_does_not_change_a_bit(
     memory: str,
@@ -243,6 +246,7 @@ def test_sam_2_0_has_pointers_without_age(
     assert all(np.isfinite(p.logits).all() for p in found)
 
 
+@pytest.mark.slow
 def test_bfloat16_is_close_to_float32(
     open_session: Open, track: Track, make_clip: Callable[..., Any]
 ) -> None:

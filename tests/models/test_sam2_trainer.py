@@ -116,6 +116,7 @@ def test_missed_objects_are_counted(checkpoint: Path, state: State) -> None:
     assert found.counts["missed"] == 6  # 2 objects in 3 frames
 
 
+@pytest.mark.slow
 def test_the_similarity_loss_is_ours_and_off_by_default(checkpoint: Path) -> None:
     trainer = make(checkpoint, loss=LossTable(similarity=1.0))
     network: Any = trainer.build()
@@ -148,6 +149,7 @@ def test_frozen_parts_are_not_trained(checkpoint: Path) -> None:
     assert not any(name.startswith("image_encoder") for name in names)
 
 
+@pytest.mark.slow
 def test_low_rank_changes_are_trained_and_merged(checkpoint: Path) -> None:
     trainer = make(checkpoint, lora=2)
     network = trainer.build()
@@ -215,6 +217,7 @@ def test_the_predictor_of_a_training_is_that_of_its_checkpoint(
     assert all(value.requires_grad for value in network.parameters())
 
 
+@pytest.mark.slow
 def test_a_narrow_network_begins_with_gradients_everywhere() -> None:
     table = ModelTable(name=NARROW, scratch=True, image_size=64)
     trainer = Sam2Trainer(

@@ -128,6 +128,7 @@ def test_a_step_of_the_optimiser_changes_what_the_encoder_says() -> None:
     assert not torch.equal(encode(), before)
 
 
+@pytest.mark.slow
 def test_recomputation_changes_no_gradient() -> None:
     case = replace(CASES["boxes and clicks"], frames=4)
     plain, thrifty = case.network(), case.network()
@@ -246,6 +247,7 @@ def test_no_point_is_embedded_like_the_constant_of_inference() -> None:
     assert torch.equal(none, prompts.no_points())
 
 
+@pytest.mark.slow
 def test_rcms_promotes_inside_a_clip_object_by_object() -> None:
     case = Case(objects=3, seed=5, gain=2.0, score=-6.01)
     policies: list[RcmsMemory] = []

@@ -121,6 +121,7 @@ def test_the_published_network_is_as_large_as_that_of_transformers() -> None:
     assert round((count + unread) / 1e6, 1) == 465.8
 
 
+@pytest.mark.slow
 def test_a_frame_costs_what_it_does_in_transformers() -> None:
     """5,613 GFLOP there for the image encoder at 1008×1008, counted alike."""
     with torch.device("meta"):

@@ -161,25 +161,22 @@ def split(write_split: WriteSplit) -> Path:
     return write_split(size=(48, 80), objects=(1, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "line"),
     [
         pytest.param("", "--predictor classical", id="classical"),
-        pytest.param(
-            STRANGER, "--predictor stranger", id="stranger", marks=pytest.mark.slow
-        ),
+        pytest.param(STRANGER, "--predictor stranger", id="stranger"),
         pytest.param(
             STRANGER.replace("cores=3", "cores=1"),
             "--predictor stranger",
             id="stranger with one thread",
-            marks=pytest.mark.slow,
         ),
         pytest.param(
             "",
             "--predictor sam2 -o model=sam2.1_hiera_tiny -o checkpoint=weights.pt "
             "-o image_size=128 -o dtype=float32",
             id="sam2",
-            marks=pytest.mark.slow,
         ),
     ],
 )

@@ -406,6 +406,7 @@ def decodes_like_pillow_or_fails_politely(data: st.DataObject) -> None:
     assert np.array_equal(labels, scorer_sees(broken))
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(st.data())
 def test_a_malformed_png_is_an_error_or_is_what_pillow_sees(

@@ -112,6 +112,7 @@ def test_only_what_lies_between_objects_is_a_gap() -> None:
     np.testing.assert_array_equal(tidied(labels, gaps=1), wanted)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5))
 def test_gaps_are_closed_as_the_definition_says(seed: int, width: int) -> None:
     random = np.random.default_rng(seed)

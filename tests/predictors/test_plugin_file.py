@@ -83,6 +83,7 @@ def test_a_changed_file_is_imported_again(file: Path) -> None:
     assert build(f"{file}:Everywhere", []).describe().model == "elsewhere"
 
 
+@pytest.mark.slow
 def test_workers_in_other_processes_import_the_file(
     predict: Callable[..., Any],
     file: Path,

@@ -47,6 +47,7 @@ def draw(split: Path, tmp_path: Path, runner: CliRunner) -> Run:
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
 def test_equal_data_give_equal_bytes(draw: Run, tmp_path: Path, suffix: str) -> None:
     pytest.importorskip("matplotlib")

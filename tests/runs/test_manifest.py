@@ -441,6 +441,7 @@ def begin(path: Path, gate: Any, answers: Any) -> None:
         answers.put(repr(error))
 
 
+@pytest.mark.slow
 def test_of_many_first_starts_at_once_each_works_or_is_told_so(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     busy = "another command is writing here; wait for it to end"
@@ -505,6 +506,7 @@ def test_a_killed_command_loses_nothing_that_was_finished(killed: Path) -> None:
     assert (again.videos, again.failures) == (run.videos, run.failures)
 
 
+@pytest.mark.slow
 def test_the_last_line_of_a_log_may_be_cut_off_anywhere(killed: Path) -> None:
     log = killed / "manifest.log"
     whole = log.read_bytes()
@@ -521,6 +523,7 @@ def test_the_last_line_of_a_log_may_be_cut_off_anywhere(killed: Path) -> None:
     assert list(Run.open(killed).videos) == []
 
 
+@pytest.mark.slow
 def test_a_log_of_another_revision_counts_for_nothing(killed: Path) -> None:
     """It was folded already, or belongs to a run that is no longer there."""
     log = (killed / "manifest.log").read_bytes()
@@ -543,6 +546,7 @@ def test_a_reader_sees_what_is_finished_while_another_writes(tmp_path: Path) -> 
         assert list(Run.open(tmp_path / "r").videos) == ["a", "c"]
 
 
+@pytest.mark.slow
 def test_a_reader_writes_nothing(killed: Path) -> None:
     def state() -> dict[str, tuple[int, int]]:
         return {

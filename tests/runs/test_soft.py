@@ -91,6 +91,7 @@ def videos(draw: st.DrawFn) -> list[tuple[Any, ...]]:
     return frames
 
 
+@pytest.mark.slow
 @given(frames=videos())
 def test_a_soft_file_gives_back_what_was_written(
     tmp_path_factory: pytest.TempPathFactory,
@@ -160,6 +161,7 @@ def test_logits_that_are_no_numbers_name_the_frame(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_killed_writer_leaves_no_soft_file(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys\n"
@@ -477,6 +479,7 @@ def test_scores_that_cannot_be_meant_are_not_written(
         writer.write("00007", (1, 3), plane, floats(0, presence), floats(1, iou))
 
 
+@pytest.mark.slow
 def test_logits_that_no_reader_would_take_are_not_written(tmp_path: Path) -> None:
     plane = np.broadcast_to(np.float32(0), (1, 2**13, 2**12))
     with (

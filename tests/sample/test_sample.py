@@ -73,6 +73,7 @@ def returns(visible: list[bool]) -> Iterator[int]:
             gap += 1
 
 
+@pytest.mark.slow
 def test_the_layout_is_that_of_mosev2(split: Path) -> None:
     assert sorted(child.name for child in split.iterdir()) == [
         "Annotations",
@@ -191,6 +192,7 @@ def test_at_least_three_objects_cross(split: Path) -> None:
     assert sorted(ids, key=first.__getitem__) != sorted(ids, key=last.__getitem__)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(split: Path, tmp_path: Path) -> None:
     write_sample(tmp_path / "again", frames=FRAMES, size=(WIDTH, HEIGHT))
     assert tree(tmp_path / "again") == tree(split)
@@ -206,6 +208,7 @@ def test_a_video_does_not_depend_on_how_many_follow(
     assert one.items() <= all_.items()
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_pictures_and_masks(
     split: Path, tmp_path: Path
 ) -> None:
@@ -225,6 +228,7 @@ def test_beyond_the_sixth_video_scenarios_begin_anew(tmp_path: Path) -> None:
     assert (first != second).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "size", [(97, 55), (64, 64), (55, 97), (200, 48)], ids="{0[0]}x{0[1]}".format
 )

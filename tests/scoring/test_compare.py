@@ -105,6 +105,7 @@ def test_videos_are_drawn_and_not_objects() -> None:
     assert measure.high == pytest.approx(0.1)
 
 
+@pytest.mark.slow
 def test_the_interval_is_that_of_the_means_over_objects_of_drawn_videos() -> None:
     random = np.random.default_rng(1)
     sizes = random.integers(1, 5, 12)

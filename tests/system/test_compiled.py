@@ -56,6 +56,7 @@ def forbid_cache(folder: Path) -> None:
     (folder / "__pycache__").touch()
 
 
+@pytest.mark.slow
 def test_without_a_place_for_it_code_is_compiled_each_time_and_that_is_said_once(
     tmp_path: Path,
 ) -> None:

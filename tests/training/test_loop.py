@@ -323,6 +323,7 @@ def test_the_best_weights_are_kept_with_their_scores(
     assert notes == ["train: 3 videos, 27 frames"]
 
 
+@pytest.mark.slow
 def test_a_continued_training_has_the_same_scores(
     root: Path, holdout: Path, tmp_path: Path
 ) -> None:

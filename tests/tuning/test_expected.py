@@ -79,6 +79,7 @@ def test_expected_scores_stay_scores() -> None:
     assert 0 <= found.low <= found.high <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("luck", [0.02, 0.15])
 def test_intervals_hold_nine_of_ten_scores(luck: float) -> None:
     hits = []

@@ -177,6 +177,7 @@ def command(tmp_path: Path, *arguments: object) -> Result:
     return CliRunner().invoke(cli, [str(a) for a in arguments], env=environment)
 
 
+@pytest.mark.slow
 def test_a_model_from_the_hold_out_tells_what_to_expect_elsewhere(
     make_split: Any, make_run: Any, tmp_path: Path
 ) -> None:

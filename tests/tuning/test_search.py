@@ -64,6 +64,7 @@ def found(split: Split, alike: dict[str, Run]) -> Tuned:
     return tuned(split, alike)
 
 
+@pytest.mark.slow
 def test_members_that_are_noise_leave_the_best_single_run(
     split: Split, noisy: dict[str, Run]
 ) -> None:
@@ -76,6 +77,7 @@ def test_members_that_are_noise_leave_the_best_single_run(
     assert not any(one.kept for one in found.stages if one.stage == "members")
 
 
+@pytest.mark.slow
 def test_noise_alone_gains_nothing(split: Split, noisy: dict[str, Run]) -> None:
     found = tuned(split, {name: noisy[name] for name in ("noise0", "noise1")})
     for one in found.stages:
@@ -85,6 +87,7 @@ def test_noise_alone_gains_nothing(split: Split, noisy: dict[str, Run]) -> None:
             assert one.left_out.low > 0
 
 
+@pytest.mark.slow
 def test_members_that_help_each_other_are_merged(found: Tuned) -> None:
     assert found.candidate.members == ("left", "middle", "right")
     assert found.score > max(found.singles.values()) + 0.02
@@ -100,6 +103,7 @@ def test_stages_that_are_kept_gained_on_videos_left_out(found: Tuned) -> None:
         assert one.kept == (one.left_out is not None and one.left_out.is_clear)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_same_seed_gives_the_same_file(
     split: Split, alike: dict[str, Run], workers: int
@@ -130,6 +134,7 @@ def test_too_few_videos_are_refused(make_split: Any, make_run: Any) -> None:
         tuned(split, {"a": make_run("a", split, noise=1)})
 
 
+@pytest.mark.slow
 def test_a_single_run_is_post_processed_only(split: Split, make_run: Any) -> None:
     found = tuned(split, {"only": make_run("only", split, noise=2.0)})
     assert {one.stage for one in found.stages}.isdisjoint({"members", "weights"})
@@ -175,6 +180,7 @@ def command(folder: Path, *arguments: object) -> Result:
     return CliRunner().invoke(cli, [str(a) for a in arguments], env=environment)
 
 
+@pytest.mark.slow
 def test_the_commands_that_follow_score_what_was_promised(
     split: Split, alike: dict[str, Run], made: Path, tmp_path: Path
 ) -> None:
@@ -219,6 +225,7 @@ settings = "{settings}"
 """
 
 
+@pytest.mark.slow
 def test_a_recipe_takes_one_file_for_both_of_its_tables(
     split: Split, tmp_path: Path
 ) -> None:
