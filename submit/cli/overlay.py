@@ -136,7 +136,7 @@ def overlay(
 
     \b
     Example:
-      submit overlay plain both sample-4 --split work/sample -o sample-4.mp4
+      submit overlay plain both vanish --split work/sample -o vanish.mp4
     """
     from ..report.films import OVERLAY, OVERLAY_FOLDER, require_encoder, write_film
     from ..report.looking import Drawing, draw_film, draw_telling

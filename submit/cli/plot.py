@@ -173,7 +173,7 @@ def timeline(
 
     \b
     Example:
-      submit plot timeline plain both sample-4 --split work/sample -o time.pdf
+      submit plot timeline plain both vanish --split work/sample -o time.pdf
     """
     from ..report.plots import plot_timeline
     from ..report.timelines import read_tracks

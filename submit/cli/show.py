@@ -69,7 +69,7 @@ def show(
 
     \b
     Example:
-      submit show plain sample-4 --frame 12 --split work/sample
+      submit show plain vanish --frame 12 --split work/sample
     """
     import numpy as np
 
