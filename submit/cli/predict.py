@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from ..augment import forms
-from ..system.words import counted
 from ._options import (
     PATH,
     device_option,
@@ -19,10 +18,11 @@ from ._options import (
     videos_option,
     workers_option,
 )
-from ._output import emit, facts
+from ._output import emit
 from ._progress import progress
 from ._runs import model_executor, new_run_path, raise_failures
 from ._splits import open_split
+from ._views import outcome_view
 
 
 @click.command()
@@ -155,14 +155,7 @@ def predict(
     )
     raise_failures(outcome, path / "failed.json")
     emit(
-        facts(
-            {
-                "run": str(path),
-                "predicted": f"{counted(len(outcome.done), 'video')}, "
-                f"{counted(outcome.frames, 'frame')}",
-                "already complete": counted(len(outcome.skipped), "video"),
-            }
-        ),
+        outcome_view(path, outcome, "predicted"),
         {"run": path, **vars(outcome)},
         as_json=as_json,
     )
