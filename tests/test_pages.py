@@ -49,7 +49,9 @@ BOXES = {
 }
 
 #: Durations and speeds, which vary.
-VARYING = re.compile(r"\b[\d.]+ (?:s|frames/s)(?= |,|$)")
+VARYING = re.compile(
+    r"\b(?:\d+ h \d+ min|(?:\d+ min )?[\d.]+ s|[\d.]+ frames/s)(?= |,|$)"
+)
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ def shown_on(page: Path) -> Iterator[Shown]:
 def parse(arguments: list[str]) -> None:
     """Parse a command as the command line does, without looking at its files."""
     command: click.Command = cli
-    context = click.Context(cli)
+    # With its settings, since a command keeps the names of its option for help.
+    context = click.Context(cli, **cli.context_settings)
     words = list(arguments)
     while isinstance(command, click.Group):
         found = command.get_command(context, words[0])
