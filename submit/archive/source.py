@@ -9,11 +9,10 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import IO
 
 from ..errors import ArchiveError
-from ..system.files import open_regular, read_regular
+from ..system.files import Closing, open_regular, read_regular
 from ..system.names import in_natural_order
 from .entry import LARGEST_FILE, Entry, shown
 
@@ -23,7 +22,7 @@ __all__ = ["MaskFolder", "Masks", "layout_of", "unreadable"]
 _BLOCK = 1 << 22
 
 
-class Masks:
+class Masks(Closing):
     """The masks of a submission: `<video>/<frame>.png`, in a zip or in a folder.
 
     Files are named as the server unpacks them, see `unpacked_name`. Hidden files,
@@ -120,17 +119,6 @@ class Masks:
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""
-
-    def __enter__(self) -> Masks:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class MaskFolder(Masks):

@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from ..errors import LoginError, ParticipationError, RefusedError, ServerError
+from ..system.files import Closing
 from .addresses import DEFAULT_URL, check_signed
 from .answers import Reply
 from .clock import Clock, utc
@@ -78,7 +78,7 @@ class DataRecord:
     size: int | None
 
 
-class Client:
+class Client(Closing):
     """Sends requests to Codabench, for one account or without one.
 
     Args:
@@ -115,17 +115,6 @@ class Client:
         made = Client(transport=self.transport.fork())
         made._account = self._account
         return made
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connections."""

@@ -6,12 +6,12 @@ import json
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from types import TracebackType
 from typing import IO
 
 from ..archive import Entry, MaskFolder, Masks, open_masks, shown
 from ..data import Coco, Split, read_coco
 from ..errors import ArchiveError
+from ..system.files import Closing
 from .format import FORMATS, ImportHints, VideoFiles
 
 __all__ = ["ForeignFiles", "open_foreign"]
@@ -24,7 +24,7 @@ _SINGLE = (".hkl", ".npy", ".npz")
 _SCORES, _MASKS = "Scores", "Annotations"
 
 
-class ForeignFiles:
+class ForeignFiles(Closing):
     """The files of each video.
 
     Video folders are at the root, or inside other folders that contain all of them. A
@@ -105,17 +105,6 @@ class ForeignFiles:
             ArchiveError: A file cannot be read.
         """
         return self._masks.fingerprint(self._files.get(video, {}))
-
-    def __enter__(self) -> ForeignFiles:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the file."""

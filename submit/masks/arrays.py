@@ -15,13 +15,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MaskError
+from ..system.files import Closing
 
 __all__ = ["ArrayFile", "ArrayHeader", "parse_header"]
 
@@ -80,7 +80,7 @@ def parse_header(data: bytes) -> ArrayHeader:
     return ArrayHeader(np.dtype(kind.decode()), sides, end)
 
 
-class ArrayFile:
+class ArrayFile(Closing):
     """Reads the arrays of one `.npy` or `.npz` file.
 
     with ArrayFile(path) as file:
@@ -185,17 +185,6 @@ class ArrayFile:
                 stream.close()
         self._streams.clear()
         self._stack.close()
-
-    def __enter__(self) -> ArrayFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _stream(self, array: str) -> IO[bytes]:
         """The bytes of an array, open at any place."""

@@ -145,23 +145,15 @@ class ExportRecord:
         for name in gone:
             self.forget(name)
         try:
-            yield stock
-        except BaseException:
-            # Keep the first error; the log has all complete videos.
-            with contextlib.suppress(Exception):
-                self._close(lock)
-            raise
-        else:
-            lock.require_in_place()
-            self._close(lock)
+            with lock.closing(self._close):
+                yield stock
         finally:
             self._store = None
 
-    def _close(self, lock: Lock) -> None:
-        if lock.is_in_place():
-            remove_partial(self.folder)
-            if self._store is not None and self._store.has_log:
-                self._store.fold()
+    def _close(self) -> None:
+        remove_partial(self.folder)
+        if self._store is not None and self._store.has_log:
+            self._store.fold()
 
     def require_room(self) -> None:
         """Make sure that the folder has only files that an export wrote.

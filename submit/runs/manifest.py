@@ -419,21 +419,12 @@ class Run:
         if self._unsaved or log_path(manifest).exists():
             self._save()
         try:
-            yield
-        except BaseException:
-            # Keep the first error; the log has all complete videos.
-            with contextlib.suppress(Exception):
-                self._close(lock)
-            raise
-        else:
-            lock.require_in_place()
-            self._close(lock)
+            with lock.closing(self._close):
+                yield
         finally:
             self._store = None
 
-    def _close(self, lock: Lock) -> None:
-        if not lock.is_in_place():
-            return
+    def _close(self) -> None:
         self._remove_partial()
         if self._store is not None and (self._unsaved or self._store.has_log):
             self._save()

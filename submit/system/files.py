@@ -15,7 +15,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from types import TracebackType
+from typing import IO, Any, TypeVar
 
 from ..errors import StorageError
 from .refusals import refusal, refusals_of
@@ -23,6 +24,7 @@ from .texts import decode_text, parse_json
 
 __all__ = [
     "PARTIAL",
+    "Closing",
     "Lock",
     "atomic_folder",
     "atomic_open",
@@ -44,6 +46,8 @@ __all__ = [
     "write_bytes",
     "write_json",
 ]
+
+_Closing = TypeVar("_Closing", bound="Closing")
 
 #: Ends the name of everything that is still being written. The name starts with a dot,
 #: so that it does not count as a result.
@@ -475,6 +479,25 @@ def remove_partial(folder: Path) -> None:
                 child.unlink(missing_ok=True)
 
 
+class Closing:
+    """Something that `with` closes at the end of its block."""
+
+    def close(self) -> None:
+        """Close what is open."""
+        raise NotImplementedError
+
+    def __enter__(self: _Closing) -> _Closing:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
 @dataclass(frozen=True)
 class Lock:
     """A lock file that this process holds.
@@ -502,6 +525,26 @@ class Lock:
         """
         if not self.is_in_place():
             raise StorageError(removed(self.path.parent))
+
+    @contextlib.contextmanager
+    def closing(self, close: Callable[[], None]) -> Iterator[None]:
+        """Call `close` at the end of the block, unless the folder was removed.
+
+        After an error in the block, one in `close` is not raised.
+
+        Raises:
+            StorageError: The folder of the lock was removed.
+        """
+        try:
+            yield
+        except BaseException:
+            # The first error says what went wrong.
+            with contextlib.suppress(Exception):
+                if self.is_in_place():
+                    close()
+            raise
+        self.require_in_place()
+        close()
 
 
 @contextlib.contextmanager

@@ -259,18 +259,6 @@ def _volumes(files: VideoFiles) -> dict[str, str]:
     return stems_of(files.names, suffix=_SUFFIX)
 
 
-def _appearance(video: SplitVideo) -> list[int]:
-    """The objects of a video by the frame in which they appear, then by id."""
-    order: list[int] = []
-    for frame in video.masks:
-        if frame in video.frames:
-            new = set(object_ids(video.read_mask(frame))) - set(order)
-            order.extend(sorted(new))
-        if set(order) >= set(video.objects):
-            break
-    return order
-
-
 def _best(shown: Labels, truth: Labels) -> dict[int, int]:
     """For each channel that is seen, the object that it overlaps most."""
     found = {}
