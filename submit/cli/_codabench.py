@@ -56,7 +56,7 @@ __all__ = [
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-STYLES = {"fine": "", "warning": "yellow", "stop": "bold red"}
+STYLES = {"fine": "", "warning": "bold", "stop": "bold red"}
 
 
 def url_option(command: Command) -> Command:

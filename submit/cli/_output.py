@@ -22,9 +22,12 @@ from rich.text import Text
 
 from ._console import stderr, stdout, uncovered
 from ._encoding import spell
+from ._fitting import FittedTable
 
 __all__ = [
+    "BEST",
     "NOTHING",
+    "best_cells",
     "emit",
     "escape",
     "escape_lines",
@@ -40,8 +43,12 @@ __all__ = [
     "stderr",
     "stdout",
     "table",
+    "tinted",
     "warn",
 ]
+
+#: How the best of several values looks: it is no colour, so that NO_COLOR keeps it.
+BEST = "bold"
 
 Cell: TypeAlias = str | int | Text | None
 
@@ -144,14 +151,16 @@ def table(
     rows: Iterable[Sequence[Cell]],
     *,
     title: str | None = None,
-) -> Table:
-    """Make a table in the toolkit's layout.
+    keys: int = 1,
+) -> FittedTable:
+    """Make a table in the toolkit's layout, which fits the terminal.
 
     Args:
         columns: Headers; `number(header)` for a column of numbers.
         rows: Cells of each row. Integers get separators, None becomes a dash, and
             strings are escaped; a `Text` is taken as it is, with its style.
         title: Line above the table.
+        keys: Columns that name a row, at the left.
     """
     grid = Table(
         *map(_column, columns),
@@ -165,7 +174,36 @@ def table(
     )
     for row in rows:
         grid.add_row(*map(_cell, row))
-    return grid
+    return FittedTable(grid, keys=keys)
+
+
+def best_cells(
+    values: Sequence[float | None],
+    write: Callable[[float | None], str | None] = format_score,
+    *,
+    highest: bool = True,
+) -> list[Cell]:
+    """Write values that are compared, the best of them marked.
+
+    Args:
+        values: Those of a row or a column.
+        write: Makes the text of a value.
+        highest: Whether the highest value is the best one, else the lowest.
+    """
+    cells = [write(value) for value in values]
+    known = [value for value in values if value is not None]
+    best = write((max if highest else min)(known)) if known else None
+    # What looks equal is equally good.
+    if best is None or all(write(value) == best for value in known):
+        return list(cells)
+    return [Text(_shown(best), style=BEST) if one == best else one for one in cells]
+
+
+def tinted(cell: Cell, style: str) -> Text:
+    """A cell in another style, besides the one that it has."""
+    text = _cell(cell).copy()
+    text.stylize(style)
+    return text
 
 
 def facts(pairs: Mapping[str, Cell]) -> Table:
@@ -268,4 +306,4 @@ def note(message: str) -> None:
 
 def warn(message: str) -> None:
     """Print a warning on stderr: the command continues, but the user should know."""
-    stderr().print(Text("Warning: ", style="yellow").append(escape_lines(message)))
+    stderr().print(Text("Warning: ", style="bold yellow").append(escape_lines(message)))

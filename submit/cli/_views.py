@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from ..metrics.measures import MEASURES
 from ..system.words import counted
 from ._output import (
     Cell,
+    best_cells,
     escape,
     facts,
     format_bytes,
@@ -39,6 +40,7 @@ __all__ = [
     "outcome_view",
     "score_cells",
     "score_columns",
+    "score_rows",
 ]
 
 #: Most findings of one kind that are listed; --json has all.
@@ -100,6 +102,19 @@ def score_cells(scores: object, names: Mapping[str, str] = MOSEV2) -> list[Cell]
     return [format_score(getattr(scores, name)) for name in names.values()]
 
 
+def score_rows(scores: Sequence[object | None]) -> list[list[Cell]]:
+    """The cells of several rows of scores, the best of each column marked.
+
+    Args:
+        scores: Totals of a split; None for a row without scores.
+    """
+    columns = [
+        best_cells([getattr(one, name, None) for one in scores])
+        for name in MOSEV2.values()
+    ]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
 def score_columns(names: Mapping[str, str] = MOSEV2) -> list[Column]:
     """The columns of `score_cells`."""
     return [number(name) for name in names]
@@ -110,11 +125,12 @@ def comparison_view(found: Comparison) -> RenderableType:
     rows: list[list[Cell]] = []
     for name, attribute in MOSEV2.items():
         one = found.measures[attribute]
+        both = one.baseline, one.other
         rows.append(
             [
                 name,
-                format_score(one.baseline),
-                format_score(one.other),
+                # What may be chance is not marked.
+                *(best_cells(both) if one.is_clear else map(format_score, both)),
                 _signed(one.difference),
                 f"{_signed(one.low)} … {_signed(one.high)}",
                 "yes" if one.is_clear else "no",

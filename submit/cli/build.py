@@ -32,7 +32,7 @@ from ._output import (
 from ._progress import progress
 from ._runs import local_executor, model_executor
 from ._splits import meta_file
-from ._views import score_cells, score_columns
+from ._views import score_columns, score_rows
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -114,15 +114,16 @@ def _pairs(settings: tuple[str, ...]) -> dict[str, str]:
 def _view(result: BuildResult) -> RenderableType:
     """One table of the runs, then the zip."""
     scored = any(run.scores is not None for run in result.runs)
+    scores = score_rows([run.scores for run in result.runs])
     rows: list[list[Cell]] = [
         [
             run.name,
             run.made_by,
             run.videos,
             format_seconds(run.seconds) if run.made else "unchanged",
-            *(score_cells(run.scores) if run.scores else ()),
+            *(cells if scored else ()),
         ]
-        for run in result.runs
+        for run, cells in zip(result.runs, scores, strict=True)
     ]
     columns: list[str | Column] = ["run", "made by", number("videos"), number("time")]
     return stack(

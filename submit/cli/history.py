@@ -23,7 +23,7 @@ from ._codabench import (
     token_store,
 )
 from ._options import PATH, json_option
-from ._output import Cell, emit, facts, number, stack, table, warn
+from ._output import Cell, best_cells, emit, facts, number, stack, table, warn
 from ._views import comparison_view, local_score
 
 if TYPE_CHECKING:
@@ -220,14 +220,19 @@ def _boards(
 
 def _view(records: Sequence[Record], columns: Sequence[Column]) -> RenderableType:
     """The table, newest last, and how well local scores predict those of the server."""
-    from ..codabench import correlate
+    from ..codabench import Column, correlate
 
     keys = {column.key: column.title for column in columns if not column.hidden}
     for record in records:
         for key in record.scores:
             if all(column.key != key for column in columns):
                 keys.setdefault(key, key)
-    digits = {column.key: column.precision for column in columns}
+    known = {column.key: column for column in columns}
+    scores = []
+    for key in keys:
+        column = known.get(key, Column(key, key))
+        values = [record.scores.get(key) for record in records]
+        scores.append(best_cells(values, column.format, highest=column.descending))
     # Only a leaderboard tells which measure ranks.
     primary = columns[0].key if columns else ""
     owners = {record.username for record in records}
@@ -241,10 +246,10 @@ def _view(records: Sequence[Record], columns: Sequence[Column]) -> RenderableTyp
             record.status,
             *([record.task] if tasks else []),
             None if record.local is None else f"{record.local:.2f}",
-            *(_score(record.scores.get(key), digits.get(key, 2)) for key in keys),
+            *(cells[place] for cells in scores),
             record.rank,
         ]
-        for record in records
+        for place, record in enumerate(records)
     ]
     heads: list[str | Head] = [
         "submission",

@@ -106,5 +106,5 @@ def holdout(
         [one.trait, one.kind, f"{one.whole:.0%}", f"{one.holdout:.0%}"]
         for one in made.shares
     ]
-    shares = table(["trait", "kind", number("train"), number("hold-out")], rows)
+    shares = table(["trait", "kind", number("train"), number("hold-out")], rows, keys=2)
     emit(stack(summary, shares) if rows else summary, made, as_json=as_json)

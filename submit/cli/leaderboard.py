@@ -10,7 +10,7 @@ import click
 from ..errors import CodabenchError
 from ._codabench import connect, server_options
 from ._options import json_option
-from ._output import NOTHING, Cell, emit, escape, note, number, table, warn
+from ._output import Cell, best_cells, emit, note, number, table, tinted, warn
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -108,29 +108,30 @@ def _view(
     top: int,
 ) -> RenderableType:
     """The table: the first rows, and the account's own; each task has its columns."""
-    from rich.text import Text
-
     tasks = phase.tasks if len(phase.tasks) > 1 else (None,)
     known = competition.columns or _keys(board)
     columns = [
         (task, column) for task in tasks for column in known if not column.hidden
     ]
-    rows: list[list[Cell]] = []
-    for row in board:
-        is_mine = bool(mine & set(row.ids))
-        if row.rank > top and not is_mine:
-            continue
-        style = "bold green" if is_mine else ""
-        texts = [str(row.rank), row.owner + (" (you)" if is_mine else "")]
-        for task, column in columns:
-            values = row.values_of(None if task is None else task.id)
-            texts.append(column.format(values.get(column.key)) or NOTHING)
-        rows.append([Text(escape(text), style=style) for text in texts])
+    shown = [row for row in board if row.rank <= top or mine & set(row.ids)]
+    scores = []
+    for task, column in columns:
+        identity = None if task is None else task.id
+        values = [row.values_of(identity).get(column.key) for row in shown]
+        scores.append(best_cells(values, column.format, highest=column.descending))
+    rows: list[Sequence[Cell]] = []
+    for place, row in enumerate(shown):
+        cells: list[Cell] = [str(row.rank), row.owner]
+        cells += [column[place] for column in scores]
+        if mine & set(row.ids):
+            cells[1] = f"{row.owner} (you)"
+            cells = [tinted(cell, "green") for cell in cells]
+        rows.append(cells)
     heads = [
         number(column.title if task is None else f"{column.title}, {task.name}")
         for task, column in columns
     ]
-    return table([number("rank"), "who", *heads], rows)
+    return table([number("rank"), "who", *heads], rows, keys=2)
 
 
 def _keys(board: Sequence[LeaderboardRow]) -> list[Column]:

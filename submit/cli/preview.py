@@ -17,7 +17,18 @@ from ._options import (
     videos_option,
     workers_option,
 )
-from ._output import Cell, emit, escape, facts, format_score, number, stack, table, warn
+from ._output import (
+    Cell,
+    best_cells,
+    emit,
+    escape,
+    facts,
+    format_score,
+    number,
+    stack,
+    table,
+    warn,
+)
 from ._progress import progress
 from ._runs import open_runs
 from ._splits import open_split
@@ -93,22 +104,25 @@ def preview(
 
 def _view(found: Preview, model: ExpectedScore | None, limit: int) -> RenderableType:
     """The runs, how they agree, and the objects to look at."""
-    rows: list[list[Cell]] = []
-    for run in found.runs:
-        expected = run.expected
-        rows.append(
-            [
-                run.run,
-                run.videos,
-                run.objects,
-                format_score(run.agreement),
-                format_score(None if expected is None else expected.score),
-                None
-                if expected is None
-                else f"{format_score(expected.low)} … {format_score(expected.high)}",
-            ]
-        )
-    views = [
+    agreement = best_cells([run.agreement for run in found.runs])
+    expected = best_cells(
+        [None if run.expected is None else run.expected.score for run in found.runs]
+    )
+    rows: list[list[Cell]] = [
+        [
+            run.run,
+            run.videos,
+            run.objects,
+            agreement[place],
+            expected[place],
+            None
+            if run.expected is None
+            else f"{format_score(run.expected.low)} … "
+            f"{format_score(run.expected.high)}",
+        ]
+        for place, run in enumerate(found.runs)
+    ]
+    views: list[RenderableType] = [
         table(
             [
                 "run",
@@ -127,6 +141,7 @@ def _view(found: Preview, model: ExpectedScore | None, limit: int) -> Renderable
             table(
                 ["run", "other", number("agreement")],
                 [[one.one, one.other, format_score(one.agreement)] for one in pairs],
+                keys=2,
             )
         )
     views.append(
@@ -142,6 +157,7 @@ def _view(found: Preview, model: ExpectedScore | None, limit: int) -> Renderable
                 ]
                 for one in found.suspects[:limit]
             ],
+            keys=2,
         )
     )
     if model is not None:

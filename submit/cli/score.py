@@ -154,5 +154,6 @@ def _view(
         for key, one in video.objects.items()
     ]
     return stack(
-        table(["video", number("object"), *score_columns(names)], rows), totals
+        table(["video", number("object"), *score_columns(names)], rows, keys=2),
+        totals,
     )

@@ -27,6 +27,7 @@ from ._options import (
 from ._output import (
     NOTHING,
     Cell,
+    best_cells,
     emit,
     facts,
     format_score,
@@ -220,7 +221,7 @@ def _tuned_view(tuned: Tuned, model: ExpectedScore | None) -> RenderableType:
     measure = MEASURES[tuned.metric]
     runs = table(
         ["run", number(measure)],
-        [[name, format_score(score)] for name, score in tuned.singles.items()],
+        list(zip(tuned.singles, best_cells(list(tuned.singles.values())), strict=True)),
     )
     rows: list[list[Cell]] = []
     for one in tuned.stages:
