@@ -31,7 +31,7 @@ class _Width:
     Attributes:
         full: Without a line break.
         header: With line breaks in the header only.
-        least: With line breaks wherever they are allowed.
+        least: With line breaks in the texts, too.
     """
 
     full: int
