@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import runpy
 import shutil
 import subprocess
 import sys
@@ -7,7 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
+from PIL import Image
 
+from submit.cli import cli
+from submit.png.palette import encode
 from submit.predictors import Box, Mask, Predictor, Video, immediate, parse_options
 
 
@@ -55,3 +61,44 @@ def test_the_plugin_of_the_tutorial_installs_and_is_listed(
         check=True,
     )
     assert '"name": "centre"' in done.stdout
+
+
+def test_a_lost_object_is_found_by_its_template_and_prompted(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runner: CliRunner
+) -> None:
+    # The object is behind something in frames 2 and 3, and then at another place.
+    random = np.random.default_rng(1)
+    texture = random.integers(0, 255, (12, 10, 3), dtype=np.uint8)
+    pictures, masks = tmp_path / "split/JPEGImages/v", tmp_path / "split/Annotations/v"
+    lost = tmp_path / "masks/v"
+    for folder in (pictures, masks, lost):
+        folder.mkdir(parents=True)
+    for frame, top in enumerate((5, 6, None, None, 24, 25)):
+        picture = random.integers(90, 110, (48, 64, 3), dtype=np.uint8)
+        labels = np.zeros((48, 64), np.uint8)
+        if top is not None:
+            picture[top : top + 12, 30:40] = texture
+            labels[top : top + 12, 30:40] = 1
+        Image.fromarray(picture).save(pictures / f"{frame:05d}.jpg", quality=95)
+        if frame > 1:
+            labels[:] = 0
+        (lost / f"{frame:05d}.png").write_bytes(encode(labels))
+        if not frame:
+            (masks / "00000.png").write_bytes(encode(labels))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SUBMIT_WORKERS", "1")
+    done = runner.invoke(cli, ["import", "masks", "--name", "lost", "--split", "split"])
+    assert done.exit_code == 0, done.output
+
+    found = runpy.run_path(str(repository / "examples" / "find_lost.py"))["find_lost"](
+        "split", "runs/lost"
+    )
+    assert found["videos"]["v"].keys() == {"00004"}
+    assert found["videos"]["v"]["00004"]["1"]["box"] == [30, 24, 40, 36]
+    Path("prompts.json").write_text(json.dumps(found))
+    words = "predict split --predictor static --name second --prompts prompts.json"
+    done = runner.invoke(cli, words.split())
+    assert done.exit_code == 0, done.output
+    with np.load("runs/second/soft/v.npz") as soft:
+        rows, columns = np.nonzero(soft["00005"][0] > 0)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (24, 35, 30, 39)
