@@ -84,9 +84,11 @@ def anchors(
     Example:
       submit anchors plain flipped --split work/sample -o work/prompts.json
     """
+    from ..pipeline.anchors import AnchorRules
+    from ..pipeline.evidence import ANCHORS_FILE, find_anchors
     from ..system.files import write_json
     from ..system.outputs import claim
-    from ..tuning import ANCHORS_FILE, AnchorRules, find_anchors, frames_to_look_at
+    from ..tuning import frames_to_look_at
 
     claim(output, ANCHORS_FILE, force=force, inputs=(*names, split))
     opened = open_split(split, videos)

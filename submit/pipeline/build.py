@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -21,18 +21,20 @@ from ..runs import KnownMasks, Run, Stamps
 from ..runs.identity import fingerprint
 from ..sample import require_sample, write_sample
 from ..scoring import Totals, frames_to_score, score_split, write_scores
-from ..system.files import digest
+from ..system.files import digest, write_json
 from ..system.outputs import claim
 from ..system.schema import Scalar
 from ..system.words import counted
 from .ensemble import ensemble_runs
+from .evidence import find_anchors
 from .export import export_run, exported_masks
 from .exported import ExportRecord
 from .imports import import_masks
 from .outcome import Monitor, StepOutcome, silent
 from .predict import PredictPlan, predict_split
-from .recipe import ImportStep, PredictStep, Recipe, RouteStep, Step
+from .recipe import Recipe
 from .routing import only_videos, routed_objects, routed_settings
+from .steps import AnchorsStep, EnsembleStep, ImportStep, PredictStep, RouteStep
 
 __all__ = ["BuildResult", "BuiltRun", "build"]
 
@@ -122,13 +124,20 @@ def build(
     )
     # Check the options of all models first, before hours of prediction.
     for step in (*recipe.predict, *map(recipe.way, recipe.routes)):
-        plan = _plan(step)
+        plan = builder.plan(step)
         plan.require_direction()
         plan.build(device)
-    runs = tuple(builder.run(step) for step in recipe.steps)
+    runs = []
+    for one in recipe.steps:
+        if isinstance(one, AnchorsStep):
+            builder.anchors(one)
+        else:
+            runs.append(builder.run(one))
     sha256 = builder.submission()
     zip_path = recipe.zip_path
-    return BuildResult(split.root, runs, zip_path, sha256, zip_path.stat().st_size)
+    return BuildResult(
+        split.root, tuple(runs), zip_path, sha256, zip_path.stat().st_size
+    )
 
 
 def _open_split(recipe: Recipe, monitor: Monitor) -> Split:
@@ -155,7 +164,51 @@ class _Builder:
     workers: int | None
     monitor: Monitor
 
-    def run(self, step: Step) -> BuiltRun:
+    def plan(self, step: PredictStep) -> PredictPlan:
+        """What a step predicts."""
+        return PredictPlan(
+            predictor=step.predictor,
+            options=_texts(step.options),
+            variant=step.variant,
+            tta=step.tta,
+            late_objects=step.late_objects,
+            prompts=self.recipe.prompts_of(step),
+            direction=step.direction,
+            prompter=step.prompter,
+            prompter_options=_texts(step.prompter_options),
+        )
+
+    def anchors(self, step: AnchorsStep) -> None:
+        """Choose anchors, unless those of the same runs are written already.
+
+        Changes that a person has made in the file are kept then.
+        """
+        runs = [Run.open(self.recipe.runs_folder / name) for name in step.runs]
+        path, stamps = self.recipe.anchors_path(step.name), Stamps(runs[0].path)
+        source = {"rules": asdict(step.rules), "masks": _digests(runs)}
+        what = f"anchors {step.name}"
+        if path.is_file() and stamps.get(what, source) is not None:
+            return
+        total = sum(video.length for video in self.split.videos.values())
+        with self.monitor(what, total=total) as bar:
+            found = find_anchors(
+                self.split,
+                {run.name: run for run in runs},
+                step.rules,
+                workers=self.workers,
+                progress=bar.advance,
+            )
+            objects = counted(found.all_objects, "object")
+            bar.note(
+                f"{what}: {counted(found.masks, 'mask')} and "
+                f"{counted(found.absences, 'absence')} for {found.objects} of {objects}"
+            )
+        write_json(path, found.prompts)
+        stamps.set(what, source, str(path))
+
+    def run(
+        self, step: PredictStep | ImportStep | RouteStep | EnsembleStep
+    ) -> BuiltRun:
         """Make one run, and score it where there is ground truth."""
         began = time.perf_counter()
         path = self.recipe.runs_folder / step.name
@@ -250,11 +303,7 @@ class _Builder:
         stamps = Stamps(run.path)
         source = {
             "when": step.when,
-            "runs": [
-                {name: record.digest for name, record in one.videos.items()}
-                for one in (run, *against)
-            ],
-            "version": version("mose-submit"),
+            "runs": _digests([run, *against]),
         }
         what = f"route {step.name}"
         found: dict[str, list[int]] | None = stamps.get(what, source)
@@ -280,7 +329,7 @@ class _Builder:
         return predict_split(
             split or self.split,
             path,
-            _plan(step),
+            self.plan(step),
             executor=self.model_executor,
             device=self.device,
             monitor=self.monitor,
@@ -363,18 +412,9 @@ class _Builder:
         return scores.totals
 
 
-def _plan(step: PredictStep) -> PredictPlan:
-    return PredictPlan(
-        predictor=step.predictor,
-        options=_texts(step.options),
-        variant=step.variant,
-        tta=step.tta,
-        late_objects=step.late_objects,
-        prompts=step.prompts,
-        direction=step.direction,
-        prompter=step.prompter,
-        prompter_options=_texts(step.prompter_options),
-    )
+def _digests(runs: Sequence[Run]) -> list[dict[str, str]]:
+    """The digests of all masks of runs."""
+    return [{name: one.digest for name, one in run.videos.items()} for run in runs]
 
 
 def _texts(options: Mapping[str, Scalar]) -> tuple[str, ...]:

@@ -37,215 +37,35 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeAlias
+from typing import NoReturn
 
 from ..augment import parse_variant
-from ..ensemble import MergeSettings, read_ensemble_table
 from ..errors import OptionError, RecipeError, RunError, SettingsError
-from ..formats import ImportHints
-from ..masks import ScoreKind
 from ..predictors import PluginFile
 from ..runs import require_run_name
-from ..system.files import user_path
-from ..system.schema import Scalar, WrongSettingError, check, read, setting
+from ..system.schema import read, setting
 from ..system.tables import read_toml
-from .conditions import Condition
-from .direction import DIRECTIONS
+from .steps import (
+    AnchorsStep,
+    EnsembleStep,
+    ImportStep,
+    PredictStep,
+    RouteStep,
+    SampleStep,
+    Step,
+    SubmissionStep,
+)
 
-__all__ = [
-    "EnsembleStep",
-    "ImportStep",
-    "PredictStep",
-    "Recipe",
-    "RouteStep",
-    "SampleStep",
-    "Step",
-    "SubmissionStep",
-    "read_recipe",
-]
+__all__ = ["Recipe", "read_recipe"]
 
-
-@dataclass(frozen=True)
-class SampleStep:
-    """Write a synthetic split first; see `submit sample`."""
-
-    videos: int = 6
-    frames: int = 40
-    size: tuple[int, int] = setting((480, 270), words="[width, height]")
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class PredictStep:
-    """Run a model over the split; see `submit predict`."""
-
-    name: str
-    predictor: str
-    options: Mapping[str, Scalar] = setting(factory=dict)
-    variant: str | None = None
-    tta: tuple[str, ...] = ()
-    late_objects: bool = False
-    prompts: Path | None = None
-    direction: str = setting(DIRECTIONS[0], choices=DIRECTIONS)
-    prompter: str | None = None
-    prompter_options: Mapping[str, Scalar] = setting(factory=dict)
-
-    def __post_init__(self) -> None:
-        check(self)
-
-
-@dataclass(frozen=True)
-class ImportStep:
-    """Import masks of another program; see `submit import`."""
-
-    name: str
-    path: Path
-    format: str | None = None
-    scores: str | None = setting(
-        None, choices=tuple(kind.value for kind in ScoreKind), key="as"
-    )
-    object_key: str | None = None
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    @property
-    def hints(self) -> ImportHints:
-        """What is said of the files.
-
-        Raises:
-            SettingsError: There is no such layout.
-        """
-        scores = None if self.scores is None else ScoreKind(self.scores)
-        return ImportHints(self.format, scores, self.object_key)
-
-
-@dataclass(frozen=True)
-class RouteStep:
-    """Take some objects of a run from another one, which is predicted for them.
-
-    The objects are those that fulfil `when` (see `conditions`) in the run. Their videos
-    are predicted another way, as the run `<name>-way`; `name` has these objects from
-    there, and all others from `run`. Without `predictor`, the way is that of the run's
-    own predict step with the `options` given here besides.
-    """
-
-    name: str
-    run: str
-    when: str
-    against: tuple[str, ...] = ()
-    predictor: str | None = None
-    options: Mapping[str, Scalar] = setting(factory=dict)
-    variant: str | None = None
-    tta: tuple[str, ...] = ()
-    prompts: Path | None = None
-    direction: str = setting(DIRECTIONS[0], choices=DIRECTIONS)
-    prompter: str | None = None
-    prompter_options: Mapping[str, Scalar] = setting(factory=dict)
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The runs that are made before."""
-        return (self.run, *self.against)
-
-    @property
-    def condition(self) -> Condition:
-        """Which objects go the other way.
-
-        Raises:
-            SettingsError: `when` is not a condition.
-        """
-        return Condition.parse(self.when)
-
-    def way(self, base: PredictStep | None) -> PredictStep:
-        """How the objects are predicted, as a step of its own.
-
-        Args:
-            base: The step that predicts `run`; None if another kind of step makes it.
-
-        Raises:
-            SettingsError: There is no predictor.
-        """
-        predictor, options = self.predictor, self.options
-        if predictor is None:
-            if base is None:
-                raise SettingsError(
-                    f"run {self.run!r} is not made by [[predict]], so the route needs "
-                    "a predictor of its own; add predictor"
-                )
-            predictor, options = base.predictor, {**base.options, **self.options}
-        return PredictStep(
-            name=f"{self.name}-way",
-            predictor=predictor,
-            options=options,
-            variant=self.variant,
-            tta=self.tta,
-            late_objects=base is not None and base.late_objects,
-            prompts=self.prompts,
-            direction=self.direction,
-            prompter=self.prompter,
-            prompter_options=self.prompter_options,
-        )
-
-
-@dataclass(frozen=True)
-class EnsembleStep:
-    """Merge runs; see `submit ensemble`.
-
-    In the recipe, `settings` is a settings file. All keys of its table `[ensemble]` may
-    be given here too, and override the file: method, members, weights, gate, and the
-    table of a method's settings, such as cascade.
-    """
-
-    name: str
-    settings: MergeSettings = setting(key="")
-    missing: str = setting("fail", choices=("fail", "reweight"))
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    @classmethod
-    def prepare(cls, table: Mapping[str, Any]) -> dict[str, Any]:
-        """Separate the keys of the merge settings, and add those of their file.
-
-        Raises:
-            SettingsError: The file cannot be read.
-        """
-        own = {key: table[key] for key in ("name", "missing") if key in table}
-        rest = {key: value for key, value in table.items() if key not in own}
-        file = rest.pop("settings", None)
-        if file is not None:
-            if not isinstance(file, str):
-                raise WrongSettingError(("settings",), "expected a path", file)
-            rest = {**read_ensemble_table(user_path(file)), **rest}
-        return {**own, "settings": rest}
-
-    @property
-    def members(self) -> tuple[str, ...]:
-        """The runs to merge."""
-        return self.settings.members
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The runs that are made before."""
-        return self.members
-
-
-#: A step that makes a run.
-Step: TypeAlias = "PredictStep | ImportStep | RouteStep | EnsembleStep"
-
-
-@dataclass(frozen=True)
-class SubmissionStep:
-    """The run to submit, its post-processing settings, and the zip."""
-
-    run: str
-    zip: Path | None = None
-    team: Path | None = None
-    settings: Path | None = None
+#: The tables of steps in a recipe, and what a step calls what it needs.
+_TABLES: Mapping[type[Step], tuple[str, str]] = {
+    PredictStep: ("predict", "anchors"),
+    ImportStep: ("import", ""),
+    AnchorsStep: ("anchors", "run"),
+    RouteStep: ("route", "run"),
+    EnsembleStep: ("ensemble", "member"),
+}
 
 
 @dataclass(frozen=True)
@@ -260,6 +80,7 @@ class Recipe:
         sample: Write the split first, if it does not exist.
         predict: Models to run, in order.
         imports: Masks to import.
+        anchors: Prompts to choose from runs.
         routes: Objects of a run to take from another one.
         ensemble: Runs to merge, in order; one may be a member of a later one.
     """
@@ -271,6 +92,7 @@ class Recipe:
     sample: SampleStep | None = None
     predict: tuple[PredictStep, ...] = ()
     imports: tuple[ImportStep, ...] = setting((), key="import")
+    anchors: tuple[AnchorsStep, ...] = ()
     routes: tuple[RouteStep, ...] = setting((), key="route")
     ensemble: tuple[EnsembleStep, ...] = ()
 
@@ -290,19 +112,29 @@ class Recipe:
 
     @property
     def steps(self) -> tuple[Step, ...]:
-        """All steps that make a run, in the order in which they are done.
+        """All steps before the submission, in the order in which they are done.
 
-        A route may be of an ensemble and an ensemble of a route, so each comes as soon
-        as all runs are there that it needs; what never comes so far is at the end.
+        A route may be of an ensemble, an ensemble of a route, and a prediction may get
+        anchors of runs: each step is done as soon as all is made that it needs, and one
+        for which something is never made is at the end.
         """
-        waiting: list[RouteStep | EnsembleStep] = [*self.routes, *self.ensemble]
-        steps: list[Step] = [*self.predict, *self.imports]
+        first: tuple[Step, ...] = (*self.predict, *self.imports)
+        waiting = [*first, *self.anchors, *self.routes, *self.ensemble]
+        steps: list[Step] = []
         while waiting:
             made = {step.name for step in steps}
             ready = (one for one in waiting if made.issuperset(one.needs))
             waiting.remove(step := next(ready, waiting[0]))
             steps.append(step)
         return tuple(steps)
+
+    def prompts_of(self, step: PredictStep) -> Path | None:
+        """The file or folder of a step's prompts."""
+        return step.prompts if step.anchors is None else self.anchors_path(step.anchors)
+
+    def anchors_path(self, name: str) -> Path:
+        """The file that anchors are written to."""
+        return self.runs_folder / f"{name}.json"
 
     def way(self, route: RouteStep) -> PredictStep:
         """How the objects of a route are predicted.
@@ -316,7 +148,9 @@ class Recipe:
     @property
     def names(self) -> tuple[str, ...]:
         """All runs, in the order in which they are made."""
-        return tuple(step.name for step in self.steps)
+        return tuple(
+            step.name for step in self.steps if not isinstance(step, AnchorsStep)
+        )
 
     def with_predictor(self, predictor: str, settings: Mapping[str, str]) -> Recipe:
         """The same chain with another model in every predict step."""
@@ -363,7 +197,7 @@ class _Checks:
     def check(self, recipe: Recipe) -> None:
         """Find errors that would make a step fail, perhaps after hours."""
         for predict in recipe.predict:
-            self._check_variants(predict, f"[[predict]] {predict.name}")
+            self._check_predict(predict, f"[[predict]] {predict.name}")
         for imported in recipe.imports:
             try:
                 _ = imported.hints
@@ -375,7 +209,10 @@ class _Checks:
             self._check_ensemble(ensemble)
         self._check_names(recipe)
 
-    def _check_variants(self, step: PredictStep, where: str) -> None:
+    def _check_predict(self, step: PredictStep, where: str) -> None:
+        """Check the variants of a prediction and where its prompts are from."""
+        if step.prompts is not None and step.anchors is not None:
+            self.fail(f"{where}: has both prompts and anchors; leave one of them out")
         for text in (*step.tta, *([] if step.variant is None else [step.variant])):
             try:
                 parse_variant(text)
@@ -386,7 +223,7 @@ class _Checks:
         """Check that a route has a condition and a way."""
         try:
             compared = step.condition.names
-            self._check_variants(recipe.way(step), f"[[route]] {step.name}")
+            self._check_predict(recipe.way(step), f"[[route]] {step.name}")
         except SettingsError as error:
             self.fail(f"[[route]] {step.name}: {error}")
         if ("agreement" in compared) != bool(step.against):
@@ -408,22 +245,19 @@ class _Checks:
                 require_run_name(step.name)
             except RunError as error:
                 self.fail(str(error))
-            if isinstance(step, (RouteStep, EnsembleStep)):
-                kind, part = "route", "run"
-                if isinstance(step, EnsembleStep):
-                    kind, part = "ensemble", "member"
-                for name in step.needs:
-                    if name not in made:
-                        self.fail(
-                            f"[[{kind}]] {step.name}: {part} {name!r} is not made "
-                            f"before it; there are {', '.join(sorted(made)) or 'none'}"
-                        )
+            kind, part = _TABLES[type(step)]
+            for name in step.needs:
+                if name not in made:
+                    self.fail(
+                        f"[[{kind}]] {step.name}: {part} {name!r} is not made before "
+                        f"it; there are {', '.join(sorted(made)) or 'none'}"
+                    )
             ways = [f"{step.name}-way"] if isinstance(step, RouteStep) else []
             for name in (step.name, *ways):
                 if name in made:
                     self.fail(f"two steps make a run called {name!r}")
                 made.add(name)
-        if recipe.submission.run not in made:
+        if recipe.submission.run not in recipe.names:
             self.fail(
                 f"[submission]: no step makes the run {recipe.submission.run!r}; there "
                 f"are {', '.join(sorted(made)) or 'none'}"

@@ -9,14 +9,10 @@ texts       the settings file, with what was measured
 agreement   how much runs agree where there is no truth
 expected    a model of the score, fitted where there is truth
 preview     what to look at first
-anchors     frames whose masks can be trusted, as prompts for a second pass
-evidence    what runs say about each object in each frame
 """
 
-from .anchors import Anchor, AnchorRules, choose_anchors
 from .candidate import Candidate
 from .evaluate import Budget, Evaluator
-from .evidence import ANCHORS_FILE, ChosenAnchors, find_anchors
 from .expected import MODEL_FILE, ExpectedScore
 from .fit import fit_expected
 from .preview import Preview, frames_to_look_at, preview
@@ -24,14 +20,10 @@ from .search import Gain, StageResult, Tuned, tune
 from .texts import SETTINGS_FILE, changes_of, settings_toml
 
 __all__ = [
-    "ANCHORS_FILE",
     "MODEL_FILE",
     "SETTINGS_FILE",
-    "Anchor",
-    "AnchorRules",
     "Budget",
     "Candidate",
-    "ChosenAnchors",
     "Evaluator",
     "ExpectedScore",
     "Gain",
@@ -39,8 +31,6 @@ __all__ = [
     "StageResult",
     "Tuned",
     "changes_of",
-    "choose_anchors",
-    "find_anchors",
     "fit_expected",
     "frames_to_look_at",
     "preview",

@@ -6,14 +6,13 @@ import pytest
 
 from submit.ensemble import MergeSettings
 from submit.errors import RecipeError
-from submit.pipeline.recipe import (
+from submit.pipeline.recipe import Recipe, read_recipe
+from submit.pipeline.steps import (
     EnsembleStep,
     ImportStep,
     PredictStep,
-    Recipe,
     SampleStep,
     SubmissionStep,
-    read_recipe,
 )
 
 FULL = """
@@ -200,6 +199,33 @@ def test_routes_and_ensembles_come_in_the_order_in_which_they_need_each_other(
     )
     recipe = read(path, text.replace('["both", "plain"]', '["r", "plain"]'))
     assert recipe.names == ("plain", "cutie", "both", "r", "all")
+
+
+def test_a_second_pass_comes_after_the_runs_that_it_gets_anchors_from(
+    path: Path,
+) -> None:
+    text = FULL.replace(
+        "late_objects = true",
+        "late_objects = true\n[[predict]]\nname = 'second'\npredictor = 'sam2'\n"
+        "anchors = 'trusted'\ndirection = 'both'\n"
+        "[[anchors]]\nname = 'trusted'\nruns = ['plain', 'cutie']\ndistance = 9",
+    )
+    recipe = read(path, text)
+    steps = [step.name for step in recipe.steps]
+    assert steps == ["plain", "cutie", "trusted", "second", "both", "all"]
+    assert recipe.names == ("plain", "cutie", "second", "both", "all")
+    assert recipe.prompts_of(recipe.predict[1]) == Path("out/trusted.json")
+    assert recipe.anchors[0].rules.distance == 9
+    for old, new, said in (
+        ("runs = ['plain', 'cutie']", "runs = ['second', 'plain']", "is not made"),
+        ("'trusted'\ndir", "'other'\ndir", "[[predict]] second: anchors 'other' is"),
+        ("anchors = 't", "prompts = 'p'\nanchors = 't", "has both prompts and anchors"),
+        ('run = "all"', 'run = "trusted"', "no step makes the run 'trusted'"),
+    ):
+        assert old in text
+        with pytest.raises(RecipeError) as caught:
+            read(path, text.replace(old, new))
+        assert said in str(caught.value)
 
 
 def test_a_route_goes_the_way_of_its_run_with_other_options(path: Path) -> None:

@@ -150,3 +150,35 @@ def test_a_route_that_was_cut_short_is_continued(
     assert made(build("length > 1")) == {"plain": 0, "masks": 0, "routed": 2}
     now = {p.name: p.read_bytes() for p in Path("runs/routed/soft").iterdir()}
     assert now == whole
+
+
+def test_a_second_pass_gets_anchors_of_the_runs(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("submit.pipeline.anchors._MIN_PIXELS", 10)
+    more = (
+        "predictor = 'static'\n"
+        "[[import]]\nname = 'moved'\npath = 'moved'\n"
+        "[[anchors]]\nname = 'trusted'\nruns = ['masks', 'moved']\ndistance = 1\n"
+        "[[predict]]\nname = 'second'\npredictor = 'static'\nanchors = 'trusted'\n"
+        "direction = 'both'"
+    )
+    shutil.copytree("masks", "moved")
+    for video in ("a", "b"):
+        folder = Path("moved") / video
+        for frame in ("00004", "00005"):
+            shutil.copy(folder / "00000.png", folder / f"{frame}.png")
+    done = build("length > 99", more)
+    assert made(done)["second"] == 2
+    prompts = json.loads(Path("runs/trusted.json").read_text())
+    assert prompts["videos"]
+    settings = Run.open(Path("runs/second")).settings
+    assert settings["prompts"]
+    assert settings["direction"] == "both"
+    # A prompt that a person removes stays removed, and the second pass is another one.
+    prompts["videos"].popitem()
+    Path("runs/trusted.json").write_text(json.dumps(prompts))
+    again = build("length > 99", more)
+    assert again.exit_code == 1
+    assert "run second" in again.stderr or "runs/second" in again.stderr
+    assert json.loads(Path("runs/trusted.json").read_text()) == prompts

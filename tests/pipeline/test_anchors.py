@@ -10,10 +10,9 @@ from click.testing import CliRunner, Result
 
 from submit.cli import cli
 from submit.data import PackedMask, Split, read_prompts
+from submit.pipeline.anchors import AnchorRules, Evidence, choose_anchors
 from submit.runs import Identity, Run, SoftWriter, VideoRecord
 from submit.system.files import digest
-from submit.tuning import AnchorRules, choose_anchors
-from submit.tuning.anchors import Evidence
 from tests.conftest import WriteSplit
 
 RULES = AnchorRules()
