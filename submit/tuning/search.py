@@ -83,8 +83,10 @@ class Tuned:
         metric: The measure, an attribute of `ObjectScore`.
         videos: Number of videos.
         objects: Number of objects that have a value.
-        singles: The mean of each run on its own, best first.
-        lead: Gain of the best run over the second; None for a single run.
+        singles: The mean of each run on its own, best first; runs with prompts, which
+            are second passes, come after the others.
+        lead: Gain of the best run over the next one; None for a single one. Second
+            passes do not count.
         candidate: The best candidate.
         score: Its mean on the hold-out that it was chosen on.
         gain: Gain over the best single run, on the same videos, which is optimistic.
@@ -113,7 +115,7 @@ class Tuned:
 
     @property
     def best_single(self) -> str:
-        """The best single run."""
+        """The best single run; a second pass only if all runs are."""
         return next(iter(self.singles))
 
 
@@ -166,9 +168,12 @@ class _Search:
         singles = self._singles()
         ranking = [Candidate(MergeSettings(members=(name,))) for name in singles]
         best = ranking[0]
+        second = self._second
         if stages is None:
             objects = [len(v.objects) for v in evaluator.split.videos.values()]
-            stages = all_stages(tuple(singles), several_objects=max(objects) > 1)
+            stages = all_stages(
+                tuple(singles), several_objects=max(objects) > 1, second=second
+            )
         current, complete = best, True
         results: list[StageResult] = []
         try:
@@ -191,7 +196,7 @@ class _Search:
             objects=len(change.values),
             singles=singles,
             lead=self._interval(evaluator.change(best, ranking[1], evaluator.videos))
-            if len(ranking) > 1
+            if len(ranking) - len(second) > 1
             else None,
             candidate=current,
             score=evaluator.mean(current),
@@ -204,8 +209,22 @@ class _Search:
             seed=self._seed,
         )
 
+    @property
+    def _second(self) -> tuple[str, ...]:
+        """Runs with prompts, if there are others: the search does not start there.
+
+        Whether a second pass helps is then decided as any other change is, on held-out
+        videos.
+        """
+        runs = self._evaluator.runs.runs
+        found = tuple(n for n in sorted(runs) if runs[n].settings.get("prompts"))
+        return found if len(found) < len(runs) else ()
+
     def _singles(self) -> dict[str, float]:
-        """The score of each run, best first; of equal ones the first by name."""
+        """The score of each run, second passes last, and best first.
+
+        Of equal ones the first by name comes first.
+        """
         found = {}
         for name in sorted(self._evaluator.runs.runs):
             single = Candidate(MergeSettings(members=(name,)))
@@ -217,7 +236,12 @@ class _Search:
                     f"the budget is spent before all {count} runs are scored; give "
                     f"more than {count} evaluations"
                 ) from None
-        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+        second = self._second
+        return dict(
+            sorted(
+                found.items(), key=lambda item: (item[0] in second, -item[1], item[0])
+            )
+        )
 
     def _without(self, current: Candidate) -> dict[str, float]:
         """The score of an ensemble without each member, if the budget allows it."""

@@ -33,16 +33,21 @@ class Stage:
     moves: int = 1
 
 
-def all_stages(runs: Sequence[str], *, several_objects: bool) -> tuple[Stage, ...]:
+def all_stages(
+    runs: Sequence[str], *, several_objects: bool, second: Sequence[str] = ()
+) -> tuple[Stage, ...]:
     """All stages, in order.
 
     Args:
         runs: The names of the runs.
         several_objects: Whether any video has gaps between objects to close.
+        second: The names of those of them that are second passes.
     """
     stages = []
+    if second:
+        stages.append(Stage("second pass", _second_passes(second), moves=len(second)))
     if len(runs) > 1:
-        stages = [
+        stages += [
             Stage("members", _memberships(runs), moves=2 * len(runs)),
             Stage("weights", _weights, moves=4),
             Stage("method", _methods),
@@ -76,6 +81,23 @@ def _memberships(runs: Sequence[str]) -> Callable[[Candidate], Iterator[Candidat
                 used = method if len(one) > 1 else DEFAULT_METHOD
                 merge = MergeSettings(method=used, members=tuple(sorted(one)))
                 yield dataclasses.replace(candidate, merge=merge)
+
+    return neighbours
+
+
+def _second_passes(
+    second: Sequence[str],
+) -> Callable[[Candidate], Iterator[Candidate]]:
+    """One member replaced by a second pass."""
+
+    def neighbours(candidate: Candidate) -> Iterator[Candidate]:
+        for old, new in product(candidate.members, second):
+            if new in candidate.members:
+                continue
+            names = {name: name for name in candidate.members} | {old: new}
+            weights = {names[k]: one for k, one in candidate.merge.weights.items()}
+            members = tuple(names[name] for name in candidate.members)
+            yield _merged(candidate, members=members, weights=weights)
 
     return neighbours
 

@@ -50,6 +50,9 @@ def changes_of(result: StageResult) -> str:
         return "nothing better"
     merge, post = after.merge, after.post
     parts = [f"+{name}" for name in merge.members if name not in before.members]
+    if result.stage == "second pass":
+        out = [name for name in before.members if name not in merge.members]
+        parts = [f"{' '.join(parts)} in place of {' '.join(out)}"]
     if merge.method != before.merge.method:
         parts.append(merge.method)
     if merge.weights != before.merge.weights and merge.weights:
@@ -92,7 +95,7 @@ def _remarks(tuned: Tuned, source: str) -> Iterator[str]:
     for result in tuned.stages:
         judged = "" if result.left_out is None else _gain(result.left_out)
         yield (
-            f"  {'kept' if result.kept else 'no':4}  {result.stage:10}  "
+            f"  {'kept' if result.kept else 'no':4}  {result.stage:11}  "
             f"{judged:31}  {changes_of(result)}"
         )
     if tuned.without:

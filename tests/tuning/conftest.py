@@ -45,9 +45,11 @@ def write_run(
     seed: int = 0,
     signal: float = 3.0,
     skip: Sequence[str] = (),
+    prompts: bool = False,
 ) -> Run:
     """Write a run whose logits are those of the truth times `signal`, and noise."""
-    identity = Identity.of("predict", {"name": path.name}, split)
+    settings = {"name": path.name, **({"prompts": "digest"} if prompts else {})}
+    identity = Identity.of("predict", settings, split)
     random = np.random.default_rng(seed)
     with Run.making(path, identity) as run:
         for index, (video, entry) in enumerate(split.videos.items()):

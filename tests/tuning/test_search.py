@@ -17,7 +17,16 @@ from submit.metrics.bootstrap import expanded_interval, resampled_means
 from submit.postprocess import Postprocess, read_postprocess
 from submit.runs import Run
 from submit.system.tables import read_toml, to_toml
-from submit.tuning import Budget, Candidate, Evaluator, Tuned, settings_toml, tune
+from submit.tuning import (
+    Budget,
+    Candidate,
+    Evaluator,
+    Tuned,
+    changes_of,
+    settings_toml,
+    tune,
+)
+from submit.tuning.stages import all_stages
 from tests.tuning.conftest import write_run, write_truth
 
 
@@ -112,6 +121,27 @@ def test_the_same_seed_gives_the_same_file(
     one = tuned(split, alike, budget=Budget(40), seed=5)
     other = tuned(split, dict(reversed(alike.items())), budget=Budget(40), **options)
     assert settings_toml(one) == settings_toml(other)
+
+
+@pytest.mark.parametrize(
+    ("noise", "kept"), [(1.0, True), (3.0, False)], ids=["helps", "does not"]
+)
+def test_a_second_pass_is_kept_if_it_helps_on_videos_left_out(
+    noise: float, kept: bool, split: Split, alike: dict[str, Run], make_run: Any
+) -> None:
+    second = make_run("second", split, noise=noise, seed=7, prompts=True)
+    runs = {"left": alike["left"], "second": second}
+    evaluator = Evaluator(split, runs)
+    stages = all_stages(("left", "second"), several_objects=False, second=("second",))
+    found = tune(evaluator, stages=stages[:1])
+    # The search starts from the first pass, even if the other one has a higher score.
+    assert list(found.singles) == ["left", "second"]
+    assert found.lead is None
+    (stage,) = (one for one in found.stages if one.stage == "second pass")
+    assert stage.kept == kept
+    assert found.candidate.members == (("second",) if kept else ("left",))
+    if kept:
+        assert changes_of(stage) == "+second in place of left"
 
 
 def test_a_search_keeps_to_its_budget(split: Split, alike: dict[str, Run]) -> None:
