@@ -78,7 +78,7 @@ bench: $(STAMP) ## Measure time and memory of the slowest commands
 	$(BIN)/python tools/bench.py $(ARGS)
 
 .PHONY: docs
-docs: $(STAMP) ## Write docs/cli.md, methods.md and precheck.md from the code
+docs: $(STAMP) ## Write what is made from the code in docs/
 	$(BIN)/python tools/write_docs.py
 
 .PHONY: docs-check

@@ -1,4 +1,4 @@
-"""Write the pages of docs/ that are made from the code: cli, methods and precheck.
+"""Write what is made from the code in docs/: cli, methods, models and precheck.
 
 python tools/write_docs.py           write them
 python tools/write_docs.py --check   fail when one is stale
@@ -20,6 +20,7 @@ from submit.cli import SECTIONS, cli
 from submit.ensemble import METHODS as MERGE_METHODS
 from submit.formats.format import FORMATS
 from submit.postprocess import FILTERS
+from submit.predictors import PUBLISHED, SOURCES, PublishedModel
 from submit.system.schema import Setting, settings_of
 from submit_sam2.memory import POLICIES
 
@@ -86,6 +87,11 @@ object in `submit/formats/layouts/`. Soft ones hold scores, which the run keeps,
 that `submit ensemble` merges them.
 [data.md](data.md#masks-of-other-programs) says more.
 """
+
+#: Between these lines of docs/models.md is the table of published models.
+MODELS_BEGIN, MODELS_END = "<!-- models: begin -->", "<!-- models: end -->"
+#: The number of each source below that table.
+NOTES = {key: number for number, key in enumerate(SOURCES, 1)}
 
 PRECHECK = """\
 # The precheck
@@ -231,9 +237,63 @@ def about(entry: object) -> str:
     return " ".join(text.partition("\n\n")[0].split())
 
 
+def render_models() -> str:
+    """Return docs/models.md with the table of published models as the code has it."""
+    page = (DOCS / "models.md").read_text(encoding="utf-8")
+    before, begin, rest = page.partition(MODELS_BEGIN)
+    _, end, after = rest.partition(MODELS_END)
+    return f"{before}{begin}\n\n{published()}\n{end}{after}"
+
+
+def published() -> str:
+    """Return the table of published models."""
+    head = (
+        "| model | J&Ḟ | d | r | FPS, GiB | input | licence | predictor | good for |\n"
+        "|---|---|---|---|---|---|---|---|---|\n"
+    )
+    rows = [
+        f"| {one.model} | {cell(one.score)}{note(one.source)} "
+        f"| {cell(one.disappearance)} | {cell(one.reappearance)} "
+        f"| {cost(one)} | {one.sizes} | {licence(one)} "
+        f"| {runs(one)} | {one.strength} |"
+        for one in PUBLISHED
+    ]
+    notes = [f"{number}. {SOURCES[key]}" for key, number in NOTES.items()]
+    return head + "\n".join(rows) + "\n\n" + "\n".join(notes) + "\n"
+
+
+def cell(value: float | None) -> str:
+    """Return a score, or a dash."""
+    return "–" if value is None else f"{value:.1f}"
+
+
+def note(source: str | None) -> str:
+    """Return the number of a source, raised."""
+    return "" if source is None else f"<sup>{NOTES[source]}</sup>"
+
+
+def cost(one: PublishedModel) -> str:
+    """Return published speed and memory, and the machine."""
+    found = [] if one.speed is None else [f"{one.speed:g}"]
+    found += [] if one.memory is None else [f"{one.memory:g}"]
+    return f"{', '.join(found)} ({one.machine})" if found else "–"
+
+
+def licence(one: PublishedModel) -> str:
+    """Return the licence; one that forbids commercial use is marked."""
+    return one.licence if one.commercial else f"{one.licence}; **non-commercial**"
+
+
+def runs(one: PublishedModel) -> str:
+    """Return the predictor with its options."""
+    words = f"{one.predictor} {one.options}".rstrip()
+    return "–" if one.predictor is None else f"`{words}`"
+
+
 PAGES = {
     "cli.md": render_commands,
     "methods.md": render_methods,
+    "models.md": render_models,
     "precheck.md": render_rules,
 }
 

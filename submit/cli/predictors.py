@@ -13,16 +13,19 @@ from rich.console import RenderableType
 
 from ..errors import PredictorError
 from ..predictors import (
+    SOURCES,
     Description,
     InputSizes,
     ModelFault,
     OptionInfo,
     PluginFile,
     Predictor,
+    PublishedModel,
     build,
     installed,
     load,
     option_infos,
+    published_for,
 )
 from ._options import device_option, json_option, settings_option
 from ._output import emit, escape, facts, number, stack, table
@@ -203,6 +206,11 @@ def _page_view(page: _Described) -> RenderableType:
         }
         if description.delayed:
             pairs["predictions"] = "later than their frames"
+    published = published_for(one.name)
+    if all(one.score is None for one in published):
+        for model in published:
+            pairs["good for"] = model.strength
+        published = ()
     if not page.options:
         return stack(facts(pairs), "It has no options.")
     rows = [
@@ -214,9 +222,29 @@ def _page_view(page: _Described) -> RenderableType:
         ]
         for info in page.options
     ]
-    return stack(
-        facts(pairs), table(["option", "value", number("default"), "help"], rows)
+    options = table(["option", "value", number("default"), "help"], rows)
+    return stack(facts(pairs), options, *([_scores(published)] if published else []))
+
+
+def _scores(published: tuple[PublishedModel, ...]) -> RenderableType:
+    """Published scores of the models that a predictor runs."""
+    return table(
+        [*("published", number("J&Ḟ"), number("d"), number("r")), "with", "good for"],
+        [
+            [
+                one.model if one.commercial else f"{one.model} (non-commercial)",
+                *map(_score, (one.score, one.disappearance, one.reappearance)),
+                one.options,
+                one.strength,
+            ]
+            for one in published
+        ],
+        title="MOSEv2, validation, as their authors print it (docs/models.md)",
     )
+
+
+def _score(value: float | None) -> str | None:
+    return None if value is None else f"{value:.1f}"
 
 
 def _sizes_text(sizes: InputSizes) -> str:
@@ -289,6 +317,10 @@ def _page_data(page: _Described) -> dict[str, object]:
         **_list_data(page.listed),
         "licence": page.licence,
         "description": page.description,
+        "published": [
+            {**vars(one), "source": SOURCES.get(one.source or "")}
+            for one in published_for(page.listed.name)
+        ],
         "options": [
             {
                 "name": info.name,

@@ -35,12 +35,15 @@ from .protocol import (
     Session,
     Video,
 )
+from .published import PUBLISHED, SOURCES, PublishedModel, published_for
 from .registry import GROUP, build, installed, load
 from .remarks import Remark
 from .static import StaticOptions, StaticPredictor
 
 __all__ = [
     "GROUP",
+    "PUBLISHED",
+    "SOURCES",
     "Absent",
     "AcceptedPrompts",
     "AnySession",
@@ -60,6 +63,7 @@ __all__ = [
     "Predictor",
     "Prompt",
     "Prompts",
+    "PublishedModel",
     "Registry",
     "Remark",
     "Session",
@@ -77,5 +81,6 @@ __all__ = [
     "option",
     "option_infos",
     "parse_options",
+    "published_for",
     "weights_path",
 ]

@@ -109,6 +109,7 @@ def test_a_model_without_options_has_a_page(runner: CliRunner) -> None:
         "input sizes  the frame's, scale 0.25 to 2\n"
         "prompts      masks, boxes and absences, also for known objects\n"
         "cores        1\n"
+        "good for     the lowest baseline\n"
         "\n"
         "It has no options.\n"
     )
