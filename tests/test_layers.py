@@ -30,7 +30,10 @@ OPEN_TO_MODELS = frozenset(
 
 
 #: What a model may import of another one's; the page says so.
-SHARED = {"submit_sam3": frozenset({"submit_sam2"})}
+SHARED = {
+    "submit_hf": frozenset({"submit_sam2", "submit_sam3"}),
+    "submit_sam3": frozenset({"submit_sam2"}),
+}
 
 
 def core_files() -> list[Path]:

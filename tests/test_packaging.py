@@ -23,6 +23,7 @@ PACKAGE = "mose-submit"
 #: Where a package is not imported under the name it is installed by.
 DISTRIBUTION_OF = {
     "cv2": "opencv-python-headless",
+    "huggingface_hub": "huggingface-hub",
     "PIL": "pillow",
     "skimage": "scikit-image",
     "tomli_w": "tomli-w",

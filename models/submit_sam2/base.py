@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from .model import TrackerNetwork
+    from .network import TrackedNetwork
 
 __all__ = ["TrackerPredictor"]
 
@@ -50,11 +50,11 @@ class TrackerPredictor(ABC, Generic[OptionsT]):
     def __init__(self, options: OptionsT, *, device: str = "auto") -> None:
         self._options = options
         self._device_name = device
-        self._network: TrackerNetwork | None = None
+        self._network: TrackedNetwork | None = None
 
     @classmethod
     def of(
-        cls: type[Made], network: TrackerNetwork, options: Any, *, device: str
+        cls: type[Made], network: TrackedNetwork, options: Any, *, device: str
     ) -> Made:
         """Make a predictor from a network that is loaded already, on its device."""
         made = cls(options, device=device)
@@ -62,7 +62,7 @@ class TrackerPredictor(ABC, Generic[OptionsT]):
         return made
 
     @abstractmethod
-    def read(self, path: Path) -> TrackerNetwork:
+    def read(self, path: Path) -> TrackedNetwork:
         """Read the network's weights.
 
         Raises:
@@ -72,6 +72,50 @@ class TrackerPredictor(ABC, Generic[OptionsT]):
     @abstractmethod
     def prepare(self, frame: NDArray[np.uint8], side: int) -> torch.Tensor:
         """Convert a frame, H×W×3, to the network's input, 1×3×side×side."""
+
+    def named(self) -> str:
+        """What the checkpoint option names.
+
+        Raises:
+            OptionError: There is none.
+        """
+        if self._options.checkpoint is None:
+            raise OptionError(
+                f"option checkpoint: expected the weights of {self._options.model}, "
+                f"found none; {self.how_to_get.format(model=self._options.model)}"
+            )
+        return str(self._options.checkpoint)
+
+    def locate(self) -> Path:
+        """Find the checkpoint.
+
+        Raises:
+            OptionError: There is no checkpoint option.
+        """
+        return Path(self.named())
+
+    def digest(self) -> str:
+        """The SHA-256 of the checkpoint.
+
+        Raises:
+            OptionError: There is no checkpoint option.
+            PredictorError: It cannot be read.
+        """
+        path = self.locate()
+        try:
+            return file_digest(path)
+        except OSError as error:
+            raise PredictorError(
+                f"checkpoint {path}: cannot be read ({error.strerror}); "
+                f"{self.how_to_get.format(model=self._options.model)}"
+            ) from error
+
+    def mask_scaling(self) -> tuple[float, float]:
+        """Factor of mask probabilities for the memory, and what is added then."""
+        options = self._options
+        assert options.mask_scale is not None
+        assert options.mask_bias is not None
+        return options.mask_scale, options.mask_bias
 
     def details(self) -> dict[str, str]:
         """Additional facts for the manifest."""
@@ -87,13 +131,14 @@ class TrackerPredictor(ABC, Generic[OptionsT]):
         options = self._options
         device = find_device(self._device_name)
         assert options.memory is not None
+        scale, bias = self.mask_scaling()
         details = {
             "dtype": str(choose_dtype(options.dtype, device)).removeprefix("torch."),
             "device": device.type,
             "image_size": str(options.image_size),
             "memory": options.memory,
-            "mask_scale": f"{options.mask_scale:g}",
-            "mask_bias": f"{options.mask_bias:g}",
+            "mask_scale": f"{scale:g}",
+            "mask_bias": f"{bias:g}",
             "tf32": str(options.tf32).lower(),
             "compile": str(options.compile).lower(),
             "deterministic": str(options.deterministic).lower(),
@@ -109,7 +154,7 @@ class TrackerPredictor(ABC, Generic[OptionsT]):
         return Description(
             model=options.model,
             licence=licence,
-            checkpoint=self._digest(),
+            checkpoint=self.digest(),
             sizes=self._sizes,
             cores=options.threads,
             details=details,
@@ -140,20 +185,19 @@ class TrackerPredictor(ABC, Generic[OptionsT]):
             )
         side = round(scale * options.image_size)
         explain = partial(explained, options.model, options.image_size)
-        assert options.mask_scale is not None
-        assert options.mask_bias is not None
+        mask_scale, mask_bias = self.mask_scaling()
         with explain():
             network = self._load()
             device = network.device
-            pointers = min(video.length, network.config.pointers)
+            pointers = network.pointer_window(video.length)
             cells = (side // network.stride) ** 2
             tracker = Tracker(
                 network,
                 Settings(
                     size=(video.height, video.width),
                     image_size=side,
-                    mask_scale=options.mask_scale,
-                    mask_bias=options.mask_bias,
+                    mask_scale=mask_scale,
+                    mask_bias=mask_bias,
                     batch=options.batch or choose_batch(cells, device),
                     dtype=choose_dtype(options.dtype, device),
                 ),
@@ -180,39 +224,20 @@ class TrackerPredictor(ABC, Generic[OptionsT]):
         options = self._options
         return InputSizes(base=options.image_size, step=options.side_step)
 
-    def _checkpoint(self) -> Path:
-        if self._options.checkpoint is None:
-            raise OptionError(
-                f"option checkpoint: expected the weights of {self._options.model}, "
-                f"found none; {self.how_to_get.format(model=self._options.model)}"
-            )
-        return Path(self._options.checkpoint)
-
-    def _digest(self) -> str:
-        """The SHA-256 of the checkpoint."""
-        path = self._checkpoint()
-        try:
-            return file_digest(path)
-        except OSError as error:
-            raise PredictorError(
-                f"checkpoint {path}: cannot be read ({error.strerror}); "
-                f"{self.how_to_get.format(model=self._options.model)}"
-            ) from error
-
-    def _load(self) -> TrackerNetwork:
+    def _load(self) -> TrackedNetwork:
         """Read the weights, once."""
         if self._network is None:
             import torch
 
             options = self._options
             device = find_device(self._device_name)
-            network = self.read(self._checkpoint()).to(device)
+            network = self.read(self.locate()).to(device)
             if device.type == "cuda":
                 torch.backends.cuda.matmul.allow_tf32 = options.tf32
                 torch.backends.cudnn.allow_tf32 = options.tf32
             if options.deterministic:
                 torch.use_deterministic_algorithms(True)
             if options.compile:
-                network.image_encoder.compile()
+                network.compile_encoder()
             self._network = network
         return self._network

@@ -119,11 +119,14 @@ class TrackerNetwork(nn.Module):
             mask instead of probabilities.
         corrects_with_memory: Whether points that correct an object are processed with
             features that are conditioned on its memories.
+        memory_dtype: How memories are kept; half the memory, and as the official
+            predictor keeps them.
     """
 
     stride: ClassVar[int] = 16
     sharp_prompts: ClassVar[bool] = False
     corrects_with_memory: ClassVar[bool] = True
+    memory_dtype: ClassVar[torch.dtype] = torch.bfloat16
 
     def __init__(
         self,
@@ -163,6 +166,14 @@ class TrackerNetwork(nn.Module):
     def device(self) -> torch.device:
         """The device of the weights."""
         return self.no_obj_ptr.device
+
+    def compile_encoder(self) -> None:
+        """Compile the image encoder, when it first runs."""
+        self.image_encoder.compile()
+
+    def pointer_window(self, length: int) -> int:
+        """Greatest age of a pointer in a video of so many frames, plus one."""
+        return min(length, self.config.pointers)
 
     def grids(self, image_size: int) -> Grids:
         """Compute the position encodings of an input of image_size×image_size."""
@@ -264,6 +275,11 @@ class TrackerNetwork(nn.Module):
             grids,
         )
         return decoded
+
+    def propose(self, features: Features, image: Tensor, grids: Grids) -> Decoded:
+        """Look for N objects in conditioned features, N×h·w×C."""
+        del features  # It is needed later, to draw the masks.
+        return self.decode(image, grids)
 
     def without_memory(self, features: Features) -> Tensor:
         """A frame's features for objects without a memory: 1×h·w×C."""
@@ -369,6 +385,10 @@ class TrackerNetwork(nn.Module):
         """Resize logits N×K×4h×4w to the resolution of the input: N×K×S×S."""
         size = (grids.image_size, grids.image_size)
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+
+    def at_input(self, seen: Seen, grids: Grids) -> Tensor:
+        """Logits N×S×S of N objects, of which memories are made."""
+        return self.enlarge(seen.logits[:, None], grids)[:, 0]
 
     def remember(
         self,

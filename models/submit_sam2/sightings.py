@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from .model import Seen
-    from .modeling.mask_decoder import Decoded
+    from .network import Candidates
 
 __all__ = ["Offers", "Sightings"]
 
@@ -32,9 +32,9 @@ class Offers:
 
     def __init__(
         self,
-        decoded: Decoded,
+        decoded: Candidates,
         *,
-        draw: Callable[[Decoded], Tensor],
+        draw: Callable[[Any], Tensor],
         side: int,
         threshold: float,
     ) -> None:
@@ -57,7 +57,7 @@ class Offers:
     @cached_property
     def ious(self) -> list[tuple[float, ...]]:
         """Predicted IoU of the candidates: N×3."""
-        return [tuple(row) for row in self._decoded.iou[:, 1:].float().tolist()]
+        return [tuple(row) for row in self._decoded.ious.float().tolist()]
 
     @cached_property
     def logits(self) -> Tensor:

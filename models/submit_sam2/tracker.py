@@ -17,10 +17,10 @@ from torch import Tensor
 
 from .answers import Answers, join_objects
 from .memory import MemoryPolicy, Pick, Recall
-from .model import ABSENT, Features, Seen, TrackerNetwork
-from .modeling.mask_decoder import Decoded
+from .model import ABSENT, Features, Seen
 from .modeling.memory_attention import MemoryTokens
 from .modeling.prompt_encoder import Click
+from .network import Candidates, TrackedNetwork
 from .sightings import Offers, Sightings
 
 __all__ = ["Settings", "Tracker"]
@@ -73,7 +73,7 @@ class Tracker:
 
     def __init__(
         self,
-        network: TrackerNetwork,
+        network: TrackedNetwork,
         settings: Settings,
         *,
         policy: Callable[[], MemoryPolicy],
@@ -134,7 +134,7 @@ class Tracker:
             features = network.encode_image(image, grids, reads_memory=bool(known))
             for keys, recalls in self._batches(known, clicks):
                 conditioned = self._look_back(features, keys, recalls)
-                decoded = network.decode(conditioned, grids)
+                decoded = network.propose(features, conditioned, grids)
                 if keys[0] in clicks:
                     seen = network.track(features, decoded, threshold=threshold)
                     points = self._join_clicks([clicks[key] for key in keys])
@@ -324,7 +324,7 @@ class Tracker:
         features: Features,
         keys: Sequence[int],
         recalls: Sequence[Sequence[Recall]],
-        decoded: Decoded,
+        decoded: Candidates,
     ) -> Seen:
         """Choose masks for objects that were looked for, and remember them.
 
@@ -435,7 +435,7 @@ class Tracker:
             chosen.append(len(rows))
             rows.append(index)
         kept = seen if len(rows) == len(chosen) else seen.select(rows)
-        logits = self._network.enlarge(kept.logits[:, None], self._grids)[:, 0]
+        logits = self._network.at_input(kept, self._grids)
         if any(sharp):
             # The probability of an infinite logit is 0 or 1.
             hard = torch.where(logits > 0, torch.inf, -torch.inf)
@@ -448,8 +448,8 @@ class Tracker:
             scale=settings.mask_scale,
             bias=settings.mask_bias,
         )
-        # In every precision; half the memory, and as the official predictor keeps them.
-        return memories.bfloat16().contiguous()[chosen]
+        # In every precision of the products.
+        return memories.to(self._network.memory_dtype).contiguous()[chosen]
 
 
 def _shape(recall: Recall) -> Hashable:

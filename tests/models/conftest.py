@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -171,21 +168,3 @@ def track() -> Callable[..., list[Prediction]]:
         return [*found, *delayed.finish()]
 
     return run
-
-
-@pytest.fixture
-def load_tool(repository: Path) -> Callable[[str], ModuleType]:
-    """Import a script of tools/."""
-
-    def load(name: str) -> ModuleType:
-        path = repository / "tools" / f"{name}.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        # Data classes look their module up by name.
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-        return module
-
-    return load

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from submit.errors import PredictorError
 from submit_sam2.build import random_weights
 from submit_sam2.config import MODELS, NARROW, Sam2Config, TrunkConfig
+from tests.scripts import load_tool
 
 #: As narrow as transformers can build it.
 SMALL = Sam2Config(
@@ -29,7 +29,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def tool(load_tool: Callable[[str], ModuleType]) -> ModuleType:
+def tool() -> ModuleType:
     return load_tool("convert_sam2_checkpoint")
 
 

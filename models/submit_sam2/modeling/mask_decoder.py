@@ -43,6 +43,11 @@ class Decoded:
     presence: Tensor
     image: Tensor
 
+    @property
+    def ious(self) -> Tensor:
+        """N×3, predicted IoU of the candidates for ambiguous prompts and memories."""
+        return self.iou[:, 1:]
+
     def select(self, rows: Sequence[int]) -> Decoded:
         """Some of the objects, in the order of `rows`, also more than once."""
         index = torch.tensor(rows, device=self.image.device)
