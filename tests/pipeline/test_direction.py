@@ -35,6 +35,7 @@ from submit.predictors import (
 )
 from submit.runs import Run
 from tests.conftest import WriteSplit
+from tests.killing import Killing
 
 FRAMES = tuple(f"{index:05}" for index in range(9))
 #: Where the prompts of object 1 are, beside its first mask.
@@ -298,3 +299,25 @@ def test_nothing_is_tracked_from_an_absence() -> None:
     assert passes.backward_frames == FRAMES[4::-1]
     assert list(passes.backward) == [FRAMES[4], FRAMES[0]]
     assert list(passes.forward) == [FRAMES[4], FRAMES[6]]
+
+
+@pytest.mark.slow
+def test_killed_at_any_step_of_both_passes_it_ends_with_the_same_bytes(
+    predict: Predict, tmp_path: Path
+) -> None:
+    del predict  # It has written the split and the prompts.
+    line = (
+        "predict split --predictor static --prompts prompts.json --direction both "
+        "--workers 1 --name "
+    )
+    with Killing() as commands:
+        usual = commands.run(f"{line}calm", tmp_path)
+        assert usual.status == 0
+        assert usual.steps is not None
+        for step in range(usual.steps):
+            commands.run(f"{line}r{step}", tmp_path, kill=step)
+            assert commands.run(f"{line}r{step}", tmp_path).status == 0
+    calm = Path("runs/calm/soft/a.npz").read_bytes()
+    for step in range(usual.steps):
+        assert Path(f"runs/r{step}/soft/a.npz").read_bytes() == calm
+    assert not list(Path("runs").rglob("*.partial"))
