@@ -37,6 +37,7 @@ SHOWN = ("jf_dot", "j", "f_dot", "disappear", "reappear")
 @click.option("--method", "methods", multiple=True, help="A method to try; repeatable.")
 @click.option("--no-gate", is_flag=True, help="Leave out the line with the gate.")
 @click.option("--alone", is_flag=True, help="Score the runs only; merge nothing.")
+@click.option("--videos", multiple=True, help="Only these videos; repeatable.")
 @click.option("--workers", default=2, show_default=True)
 def main(
     split: Path,
@@ -45,10 +46,11 @@ def main(
     methods: tuple[str, ...],
     no_gate: bool,
     alone: bool,
+    videos: tuple[str, ...],
     workers: int,
 ) -> None:
     """Print the table as Markdown."""
-    truth = read_split(split)
+    truth = read_split(split, videos=videos)
     executor = LocalExecutor(workers=workers)
     names = [*(MEASURES[each] for each in SHOWN), "difference", "interval"]
     click.echo(f"| | {' | '.join(names)} |")
