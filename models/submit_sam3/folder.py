@@ -1,4 +1,4 @@
-"""The shape of a network as a folder for transformers says it, in its config.json."""
+"""The shape of a network as config.json says it, in a folder for transformers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from submit.errors import PredictorError
 
 from .config import Sam3Config, VitConfig
 
-__all__ = ["read_config"]
+__all__ = ["config_table", "read_config"]
 
 #: What holds of our network at every size: keys of the tracker, and of its trunk.
 _TRACKER_MUST: Mapping[str, Any] = {
@@ -103,6 +103,46 @@ def read_config(path: Path) -> Sam3Config:
         pointers=tracker.number("max_object_pointers_in_encoder", published.pointers),
         heads=decoder.number("num_attention_heads", published.heads),
     )
+
+
+def config_table(config: Sam3Config, image_size: int) -> dict[str, Any]:
+    """Make the content of a config.json of the tracker alone.
+
+    Args:
+        config: The shape of the network.
+        image_size: Side of its input, in pixels.
+    """
+    trunk, cells = config.trunk, image_size // config.trunk.patch
+    return {
+        "model_type": "sam3_tracker_video",
+        "image_size": image_size,
+        "vision_config": {
+            "model_type": "sam3_vision_model",
+            "fpn_hidden_size": config.channels,
+            "backbone_feature_sizes": [[n * cells, n * cells] for n in (4, 2, 1)],
+            "backbone_config": {
+                "model_type": "sam3_vit_model",
+                "hidden_size": trunk.channels,
+                "intermediate_size": trunk.hidden,
+                "num_hidden_layers": trunk.blocks,
+                "num_attention_heads": trunk.heads,
+                "global_attn_indexes": list(trunk.global_blocks),
+                "window_size": trunk.window,
+                "pretrain_image_size": trunk.patch * trunk.position_size,
+                "patch_size": trunk.patch,
+                "image_size": image_size,
+            },
+        },
+        "mask_decoder_config": {"num_attention_heads": config.heads},
+        "memory_attention_hidden_size": config.channels,
+        "memory_attention_rope_feat_sizes": [cells, cells],
+        "memory_encoder_hidden_size": config.channels,
+        "memory_encoder_output_channels": config.memory_channels,
+        "memory_attention_feed_forward_hidden_size": config.memory_hidden,
+        "memory_attention_num_layers": config.memory_layers,
+        "num_maskmem": config.memories,
+        "max_object_pointers_in_encoder": config.pointers,
+    }
 
 
 class _Table:

@@ -168,3 +168,20 @@ def track() -> Callable[..., list[Prediction]]:
         return [*found, *delayed.finish()]
 
     return run
+
+
+@pytest.fixture
+def sam3_reference(monkeypatch: pytest.MonkeyPatch, repository: Path) -> Any:
+    """The module of tools/ that builds SAM 3's tracker of others."""
+    monkeypatch.syspath_prepend(repository / "tools")
+    import sam3_reference
+
+    return sam3_reference
+
+
+@pytest.fixture
+def compare_sam3(sam3_reference: Any) -> Any:
+    """The tool that compares `sam3` with them."""
+    import compare_sam3
+
+    return compare_sam3

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 
 from submit_sam3.checkpoints import arrange, random_weights
 from submit_sam3.config import Sam3Config, VitConfig
+from tests.models.conftest import Clip
 
 State = dict[str, torch.Tensor]
 
@@ -63,39 +64,26 @@ def write_official(
     return path
 
 
-def hugging_face_config(config: Sam3Config, image_size: int) -> dict[str, Any]:
-    """What config.json of a folder of the tracker alone says."""
-    trunk = config.trunk
-    return {
-        "model_type": "sam3_tracker_video",
-        "image_size": image_size,
-        "vision_config": {
-            "model_type": "sam3_vision_model",
-            "fpn_hidden_size": config.channels,
-            "backbone_config": {
-                "model_type": "sam3_vit_model",
-                "hidden_size": trunk.channels,
-                "intermediate_size": trunk.hidden,
-                "num_hidden_layers": trunk.blocks,
-                "num_attention_heads": trunk.heads,
-                "global_attn_indexes": list(trunk.global_blocks),
-                "window_size": trunk.window,
-                "pretrain_image_size": trunk.patch * trunk.position_size,
-                "patch_size": trunk.patch,
-                "image_size": image_size,
-            },
-        },
-        "mask_decoder_config": {"num_attention_heads": config.heads},
-        "memory_attention_hidden_size": config.channels,
-        "memory_encoder_hidden_size": config.channels,
-        "memory_encoder_output_channels": config.memory_channels,
-        "memory_attention_feed_forward_hidden_size": config.memory_hidden,
-        "memory_attention_num_layers": config.memory_layers,
-        "num_maskmem": config.memories,
-        "max_object_pointers_in_encoder": config.pointers,
-    }
-
-
 def draw(config: Sam3Config, *, seed: int = 0, gain: float = 1.0) -> State:
     """Random weights."""
     return random_weights(config, seed=seed, gain=gain)
+
+
+def wandering_discs(length: int, objects: int) -> Clip:
+    """Up to nine discs that do not touch at first, on 56×80 pixels."""
+    y, x = np.mgrid[:56, :80]
+    ground = np.stack([(3 * x + 2 * y) % 97, (5 * y) % 113, (x * y) % 89], 2)
+    frames, masks = [], {}
+    for time in range(length):
+        frame = ground.copy()
+        for key in range(1, objects + 1):
+            column, row = divmod(key - 1, 3)
+            turn = 1 if key % 2 else -1
+            down = y - (8 + 16 * row + time // 6)
+            across = x - (8 + 22 * column + turn * time // 2)
+            inside = down**2 + across**2 < (4 + key % 3) ** 2
+            frame[inside] = (30 * key, 250 - 30 * key, 40 * key % 255)
+            if not time:
+                masks[key] = inside
+        frames.append(frame.astype(np.uint8))
+    return Clip(frames, masks)

@@ -14,13 +14,12 @@ from submit_sam2.config import MODELS as SAM2_MODELS
 from submit_sam2.model import Sam2Network
 from submit_sam3.checkpoints import arrange, load_network
 from submit_sam3.config import MODELS, Sam3Config, VitConfig
-from submit_sam3.folder import read_config
+from submit_sam3.folder import config_table, read_config
 from submit_sam3.model import Sam3Network
 from tests.models.sam3_tiny import (
     NARROW,
     State,
     draw,
-    hugging_face_config,
     write_official,
 )
 
@@ -53,7 +52,7 @@ def write_folder(
     again = "tracker_model.prompt_encoder.shared_embedding.positional_embedding"
     weights[again] = weights[tied].clone()
     weights["tracker_neck.fpn_layers.3.proj1.bias"] = torch.ones(4)
-    config = hugging_face_config(NARROW, 112)
+    config = config_table(NARROW, 112)
     if alone:
         weights = {
             f"tracker_model.{name.removeprefix('tracker_model.')}": tensor

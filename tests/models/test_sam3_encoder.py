@@ -1,21 +1,18 @@
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from submit_sam3.checkpoints import arrange
 from submit_sam3.config import MODELS
 from submit_sam3.model import Sam3Network
-from tests.models.sam3_tiny import NARROW, SMALL, State, draw, hugging_face_config
+from tests.models.sam3_tiny import NARROW, SMALL, State, draw
 
-# What transformers 5.24.0 makes of `picture` with the weights of `draw(SMALL)`, in
-# `Sam3TrackerVideoModel.vision_encoder` built by `build_reference`: for each level the
-# mean and five values at equal distances of all of them, from the first to the last.
+# What `Sam3TrackerVideoModel.vision_encoder` of transformers 5.24.0, as built by
+# tools/sam3_reference.py, makes of `picture` with the weights of `draw(SMALL)`: for
+# each level the mean and five values at equal distances, from the first to the last.
 GOLDEN = {
     56: [
         [-0.00061, -0.03716, -0.11559, 1.36663, 0.18534, 0.59786],
@@ -60,21 +57,6 @@ def encode(network: Sam3Network, side: int) -> tuple[torch.Tensor, ...]:
     return levels
 
 
-def build_reference(state: State, side: int, at: Path) -> Any:
-    """The model of transformers with these weights; its norms are as officially."""
-    transformers = pytest.importorskip("transformers")
-    safetensors = pytest.importorskip("safetensors.torch")
-    config = hugging_face_config(SMALL, side)
-    config["vision_config"]["backbone_config"]["layer_norm_eps"] = 1e-5
-    config["memory_attention_rope_feat_sizes"] = [side // 14] * 2
-    config["vision_config"]["backbone_feature_sizes"] = [
-        [n * side // 14] * 2 for n in (4, 2, 1)
-    ]
-    (at / "config.json").write_text(json.dumps(config))
-    safetensors.save_file(arrange(state, "transformers"), at / "model.safetensors")
-    return transformers.Sam3TrackerVideoModel.from_pretrained(at).eval()
-
-
 @pytest.mark.parametrize("side", GOLDEN)
 def test_features_are_those_of_transformers(side: int, network: Sam3Network) -> None:
     levels = encode(network, side)
@@ -90,11 +72,12 @@ def test_features_are_those_of_transformers(side: int, network: Sam3Network) -> 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("side", GOLDEN)
 def test_features_are_those_of_transformers_to_rounding(
-    side: int, state: State, network: Sam3Network, tmp_path: Path
+    side: int, state: State, network: Sam3Network, sam3_reference: Any
 ) -> None:
-    reference = build_reference(state, side, tmp_path)
+    pytest.importorskip("transformers")
+    model = sam3_reference.build_transformers(SMALL, state, side)
     with torch.no_grad():
-        expected = reference.vision_encoder(picture(side)).fpn_hidden_states
+        expected = model.vision_encoder(picture(side)).fpn_hidden_states
     for level, other in zip(encode(network, side), expected[:3], strict=True):
         torch.testing.assert_close(level, other, atol=5e-5, rtol=0)
 
