@@ -3,8 +3,9 @@
     python tools/long_video.py --frames 8000
 
 It shows whether memory grows with the length of the video. To be fast, the network has
-few channels and the frames are small; `--model` selects a published network instead.
-The weights are random.
+few channels and the frames are small; `--model` selects a published network instead,
+`--model narrow3` a small one of SAM 3's shape (with `--image-size 56`). The weights are
+random.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import resource
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,13 +23,27 @@ from numpy.typing import NDArray
 
 from submit.predictors import Mask, Video, as_delayed
 from submit_sam2 import Sam2Options, Sam2Predictor
+from submit_sam2.base import TrackerPredictor
 from submit_sam2.build import random_weights
 from submit_sam2.config import MODELS, Sam2Config, TrunkConfig
 from submit_sam2.memory import POLICIES
+from submit_sam3 import Sam3Options, Sam3Predictor
+from submit_sam3.checkpoints import arrange
+from submit_sam3.checkpoints import random_weights as random_sam3_weights
+from submit_sam3.config import MODELS as SAM3_MODELS
+from submit_sam3.config import Sam3Config, VitConfig
 
 #: A network of the published shape with a tenth of the channels.
 NARROW = Sam2Config(
     TrunkConfig(8, 1, (1, 1, 2, 1), (3,)),
+    channels=32,
+    memory_channels=8,
+    memory_hidden=64,
+    memory_layers=2,
+)
+#: The same of SAM 3's shape.
+NARROW3 = Sam3Config(
+    VitConfig(32, 48, blocks=2, heads=2, global_blocks=(1,), window=4),
     channels=32,
     memory_channels=8,
     memory_hidden=64,
@@ -48,32 +64,47 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+#: The networks to choose from.
+NAMES = ("narrow", "narrow3", *MODELS, *SAM3_MODELS)
+
+
+def make_predictor(
+    name: str, folder: Path, image_size: int, memory: str
+) -> TrackerPredictor[Any]:
+    """Write random weights of a network, and make the predictor that reads them."""
+    path = folder / "random.pt"
+    settings: dict[str, Any] = {
+        "checkpoint": str(path),
+        "image_size": image_size,
+        "memory": memory,
+        "dtype": "float32",
+    }
+    if name in MODELS:
+        torch.save({"model": random_weights(MODELS[name])}, path)
+        return Sam2Predictor(Sam2Options(model=name, **settings), device="cpu")
+    torch.save(arrange(random_sam3_weights(SAM3_MODELS[name]), "official"), path)
+    return Sam3Predictor(Sam3Options(model=name, **settings), device="cpu")
+
+
 def main() -> None:
     """Print the memory after certain numbers of frames."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--frames", type=int, default=8000)
     parser.add_argument("--objects", type=int, default=3)
-    parser.add_argument("--model", default="narrow", choices=("narrow", *MODELS))
+    parser.add_argument("--model", default="narrow", choices=NAMES)
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--memory", default="rcms", choices=tuple(POLICIES))
     args = parser.parse_args()
     torch.set_num_threads(1)
-    MODELS["narrow"] = NARROW
+    MODELS["narrow"], SAM3_MODELS["narrow3"] = NARROW, NARROW3
     masks = {key: np.zeros((HEIGHT, WIDTH), bool) for key in range(args.objects)}
     for key, mask in masks.items():
         mask[10 * key : 10 * key + 30, 20 * key : 20 * key + 40] = True
     marks = {200, 1000, 2000, 4000, args.frames}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "random.pt"
-        torch.save({"model": random_weights(MODELS[args.model])}, path)
-        options = Sam2Options(
-            model=args.model,
-            checkpoint=str(path),
-            image_size=args.image_size,
-            memory=args.memory,
-            dtype="float32",
+        predictor = make_predictor(
+            args.model, Path(folder), args.image_size, args.memory
         )
-        predictor = Sam2Predictor(options, device="cpu")
         video = Video("long", HEIGHT, WIDTH, args.frames)
         session = as_delayed(predictor.session(video))
         began, first = time.process_time(), 0.0

@@ -93,8 +93,9 @@ def find_weights(path: Path) -> Path:
         found = "there is no such file or folder"
     raise PredictorError(
         f"checkpoint {path}: {found}; accept the SAM License at "
-        "huggingface.co/facebook/sam3, download sam3.pt or the whole folder there and "
-        "name it with -o checkpoint=PATH"
+        "huggingface.co/facebook/sam3, run: submit weights fetch sam3, and say "
+        "-o checkpoint=sam3; or name sam3.pt, or the folder for transformers, with "
+        "-o checkpoint=PATH"
     )
 
 

@@ -91,8 +91,9 @@ class Sam3Predictor(TrackerPredictor[Sam3Options]):
         "github.com/facebookresearch/sam3/blob/main/LICENSE); code: Apache-2.0"
     )
     how_to_get: ClassVar[str] = (
-        "accept the SAM License at huggingface.co/facebook/sam3, download sam3.pt or "
-        "the whole folder there and name it with -o checkpoint=PATH"
+        "accept the SAM License at huggingface.co/facebook/sam3, run: submit weights "
+        "fetch sam3, and say -o checkpoint=sam3; or name sam3.pt, or the folder for "
+        "transformers, with -o checkpoint=PATH"
     )
 
     def read(self, path: Path) -> Sam3Network:
