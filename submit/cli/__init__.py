@@ -19,7 +19,7 @@ import click
 
 from ..errors import SubmitError
 
-__all__ = ["SECTIONS", "LazyGroup", "cli"]
+__all__ = ["COMPLETE", "SECTIONS", "LazyGroup", "cli"]
 
 #: The commands under their headings, both in the order of work, each with the first
 #: sentence of its docstring without the full stop. A test compares the two; reading it
@@ -78,7 +78,14 @@ SECTIONS: dict[str, dict[str, str]] = {
     "The whole chain": {
         "build": "Run all steps of a recipe, from the split to the checked zip",
     },
+    "The shell": {
+        "completion": "Print the script that completes commands in a shell",
+    },
 }
+
+
+#: The variable by which a shell asks for completion.
+COMPLETE = "_SUBMIT_COMPLETE"
 
 
 class _Failure(click.ClickException):
@@ -187,11 +194,51 @@ class LazyGroup(click.Group):
                     [(name.ljust(width), words) for name, words in entries.items()]
                 )
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Complete the names of commands, without importing any."""
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=words)
+            for entries in SECTIONS.values()
+            for name, words in entries.items()
+            if name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command of a line; a message names the nearest one."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from ..system.words import did_you_mean
+
+            near = did_you_mean(args[0], self.list_commands(ctx))
+            if not near or args[0].startswith("-"):
+                raise
+            words = f"No such command {args[0]!r}{near}"
+            raise click.UsageError(words, ctx) from error
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the line; an empty one shows where the chain stands, or the help."""
+        if not args and not ctx.resilient_parsing:
+            from ._standing import show_standing
+
+            if show_standing():
+                ctx.exit()
+        return super().parse_args(ctx, args)
+
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command line, with output in any encoding and one thread."""
         from ..system.threads import prepare_threads
         from ._encoding import prepare_streams
 
+        if COMPLETE in os.environ:
+            from ._completion import prepare_shells
+
+            prepare_shells()
         prepare_threads()
         prepare_streams()
         return super().main(*args, **kwargs)

@@ -5,9 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from ._completion import (
+    complete_runs,
+    complete_settings,
+    complete_sources,
+    complete_videos,
+)
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = [
     "META",
@@ -82,6 +92,12 @@ class _Source(click.ParamType[str]):
         if not value:
             self.fail("it is empty; expected a run or a path", param, ctx)
         return os.path.expanduser(str(value))
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Complete the names of runs, and paths."""
+        return complete_sources(ctx, param, incomplete)
 
 
 #: An input of a command. The code that reads it reports a missing one: it knows what to
@@ -170,7 +186,11 @@ def runs_dir_option(command: Command) -> Command:
 def name_option(command: Command) -> Command:
     """Add `--name`, which must be given; the command gets `name: str`."""
     return click.option(
-        "--name", required=True, metavar="RUN", help="Name of the new run."
+        "--name",
+        required=True,
+        metavar="RUN",
+        shell_complete=complete_runs,
+        help="Name of the new run.",
     )(command)
 
 
@@ -180,6 +200,7 @@ def videos_option(command: Command) -> Command:
         "--videos",
         multiple=True,
         metavar="GLOB",
+        shell_complete=complete_videos,
         help="Only videos whose name matches; repeatable.",
     )(command)
 
@@ -193,6 +214,7 @@ def settings_option(command: Command) -> Command:
         multiple=True,
         envvar="SUBMIT_OPTIONS",
         metavar="KEY=VALUE",
+        shell_complete=complete_settings,
         help="An option of the model (see: submit predictors NAME), or @FILE: a TOML "
         "file of them; repeatable.",
     )(command)

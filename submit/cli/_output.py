@@ -264,6 +264,9 @@ def emit(
             click.echo(text)
         return
     _print(stdout(), view() if callable(view) else view, err=False)
+    from ._next import follow  # It prints, too.
+
+    follow(data)
 
 
 def show(view: RenderableType) -> None:

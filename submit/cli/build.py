@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import OptionError
+from ._completion import complete_predictors
 from ._options import (
     PATH,
     device_option,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 @click.option(
     "--predictor",
     metavar="NAME",
+    shell_complete=complete_predictors,
     help="Run this model in every predict step, with the -o given here. The runs then "
     "go to a folder of their own: the recipe's, with -NAME at its end.",
 )

@@ -62,12 +62,16 @@ def compare(
     Example:
       submit compare plain both --split work/sample
     """
+    from ..pipeline.sources import find_run
     from ..scoring.compare import compare_entries
 
     sources = (baseline, *others)
     # Entries from files need no split, unless it chooses the videos.
     from_files = all(source.endswith(".json") for source in sources)
     opened = None if from_files and not videos else open_split(split, videos)
+    for source in sources:
+        if not source.endswith(".json"):
+            find_run(runs, source)  # A misspelt name fails before others are scored.
     entries = [_entry(source, opened, runs, workers) for source in sources]
     found = [
         compare_entries(entries[0], other, resamples=resamples) for other in entries[1:]

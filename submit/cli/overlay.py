@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from ._completion import complete_videos
 from ._looking import no_truth_option, open_video, open_views
 from ._options import (
     OUTPUT,
@@ -23,7 +24,7 @@ from ._progress import progress
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="RUN...", type=SOURCE)
-@click.argument("video")
+@click.argument("video", shell_complete=complete_videos)
 @split_option
 @click.option(
     "-o",

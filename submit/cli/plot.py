@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..metrics.measures import MEASURES
+from ._completion import complete_videos
 from ._looking import open_video, open_views
 from ._options import (
     OUTPUT,
@@ -146,7 +147,7 @@ def scores(
 
 @plot.command()
 @_figure_options
-@click.argument("video")
+@click.argument("video", shell_complete=complete_videos)
 @click.option(
     "--object",
     "key",

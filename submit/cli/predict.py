@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ..augment import forms
+from ._completion import complete_predictors, complete_variants
 from ._options import (
     PATH,
     device_option,
@@ -31,6 +32,7 @@ from ._views import outcome_view
     "--predictor",
     required=True,
     metavar="NAME",
+    shell_complete=complete_predictors,
     help="The model to run, or a file and its class: model.py:MyModel.",
 )
 @name_option
@@ -38,12 +40,14 @@ from ._views import outcome_view
 @click.option(
     "--variant",
     metavar="V",
+    shell_complete=complete_variants,
     help=f"Track this variant instead: {forms()}, or some of them joined by +.",
 )
 @click.option(
     "--tta",
     multiple=True,
     metavar="V",
+    shell_complete=complete_variants,
     help="Track this variant too and merge frame by frame; repeatable.",
 )
 @videos_option
@@ -62,6 +66,7 @@ from ._views import outcome_view
 @click.option(
     "--prompter",
     metavar="NAME",
+    shell_complete=complete_predictors,
     help="The model that turns boxes and points into masks, for a model that takes "
     "masks only, such as sam2.",
 )

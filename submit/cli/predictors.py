@@ -27,6 +27,7 @@ from ..predictors import (
     option_infos,
     published_for,
 )
+from ._completion import complete_predictors
 from ._options import device_option, json_option, settings_option
 from ._output import emit, escape, facts, number, stack, table
 from ._progress import progress
@@ -57,7 +58,7 @@ class _Described:
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_predictors)
 @click.option(
     "--check",
     is_flag=True,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ._completion import complete_videos
 from ._encoding import spell
 from ._looking import open_video, open_views
 from ._options import SOURCE, json_option, runs_dir_option, split_option
@@ -29,7 +30,7 @@ _HALF = "▀"
 
 @click.command()
 @click.argument("name", metavar="RUN", type=SOURCE)
-@click.argument("video")
+@click.argument("video", shell_complete=complete_videos)
 @split_option
 @click.option(
     "--frame",

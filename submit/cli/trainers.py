@@ -15,12 +15,13 @@ from rich.console import RenderableType
 from ..errors import TrainingError
 from ..system.schema import Setting, settings_of
 from ..training import Trainer, installed, load
+from ._completion import complete_trainers
 from ._options import json_option
 from ._output import emit, facts, number, stack, table
 
 
 @click.command()
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=complete_trainers)
 @json_option
 def trainers(name: str | None, as_json: bool) -> None:
     """List what can be trained, or explain the keys of a recipe.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import WeightsError
+from ..system.words import did_you_mean
 from ._options import OUTPUT, json_option
 from ._output import emit, facts, format_bytes, number, stack, table
 
@@ -52,8 +53,9 @@ def weights(
 
     if unknown := sorted(set(names) - KNOWN.keys()):
         raise WeightsError(
-            f"no weights called {', '.join(unknown)} are known; expected "
-            f"{', '.join(KNOWN)} (see: submit weights)"
+            f"no weights called {', '.join(unknown)} are known"
+            f"{did_you_mean(unknown[0], KNOWN, 'expected ' + ', '.join(KNOWN))} "
+            "(see: submit weights)"
         )
     folder = folder or own_folder()
     if action == "list":

@@ -24,7 +24,7 @@ from ..errors import MaskError, SplitError
 from ..masks import Labels, object_ids
 from ..png.palette import PackedLabels, decode_packed, read_file, read_header
 from ..system.files import read_regular
-from ..system.words import counted, size_text
+from ..system.words import counted, did_you_mean, size_text
 from .images import image_size
 from .listing import (
     FRAMES,
@@ -411,8 +411,12 @@ def _matching(
     for pattern in patterns:
         if pattern not in names and not any(fnmatchcase(n, pattern) for n in names):
             raise SplitError(
-                f"{root}: no video matches {pattern!r}; it has "
-                f"{counted(len(names), 'video')}, such as {names[0]}"
+                f"{root}: no video matches {pattern!r}"
+                + did_you_mean(
+                    pattern,
+                    names,
+                    f"it has {counted(len(names), 'video')}, such as {names[0]}",
+                )
             )
     return tuple(
         name

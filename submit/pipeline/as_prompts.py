@@ -36,6 +36,7 @@ from ..predictors import Box
 from ..runs import HardVideo, Run
 from ..system.files import atomic_folder, run_path, write_json
 from ..system.outputs import OutputKind
+from ..system.words import did_you_mean
 
 __all__ = ["PROMPTS_FILE", "PROMPTS_FOLDER", "TakenPrompts", "import_prompts"]
 
@@ -381,7 +382,8 @@ def _opened(
         return _RunMasks(Run.open(run_path(runs, source)), split)
     if not path.exists():
         raise ArchiveError(
-            f"{source}: no such run, file or folder; runs are looked for in {runs}"
+            f"{source}: no such run, file or folder"
+            + did_you_mean(source, Run.names(runs), f"runs are looked for in {runs}")
         )
     if path.is_file() and path.suffix.lower() == ".json":
         return _Detections(path, split, hints, min_score)

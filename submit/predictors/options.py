@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import os
 from collections.abc import Collection, Iterable, Mapping
@@ -15,6 +14,7 @@ from ..errors import OptionError, SettingsError, WeightsError
 from ..system.files import digest
 from ..system.schema import Setting, check, setting, settings_of
 from ..system.tables import read_toml
+from ..system.words import did_you_mean
 from ..weights import resolve
 
 __all__ = [
@@ -215,11 +215,10 @@ def _parsed(name: str, known: Mapping[str, OptionInfo], given: str) -> tuple[str
     if not equals:
         raise OptionError(f"option {given!r} of predictor {name}: expected key=value")
     if key not in known:
-        near = difflib.get_close_matches(key, known, 1)
+        rest = f"it has {', '.join(sorted(known)) or 'none'}"
         raise OptionError(
-            f"predictor {name} has no option {key!r}; "
-            f"{f'did you mean {near[0]!r}? It' if near else 'it'} has "
-            f"{', '.join(sorted(known)) or 'none'} (see: submit predictors {name})"
+            f"predictor {name} has no option {key!r}{did_you_mean(key, known, rest)} "
+            f"(see: submit predictors {name})"
         )
     return key, known[key].parse(text.strip())
 

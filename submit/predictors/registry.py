@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from ..errors import PredictorError
+from ..system.words import did_you_mean
 from .guard import GuardedPredictor, ModelPackage
 from .options import parse_options
 from .plugin_file import PluginFile
@@ -83,9 +84,10 @@ def _package_of(point: EntryPoint) -> ModelPackage:
 def _find(name: str) -> EntryPoint:
     points = installed()
     if name not in points:
+        rest = f"found {', '.join(points) or 'none'}"
         raise PredictorError(
-            f"no predictor called {name!r} is installed; found "
-            f"{', '.join(points) or 'none'} (see: submit predictors), or name a file "
-            "and its class, such as model.py:MyPredictor"
+            f"no predictor called {name!r} is installed"
+            f"{did_you_mean(name, points, rest)} (see: submit predictors), or name a "
+            "file and its class, such as model.py:MyPredictor"
         )
     return points[name]

@@ -22,6 +22,7 @@ from ..system.files import (
     write_json,
 )
 from ..system.machine import git_commit
+from ..system.words import did_you_mean
 from .identity import Identity, Standing, fingerprint, standing_of
 from .masks import KnownMasks, read_digests
 from .soft import SoftVideo, VideoMasks
@@ -252,6 +253,11 @@ class Run:
         return (path / _MANIFEST).is_file()
 
     @classmethod
+    def names(cls, folder: Path) -> list[str]:
+        """The names of the runs in a folder."""
+        return sorted(path.parent.name for path in folder.glob(f"*/{_MANIFEST}"))
+
+    @classmethod
     def open(cls, path: Path) -> Run:
         """Open a run to read it; nothing is written.
 
@@ -263,8 +269,10 @@ class Run:
         try:
             manifest, changes = read_store(manifest_path)
         except FileNotFoundError:
-            near = sorted(p.parent.name for p in path.parent.glob(f"*/{_MANIFEST}"))
-            there = f"; {path.parent} has {', '.join(near)}" if near else ""
+            near = cls.names(path.parent)
+            there = did_you_mean(path.name, near)
+            if near:
+                there += f"{'' if there else ';'} {path.parent} has {', '.join(near)}"
             raise RunError(
                 f"{path}: no such run{there} (make one with submit predict or submit "
                 "import)"

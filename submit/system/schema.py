@@ -16,7 +16,6 @@ dataclass.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import json
 import math
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import SettingsError, SubmitError
 from .files import user_path
 from .tables import toml_key
+from .words import did_you_mean
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -452,12 +452,8 @@ def _unknown(error: Any) -> SettingsError:
 def unknown_key(name: str, legal: Iterable[str]) -> SettingsError:
     """The error for an unknown key."""
     legal = list(legal)
-    near = difflib.get_close_matches(name, legal, 1)
-    return SettingsError(
-        f"unknown key {name!r}; "
-        + (f"did you mean {near[0]!r}? Legal" if near else "legal")
-        + f" keys are {', '.join(legal)}"
-    )
+    rest = f"legal keys are {', '.join(legal)}"
+    return SettingsError(f"unknown key {name!r}{did_you_mean(name, legal, rest)}")
 
 
 def _named(keys: Keys, table: Any) -> Keys:

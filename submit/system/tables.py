@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import SettingsError, SubmitError
 from .files import read_text
+from .words import did_you_mean
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -53,8 +54,13 @@ def read_settings_table(path: Path, name: str) -> dict[str, Any]:
     content = read_toml(path)
     if unknown := sorted(content.keys() - set(SETTINGS_TABLES)):
         raise SettingsError(
-            f"{path}: unknown key {unknown[0]!r}; expected the "
-            f"tables {' and '.join(f'[{one}]' for one in SETTINGS_TABLES)}"
+            f"{path}: unknown key {unknown[0]!r}"
+            + did_you_mean(
+                unknown[0],
+                SETTINGS_TABLES,
+                f"expected the tables "
+                f"{' and '.join(f'[{one}]' for one in SETTINGS_TABLES)}",
+            )
         )
     table = content.get(name)
     if table is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["counted", "size_text"]
+from collections.abc import Iterable
+
+__all__ = ["counted", "did_you_mean", "size_text"]
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
@@ -24,3 +26,30 @@ def size_text(size: tuple[int, ...]) -> str:
     """
     height, width = size
     return f"{width}×{height}"
+
+
+def did_you_mean(name: str, known: Iterable[str], rest: str = "") -> str:
+    """Ask for the known name that is most like another one, at the end of a message.
+
+    >>> did_you_mean("plian", ["both", "plain"], "known are both, plain")
+    "; did you mean 'plain'? Known are both, plain"
+    >>> did_you_mean("x", ["both", "plain"], "known are both, plain")
+    '; known are both, plain'
+
+    Args:
+        name: What was typed.
+        known: What would have been right.
+        rest: What the message says after that, also where no name is like it.
+    """
+    # Most commands never fail.
+    import difflib
+
+    by_form = {one.casefold(): one for one in known}
+    typed = name.casefold()
+    near = difflib.get_close_matches(typed, by_form, 1)
+    if not near and typed:
+        begun = [one for one in by_form if one.startswith(typed)]
+        near = begun if len(begun) == 1 else []
+    if not near:
+        return rest and f"; {rest}"
+    return f"; did you mean {by_form[near[0]]!r}? {rest[:1].upper()}{rest[1:]}".rstrip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import TrainingError
+from ..system.words import did_you_mean
 from .protocol import Trainer
 
 if TYPE_CHECKING:
@@ -37,9 +38,10 @@ def load(name: str) -> type[Trainer]:
     """
     points = installed()
     if name not in points:
+        rest = f"found {', '.join(points) or 'none'}"
         raise TrainingError(
-            f"no trainer called {name!r} is installed; found "
-            f"{', '.join(points) or 'none'} (see: submit trainers)"
+            f"no trainer called {name!r} is installed"
+            f"{did_you_mean(name, points, rest)} (see: submit trainers)"
         )
     point = points[name]
     try:

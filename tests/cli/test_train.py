@@ -73,7 +73,7 @@ def test_the_keys_of_a_recipe_are_explained() -> None:
 def test_an_unknown_trainer_is_an_error() -> None:
     done = invoke("trainers sam9")
     assert done.exit_code == 1
-    assert "Error: no trainer called 'sam9' is installed; found sam2" in done.stderr
+    assert "no trainer called 'sam9' is installed; did you mean 'sam2'? " in done.stderr
 
 
 def test_a_wrong_recipe_is_one_line(tmp_path: Path) -> None:

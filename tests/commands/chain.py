@@ -1,4 +1,4 @@
-"""Rows of `sample`, `videos`, `holdout` and `build`."""
+"""Rows of `sample`, `videos`, `holdout`, `build` and `completion`."""
 
 from __future__ import annotations
 
@@ -114,4 +114,6 @@ ROWS = (
         code=1,
         stderr=["--device cuda:77: is not there"],
     ),
+    Row("completion bash", stdout=["_SUBMIT_COMPLETE=bash_complete", "-o nospace"]),
+    Row("completion csh", code=2, stderr=["'csh' is not one of 'bash', 'zsh', 'fish'"]),
 )

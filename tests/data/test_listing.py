@@ -311,7 +311,8 @@ def test_some_videos_are_listed_without_a_look_at_others(
     assert whole.subset_note is None
     assert list(read_split(root, videos=["[x]", "d*"]).videos) == ["[x]", "dog"]
     with pytest.raises(
-        SplitError, match="no video matches 'DOG'; it has 4 videos, such as"
+        SplitError,
+        match=r"no video matches 'DOG'; did you mean 'dog'\? It has 4 videos,",
     ):
         read_split(root, videos=["dog", "DOG"])
 

@@ -163,7 +163,7 @@ def test_the_models_of_the_toolkit_come_in_by_the_door_of_strangers() -> None:
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(PredictorError, match=r"'sam9'.*found .*static.*submit predic"):
+    with pytest.raises(PredictorError, match=r"'sam9'.*ound .*static.*submit predic"):
         load("sam9")
 
 

@@ -1,0 +1,226 @@
+"""The command that is useful after each command, on a terminal only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import click
+from rich.text import Text
+
+from ._console import stderr
+from ._output import escape
+
+__all__ = ["LAST", "NEXT", "after_run", "follow", "short_path", "typed"]
+
+#: The parameters of a command.
+Given: TypeAlias = Mapping[str, Any]
+#: Makes the next command from the parameters and the result; None if there is none.
+Step: TypeAlias = Callable[[Given, Any], "str | None"]
+
+#: Marks a context whose command has said what is next.
+_SAID = "submit.next"
+
+
+def typed(*words: object) -> str:
+    """A command as one types it in a shell.
+
+    >>> typed("pack", "my run", "-o", Path("a.zip"))
+    "submit pack 'my run' -o a.zip"
+    """
+    return shlex.join(["submit", *map(str, words)])
+
+
+def follow(data: Any) -> None:
+    """Say at the end of the running command which one is useful next.
+
+    Args:
+        data: Its result.
+    """
+    ctx = click.get_current_context(silent=True)
+    if ctx is None or not stderr().is_terminal or _SAID in ctx.meta:
+        return
+    ctx.meta[_SAID] = True
+    ctx.call_on_close(lambda: _say(ctx, data))
+
+
+def _say(ctx: click.Context, data: Any) -> None:
+    # After an error its message comes last.
+    if not isinstance(sys.exc_info()[1], (click.exceptions.Exit, type(None))):
+        return
+    one = ctx
+    while one.parent is not None and one.parent.parent is not None:
+        one = one.parent
+    step = NEXT.get(one.info_name or "")
+    command = None
+    # It is only a hint; a folder that was removed meanwhile must not fail a command.
+    with contextlib.suppress(Exception):
+        command = step and step(ctx.params, data)
+    if command:
+        stderr().print(Text("Next: ", style="bold").append(escape(command)))
+
+
+def after_run(folder: Path, name: str) -> str:
+    """What is useful after a run was made: its score, or its zip without a truth."""
+    from ..runs import Run
+
+    run = Run.open(folder / name)
+    split = Path(run.split["path"])
+    where = () if folder == _default() else ("--runs", folder)
+    if _has_truth(split, run.videos):
+        return typed("score", name, "--split", short_path(split), *where)
+    return typed("pack", name, "-o", f"{name}.zip", *where)
+
+
+def _default() -> Path:
+    """The folder of runs that needs no option."""
+    return Path(os.environ.get("SUBMIT_RUNS") or "runs")
+
+
+def _runs(given: Given) -> tuple[object, ...]:
+    folder = given.get("runs", _default())
+    return () if folder == _default() else ("--runs", folder)
+
+
+def short_path(path: Path) -> Path:
+    """A path below the current folder, without that in front."""
+    with contextlib.suppress(ValueError):
+        return path.relative_to(Path.cwd())
+    return path
+
+
+def _has_truth(split: Path, videos: Mapping[str, object]) -> bool:
+    """Whether the first video has masks after the first frame."""
+    for name in videos:
+        masks = (split / "Annotations" / name).glob("*.png")
+        return next(masks, None) is not None and next(masks, None) is not None
+    return False
+
+
+def _split_of(given: Given, source: str) -> Path | None:
+    """The split that is named, else that of a run."""
+    from ..pipeline.sources import find_run
+
+    if given.get("split") is not None:
+        return Path(given["split"])
+    run = find_run(given["runs"], source)
+    return None if run is None else short_path(Path(run.split["path"]))
+
+
+def _predict(split: object, *more: object) -> str:
+    name = "second" if more else "plain"
+    return typed("predict", split, "--predictor", "classical", *more, "--name", name)
+
+
+def _merged(given: Given, data: Any) -> str:
+    return after_run(given["runs"], Path(data["run"]).name)
+
+
+def _imported(given: Given, data: Any) -> str:
+    if given["as_prompts"]:
+        return _predict(given["split"], "--prompts", data["prompts"])
+    return _merged(given, data)
+
+
+def _packed(given: Given, data: Any) -> str | None:
+    del data
+    split = _split_of(given, given["source"])
+    if split is None:
+        return None
+    return typed("check", given["output"], "--split", split)
+
+
+def _checked(given: Given, data: Any) -> str | None:
+    source = given["source"]
+    if not source.endswith(".zip"):
+        return None if data.findings else typed("pack", source, "-o", f"{source}.zip")
+    if data.exit_code:
+        fixed = Path(source).with_suffix(".repaired.zip")
+        return typed("repair", source, "--split", given["split"], "-o", fixed)
+    return typed("upload", source, "--split", given["split"])
+
+
+def _reported(given: Given, names: Iterator[str] | tuple[str, ...]) -> str:
+    folder = ("--split", given["split"], "-o", "report")
+    return typed("report", *names, *folder, *_runs(given))
+
+
+def _listed(given: Given, data: Any) -> str:
+    del data
+    if given["name"] is None:
+        return typed("predictors", "sam2")
+    return f"submit predict SPLIT --predictor {shlex.quote(given['name'])} --name RUN"
+
+
+def _trained(given: Given, data: Any) -> str:
+    del data
+    if given["name"] is None:
+        return typed("trainers", "sam2")
+    return "submit train RECIPE.toml --name RUN"
+
+
+def _found(given: Given, data: Any) -> str:
+    del data
+    if given["submission"] is None:
+        return typed("history")
+    return typed("logs", given["submission"])
+
+
+def _fetched(given: Given, data: Any) -> str:
+    del data
+    if given["action"] == "list":
+        return "submit weights fetch NAME"
+    (name, *_) = given["names"]
+    option = f"checkpoint={name}"
+    return f"submit predict SPLIT --predictor sam2 -o {option} --name RUN"
+
+
+#: What follows each command, from its parameters and its result.
+NEXT: Mapping[str, Step] = {
+    "sample": lambda given, _: _predict(given["directory"]),
+    "videos": lambda given, _: _predict(given["split"]),
+    "holdout": lambda given, _: _predict(given["output"]),
+    "predict": lambda given, _: after_run(given["runs"], given["name"]),
+    "predictors": _listed,
+    "weights": _fetched,
+    "anchors": lambda given, _: _predict(given["split"], "--prompts", given["output"]),
+    "trainers": _trained,
+    "import": _imported,
+    "ensemble": _merged,
+    "export": lambda given, _: typed(
+        "pack", given["run"], "-o", f"{Path(given['run']).name}.zip", *_runs(given)
+    ),
+    "pack": _packed,
+    "check": _checked,
+    "repair": lambda given, _: typed(
+        "upload", given["output"], "--split", given["split"]
+    ),
+    "score": lambda given, _: _reported(given, (given["source"],)),
+    "compare": lambda given, _: _reported(given, (given["baseline"], *given["others"])),
+    "tune": lambda given, _: typed(
+        "ensemble", "--settings", given["output"], "--name", "tuned", *_runs(given)
+    ),
+    "preview": lambda given, _: _reported(given, given["names"]),
+    "show": lambda given, _: typed(
+        *("overlay", given["name"], given["video"], "--split", given["split"]),
+        *("-o", f"{given['video']}.mp4", *_runs(given)),
+    ),
+    "login": lambda given, _: typed("doctor"),
+    "whoami": lambda given, _: typed("status"),
+    "doctor": lambda given, _: "submit upload FILE.zip",
+    "upload": lambda given, _: typed("history"),
+    "status": _found,
+    "watch": lambda given, _: typed("history"),
+    "logs": lambda given, _: typed("status", given["submission"]),
+    "cancel": lambda given, _: typed("status"),
+    "history": lambda given, _: typed("leaderboard"),
+    "leaderboard": lambda given, _: typed("history"),
+    "build": lambda given, data: typed("upload", data.zip),
+}
+#: Commands after which nothing follows, or whose result names what does.
+LAST = frozenset({"completion", "logout", "overlay", "plot", "report", "train"})

@@ -1,0 +1,100 @@
+"""`submit` alone in a folder with runs: where the chain stands, and what is next."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ._next import after_run, short_path, typed
+from ._output import emit, facts, stack, table
+
+if TYPE_CHECKING:
+    from ..runs import Run
+
+__all__ = ["show_standing"]
+
+#: Most runs that are listed, the newest first.
+_SHOWN = 8
+
+
+def show_standing() -> bool:
+    """Print where the chain stands here.
+
+    Returns:
+        Whether there is a run; without one nothing is printed.
+    """
+    folder = Path(os.environ.get("SUBMIT_RUNS") or "runs").expanduser()
+    # Nothing of the toolkit is imported where there is nothing to say.
+    if not any(folder.glob("*/manifest.json")):
+        return False
+    from ..errors import RunError
+    from ..runs import Run
+
+    runs: list[Run] = []
+    problems: dict[str, str] = {}
+    for name in Run.names(folder):
+        try:
+            runs.append(Run.open(folder / name))
+        except RunError as error:
+            problems[name] = str(error)
+    runs.sort(key=lambda run: run.environment.get("created") or "", reverse=True)
+    zips = sorted(Path().glob("*.zip"), key=lambda path: path.stat().st_mtime)
+    listed = table(
+        ["run", "made by", "videos", "split"],
+        [
+            [run.name, run.kind, _videos(run), str(short_path(_split(run)))]
+            for run in runs[:_SHOWN]
+        ],
+    )
+    pairs = {f"run {name}": problem for name, problem in problems.items()}
+    if len(runs) > _SHOWN:
+        pairs["further runs"] = str(len(runs) - _SHOWN)
+    if zips:
+        pairs["newest zip"] = str(zips[-1])
+    pairs["next"] = _next(folder, runs, zips)
+    pairs["all commands"] = "submit --help"
+    emit(stack(*([listed] if runs else []), facts(pairs)), None, as_json=False)
+    return True
+
+
+def _split(run: Run) -> Path:
+    """The folder of the split that a run is of."""
+    return Path(run.split["path"])
+
+
+def _videos(run: Run) -> str:
+    """How many videos a run has, of how many."""
+    whole = len(run.videos) + len(run.missing)
+    failed = f", {len(run.failures)} failed" if run.failures else ""
+    return f"{len(run.videos)} of {whole}{failed}"
+
+
+def _next(folder: Path, runs: list[Run], zips: list[Path]) -> str:
+    """What to type next.
+
+    Args:
+        folder: Of the runs.
+        runs: The newest first.
+        zips: The newest last.
+    """
+    complete = [run for run in runs if run.videos and not run.missing]
+    if len(complete) < len(runs):
+        (run, *_) = [run for run in runs if run not in complete]
+        return f"repeat the command that made {run.name}; it continues"
+    if not complete:
+        return "submit predict SPLIT --predictor NAME --name RUN"
+    newest = complete[0]
+    split = short_path(_split(newest))
+    if (
+        zips
+        and zips[-1].stat().st_mtime > (newest.path / "manifest.json").stat().st_mtime
+    ):
+        return typed("check", zips[-1], "--split", split)
+    alike = [run for run in complete if run.split == newest.split]
+    members = [run.name for run in alike if run.kind != "ensemble"]
+    if len(members) > 1 and len(members) == len(alike):
+        return typed("ensemble", *reversed(members[:3]), "--name", "merged")
+    if newest.kind == "ensemble":
+        return typed("pack", newest.name, "-o", f"{newest.name}.zip")
+    return after_run(folder, newest.name)
