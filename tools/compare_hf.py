@@ -6,8 +6,8 @@
 The models are small, with random weights; `--folder` takes another one. `time` runs
 both loops in turns on the same frames, with the library's rules, and prints the
 processor time of a frame and the largest difference of the logits. `memory` prints the
-memory of the process after certain numbers of frames, for our loop and then, for
-`--library` frames, for the library's.
+memory of the process after certain numbers of frames; with `--library` for the
+library's loop.
 """
 
 from __future__ import annotations
@@ -102,16 +102,14 @@ def times(
 @sized
 @click.option("--objects", default=1, show_default=True)
 @click.option("--frames", default=8000, show_default=True)
-@click.option(
-    "--library", "of_library", default=0, help="Frames of the library's loop."
-)
+@click.option("--library", is_flag=True, help="Track with the library's own loop.")
 def memory(
     name: str,
     folder: Path | None,
     side: int | None,
     objects: int,
     frames: int,
-    of_library: int,
+    library: bool,
 ) -> None:
     """Measure the memory of the process over a long video."""
     torch.set_num_threads(1)
@@ -122,10 +120,14 @@ def memory(
     with tempfile.TemporaryDirectory() as root:
         folder = folder or write_folder(kind, Path(root) / "model", side)
         session = open_session(kind, folder, side, frames)
+        theirs = Library(kind, folder, side) if library else None
         first = 0.0
         for number in range(frames):
-            given = {} if number else {key: Mask(mask) for key, mask in masks.items()}
-            session.step(make_frame(number), given)
+            frame, given = make_frame(number), {} if number else masks
+            if theirs is not None:
+                theirs.step(number, session._prepare(frame, side), given)
+            else:
+                session.step(frame, {key: Mask(mask) for key, mask in given.items()})
             if number + 1 in marks:
                 now = resident()
                 first = first or now
@@ -133,16 +135,6 @@ def memory(
                     f"{name} after {number + 1} frames: {now:.1f} MiB "
                     f"({now / first - 1:+.2%})"
                 )
-        session.close()
-        if of_library:
-            library, before = Library(kind, folder, side), 0.0
-            for number in range(of_library):
-                image = session._prepare(make_frame(number), side)
-                library.step(number, image, {} if number else masks)
-                if number == 19:
-                    before = resident()
-            grown = (resident() - before) * 1024 / (of_library - 20)
-            click.echo(f"{name} in the library's loop: {grown:+.0f} KiB a frame")
 
 
 def open_session(kind: Model, folder: Path, side: int, length: int) -> TrackerSession:

@@ -6,6 +6,7 @@ with those of the authors, the predictors `sam2` and `sam3` with the same weight
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,33 @@ def test_another_side_shares_the_weights(
         [one.data_ptr() for one in model.parameters()] for model in (first, second)
     ]
     assert places[0] == places[1]
+
+
+def test_the_tracker_is_found_beside_a_detector(
+    write_folder: Callable[..., Path], make_clip: Callable[..., Any], tmp_path: Path
+) -> None:
+    # As huggingface.co/facebook/sam3 has them.
+    safetensors = pytest.importorskip("safetensors.torch")
+    alone = write_folder(Sam3HfPredictor)
+    config = json.loads((alone / "config.json").read_text())
+    both = {"model_type": "sam3_video", "tracker_config": config}
+    (tmp_path / "config.json").write_text(json.dumps(both))
+    starts = {
+        "vision_encoder.backbone.": "detector_model.vision_encoder.backbone.",
+        "vision_encoder.neck.": "tracker_neck.",
+        "": "tracker_model.",
+    }
+    state = {"detector_model.text_projection.weight": torch.ones(4, 4)}
+    for name, one in safetensors.load_file(alone / "model.safetensors").items():
+        start = next(start for start in starts if name.startswith(start))
+        state[starts[start] + name.removeprefix(start)] = one
+    safetensors.save_file(state, tmp_path / "model.safetensors", {"format": "pt"})
+    clip = make_clip(3, 1)
+    found = run(open_session(Sam3HfPredictor, tmp_path), clip)
+    for one, other in zip(
+        found, run(open_session(Sam3HfPredictor, alone), clip), strict=True
+    ):
+        np.testing.assert_array_equal(one.logits, other.logits)
 
 
 @by_kind
