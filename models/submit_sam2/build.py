@@ -40,13 +40,14 @@ Network = TypeVar("Network", bound=TrackerNetwork)
 _LISTED = 12
 
 
-def load_network(name: str, path: Path) -> Sam2Network:
+def load_network(name: str, path: Path, *, option: str = "model") -> Sam2Network:
     """Read a published network's weights into it.
 
     Args:
         name: One of `MODELS`.
         path: An official `.pt` file, a file of the RCMS training, or a safetensors file
             with the same names.
+        option: What the name was given as, for messages.
 
     Returns:
         The network on the processor, in float32, ready for inference.
@@ -59,7 +60,7 @@ def load_network(name: str, path: Path) -> Sam2Network:
     if found is not None and found != name:
         raise PredictorError(
             f"{path}: holds the weights of {found}, expected {name}; "
-            f"say -o model={found} or name another checkpoint"
+            f"say -o {option}={found} or name another checkpoint"
         )
     return build_network(MODELS[name], state, path)
 

@@ -246,6 +246,14 @@ def test_a_checkpoint_of_another_network_is_refused(
         make(checkpoint).build()
 
 
+def test_a_checkpoint_of_another_size_says_which_name_to_give(
+    checkpoint: Path,
+) -> None:
+    words = r"weights\.pt: holds the weights of sam2\.1_narrow, expected .*_tiny; say "
+    with pytest.raises(PredictorError, match=f"{words}-o model.name=sam2.1_narrow"):
+        make(checkpoint, name="sam2.1_hiera_tiny").build()
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -92,7 +92,9 @@ class Sam2Trainer:
         elif table.checkpoint is None:
             network.load_state_dict(fresh_weights(MODELS[table.name]))
         else:
-            loaded = load_network(table.name, _file_of(table.checkpoint))
+            loaded = load_network(
+                table.name, _file_of(table.checkpoint), option="model.name"
+            )
             network.load_state_dict(loaded.state_dict())
         network.train().requires_grad_(True)
         for part in table.freeze:
