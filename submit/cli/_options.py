@@ -35,6 +35,7 @@ __all__ = [
     "settings_option",
     "split_argument",
     "split_option",
+    "trainings_option",
     "videos_option",
     "workers_option",
 ]
@@ -167,6 +168,19 @@ def meta_option(command: Command) -> Command:
         show_envvar=True,
         metavar="FILE",
         help="The split's meta file, where it has several.",
+    )(command)
+
+
+def trainings_option(command: Command) -> Command:
+    """Add `--trainings`; the command gets `trainings: Path`."""
+    return click.option(
+        "--trainings",
+        type=PATH,
+        default=Path("trainings"),
+        envvar="SUBMIT_TRAININGS",
+        show_envvar=True,
+        metavar="DIR",
+        help="Where trainings are kept.",
     )(command)
 
 

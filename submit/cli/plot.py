@@ -19,6 +19,7 @@ from ._options import (
     json_option,
     runs_dir_option,
     split_option,
+    trainings_option,
     videos_option,
     workers_option,
 )
@@ -36,7 +37,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @click.group()
 def plot() -> None:
-    """Draw a figure for a paper: scores, a timeline, an ensemble.
+    """Draw a figure for a paper: scores, a timeline, an ensemble, a training.
 
     Figures are as wide as a column and have fonts of the size of a caption. They need
     matplotlib (pip install matplotlib).
@@ -48,11 +49,24 @@ def plot() -> None:
 
 
 def _figure_options(command: Command) -> Command:
-    """Add what all figures take: the file, its size, the names of things."""
+    """Add what figures of runs take: their names, the split, and the file."""
     for option in reversed(
         (
             click.argument("names", nargs=-1, required=True, type=SOURCE),
             split_option,
+            _file_options,
+            runs_dir_option,
+            json_option,
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def _file_options(command: Command) -> Command:
+    """Add what all figures take: the file and its size."""
+    for option in reversed(
+        (
             click.option(
                 "-o",
                 "--output",
@@ -77,8 +91,6 @@ def _figure_options(command: Command) -> Command:
                 help="Size of the text.",
             ),
             force_option,
-            runs_dir_option,
-            json_option,
         )
     ):
         command = option(command)
@@ -249,6 +261,39 @@ def ensemble(
         )
     plot_ensemble(output, metric, steps, size)
     _written(output, steps, as_json)
+
+
+@plot.command()
+@click.argument("names", nargs=-1, required=True)
+@_file_options
+@trainings_option
+@json_option
+def training(
+    names: tuple[str, ...],
+    output: Path,
+    width: float,
+    font_size: float,
+    force: bool,
+    trainings: Path,
+    as_json: bool,
+) -> None:
+    """Draw the loss of trainings over their steps, and J&Ḟ on the hold-out.
+
+    NAME... are trainings, which may still run. The band is the 95 % interval of the
+    weights' score by bootstrap over videos.
+
+    \b
+    Example:
+      submit plot training vos mose -o curves.pdf
+    """
+    from ..report.learning import plot_training
+    from ..training.folder import read_log
+
+    require_once(names)
+    size = _size(output, width, font_size, force, [trainings / name for name in names])
+    logs = {name: read_log(trainings / name) for name in names}
+    plot_training(output, logs, size)
+    _written(output, {name: len(log) for name, log in logs.items()}, as_json)
 
 
 def _size(

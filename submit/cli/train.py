@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..system.words import counted
-from ._options import PATH, device_option, json_option
+from ._options import PATH, device_option, json_option, trainings_option
 from ._output import (
     emit,
     facts,
@@ -63,15 +63,7 @@ if TYPE_CHECKING:
     help="With --estimate: estimate for a GPU of this size, which need not be here.",
 )
 @device_option
-@click.option(
-    "--trainings",
-    type=PATH,
-    default=Path("trainings"),
-    envvar="SUBMIT_TRAININGS",
-    show_envvar=True,
-    metavar="DIR",
-    help="Where trainings are kept.",
-)
+@trainings_option
 @json_option
 def train(
     recipe: Path,

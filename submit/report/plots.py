@@ -28,10 +28,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "COLOURS",
     "FORMATS",
     "PLOT",
     "FigureSize",
     "PlottedTrack",
+    "legend_above",
+    "opened_figure",
     "plot_changes",
     "plot_ensemble",
     "plot_groups",
@@ -49,7 +52,7 @@ PLOT = OutputKind.of_file(
 )
 
 #: The colours of Okabe and Ito, for the colour-blind too, and markers for print.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = "osD^vP"
 _GREY = "#767676"
 _INCH = 25.4
@@ -86,7 +89,7 @@ def require_matplotlib() -> None:
 
 
 @contextmanager
-def _figure(
+def opened_figure(
     path: Path, size: FigureSize, *, height: float | None = None
 ) -> Iterator[Figure]:
     """Open a figure; it is written at the end.
@@ -123,7 +126,7 @@ def _figure(
     write_bytes(path, stream.getvalue())
 
 
-def _legend_above(axes: Any) -> None:
+def legend_above(axes: Any) -> None:
     """Name what is drawn above the axes, where it covers nothing."""
     axes.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
 
@@ -138,7 +141,7 @@ def plot_groups(
         StorageError: The disk refuses.
     """
     runs = list(groups[0].means)
-    with _figure(path, size) as figure:
+    with opened_figure(path, size) as figure:
         axes = figure.subplots()
         for number, run in enumerate(runs):
             shift = (number - (len(runs) - 1) / 2) * 0.8 / max(len(runs), 4)
@@ -156,7 +159,7 @@ def plot_groups(
                 means,
                 yerr=np.maximum(errors, 0),
                 fmt=_MARKERS[number % len(_MARKERS)],
-                color=_COLOURS[number % len(_COLOURS)],
+                color=COLOURS[number % len(COLOURS)],
                 markersize=4,
                 elinewidth=0.8,
                 capsize=1.5,
@@ -169,7 +172,7 @@ def plot_groups(
         axes.set_ylim(0, 100)
         axes.grid(axis="y", linewidth=0.3)
         if len(runs) > 1:
-            _legend_above(axes)
+            legend_above(axes)
 
 
 def plot_changes(path: Path, found: Comparison, size: FigureSize) -> None:
@@ -182,9 +185,9 @@ def plot_changes(path: Path, found: Comparison, size: FigureSize) -> None:
     changes = np.sort([100 * one.difference for one in found.objects])
     whole = found.measures["jf_dot"]
     assert whole.difference is not None  # There is at least one object.
-    with _figure(path, size) as figure:
+    with opened_figure(path, size) as figure:
         axes = figure.subplots()
-        colours = np.where(changes > 0, _COLOURS[0], _COLOURS[1])
+        colours = np.where(changes > 0, COLOURS[0], COLOURS[1])
         axes.bar(np.arange(len(changes)), changes, width=1.0, color=colours)
         mean = 100 * whole.difference
         axes.axhline(0, color="black", linewidth=0.6)
@@ -227,7 +230,7 @@ def plot_timeline(
     measured = [one for one in tracks if one.j is not None]
     above = 0.45 * size.width if measured else 0.0
     height = above + line * (len(tracks) + 3)
-    with _figure(path, size, height=height) as figure:
+    with opened_figure(path, size, height=height) as figure:
         ratios = [above, line * len(tracks)] if measured else [1.0]
         rows = figure.subplots(
             len(ratios), 1, sharex=True, squeeze=False, height_ratios=ratios
@@ -235,7 +238,7 @@ def plot_timeline(
         for number, one in enumerate(measured):
             rows[0].plot(
                 100 * _numbers(one.j or ()),
-                color=_COLOURS[number % len(_COLOURS)],
+                color=COLOURS[number % len(COLOURS)],
                 linewidth=0.9,
                 label=one.name,
             )
@@ -243,9 +246,9 @@ def plot_timeline(
             rows[0].set_ylabel("J")
             rows[0].set_ylim(-3, 103)
             rows[0].grid(axis="y", linewidth=0.3)
-            _legend_above(rows[0])
+            legend_above(rows[0])
         colours = {
-            one.name: _COLOURS[number % len(_COLOURS)]
+            one.name: COLOURS[number % len(COLOURS)]
             for number, one in enumerate(measured)
         }
         for row, one in enumerate(tracks):
@@ -287,7 +290,7 @@ def plot_ensemble(
     line = size.font_size / 72 * _INCH * _STRIP
     whole = steps[-1].merged
     height = 0.5 * size.width + line * (len(steps) + 3)
-    with _figure(path, size, height=height) as figure:
+    with opened_figure(path, size, height=height) as figure:
         upper, lower = figure.subplots(
             2, 1, height_ratios=[0.5 * size.width, line * len(steps)]
         )
@@ -298,7 +301,7 @@ def plot_ensemble(
             yerr=np.nan_to_num(_numbers([one.error for one in steps])),
             marker="o",
             markersize=4,
-            color=_COLOURS[0],
+            color=COLOURS[0],
             linewidth=0.9,
             elinewidth=0.8,
             capsize=1.5,
@@ -309,17 +312,17 @@ def plot_ensemble(
             [one.alone for one in steps],
             "s",
             markersize=4,
-            color=_COLOURS[1],
+            color=COLOURS[1],
             label="member alone",
         )
         upper.set_xticks(count)
         upper.set_xlabel("members")
         upper.set_ylabel(MEASURES[measure])
         upper.grid(axis="y", linewidth=0.3)
-        _legend_above(upper)
+        legend_above(upper)
         brings = whole - _numbers([one.without for one in steps])
         rows = np.arange(len(steps))
-        colours = [_COLOURS[0] if value > 0 else _COLOURS[1] for value in brings]
+        colours = [COLOURS[0] if value > 0 else COLOURS[1] for value in brings]
         lower.barh(rows, np.nan_to_num(brings), color=colours, height=0.6)
         lower.axvline(0, color="black", linewidth=0.6)
         lower.set_yticks(rows, [one.member for one in steps])

@@ -29,7 +29,7 @@ from ..system.files import atomic_open, locked, read_json, remove_partial, write
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Log", "TrainingFolder", "cpu_copy"]
+__all__ = ["Log", "TrainingFolder", "cpu_copy", "read_log"]
 
 #: Version of the record and of last.pt.
 _SCHEMA = 1
@@ -184,6 +184,34 @@ class Log:
     def close(self) -> None:
         """Close the file."""
         self._stream.close()
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Read the log of a training, which may be running.
+
+    Args:
+        path: The folder of the training.
+
+    Returns:
+        Its lines: steps have `loss`, and validations have `validation`.
+
+    Raises:
+        TrainingError: There is no log.
+    """
+    log = TrainingFolder(path).log
+    try:
+        lines = log.read_text("utf-8").splitlines()
+    except OSError as error:
+        raise TrainingError(
+            f"{log}: cannot be read ({error.strerror}); expected the folder of a "
+            "training, as submit train makes it"
+        ) from error
+    found = []
+    for line in lines:
+        # The last line may be half written.
+        with contextlib.suppress(ValueError):
+            found.append(json.loads(line))
+    return found
 
 
 def _differences(old: Any, new: Any, place: str = "") -> Iterator[str]:
