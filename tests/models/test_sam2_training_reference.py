@@ -195,12 +195,36 @@ def test_they_are_equal_for_most_seeds_in_single_precision(case: Case) -> None:
 @pytest.mark.parametrize("size", ["tiny", "base_plus"])
 @pytest.mark.parametrize("prompts", [MASK, POINTS], ids=["mask", "points"])
 def test_losses_and_gradients_of_published_sizes_are_equal(
-    size: str, prompts: Any
+    size: str, prompts: PromptTable
 ) -> None:
     case = Case(
         frames=4, side=128, config=MODELS[f"sam2.1_hiera_{size}"], prompts=prompts
     )
     losses, found = compare_seeds(case, range(10))
     assert max(losses) < 1e-5
-    assert sum(one >= 1e-6 for one in found) <= 3
+    # A larger network has more ties; without them the rest is below.
+    assert np.median(found) < 5e-6
     assert max(found) < 1e-3
+
+
+#: Seeds of `test_losses_and_gradients_of_published_sizes_are_equal` with ties.
+TIES = [("tiny", POINTS, (4, 9)), ("base_plus", MASK, (0, 3))]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_doubles")
+@pytest.mark.parametrize(("size", "prompts", "seeds"), TIES, ids=["tiny", "base_plus"])
+def test_seeds_with_ties_are_equal_in_double_precision(
+    size: str, prompts: PromptTable, seeds: tuple[int, ...]
+) -> None:
+    for seed in seeds:
+        case = Case(
+            seed=seed,
+            frames=4,
+            side=128,
+            config=MODELS[f"sam2.1_hiera_{size}"],
+            prompts=prompts,
+        )
+        loss, gradient = compare(case)
+        assert loss < 1e-13
+        assert gradient < 1e-12
