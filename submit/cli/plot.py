@@ -37,7 +37,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @click.group()
 def plot() -> None:
-    """Draw a figure for a paper: scores, a timeline, an ensemble, a training.
+    """Draw a figure for a paper: scores, a timeline, an ensemble.
 
     Figures are as wide as a column and have fonts of the size of a caption. They need
     matplotlib (pip install matplotlib).
@@ -264,7 +264,7 @@ def ensemble(
 
 
 @plot.command()
-@click.argument("names", nargs=-1, required=True)
+@click.argument("names", nargs=-1, required=True, type=SOURCE)
 @_file_options
 @trainings_option
 @json_option
