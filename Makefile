@@ -78,18 +78,4 @@ bench: $(STAMP) ## Measure time and memory of the slowest commands
 	$(BIN)/python tools/bench.py $(ARGS)
 
 .PHONY: docs
-docs: $(STAMP) ## Write what is made from the code in docs/
-	$(BIN)/python tools/write_docs.py
-
-.PHONY: docs-check
-docs-check: $(STAMP) ## Fail if one of these pages is out of date
-	$(BIN)/python tools/write_docs.py --check
-
-.PHONY: build
-build: $(STAMP) ## Build the wheel and the source archive into dist/
-	$(BIN)/python -m build
-
-.PHONY: clean
-clean: ## Remove the files of other targets, except .venv and runs/
-	rm -rf build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
-	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+docs: $(VENV)/.docs ## Write the pages that are made from the code, and the site, into site/
