@@ -97,7 +97,7 @@ def _score(run: Run, truth: Split, executor: LocalExecutor, folder: Path) -> Spl
     masks = run.masks_folder
     if run.is_soft:
         masks = folder / f"masks-{run.name}"
-        export_run(run, truth, executor=executor, folder=masks)
+        export_run(run, truth.whole, executor=executor, folder=masks)
     with open_masks(masks) as source:
         return score_split(truth, source)
 
