@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from compare_sam2 import SCORE_BIAS, Frame
+from submit.predictors import Absent, Box, Mask, Points, Prompt
 from submit_sam3.checkpoints import arrange, random_weights
 from submit_sam3.config import Sam3Config
 from submit_sam3.folder import config_table
@@ -43,6 +44,7 @@ __all__ = [
     "boosted_weights",
     "build_official",
     "build_transformers",
+    "correct_official",
     "exact_memories",
     "lively_weights",
     "run_official",
@@ -440,6 +442,64 @@ def run_official(
             (logits[:, 0] * (_SURE / 1024 if number == 0 else 1)).numpy(),
             scores.flatten().numpy(),
         )
+
+
+def correct_official(
+    predictor: Any,
+    images: Sequence[Tensor],
+    size: tuple[int, int],
+    given: Mapping[int, Prompt],
+) -> Iterator[Frame]:
+    """Track one object as a person would who corrects it on the way.
+
+    Args:
+        predictor: From `build_official`.
+        images: 1×3×S×S each, normalised.
+        size: Height and width of the video.
+        given: Prompts by frame, the first frame among them.
+    """
+    height, width = size
+    scale = torch.tensor((width, height))
+    with _on_processor():
+        state = predictor.init_state(
+            height, width, len(images), offload_state_to_cpu=True
+        )
+        state["images"] = [image[0] for image in images]
+        for number in range(len(images)):
+            prompt = given.get(number)
+            if number:
+                (found,) = _propagate(predictor, state, number)
+            if isinstance(prompt, Box):
+                corners = ((prompt.left, prompt.top), (prompt.right, prompt.bottom))
+                box = (torch.tensor(corners) / scale).flatten()
+                predictor.add_new_points_or_box(state, number, 1, box=box)
+            elif isinstance(prompt, Points):
+                places = torch.tensor([(one.x, one.y) for one in prompt.points])
+                kinds = [int(one.inside) for one in prompt.points]
+                predictor.add_new_points_or_box(
+                    state, number, 1, points=places / scale, labels=kinds
+                )
+            elif prompt is not None:
+                mask = np.zeros(size, bool)
+                if isinstance(prompt, Mask):
+                    mask = prompt.pixels.copy()
+                predictor.add_new_mask(state, number, 1, torch.from_numpy(mask))
+            if prompt is not None:
+                (found,) = _propagate(predictor, state, number)
+            as_given = isinstance(prompt, (Mask, Absent))
+            yield Frame(
+                (found[2][:, 0] * (_SURE / 1024 if as_given else 1)).numpy(),
+                found[4].flatten().numpy(),
+            )
+
+
+def _propagate(predictor: Any, state: Any, frame: int) -> list[Any]:
+    """Track one frame, after making memories of what was given."""
+    return list(
+        predictor.propagate_in_video(
+            state, frame, 0, False, tqdm_disable=True, propagate_preflight=True
+        )
+    )
 
 
 @contextlib.contextmanager

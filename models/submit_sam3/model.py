@@ -9,6 +9,7 @@ and whose code is not. What differs from SAM 2 behind the encoder:
 - A given mask goes to the memory through its low resolution, as inside and outside
   alone, and to the prompt encoder with soft edges.
 - Points that correct an object are looked at without memory.
+- Of more than 16 points in a frame, the first eight and the last eight count.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from submit_sam2.model import TrackerNetwork, shrink
+from submit_sam2.model import Features, Seen, TrackerNetwork, shrink
 from submit_sam2.modeling.neck import ImageEncoder
 from submit_sam2.modeling.position import Grids
+from submit_sam2.modeling.prompt_encoder import Click
 
 from .config import Sam3Config
 from .modeling.pyramid import Pyramid
@@ -32,6 +34,8 @@ __all__ = ["Sam3Network"]
 _SURE = 8.0
 #: Pixels of a mask for the prompt encoder for each cell of the features.
 _MASK_STRIDE = 16
+#: Of more points than twice these, the first and the last count.
+_FIRST_POINTS = 8
 
 
 class Sam3Network(TrackerNetwork):
@@ -60,3 +64,23 @@ class Sam3Network(TrackerNetwork):
         """
         logits = shrink(masks * (2 * _SURE) - _SURE, 4 * grids.side)
         return logits, shrink(masks, _MASK_STRIDE * grids.side)
+
+    def take_clicks(
+        self,
+        features: Features,
+        image: Tensor,
+        clicks: Click,
+        grids: Grids,
+        *,
+        logits: Tensor | None = None,
+        threshold: float = 0.0,
+    ) -> Seen:
+        """See `TrackerNetwork`; of many points only some are used."""
+        if len(clicks) > 2 * _FIRST_POINTS:
+            places, kinds = clicks.places, clicks.kinds
+            first = Click(places[:, :_FIRST_POINTS], kinds[:, :_FIRST_POINTS])
+            last = Click(places[:, -_FIRST_POINTS:], kinds[:, -_FIRST_POINTS:])
+            clicks = first + last
+        return super().take_clicks(
+            features, image, clicks, grids, logits=logits, threshold=threshold
+        )

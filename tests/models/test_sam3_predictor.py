@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from submit.errors import OptionError, PredictorError
-from submit.predictors import Mask, Prediction, Video, as_delayed, parse_options
+from submit.predictors import (
+    Mask,
+    Point,
+    Points,
+    Prediction,
+    Video,
+    as_delayed,
+    parse_options,
+)
 from submit_sam2.memory import POLICIES, Recall
 from submit_sam2.tracker import Tracker
 from submit_sam3 import Sam3Options, Sam3Predictor
@@ -139,6 +147,21 @@ def test_all_kinds_of_prompts_are_taken(network: Sam3Network) -> None:
     # A given mask is used as it is.
     cells = np.array(Image.fromarray(prompted.disc(1, 9)).resize((16, 16)))
     assert (found[9].logits[1] > 0)[cells].mean() > 0.8
+
+
+def test_of_many_points_the_first_and_the_last_eight_count(
+    network: Sam3Network,
+) -> None:
+    clip = moving_discs(length=2, objects=1)
+    points = [Point(20 + 2 * n, 10 + n, inside=n % 3 > 0) for n in range(20)]
+
+    def found(chosen: list[Point]) -> NDArray[np.float32]:
+        given = {0: {1: Points(tuple(chosen))}}
+        return stack(track(network, clip=clip, given=given))
+
+    many = found(points)
+    assert np.array_equal(many, found(points[:8] + points[-8:]))
+    assert not np.array_equal(many, found(points[:16]))
 
 
 @pytest.mark.parametrize("way", ["official", "hf"])

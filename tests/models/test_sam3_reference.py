@@ -16,9 +16,21 @@ import numpy as np
 import pytest
 import torch
 
-from submit.predictors import parse_options
+from submit.predictors import (
+    Absent,
+    Box,
+    Mask,
+    Point,
+    Points,
+    Prompt,
+    Video,
+    immediate,
+    parse_options,
+)
 from submit_sam2.memory import Recall
 from submit_sam3 import Sam3Options, Sam3Predictor
+from tests.models.conftest import SCORE_BIAS, moving_discs
+from tests.models.prompted import disc
 from tests.models.sam3_tiny import SMALL, State, wandering_discs
 from tests.models.test_sam3_tracker import (
     LENGTH,
@@ -238,3 +250,47 @@ def test_the_frozen_values_are_those_of_the_official_tracker(
     scores = np.stack([frame.scores for frame in frames[1:]])
     np.testing.assert_allclose(scores, SCORES, atol=2e-3, rtol=0)
     np.testing.assert_allclose(some(frames[12].logits), LOGITS, atol=1e-2, rtol=0)
+
+
+#: Prompts of one object by frame.
+SCRIPTS: dict[str, dict[int, Prompt]] = {
+    "box": {
+        0: Box(15, 12, 26, 23),
+        6: Points((Point(32, 19), Point(20.5, 30.25, inside=False))),
+    },
+    "point": {
+        0: Points((Point(34, 26),)),
+        6: Points((Point(46, 28),)),
+        7: Box(38.5, 22, 55, 35),
+    },
+    "mask": {
+        0: Mask(disc(3, 0)),
+        4: Mask(disc(3, 4)),
+        6: Points((Point(46, 28),)),
+    },
+    "absence": {0: Mask(disc(3, 0)), 4: Absent()},
+    "many points": {
+        0: Points(tuple(Point(20 + 2 * n, 20 + n, inside=n % 3 > 0) for n in range(20)))
+    },
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_prompts_do_what_they_do_officially(
+    script: str, compare_sam3: Any, sam3_reference: Any
+) -> None:
+    needs_official()
+    clip, given = moving_discs(length=10), SCRIPTS[script]
+    state = golden_weights(sam3_reference)
+    state[SCORE_BIAS] += 5
+    network = compare_sam3.build(SMALL, state)
+    predictor = Sam3Predictor.of(network, options(), device="cpu")
+    images = [predictor.prepare(frame, SIDE) for frame in clip.frames]
+    session = immediate(predictor.session(Video("discs", 48, 80, 10)))
+    with sam3_reference.exact_memories():
+        official = sam3_reference.build_official(SMALL, state, SIDE)
+        theirs = sam3_reference.correct_official(official, images, (48, 80), given)
+        for number, other in enumerate(theirs):
+            prompts = {1: given[number]} if number in given else {}
+            ours = session.step(clip.frames[number], prompts)
+            np.testing.assert_allclose(ours.logits, other.logits, atol=1e-3, rtol=0)
