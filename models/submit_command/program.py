@@ -27,6 +27,8 @@ _LOOK = 1.0
 _PATIENCE = 30.0
 #: What is shown of a log: its last lines, of its last bytes.
 _LINES, _BYTES = 20, 1 << 14
+#: Most characters of a line that are shown.
+_WIDTH = 600
 #: Colours and moves of the cursor.
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -217,4 +219,11 @@ def tail(log: Path) -> str:
     # A progress bar goes back to the start of its line; its last state counts.
     lines = [line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n")]
     shown = [_ESCAPES.sub("", line).rstrip() for line in lines]
-    return "\n".join([line for line in shown if line][-_LINES:])
+    return "\n".join([_cut(line) for line in shown if line][-_LINES:])
+
+
+def _cut(line: str) -> str:
+    """A line without its middle, if it is very long, such as a list of all weights."""
+    if len(line) <= _WIDTH:
+        return line
+    return f"{line[: _WIDTH // 2]} … {line[-_WIDTH // 2 :]}"

@@ -277,3 +277,7 @@ def test_the_tail_of_a_log_has_no_progress_bars_and_colours(tmp_path: Path) -> N
     assert tail(log).split("\n")[-4:] == ["line 89", "100%", "red \ufffd", "last"]
     assert len(tail(log).split("\n")) == 20
     assert tail(tmp_path / "none") == ""
+    log.write_text("Missing: " + "weight, " * 1000 + "bias")
+    assert tail(log).startswith("Missing: weight, ")
+    assert tail(log).endswith(" weight, bias")
+    assert len(tail(log)) < 700
