@@ -6,13 +6,12 @@ The files are written with h5py in the layout of hickle 5.0.3, as `tests.masks` 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from submit.archive import open_masks
 from submit.data import Split, read_split
@@ -21,6 +20,13 @@ from submit.formats.foreign import ForeignFiles
 from submit.png.palette import write
 from submit.runs import Run, SoftVideo
 from tests.pipeline.scores import RUN, channels_of, exported, take
+from tests.pipeline.writers import (
+    SHUFFLED,
+    by_cutie,
+    volume_of,
+    write_hickle,
+    write_scores,
+)
 from tests.submissions import FRAMES, VIDEOS, A, B, C, labels_of, write_split, zip_up
 
 h5py: Any = pytest.importorskip("h5py")
@@ -31,48 +37,6 @@ def split(tmp_path: Path) -> Split:
     return read_split(write_split(tmp_path / "split"))
 
 
-def volume_of(video: str, frame: int) -> NDArray[np.uint8]:
-    """As both programs cut probabilities off to bytes."""
-    return (channels_of(video, frame) * 255).astype(np.uint8)
-
-
-def write_hickle(path: Path, data: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as file:
-        if isinstance(data, Mapping):
-            group = file.create_group("data")
-            for key, value in data.items():
-                group.create_dataset(str(key), data=value)
-        else:
-            file.create_dataset("data", data=data, compression="lzf")
-
-
-def write_scores(
-    root: Path, order: Mapping[str, Sequence[int]], *, table: bool, last: bool = True
-) -> Path:
-    """The volumes of each video with the objects in an order of channels."""
-    for video, objects in order.items():
-        for frame in range(FRAMES if last else FRAMES - 1):
-            rows = [0, *(1 + VIDEOS[video].index(key) for key in objects)]
-            volume = volume_of(video, frame)[rows]
-            write_hickle(root / video / f"{frame:05}.hkl", volume)
-        if table:
-            channels = {key: at for at, key in enumerate(objects, start=1)}
-            write_hickle(root / video / "backward.hkl", channels)
-    return root
-
-
-def by_cutie(root: Path) -> Path:
-    """All that Cutie writes: the last frame has a mask and no scores."""
-    write_scores(root / "Scores", VIDEOS, table=False, last=False)
-    for video in VIDEOS:
-        for frame in range(FRAMES):
-            path = root / "Annotations" / video / f"{frame:05}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write(path, volume_of(video, frame).argmax(0).astype(np.uint8))
-    return root
-
-
 def is_right(split: Split) -> None:
     """Every exported mask is that of the program."""
     for video in VIDEOS:
@@ -80,9 +44,6 @@ def is_right(split: Split) -> None:
         assert np.array_equal(found[0], labels_of(video, 0))
         for frame in range(1, FRAMES):
             assert np.array_equal(found[frame], volume_of(video, frame).argmax(0))
-
-
-SHUFFLED = {A: (2, 1), B: (1,), C: (3, 1, 2)}
 
 
 @pytest.mark.parametrize("zipped", [False, True])
