@@ -55,7 +55,11 @@ def test_tables_of_other_commands_are_left_alone(tmp_path: Path) -> None:
         ("[postprocess]\nflicker = 101\n", "flicker = 101: expected a whole number fr"),
         ("[ensemble]\n", "expected a table \\[postprocess\\], found none"),
         ("postprocess = 1\n", "expected a table \\[postprocess\\], found 1"),
-        ("[post]\n", "unknown key 'post'; expected the tables .*\\[postprocess\\]"),
+        (
+            "[post]\n",
+            r"unknown key 'post'; did you mean 'postprocess'\? Expected the tables "
+            r".*\[postprocess\]",
+        ),
         ("[postprocess\n", "is not valid TOML"),
     ],
 )

@@ -183,6 +183,7 @@ def test_the_command_needs_names_that_are_known(runner: CliRunner) -> None:
     assert runner.invoke(cli, ["weights", "fetch"]).exit_code == 2
     unknown = runner.invoke(cli, ["weights", "list", "sam9"])
     assert unknown.exit_code == 1
-    assert "no weights called sam9 are known; expected sam2.1_hiera_tiny, " in (
-        unknown.stderr
-    )
+    assert (
+        "no weights called sam9 are known; did you mean 'sam3'? Expected "
+        "sam2.1_hiera_tiny, "
+    ) in unknown.stderr
