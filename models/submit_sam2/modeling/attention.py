@@ -19,6 +19,9 @@ __all__ = ["Attention", "attend_blocks"]
 _QUERIES, _KEYS = 512, 2048
 #: Limit of sums of exponentials; above it, products with values might overflow.
 _LARGEST = 1e20
+#: Exponents below this are raised to it. Their exponentials count for nothing beside
+#: the largest one, 1, and processors multiply subnormal numbers very slowly.
+_SMALLEST = -60.0
 
 
 class Attention(nn.Module):
@@ -106,14 +109,36 @@ def _attend_rows(q: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]) ->
     # larger that its exponential is out of the range of float32.
     scores = q @ keys[0]
     shift = scores.amax(1, keepdim=True)
-    scores = scores.sub_(shift).exp_()
-    total = scores.sum(1, keepdim=True).float()
-    found = (scores @ values[0]).float()
+    weights = _weights(scores, shift)
+    total = weights.sum(1, keepdim=True).float()
+    found = (weights @ values[0]).float()
     for k, v in zip(keys[1:], values[1:], strict=True):
-        scores = torch.mm(q, k).sub_(shift).exp_()
-        total += scores.sum(1, keepdim=True)
-        found += scores @ v
+        weights = _weights(torch.mm(q, k), shift)
+        total += weights.sum(1, keepdim=True)
+        found += weights @ v
     if not bool((total < _LARGEST).all()):
-        scores = torch.cat([q @ k for k in keys], 1)
-        return torch.softmax(scores, 1) @ torch.cat(list(values))
+        return _attend_steep_rows(q, keys, values)
     return found / total
+
+
+def _attend_steep_rows(
+    q: Tensor, keys: Sequence[Tensor], values: Sequence[Tensor]
+) -> Tensor:
+    """The same for scaled queries and any scores: the largest score so far is used."""
+    shift = q.new_full((len(q), 1), -torch.inf)
+    total = q.new_zeros(len(q), 1, dtype=torch.float32)
+    found = q.new_zeros(len(q), values[0].shape[1], dtype=torch.float32)
+    for k, v in zip(keys, values, strict=True):
+        scores = torch.mm(q, k)
+        larger = torch.maximum(shift, scores.amax(1, keepdim=True))
+        before = (shift - larger).exp_()
+        shift = larger
+        weights = _weights(scores, shift)
+        total = total * before + weights.sum(1, keepdim=True)
+        found = found * before + weights @ v
+    return found / total
+
+
+def _weights(scores: Tensor, shift: Tensor) -> Tensor:
+    """Exponentials of scores less a shift, in their place."""
+    return scores.sub_(shift).clamp_(min=_SMALLEST).exp_()

@@ -186,7 +186,7 @@ class Layer(nn.Module):
 
     def think(self, tokens: Tensor) -> Tensor:
         """The perceptron on N×L×C, with its residual."""
-        hidden = self.dropout(F.relu(self.linear1(self.norm3(tokens))))
+        hidden = self.dropout(F.relu(self.linear1(self.norm3(tokens)), inplace=True))
         out: Tensor = tokens + self.dropout(self.linear2(hidden))
         return out
 
