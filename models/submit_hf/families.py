@@ -25,6 +25,8 @@ class Family:
         soft_masks: Whether the authors' code gives the network masks with soft edges.
         corrects_with_memory: Whether points that correct an object are looked at with
             its memories.
+        end_points: Of more points in a frame than twice this number, the authors' code
+            uses the first and the last; None: all count.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Family:
     sharp_prompts: bool = False
     soft_masks: bool = False
     corrects_with_memory: bool = True
+    end_points: int | None = None
 
 
 SAM2 = Family(
@@ -58,6 +61,7 @@ SAM3 = Family(
     sharp_prompts=True,
     soft_masks=True,
     corrects_with_memory=False,
+    end_points=8,
 )
 
 EDGETAM = Family(

@@ -13,7 +13,8 @@ Where the library differs from the code of a model's authors, `rules` decides:
   binary, in the library; of masks from points, too.
 - Ages of pointers are divided by 15, officially by less in shorter videos.
 - Official masks for SAM 3 have soft edges, and masks for its memory encoder are
-  enlarged after they are scaled.
+  enlarged after they are scaled. Of more than 16 points in a frame, the first and the
+  last eight count officially, and all in the library.
 - The library keeps EdgeTAM's memories in float32, and others in bfloat16.
 """
 
@@ -233,6 +234,9 @@ class HfNetwork(nn.Module):
                 none.
             threshold: See `track`.
         """
+        ends = self._family.end_points
+        if ends is not None and self._official:
+            clicks = clicks.ends(ends)
         mask = None
         if logits is not None:
             mask = logits[:, None].clamp(-_PROMPT_LIMIT, _PROMPT_LIMIT)

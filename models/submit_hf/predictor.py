@@ -58,7 +58,8 @@ class HfOptions(TrackerOptions):
         "official",
         "Where transformers differs from the code of the model's authors: official as "
         "they do it, transformers as the library. This concerns the memory of frames "
-        "with a prompt, and the ages of pointers in short videos.",
+        "with a prompt, the ages of pointers in short videos, and prompts of more than "
+        "16 points for SAM 3.",
         choices=("official", "transformers"),
     )
     preprocessing: str = option(

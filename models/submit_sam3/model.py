@@ -35,7 +35,7 @@ _SURE = 8.0
 #: Pixels of a mask for the prompt encoder for each cell of the features.
 _MASK_STRIDE = 16
 #: Of more points than twice these, the first and the last count.
-_FIRST_POINTS = 8
+_END_POINTS = 8
 
 
 class Sam3Network(TrackerNetwork):
@@ -76,11 +76,11 @@ class Sam3Network(TrackerNetwork):
         threshold: float = 0.0,
     ) -> Seen:
         """See `TrackerNetwork`; of many points only some are used."""
-        if len(clicks) > 2 * _FIRST_POINTS:
-            places, kinds = clicks.places, clicks.kinds
-            first = Click(places[:, :_FIRST_POINTS], kinds[:, :_FIRST_POINTS])
-            last = Click(places[:, -_FIRST_POINTS:], kinds[:, -_FIRST_POINTS:])
-            clicks = first + last
         return super().take_clicks(
-            features, image, clicks, grids, logits=logits, threshold=threshold
+            features,
+            image,
+            clicks.ends(_END_POINTS),
+            grids,
+            logits=logits,
+            threshold=threshold,
         )

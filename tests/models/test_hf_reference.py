@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from submit.errors import PredictorError
-from submit.predictors import Mask, Prediction, Prompts, Video
+from submit.predictors import Mask, Point, Points, Prediction, Prompts, Video
 from submit_hf import EdgeTamPredictor, Sam2HfPredictor, Sam3HfPredictor
 from submit_hf.network import HfNetwork
 from submit_sam2 import Sam2Options, Sam2Predictor
@@ -195,6 +195,24 @@ def test_sam3_hf_is_sam3(
     theirs = run(predictor.session(Video("clip", *prompted.SIZE, 20)), clip)
     ours = run(open_session(Sam3HfPredictor, folder, memory=memory), clip)
     assert_close(ours, theirs, limit=5e-4)
+
+
+def test_of_many_points_sam3_takes_those_that_its_authors_take(
+    write_folder: Callable[..., Path], make_clip: Callable[..., Any]
+) -> None:
+    folder, clip = write_folder(Sam3HfPredictor), make_clip(1, 1)
+    points = [Point(20 + 2 * n, 10 + n, inside=n % 3 > 0) for n in range(20)]
+
+    def found(chosen: list[Point], rules: str) -> Any:
+        session = open_session(Sam3HfPredictor, folder, rules=rules)
+        (seen,) = run(session, clip, {0: {1: Points(tuple(chosen))}})
+        return seen.logits
+
+    ends = points[:8] + points[-8:]
+    assert np.array_equal(found(points, "official"), found(ends, "official"))
+    assert not np.array_equal(
+        found(points, "transformers"), found(ends, "transformers")
+    )
 
 
 @by_kind

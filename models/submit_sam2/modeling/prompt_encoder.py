@@ -44,6 +44,13 @@ class Click:
             torch.cat((self.kinds, other.kinds), 1),
         )
 
+    def ends(self, count: int) -> Click:
+        """The first and the last points, `count` each; all if there are no more."""
+        if len(self) <= 2 * count:
+            return self
+        first = Click(self.places[:, :count], self.kinds[:, :count])
+        return first + Click(self.places[:, -count:], self.kinds[:, -count:])
+
 
 class PromptEncoder(nn.Module):
     """Embeds masks and points, or their absence."""
