@@ -230,6 +230,9 @@ def test_what_is_followed_is_what_a_memory_that_forgets_nothing_follows(
         kept = (kept | numbers) & policy.kept().pointers
         assert len(maps) <= 1 + 6 * pathways
         assert len(kept) <= 1 + 15 * pathways
+    if pathways == 1:
+        assert answers == []
+        return
     # At the end the pathway with the highest sum says what was seen.
     answers += policy.decided(at_end=True)
     best = endless.paths[0][1] if endless.paths else []
@@ -282,6 +285,14 @@ def test_a_prompt_leaves_the_best_pathway_alone() -> None:
     assert len(policy.choose(5, [UNCERTAIN])) == 1
     policy.tracked(5, Noted())
     assert len(policy.decided()) == 1
+
+
+def test_a_single_pathway_holds_nothing_back() -> None:
+    # It is not delayed, so it is not asked what it decided on.
+    assert not Sam2LongMemory.is_delayed({"pathways": 1, "delay": 60})
+    policy, _ = play([CERTAIN] * 4, pathways=1)
+    assert not policy.decided()
+    assert not policy.kept().undecided
 
 
 def test_keys_are_weighted_by_the_order_of_the_presence() -> None:

@@ -131,7 +131,9 @@ class Sam2LongMemory(Sam2Memory):
             memories=memories, pointers=pointers, conditioning=conditioning
         )
         self._count, self._iou = pathways, pathway_iou
-        self._uncertain, self._delay = uncertain_presence, delay
+        self._uncertain = uncertain_presence
+        # One pathway decides at once, and is not asked what it decided on.
+        self._delay = delay if pathways > 1 else 0
         #: Different pathways, the best first; and for each of `pathways` places, which
         #: of them has it.
         self._pathways = [_Pathway()]
