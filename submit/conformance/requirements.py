@@ -349,9 +349,11 @@ def _compared(
             if a.shape != b.shape:
                 yield f"{wrong}: {name} of {a.shape} and {b.shape}", remedy
                 return
-            # Infinite logits are legal, and equal to themselves.
-            different = np.where(a == b, 0, np.abs(a - b))
-            largest = max(largest, float(different.max(initial=0)))
+            # Infinite logits are legal, and equal to themselves; NumPy subtracts no
+            # booleans, which are a fault of their own.
+            different = np.zeros(a.shape)
+            np.subtract(a, b, out=different, where=a != b, dtype=np.float64)
+            largest = max(largest, float(np.abs(different).max(initial=0)))
         changed += int(((first.logits > 0) != (second.logits > 0)).sum())
         pixels += first.logits.size
     if changed > _LAST_BITS * pixels:

@@ -205,6 +205,21 @@ class Doubles(_With):
             return replace(prediction, logits=prediction.logits.astype(float))
 
 
+class Booleans(_With):
+    class kind(Session):
+        def changed(self, prediction: Prediction) -> Any:
+            seen: Any = prediction.logits > 0
+            return replace(prediction, logits=seen)
+
+
+class Infinite(_With):
+    class kind(Session):
+        def changed(self, prediction: Prediction) -> Any:
+            seen = prediction.logits > 0
+            logits = np.where(seen, prediction.logits, np.float32(-np.inf))
+            return replace(prediction, logits=logits)
+
+
 class Sometimes(_With):
     class kind(Session):
         def changed(self, prediction: Prediction) -> Any:

@@ -39,6 +39,7 @@ LATER = HERE.parent / "predictors" / "later.py"
         ("WritesFrameUnseen", "tracking", "changed the pixels of its frame"),
         ("WritesMaskUnseen", "tracking", "changed the mask of object 7 that"),
         ("Doubles", "numbers", "logits: found float64, expected float32"),
+        ("Booleans", "numbers", "logits: found bool, expected float32"),
         ("Sometimes", "numbers", "presence is None in some frames only"),
         ("Probabilities", "numbers", "all logits are in [0, 1]"),
         ("NeverNegative", "numbers", "no logit is below 0"),
@@ -135,6 +136,13 @@ def test_our_models_and_the_example_pass(repository: Path) -> None:
         found = examine(model, frames=16)
         assert found.passed, found.deviations
         assert set(found.outcomes.values()) == {Outcome.PASSED}
+
+
+def test_booleans_and_infinite_logits_are_compared() -> None:
+    found = examine(f"{HERE}/broken.py:Booleans", frames=16)
+    assert {one.requirement for one in found.deviations} == {"numbers"}
+    assert found.outcomes["videos"] is Outcome.PASSED
+    assert examine(f"{HERE}/broken.py:Infinite", frames=16).deviations == ()
 
 
 def test_the_command_says_what_is_wrong_and_what_to_do(runner: CliRunner) -> None:
