@@ -176,9 +176,10 @@ class _Download:
                     self._listener.sent(len(block))
                 stream.flush()
                 os.fsync(stream.fileno())
-            if opened.size is not None and self._done != opened.size:
+            expected = self._weights.size if opened.size is None else opened.size
+            if expected is not None and self._done != expected:
                 raise Interrupted(
-                    f"{self._weights.url}: {self._done} of {opened.size} bytes came"
+                    f"{self._weights.url}: {self._done} of {expected} bytes came"
                 )
             arrived = True
         finally:

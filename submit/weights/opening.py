@@ -18,6 +18,7 @@ from urllib.parse import urljoin, urlsplit
 from ..errors import WeightsError
 from ..system.machine import release
 from .catalogue import Weights
+from .places import hub_home
 
 if TYPE_CHECKING:
     import requests
@@ -117,10 +118,9 @@ def open_from(weights: Weights, start: int) -> Opened:
 
 def hub_token() -> str | None:
     """The user's token of Hugging Face, by its own variables; None if there is none."""
-    if token := os.environ.get("HF_TOKEN"):
-        return token.strip()
-    home = os.environ.get("HF_HOME", "~/.cache/huggingface")
-    path = os.environ.get("HF_TOKEN_PATH") or os.path.join(home, "token")
+    if token := os.environ.get("HF_TOKEN", "").strip():
+        return token
+    path = os.environ.get("HF_TOKEN_PATH") or hub_home() / "token"
     try:
         return Path(path).expanduser().read_text("utf-8").strip() or None
     except (OSError, ValueError):
@@ -146,7 +146,8 @@ def _opened(
     status, headers = answer.status_code, answer.headers
     etag = headers.get("ETag")
     if status == 206:
-        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", headers["Content-Range"])
+        part = headers.get("Content-Range", "")
+        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", part)
         if found is not None and int(found[1]) == start:
             size = None if found[2] == "*" else int(found[2])
             return Opened(start, size, etag, sha256, answer)

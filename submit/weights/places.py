@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import WeightsError
 from .catalogue import KNOWN, Weights
 
-__all__ = ["find", "own_folder", "require", "resolve"]
+__all__ = ["find", "hub_home", "own_folder", "require", "resolve"]
 
 
 def own_folder(environment: Mapping[str, str] | None = None) -> Path:
@@ -70,6 +70,13 @@ def resolve(text: str) -> str:
     return path
 
 
+def hub_home() -> Path:
+    """The folder of Hugging Face, with its cache and the token, by its own variable."""
+    if named := os.environ.get("HF_HOME"):
+        return Path(named).expanduser()
+    return _cache(os.environ) / "huggingface"
+
+
 def _candidates(weights: Weights, folder: Path) -> Iterator[Path]:
     yield folder / weights.file
     if weights.repository is not None:
@@ -96,9 +103,7 @@ def _hub() -> Path:
     """The cache of Hugging Face, by its own variables."""
     if named := os.environ.get("HF_HUB_CACHE"):
         return Path(named).expanduser()
-    if named := os.environ.get("HF_HOME"):
-        return Path(named).expanduser() / "hub"
-    return _cache(os.environ) / "huggingface" / "hub"
+    return hub_home() / "hub"
 
 
 def _torch() -> Path:

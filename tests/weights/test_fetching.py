@@ -17,6 +17,7 @@ import pytest
 
 from submit.errors import StorageError, WeightsError
 from submit.weights import Fetched, Weights, fetch
+from submit.weights.opening import hub_token
 from tests.weights.site import Served, Site, serving
 
 CONTENT = bytes(range(256)) * 8192
@@ -161,6 +162,21 @@ def test_a_server_without_parts_sends_the_whole_file(
     assert get(weights).sha256 == SHA256
 
 
+def test_a_server_that_says_no_size_may_cut_unnoticed(
+    weights: Weights, get: Any, site: Site
+) -> None:
+    site.files["/w.pt"] = Served(CONTENT, length=False, cuts=[3 * BLOCK])
+    assert get(replace(weights, sha256=None)).path.read_bytes() == CONTENT
+
+
+def test_a_part_that_does_not_say_where_it_is_is_not_used(
+    weights: Weights, get: Any, site: Site
+) -> None:
+    site.files["/w.pt"] = Served(b"", status=[206])
+    with pytest.raises(WeightsError, match="the server answers 206"):
+        get(weights)
+
+
 def test_a_file_that_has_changed_meanwhile_is_fetched_from_its_start(
     weights: Weights, get: Any, site: Site
 ) -> None:
@@ -286,6 +302,11 @@ def test_a_token_is_sent_for_gated_weights_only(
     get(weights)
     get(replace(weights, file="other.pt", gate="ask for it"))
     assert [one.token for one in site.requests] == [None, "Bearer hf_file"]
+    # Hugging Face looks there, too.
+    (home / ".cache").rename(home / "cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+    monkeypatch.setenv("HF_TOKEN", " ")
+    assert hub_token() == "hf_file"
 
 
 @pytest.mark.parametrize("status", [401, 403])
