@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     "--predictor",
     metavar="NAME",
     shell_complete=complete_predictors,
-    help="Run this model in every predict step, with the -o given here. The runs then "
-    "go to a folder of their own: the recipe's, with -NAME at its end.",
+    help="Run this model in every predict step and route, with the -o given here. The "
+    "runs then go to a folder of their own: the recipe's, with -NAME at its end.",
 )
 @settings_option
 @force_option

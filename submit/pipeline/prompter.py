@@ -53,7 +53,8 @@ class PromptedPredictor:
         Raises:
             OptionError: It takes neither boxes nor points, or does not answer at once.
         """
-        accepted, described = prompter.describe().prompts, prompter.describe()
+        described = prompter.describe()
+        accepted = described.prompts
         if not (accepted.boxes or accepted.points):
             raise OptionError(
                 f"prompter {name}: takes neither boxes nor points, but {accepted}; "

@@ -163,10 +163,9 @@ class Recipe:
                 dataclasses.replace(step, predictor=predictor, options=settings)
                 for step in self.predict
             ),
+            # A route has no options of its own then: they are those of another model.
             routes=tuple(
                 dataclasses.replace(step, predictor=predictor, options=settings)
-                if step.predictor
-                else step
                 for step in self.routes
             ),
         )
@@ -203,6 +202,9 @@ class _Checks:
                 _ = imported.hints
             except SettingsError as error:
                 self.fail(f"[[import]] {imported.name}: {error}")
+        for anchors in recipe.anchors:
+            if not anchors.runs:
+                self.fail(f"[[anchors]] {anchors.name}: expected at least one run")
         for route in recipe.routes:
             self._check_route(recipe, route)
         for ensemble in recipe.ensemble:
@@ -260,5 +262,5 @@ class _Checks:
         if recipe.submission.run not in recipe.names:
             self.fail(
                 f"[submission]: no step makes the run {recipe.submission.run!r}; there "
-                f"are {', '.join(sorted(made)) or 'none'}"
+                f"are {', '.join(sorted(recipe.names)) or 'none'}"
             )

@@ -58,7 +58,13 @@ def routed_objects(
             for one in (run, *against):
                 opened.append(one.read(name))
                 stack.callback(opened[-1].close)
-            traits = _traits(name, opened, condition.names)
+            for one, other in zip(against, opened[1:], strict=True):
+                if other.frames != opened[0].frames or other.size != opened[0].size:
+                    raise RunError(
+                        f"run {one.name}: {name} has other frames than in run "
+                        f"{run.name}; make both runs from the same split"
+                    )
+            traits = _traits(opened, condition.names)
         return name, [key for key, mine in traits.items() if condition.holds(mine)]
 
     frames = {name: record.frames for name, record in run.videos.items()}
@@ -72,19 +78,15 @@ def routed_objects(
 
 
 def _traits(
-    video: str, runs: Sequence[VideoMasks], names: frozenset[str]
+    runs: Sequence[VideoMasks], names: frozenset[str]
 ) -> dict[int, dict[str, float]]:
     """What a condition compares, for each object of a video; the first run decides.
 
     Args:
-        video: Its name, for messages.
         runs: The video in each run.
         names: What is compared; other things may be missing in the result.
     """
     first = runs[0]
-    for other in runs[1:]:
-        if other.frames != first.frames or other.size != first.size:
-            raise RunError(f"{video}: has other frames in one run than in another")
     count = len(first.frames)
     traits: dict[int, dict[str, float]] = {
         key: {"length": count, "objects": len(first.objects)} for key in first.objects

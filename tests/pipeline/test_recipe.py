@@ -218,6 +218,7 @@ def test_a_second_pass_comes_after_the_runs_that_it_gets_anchors_from(
     assert recipe.anchors[0].rules.distance == 9
     for old, new, said in (
         ("runs = ['plain', 'cutie']", "runs = ['second', 'plain']", "is not made"),
+        ("runs = ['plain', 'cutie']", "runs = []", "trusted: expected at least one"),
         ("'trusted'\ndir", "'other'\ndir", "[[predict]] second: anchors 'other' is"),
         ("anchors = 't", "prompts = 'p'\nanchors = 't", "has both prompts and anchors"),
         ('run = "all"', 'run = "trusted"', "no step makes the run 'trusted'"),
@@ -238,6 +239,7 @@ def test_a_route_goes_the_way_of_its_run_with_other_options(path: Path) -> None:
     # Another model for the whole recipe is another one for the route.
     other = recipe.with_predictor("static", {})
     assert other.way(other.routes[0]).predictor == "static"
+    assert other.way(other.routes[0]).options == {}
 
 
 @pytest.mark.parametrize(

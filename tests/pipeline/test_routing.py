@@ -13,6 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from submit.cli import cli
+from submit.errors import RunError
+from submit.pipeline.conditions import Condition
+from submit.pipeline.routing import routed_objects
 from submit.png.palette import decode, encode
 from submit.runs import Run
 from tests.conftest import WriteSplit
@@ -131,6 +134,19 @@ def test_a_condition_is_measured_in_the_masks(
     assert made(done)["routed"] == 2
     assert f"{count} of 4 objects: {when}" in done.stderr
     assert Run.exists(Path("runs/routed-way")) == (count > 0)
+
+
+def test_runs_of_other_frames_are_not_compared(build: Build, runner: CliRunner) -> None:
+    assert build("returns").exit_code == 0
+    for folder in ("JPEGImages", "Annotations"):
+        for path in Path("split", folder).glob("*/00005.*"):
+            path.unlink()
+    line = "predict split --predictor static --name short --workers 1"
+    done = runner.invoke(cli, line.split())
+    assert done.exit_code == 0, done.output
+    runs = [Run.open(Path("runs") / name) for name in ("plain", "short")]
+    with pytest.raises(RunError, match="run short: [ab] has other frames than in"):
+        routed_objects(runs[0], runs[1:], Condition.parse("agreement < 1"))
 
 
 def test_a_route_that_was_cut_short_is_continued(
