@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Completer",
     "complete_predictors",
+    "complete_prompter_settings",
     "complete_runs",
     "complete_settings",
     "complete_sources",
     "complete_trainers",
     "complete_variants",
     "complete_videos",
+    "complete_weights",
     "prepare_shells",
 ]
 
@@ -127,13 +129,21 @@ def _trainers(ctx: Context, incomplete: str) -> Iterable[str]:
 
 
 def _settings(ctx: Context, incomplete: str) -> Iterator[str | CompletionItem]:
-    """The options of the model that is named, then the values of one."""
-    from ..predictors import load, option_infos
-
     model = ctx.params.get("predictor")
     if ctx.info_name == "predictors":
         # Click reads no arguments of a line that ends with an option.
         model = ctx.params.get("name") or next(iter(ctx.args), None)
+    return _settings_of(model, incomplete)
+
+
+def _prompter_settings(ctx: Context, incomplete: str) -> Iterator[str | CompletionItem]:
+    return _settings_of(ctx.params.get("prompter"), incomplete)
+
+
+def _settings_of(model: str | None, incomplete: str) -> Iterator[str | CompletionItem]:
+    """The options of the model that is named, then the values of one."""
+    from ..predictors import load, option_infos
+
     if not model:
         return
     key, equals, _ = incomplete.partition("=")
@@ -161,13 +171,22 @@ def _variants(ctx: Context, incomplete: str) -> Iterable[str]:
         yield f"{before}{plus}{name}{'=' if settings_of(kind) else ''}"
 
 
+def _weights(ctx: Context, incomplete: str) -> Iterable[str]:
+    from ..weights import KNOWN
+
+    del ctx, incomplete
+    return KNOWN
+
+
 complete_predictors = _completer(_predictors)
+complete_prompter_settings = _completer(_prompter_settings)
 complete_runs = _completer(_runs)
 complete_settings = _completer(_settings)
 complete_sources = _completer(_sources)
 complete_trainers = _completer(_trainers)
 complete_variants = _completer(_variants)
 complete_videos = _completer(_videos)
+complete_weights = _completer(_weights)
 
 
 #: Where Bash cuts words.

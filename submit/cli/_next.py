@@ -16,7 +16,7 @@ from rich.text import Text
 from ._console import stderr
 from ._output import escape
 
-__all__ = ["LAST", "NEXT", "after_run", "follow", "short_path", "typed"]
+__all__ = ["LAST", "NEXT", "after_run", "follow", "short_path", "typed", "usual_runs"]
 
 #: The parameters of a command.
 Given: TypeAlias = Mapping[str, Any]
@@ -71,20 +71,20 @@ def after_run(folder: Path, name: str) -> str:
 
     run = Run.open(folder / name)
     split = Path(run.split["path"])
-    where = () if folder == _default() else ("--runs", folder)
+    where = () if folder == usual_runs() else ("--runs", folder)
     if _has_truth(split, run.videos):
         return typed("score", name, "--split", short_path(split), *where)
     return typed("pack", name, "-o", f"{name}.zip", *where)
 
 
-def _default() -> Path:
+def usual_runs() -> Path:
     """The folder of runs that needs no option."""
-    return Path(os.environ.get("SUBMIT_RUNS") or "runs")
+    return Path(os.environ.get("SUBMIT_RUNS") or "runs").expanduser()
 
 
 def _runs(given: Given) -> tuple[object, ...]:
-    folder = given.get("runs", _default())
-    return () if folder == _default() else ("--runs", folder)
+    folder = given.get("runs", usual_runs())
+    return () if folder == usual_runs() else ("--runs", folder)
 
 
 def short_path(path: Path) -> Path:
@@ -172,12 +172,19 @@ def _found(given: Given, data: Any) -> str:
 
 
 def _fetched(given: Given, data: Any) -> str:
-    del data
+    from ..weights import KNOWN, own_folder
+
     if given["action"] == "list":
         return "submit weights fetch NAME"
     (name, *_) = given["names"]
-    option = f"checkpoint={name}"
-    return f"submit predict SPLIT --predictor sam2 -o {option} --name RUN"
+    # A name stands for a file in the usual folder only.
+    usual = given["folder"] in (None, own_folder())
+    weights = KNOWN[name]
+    option = f"{weights.option}={name if usual else data[0]['path']}"
+    return (
+        f"submit predict SPLIT --predictor {weights.use} -o {shlex.quote(option)} "
+        "--name RUN"
+    )
 
 
 #: What follows each command, from its parameters and its result.

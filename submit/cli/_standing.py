@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._next import after_run, short_path, typed
+from ._next import after_run, short_path, typed, usual_runs
 from ._output import emit, facts, stack, table
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ def show_standing() -> bool:
     Returns:
         Whether there is a run; without one nothing is printed.
     """
-    folder = Path(os.environ.get("SUBMIT_RUNS") or "runs").expanduser()
+    folder = usual_runs()
     # Nothing of the toolkit is imported where there is nothing to say.
     if not any(folder.glob("*/manifest.json")):
         return False
@@ -39,7 +38,9 @@ def show_standing() -> bool:
         except RunError as error:
             problems[name] = str(error)
     runs.sort(key=lambda run: run.environment.get("created") or "", reverse=True)
-    zips = sorted(Path().glob("*.zip"), key=lambda path: path.stat().st_mtime)
+    # A link may lead nowhere.
+    there = (path for path in Path().glob("*.zip") if path.is_file())
+    zips = sorted(there, key=lambda path: path.stat().st_mtime)
     listed = table(
         ["run", "made by", "videos", "split"],
         [
@@ -81,7 +82,7 @@ def _next(folder: Path, runs: list[Run], zips: list[Path]) -> str:
     complete = [run for run in runs if run.videos and not run.missing]
     if len(complete) < len(runs):
         (run, *_) = [run for run in runs if run not in complete]
-        return f"repeat the command that made {run.name}; it continues"
+        return f"repeat the command that made {run.name}, for all videos; it continues"
     if not complete:
         return "submit predict SPLIT --predictor NAME --name RUN"
     newest = complete[0]

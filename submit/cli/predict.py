@@ -7,7 +7,11 @@ from pathlib import Path
 import click
 
 from ..augment import forms
-from ._completion import complete_predictors, complete_variants
+from ._completion import (
+    complete_predictors,
+    complete_prompter_settings,
+    complete_variants,
+)
 from ._options import (
     PATH,
     device_option,
@@ -75,6 +79,7 @@ from ._views import outcome_view
     "prompter_settings",
     multiple=True,
     metavar="KEY=VALUE",
+    shell_complete=complete_prompter_settings,
     help="An option of the prompter, or @FILE; repeatable.",
 )
 @click.option(

@@ -9,6 +9,7 @@ import click
 
 from ..errors import WeightsError
 from ..system.words import did_you_mean
+from ._completion import complete_weights
 from ._options import OUTPUT, json_option
 from ._output import emit, facts, format_bytes, number, stack, table
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("action", type=click.Choice(["list", "fetch"]), default="list")
-@click.argument("names", nargs=-1, metavar="NAME")
+@click.argument("names", nargs=-1, metavar="NAME...", shell_complete=complete_weights)
 @click.option(
     "--folder",
     type=OUTPUT,
@@ -37,8 +38,10 @@ def weights(
 
     The list says which predictor reads them, their licence, and where they are on this
     machine: in the toolkit's folder, in the cache of Hugging Face or in that of
-    torch.hub. `-o checkpoint=NAME` takes the names. Nothing is downloaded, except by
-    ACTION `fetch` with the NAME of the weights.
+    torch.hub. `-o checkpoint=NAME` takes the names, and `-o files=weights=NAME` those
+    of the predictor `command`. Nothing is downloaded, except by ACTION
+    `fetch` with the NAME... of weights; what is fetched to another folder is named by
+    its path.
 
     A download that was cut continues where it stopped. The file gets its name when its
     size and SHA-256 are the expected ones; where no digest is published, that of the

@@ -19,7 +19,7 @@ class Weights:
     """A published file with the weights of a network.
 
     Attributes:
-        name: How it is called here: `-o checkpoint=NAME`.
+        name: How it is called here: `-o checkpoint=NAME`, or see `option`.
         use: Which predictor reads it, or the ready options of the predictor `command`.
         file: The file's name.
         url: Where it is.
@@ -39,6 +39,11 @@ class Weights:
     sha256: str | None = None
     repository: str | None = None
     gate: str | None = None
+
+    @property
+    def option(self) -> str:
+        """The option of the predictor that names them."""
+        return "files=weights" if self.use.startswith("command ") else "checkpoint"
 
 
 _META = "https://dl.fbaipublicfiles.com/segment_anything_2"

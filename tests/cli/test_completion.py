@@ -66,6 +66,11 @@ def complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Complete:
         ("submit predictors sam2 -o nothing=", []),
         ("submit predict split -o wa", []),
         ("submit predict split --predictor none -o wa", []),
+        (
+            "submit predict split --prompter classical --prompter-option wa",
+            ["waves="],
+        ),
+        ("submit weights fetch sam3", ["sam3"]),
         ("submit completion ", ["bash", "zsh", "fish"]),
     ],
 )

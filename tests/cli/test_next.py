@@ -14,6 +14,7 @@ from rich.console import Console
 from submit.cli import SECTIONS, _next, _standing, cli
 from submit.cli._next import LAST, NEXT, after_run, typed
 from submit.errors import RunError
+from submit.weights import KNOWN
 
 COMMANDS = {name for part in SECTIONS.values() for name in part}
 
@@ -131,6 +132,28 @@ def test_a_run_is_scored_where_there_is_a_truth_and_else_packed(
     assert elsewhere.endswith(f"--runs {tmp_path / 'runs'}")
 
 
+@pytest.mark.parametrize(
+    ("name", "folder", "words"),
+    [
+        ("sam3", None, "--predictor sam3 -o checkpoint=sam3 "),
+        ("sam3", "mine", "--predictor sam3 -o checkpoint=mine/sam3.pt "),
+        ("mosev2_large", None, "sam2 -o preset=rcms -o checkpoint=mosev2_large "),
+        ("deva", None, "-o @examples/models/deva.toml -o files=weights=deva "),
+    ],
+)
+def test_fetched_weights_are_used_by_the_predictor_that_reads_them(
+    name: str, folder: str | None, words: str
+) -> None:
+    given = {
+        "action": "fetch",
+        "names": (name,),
+        "folder": None if folder is None else Path(folder),
+    }
+    said = NEXT["weights"](given, [{"path": Path("mine", KNOWN[name].file)}])
+    assert said is not None
+    assert words in said
+
+
 Stand = Callable[[], str]
 
 
@@ -168,7 +191,15 @@ def test_submit_alone_says_where_the_chain_stands(stand: Stand, tmp_path: Path) 
     os.utime(tmp_path / "both.zip", (4e9, 4e9))
     assert stand() == "submit check both.zip --split split"
     write_run(runs, "more", videos={})
-    assert stand() == "repeat the command that made more; it continues"
+    assert stand() == "repeat the command that made more, for all videos; it continues"
+
+
+def test_submit_alone_passes_over_links_that_lead_nowhere(
+    stand: Stand, tmp_path: Path
+) -> None:
+    write_run(tmp_path / "runs", "one")
+    (tmp_path / "gone.zip").symlink_to("nowhere")
+    assert stand() == "submit pack one -o one.zip"
 
 
 def test_submit_alone_names_runs_that_cannot_be_read(
