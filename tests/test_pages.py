@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from submit.cli import cli
+from submit.system.tables import read_toml
 from tests.conftest import ROOT
 from tests.submissions import TEAM
 
@@ -48,9 +49,12 @@ BOXES = {
     "annotations": [{"image_id": 1, "object_id": 1, "bbox": [5, 5, 20, 20]}],
 }
 
-#: Durations and speeds, which vary.
+#: Keys of a recipe's table of the sample.
+SAMPLE = ("videos", "frames", "size", "seed")
+
+#: Durations and speeds, which vary; a step that is done says "unchanged" there.
 VARYING = re.compile(
-    r"\b(?:\d+ h \d+ min|(?:\d+ min )?[\d.]+ s|[\d.]+ frames/s)(?= |,|$)"
+    r"\b(?:unchanged|\d+ h \d+ min|(?:\d+ min )?[\d.]+ s|[\d.]+ frames/s)(?= |,|$)"
 )
 
 
@@ -147,11 +151,22 @@ def test_the_commands_of_the_readme_print_what_it_shows(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     commands = [shown for shown in shown_on(ROOT / "README.md") if shown.runs_here]
+    (recipe,) = (shown for shown in commands if shown.line == "make submission")
     # The first block is for people who have masks; here they have those of the others.
     begin = [shown for shown in commands if re.search(r"\bmine\b", shown.line)]
+    settings = read_toml(ROOT / "examples" / "sample.toml")["sample"]
+    videos, frames, size, seed = (settings[key] for key in SAMPLE)
+    run(
+        f"sample work/sample --videos {videos} --frames {frames} --seed {seed} "
+        f"--size {size[0]}x{size[1]}"
+    )
     for shown in commands:
-        if shown not in begin:
+        if shown not in (*begin, recipe):
             check(shown)
+    # The recipe makes the same runs in a folder of its own, and finds them made.
+    shutil.copytree("runs", "work/runs")
+    shutil.move("work/runs", "runs/sample")
+    check(recipe)
     link_data(tmp_path)
     shutil.copy("both.zip", "masks.zip")
     for shown in begin:
