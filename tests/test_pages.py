@@ -175,6 +175,7 @@ def test_the_commands_of_the_readme_print_what_it_shows(
     assert len(commands) > 8
 
 
+@pytest.mark.slow
 def test_the_commands_of_other_pages_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

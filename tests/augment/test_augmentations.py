@@ -30,6 +30,7 @@ class Blur(Augmentation):
 '''
 
 
+@pytest.mark.slow
 def test_a_new_augmentation_is_a_variant_and_stands_in_help_and_docs(
     tmp_path: Path,
 ) -> None:

@@ -182,6 +182,7 @@ def test_a_text_that_is_no_variant_is_said(text: str, said: str) -> None:
     assert said in str(caught.value)
 
 
+@pytest.mark.slow
 @given(
     st.builds(
         Variant,
@@ -202,6 +203,7 @@ def test_texts_of_variants_are_short() -> None:
     assert str(Variant(scale=0.75)) == "scale=0.75"
 
 
+@pytest.mark.slow
 def test_the_flip_of_a_flip_is_the_plain_model(
     frames: Frames, masks: dict[int, NDArray[np.bool_]]
 ) -> None:

@@ -113,6 +113,7 @@ def greys_in_another_order(labels: Labels, frame: int) -> bytes:
     return with_palette(values, [(key, key, key) for key in order])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize(
     "change",
@@ -155,6 +156,7 @@ def test_any_order_in_any_file_is_undone(orders: list[list[int]], padding: int) 
         assert np.array_equal(meaning.labels(picture.values), labels)
 
 
+@pytest.mark.slow
 def test_the_colours_are_those_of_the_annotations(tmp_path: Path) -> None:
     root = write_split(tmp_path / "split")
     own = [(9, 9, 9), (1, 2, 3), (4, 5, 6), (7, 8, 9)]

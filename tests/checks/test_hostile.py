@@ -112,6 +112,7 @@ def test_a_link_to_itself_is_listed_as_a_file(split: Split, masks: Path) -> None
     assert codes(check_masks(masks, split)) == {"fatal damaged", "note junk"}
 
 
+@pytest.mark.slow
 def test_folders_may_be_nested_deeply(split: Split, masks: Path) -> None:
     here = os.open(masks, os.O_RDONLY)
     try:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -87,6 +88,7 @@ def test_an_unreadable_mask_breaks_no_track() -> None:
     assert tracks.findings("v") == []
 
 
+@pytest.mark.slow
 @given(
     shape=st.tuples(st.integers(1, 9), st.integers(1, 40)),
     highest=st.sampled_from([1, 3, 15, 255]),

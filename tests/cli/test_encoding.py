@@ -108,6 +108,7 @@ def test_help_is_plain_where_the_terminal_is(name: str) -> None:
     assert done.stdout_bytes.isascii()
 
 
+@pytest.mark.slow
 def test_a_real_stream_is_written_in_its_encoding(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "submit", "score", "gone/é中", "--split", "split"],

@@ -108,6 +108,7 @@ def test_a_fault_of_a_delayed_model_is_found(fault: str, words: str) -> None:
     assert words in one.wrong
 
 
+@pytest.mark.slow
 def test_a_delayed_model_passes() -> None:
     found = examine(f"{LATER}:LaterPredictor", frames=16)
     assert found.passed
@@ -130,6 +131,7 @@ def test_what_cannot_be_made_is_an_error() -> None:
         examine("sam2")
 
 
+@pytest.mark.slow
 def test_our_models_and_the_example_pass(repository: Path) -> None:
     example = repository / "examples" / "predictor_plugin" / "submit_centre.py"
     for model in ("static", f"{example}:CentrePredictor", f"{HERE}/broken.py:Good"):
@@ -155,6 +157,7 @@ def test_the_command_says_what_is_wrong_and_what_to_do(runner: CliRunner) -> Non
     assert shown.endswith("does not keep to it")
 
 
+@pytest.mark.slow
 def test_the_command_prints_json(runner: CliRunner) -> None:
     model = f"{HERE}/broken.py:Hard"
     line = ["predictors", "--check", model, "--frames", "16", "--json"]

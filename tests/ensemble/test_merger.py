@@ -110,6 +110,7 @@ def test_merging_is_the_weighted_mean_of_those_that_have_the_object(
         np.testing.assert_allclose(found.iou[place], iou, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_order_of_members_does_not_change_a_bit() -> None:
     members = {
         "b": member(1, shape=(5, 7)),
@@ -208,6 +209,7 @@ def test_the_largest_resolution_is_kept() -> None:
     assert merged(members).logits.shape == (2, 12, 20)
 
 
+@pytest.mark.slow
 def test_soft_members_and_masks_are_merged(tmp_path: Path) -> None:
     labels = np.zeros(SIZE, np.uint8)
     labels[3:8, 4:9] = 2

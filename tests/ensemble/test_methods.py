@@ -291,6 +291,7 @@ def test_masks_beside_logits_count_as_the_logits_they_stand_for(
     assert (distance > 0).mean() < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_large_frames_are_compared_small(tmp_path: Path, method: str) -> None:
     """Two soft and two hard members; two of the four are equal, one is empty."""

@@ -32,6 +32,7 @@ class Least(PixelMethod):
 '''
 
 
+@pytest.mark.slow
 def test_a_new_method_is_an_option_a_setting_a_stage_and_a_row_of_the_docs(
     tmp_path: Path,
 ) -> None:

@@ -113,6 +113,7 @@ def test_a_vote_of_soft_runs_copies_the_first_mask(
         np.testing.assert_array_equal(read(path), read(truth))
 
 
+@pytest.mark.slow
 def test_a_vote_finds_a_split_that_has_moved(
     submit: Invoke, imported: Path, split: Path, tmp_path: Path
 ) -> None:

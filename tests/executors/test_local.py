@@ -165,6 +165,7 @@ def test_another_number_of_threads_takes_another_process() -> None:
     assert threads == "5"
 
 
+@pytest.mark.slow
 def test_workers_share_devices_and_have_the_threads_of_their_jobs(
     tmp_path: Path,
 ) -> None:
@@ -283,6 +284,7 @@ def test_a_worker_that_dies_between_two_jobs_costs_none(
     assert [end.error for end in ends.values()] == [None] * len(jobs)
 
 
+@pytest.mark.slow
 def test_what_code_in_a_worker_warns_of_is_told_with_its_place() -> None:
     jobs = [Job(f"v{n}", 1, ("warn", f"number {n}")) for n in range(3)]
     events = run(jobs, workers=2)
@@ -295,6 +297,7 @@ def test_what_code_in_a_worker_warns_of_is_told_with_its_place() -> None:
     assert not any(end.error for end in finished(events).values())
 
 
+@pytest.mark.slow
 def test_an_error_of_the_listener_ends_the_workers() -> None:
     def notify(event: Event) -> None:
         raise KeyboardInterrupt

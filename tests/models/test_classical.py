@@ -175,6 +175,7 @@ def test_a_cut_to_another_place_does_not_leave_a_mask_behind() -> None:
     assert presence(predictions[-1]) < 0
 
 
+@pytest.mark.slow
 def test_an_object_given_later_is_tracked_from_there_on() -> None:
     frames = film(16, BLUE, RED)
     session = open_session()

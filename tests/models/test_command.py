@@ -95,6 +95,7 @@ def left_over() -> list[str]:
     return [path.name for path in Path("temporary files").iterdir()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["", "videos", "objects"])
 def test_masks_of_a_script_become_a_run(layout: str, submit: Submit) -> None:
     done = submit(f"{RUN} --layout={layout}", more=())
@@ -129,6 +130,7 @@ def test_frames_are_links_to_the_files_of_the_split(submit: Submit) -> None:
     assert str(first) in failure()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "more"),
     [
@@ -163,6 +165,7 @@ def test_a_mirrored_video_comes_back_mirrored(submit: Submit) -> None:
     assert same(labels(), truth())
 
 
+@pytest.mark.slow
 def test_unicode_and_spaces_in_all_paths(
     submit: Submit, write_split: WriteSplit, tmp_path: Path
 ) -> None:
@@ -327,6 +330,7 @@ def test_logs_and_files_may_be_kept(submit: Submit) -> None:
     assert kept in text
 
 
+@pytest.mark.slow
 def test_objects_that_appear_later(submit: Submit) -> None:
     mask = Path("split/Annotations/a/00002.png")
     later = truth()[0].copy()

@@ -44,6 +44,7 @@ def save(state: dict[str, torch.Tensor], path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_each_weight_comes_back_with_its_bytes(
     tool: ModuleType, state: dict[str, torch.Tensor]
 ) -> None:

@@ -87,6 +87,7 @@ def changes(network: torch.nn.Module) -> list[float]:
 
 
 # In double precision, since AdamW makes equal steps of noise where a gradient is 0.
+@pytest.mark.slow
 @pytest.mark.usefixtures("doubles")
 @pytest.mark.parametrize("prompts", PROMPTS)
 def test_three_steps_change_the_weights_as_the_official_optimiser(prompts: str) -> None:

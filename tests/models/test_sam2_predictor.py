@@ -45,6 +45,7 @@ def test_it_is_a_predictor_with_sessions(checkpoint: Path) -> None:
     session.close()
 
 
+@pytest.mark.slow
 def test_it_keeps_to_the_interface(write_checkpoint: Callable[..., Path]) -> None:
     checkpoint = write_checkpoint(random_weights(MODELS[NARROW]))
     settings = [f"model={NARROW}", f"checkpoint={checkpoint}", "image_size=64"]

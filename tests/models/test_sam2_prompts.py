@@ -211,6 +211,7 @@ def test_fewer_than_two_prompted_frames_are_no_limit() -> None:
         parse_options("sam2", Sam2Options, ["conditioning=1"])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 def test_a_backward_pass_looks_back_to_frames_of_the_future(
     open_session: Open, make_clip: Callable[..., Any]

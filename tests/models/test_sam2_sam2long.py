@@ -66,6 +66,7 @@ def test_masks_are_those_of_the_authors_code(
     assert differing(track(open_session(memory="sam2long"), discs)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("branching")
 def test_a_shorter_delay_decides_by_what_is_known_then(
     open_session: Callable[..., Any], track: Callable[..., Any], discs: Clip
@@ -176,6 +177,7 @@ class Endless:
         ]
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(data=st.data())
 def test_what_is_followed_is_what_a_memory_that_forgets_nothing_follows(
@@ -308,6 +310,7 @@ def test_keys_are_weighted_by_the_order_of_the_presence() -> None:
     assert steps == [1, 0, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("branching")
 def test_objects_do_not_depend_on_those_beside_them(
     open_session: Callable[..., Any],
@@ -344,6 +347,7 @@ def test_pathways_go_through_the_network_together(
     assert max(rows) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("branching")
 def test_forgetting_does_not_change_a_bit(
     open_session: Callable[..., Any],

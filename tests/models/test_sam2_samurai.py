@@ -243,6 +243,7 @@ def test_a_mask_is_shown_where_the_presence_is_above_the_policys_threshold(
     assert (shown.presence < 1).all()  # Above −1, and said as above zero.
 
 
+@pytest.mark.slow
 def test_objects_do_not_depend_on_those_beside_them(
     open_session: Callable[..., Any],
     make_clip: Callable[..., Any],

@@ -183,6 +183,7 @@ def test_low_rank_changes_are_trained_and_merged(checkpoint: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_predictor_of_a_training_is_that_of_its_checkpoint(
     checkpoint: Path, clip: Any
 ) -> None:
@@ -246,6 +247,7 @@ def test_a_checkpoint_of_another_network_is_refused(
         make(checkpoint).build()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_size_says_which_name_to_give(
     checkpoint: Path,
 ) -> None:

@@ -89,6 +89,7 @@ GOLDEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_losses_and_gradients_are_those_of_the_official_trainer(name: str) -> None:
     case, golden = CASES[name], GOLDEN[name]
@@ -162,6 +163,7 @@ def test_recomputation_repeats_the_same_dropout() -> None:
     torch.testing.assert_close(gradients(thrifty)[name], gradients(plain)[name])
 
 
+@pytest.mark.slow
 def test_dropout_of_zero_and_evaluation_are_the_same_and_dropout_is_not() -> None:
     case = Case(frames=3)
     with torch.no_grad():

@@ -86,6 +86,7 @@ def assert_equal(network: Sam3Network, state: State) -> None:
     assert [key for key in state if not torch.equal(loaded[key], state[key])] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nested", [True, False], ids=["under model", "plain"])
 def test_the_official_file_is_read_and_the_rest_named_once(
     nested: bool, state: State, tmp_path: Path

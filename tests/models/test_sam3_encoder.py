@@ -117,6 +117,7 @@ def test_a_frame_costs_what_it_does_in_transformers() -> None:
     assert counter.get_total_flops() / 1e9 == pytest.approx(5613, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_an_object_costs_what_it_does_in_transformers() -> None:
     """GFLOP of an object there: 951 with all memories, memory encoder and decoder 19.3.
 

@@ -90,6 +90,7 @@ def test_every_memory_policy_tracks(memory: str, network: Sam3Network) -> None:
     assert (logits[1:] > 0).any()
 
 
+@pytest.mark.slow
 def test_policies_and_scales_of_the_mask_differ(network: Sam3Network) -> None:
     usual = stack(track(network))
     assert np.array_equal(usual, stack(track(network, "memory=sam3")))

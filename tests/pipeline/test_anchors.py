@@ -186,6 +186,7 @@ def invoke(runner: CliRunner, tmp_path: Path, split: Split) -> Any:
     return run
 
 
+@pytest.mark.slow
 def test_anchors_of_runs_are_prompts_that_a_second_pass_takes(
     invoke: Any, split: Split, tmp_path: Path
 ) -> None:

@@ -236,6 +236,7 @@ def test_the_soft_files_of_a_run_are_imported_to_the_bit(
         assert (tmp_path / RUN / "soft" / f"{video}.npz").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_an_ensemble_uses_the_scores(split: Split, tmp_path: Path) -> None:
     frame_files(tmp_path / "in", logits_of)
     take(tmp_path / "in", split)

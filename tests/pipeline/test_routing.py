@@ -101,6 +101,7 @@ def test_objects_that_fulfil_the_condition_go_the_other_way(build: Build) -> Non
         assert not same(shown("routed", video, key), shown("plain", video, key))
 
 
+@pytest.mark.slow
 def test_nothing_is_made_again_until_something_changes(build: Build) -> None:
     made(build("disappears"))
     again = build("disappears")
@@ -149,6 +150,7 @@ def test_runs_of_other_frames_are_not_compared(build: Build, runner: CliRunner) 
         routed_objects(runs[0], runs[1:], Condition.parse("agreement < 1"))
 
 
+@pytest.mark.slow
 def test_a_route_that_was_cut_short_is_continued(
     build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +170,7 @@ def test_a_route_that_was_cut_short_is_continued(
     assert now == whole
 
 
+@pytest.mark.slow
 def test_a_second_pass_gets_anchors_of_the_runs(
     build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:

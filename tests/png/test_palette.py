@@ -178,6 +178,7 @@ def test_what_is_no_label_map_is_not_encoded(labels: Labels) -> None:
         encode(labels)
 
 
+@pytest.mark.slow
 @given(
     arrays.arrays(
         np.uint8,
@@ -331,6 +332,7 @@ def test_damage_is_named(case: str) -> None:
         decode(data)
 
 
+@pytest.mark.slow
 def test_image_data_of_many_megabytes_is_cut_off() -> None:
     labels = blobs(3)
     rows = b"".join(b"\0" + row.tobytes() for row in labels)

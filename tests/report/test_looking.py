@@ -159,6 +159,7 @@ def test_a_run_without_the_video_is_named(tmp_path: Path, made: Path) -> None:
     assert "holds no masks of video a" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_picture_in_the_terminal_has_ids_where_there_are_no_colours() -> None:
     done = submit("show", "one", "a", "--split", "split", "--width", 40)
     assert done.exit_code == 0, done.output

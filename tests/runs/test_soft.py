@@ -489,6 +489,7 @@ def test_logits_that_no_reader_would_take_are_not_written(tmp_path: Path) -> Non
         writer.write("00000", (1,), plane, None, None)
 
 
+@pytest.mark.slow
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_one_flipped_bit_is_an_error_or_makes_no_difference(
     tmp_path_factory: pytest.TempPathFactory, place: float, bit: int

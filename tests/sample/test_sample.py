@@ -221,6 +221,7 @@ def test_another_seed_gives_other_pictures_and_masks(
         assert (masks(split, video) != masks(tmp_path / "b", video)).any()
 
 
+@pytest.mark.slow
 def test_beyond_the_sixth_video_scenarios_begin_anew(tmp_path: Path) -> None:
     write_sample(tmp_path / "s", videos=7, frames=2, size=(72, 48))
     assert list(meta(tmp_path / "s")) == [*SCENARIOS, "vanish_2"]

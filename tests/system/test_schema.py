@@ -184,6 +184,7 @@ def test_settings_describe_themselves() -> None:
     assert word.choices == ("one", "two")
 
 
+@pytest.mark.slow
 @given(
     st.builds(
         Step,

@@ -107,6 +107,7 @@ def test_an_estimate_has_memory_time_and_disk(root: Path, tmp_path: Path) -> Non
     assert (time.loaders, time.validations) == (1, 0)
 
 
+@pytest.mark.slow
 def test_the_folder_takes_no_more_disk_than_estimated(
     root: Path, write_videos: WriteVideos, tmp_path: Path
 ) -> None:
@@ -127,6 +128,7 @@ def test_the_folder_takes_no_more_disk_than_estimated(
     assert estimated(root, tmp_path / "t", *changes).free > found.free - (64 << 20)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_gets_less_until_it_fits(root: Path, tmp_path: Path) -> None:
     changes = ("clips.size=256", "schedule.batch=4", "toy.width=64")
     whole = estimated(root, tmp_path / "t", *changes, gpu_memory=100)

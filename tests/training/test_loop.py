@@ -84,6 +84,7 @@ def test_a_training_writes_steps_and_checkpoints(root: Path, tmp_path: Path) -> 
     assert (facts["predictor"], facts["step"]) == ("toy", 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [1, 3, 4])
 def test_a_continued_training_equals_an_uninterrupted_one(
     root: Path, tmp_path: Path, stop: int
@@ -227,6 +228,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_state(
     assert content(folder / "last.pt")["bad"] == len(bad)
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_training_and_loses_nothing(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,6 +263,7 @@ def test_memory_that_runs_out_says_what_to_change(
         run(root, tmp_path / "t")
 
 
+@pytest.mark.slow
 def test_a_signal_ends_training_after_its_step(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

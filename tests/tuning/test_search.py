@@ -106,6 +106,7 @@ def test_members_that_help_each_other_are_merged(found: Tuned) -> None:
     assert max(found.without.values()) < found.score
 
 
+@pytest.mark.slow
 def test_stages_that_are_kept_gained_on_videos_left_out(found: Tuned) -> None:
     assert any(one.kept for one in found.stages)
     for one in found.stages:
