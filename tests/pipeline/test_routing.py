@@ -146,7 +146,7 @@ def test_runs_of_other_frames_are_not_compared(build: Build, runner: CliRunner) 
     done = runner.invoke(cli, line.split())
     assert done.exit_code == 0, done.output
     runs = [Run.open(Path("runs") / name) for name in ("plain", "short")]
-    with pytest.raises(RunError, match="run short: [ab] has other frames than in"):
+    with pytest.raises(RunError, match=r"run short: [ab] has other frames than in"):
         routed_objects(runs[0], runs[1:], Condition.parse("agreement < 1"))
 
 
