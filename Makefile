@@ -78,4 +78,24 @@ bench: $(STAMP) ## Measure time and memory of the slowest commands
 	$(BIN)/python tools/bench.py $(ARGS)
 
 .PHONY: docs
-docs: $(VENV)/.docs ## Write the pages that are made from the code, and the site, into site/
+docs: $(VENV)/.docs ## Write what is made from the code in docs/, and build the site
+	$(BIN)/python tools/write_docs.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
+.PHONY: docs-check
+docs-check: $(STAMP) ## Fail if one of these pages is out of date
+	$(BIN)/python tools/write_docs.py --check
+
+.PHONY: build
+build: $(STAMP) ## Build the wheel and the source archive into dist/
+	$(BIN)/python -m build
+
+.PHONY: clean
+clean: ## Remove the files of other targets, except .venv and runs/
+	rm -rf build dist site .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

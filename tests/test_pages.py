@@ -144,6 +144,18 @@ def test_each_command_on_a_page_is_one(page: str) -> None:
                 pytest.fail(f"{page}: {shown.line}\n{error.format_message()}")
 
 
+def test_each_target_of_make_that_is_named_is_one() -> None:
+    named = set()
+    for path in (".ci/run", ".github/workflows/ci.yml", "CHANGELOG.md", *PAGES):
+        text = (ROOT / path).read_text("utf-8")
+        lines = r"^(?:\$ | *- run: )?make ([a-z-]+(?: [a-z-]+)*)"
+        for words in re.findall(rf"`make ([a-z-]+)|{lines}", text, re.MULTILINE):
+            named.update(" ".join(words).split())
+    listed = re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.M)
+    assert named >= {"submission", "test", "test-slow", "docs", "docs-check", "build"}
+    assert sorted(named - set(listed)) == []
+
+
 @pytest.mark.slow
 def test_the_commands_of_the_readme_print_what_it_shows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
