@@ -119,6 +119,8 @@ class TrackerNetwork(nn.Module):
             mask instead of probabilities.
         corrects_with_memory: Whether points that correct an object are processed with
             features that are conditioned on its memories.
+        end_points: Of more points in a frame than twice this number, the first and the
+            last count; None: all count.
         memory_dtype: How memories are kept; half the memory, and as the official
             predictor keeps them.
     """
@@ -126,6 +128,7 @@ class TrackerNetwork(nn.Module):
     stride: ClassVar[int] = 16
     sharp_prompts: ClassVar[bool] = False
     corrects_with_memory: ClassVar[bool] = True
+    end_points: ClassVar[int | None] = None
     memory_dtype: ClassVar[torch.dtype] = torch.bfloat16
 
     def __init__(
@@ -307,6 +310,8 @@ class TrackerNetwork(nn.Module):
             threshold: See `track`.
         """
         prompts, decoder = self.sam_prompt_encoder, self.sam_mask_decoder
+        if self.end_points is not None:
+            clicks = clicks.ends(self.end_points)
         mask = None
         if logits is not None:
             mask = prompts(logits[:, None].clamp(-_PROMPT_LIMIT, _PROMPT_LIMIT))

@@ -18,10 +18,9 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from submit_sam2.model import Features, Seen, TrackerNetwork, shrink
+from submit_sam2.model import TrackerNetwork, shrink
 from submit_sam2.modeling.neck import ImageEncoder
 from submit_sam2.modeling.position import Grids
-from submit_sam2.modeling.prompt_encoder import Click
 
 from .config import Sam3Config
 from .modeling.pyramid import Pyramid
@@ -34,8 +33,6 @@ __all__ = ["Sam3Network"]
 _SURE = 8.0
 #: Pixels of a mask for the prompt encoder for each cell of the features.
 _MASK_STRIDE = 16
-#: Of more points than twice these, the first and the last count.
-_END_POINTS = 8
 
 
 class Sam3Network(TrackerNetwork):
@@ -44,6 +41,7 @@ class Sam3Network(TrackerNetwork):
     stride: ClassVar[int] = 14
     sharp_prompts: ClassVar[bool] = True
     corrects_with_memory: ClassVar[bool] = False
+    end_points: ClassVar[int | None] = 8
     image_encoder: ImageEncoder[Vit]
 
     def __init__(self, config: Sam3Config) -> None:
@@ -64,23 +62,3 @@ class Sam3Network(TrackerNetwork):
         """
         logits = shrink(masks * (2 * _SURE) - _SURE, 4 * grids.side)
         return logits, shrink(masks, _MASK_STRIDE * grids.side)
-
-    def take_clicks(
-        self,
-        features: Features,
-        image: Tensor,
-        clicks: Click,
-        grids: Grids,
-        *,
-        logits: Tensor | None = None,
-        threshold: float = 0.0,
-    ) -> Seen:
-        """See `TrackerNetwork`; of many points only some are used."""
-        return super().take_clicks(
-            features,
-            image,
-            clicks.ends(_END_POINTS),
-            grids,
-            logits=logits,
-            threshold=threshold,
-        )
