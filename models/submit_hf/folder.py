@@ -149,20 +149,9 @@ class ModelFolder:
                 f"checkpoint {self._named}: found no {_SAFE} in {self.path}; download "
                 f"all of {', '.join(_FILES)}"
             )
-        try:
-            content = json.loads(index.read_text("utf-8"))
-            names = sorted({str(name) for name in content["weight_map"].values()})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise PredictorError(
-                f"{index}: expected an index of safetensors files with a weight_map; "
-                "download it again"
-            ) from error
-        if missing := [name for name in names if not (self.path / name).is_file()]:
-            raise PredictorError(
-                f"{index}: names files that are not beside it: {', '.join(missing)}; "
-                "download them"
-            )
-        return [self.path / name for name in names]
+        from submit_sam2.safe_weights import files_of  # It takes PyTorch.
+
+        return files_of(index)
 
 
 def _in_cache(family: Family, named: str, *, download: bool) -> Path:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from submit.errors import PredictorError
+from submit_sam2.build import listed
 
 from .families import Family
 from .folder import ModelFolder
@@ -19,8 +20,6 @@ __all__ = ["load_model"]
 
 #: The oldest release that is tested.
 _OLDEST = (5, 24)
-#: Most names that a message lists.
-_LISTED = 12
 
 
 def load_model(folder: ModelFolder, side: int) -> Any:
@@ -60,9 +59,9 @@ def load_model(folder: ModelFolder, side: int) -> Any:
             f"({type(error).__name__}: {reason}); download it again"
         ) from error
     problems = [
-        *_listed("missing", report["missing_keys"]),
-        *_listed("unexpected", report["unexpected_keys"]),
-        *_listed("of another shape", (one[0] for one in report["mismatched_keys"])),
+        *listed("missing", report["missing_keys"]),
+        *listed("unexpected", report["unexpected_keys"]),
+        *listed("of another shape", (one[0] for one in report["mismatched_keys"])),
     ]
     if problems:
         raise PredictorError(
@@ -70,7 +69,7 @@ def load_model(folder: ModelFolder, side: int) -> Any:
             f"{'; '.join(problems)}; expected a folder such as "
             f"huggingface.co/{family.known}"
         )
-    if broken := _listed(
+    if broken := listed(
         "not finite",
         (name for name, one in model.state_dict().items() if not one.isfinite().all()),
     ):
@@ -150,13 +149,3 @@ def _quietly(transformers: Any) -> Iterator[None]:
         logging.set_verbosity(level)
         if bars:
             logging.enable_progress_bar()
-
-
-def _listed(what: str, found: Iterable[str]) -> list[str]:
-    """List the first few names in a text."""
-    names = sorted(found)
-    if not names:
-        return []
-    shown = ", ".join(names[:_LISTED])
-    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
-    return [f"{len(names)} {what} ({shown}{more})"]

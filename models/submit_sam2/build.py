@@ -27,6 +27,7 @@ __all__ = [
     "fill_network",
     "fresh_weights",
     "known_model",
+    "listed",
     "load_network",
     "random_weights",
     "read_state",
@@ -117,9 +118,9 @@ def fill_network(
             finite number.
     """
     expected = network.state_dict()
-    problems = _listed("missing", map(named, expected.keys() - state.keys()))
-    problems += _listed("unexpected", unexpected)
-    problems += _listed(
+    problems = listed("missing", map(named, expected.keys() - state.keys()))
+    problems += listed("unexpected", unexpected)
+    problems += listed(
         "of another shape",
         (
             f"{named(key)} {tuple(state[key].shape)} instead of {tuple(tensor.shape)}"
@@ -132,7 +133,7 @@ def fill_network(
             f"{path}: does not fit the network: {'; '.join(problems)}; "
             f"expected {wanted}"
         )
-    if broken := _listed(
+    if broken := listed(
         "not finite",
         (named(key) for key in expected if not state[key].isfinite().all()),
     ):
@@ -329,7 +330,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     return dict(state) if isinstance(state, dict) else {}
 
 
-def _listed(what: str, found: Iterable[str]) -> list[str]:
+def listed(what: str, found: Iterable[str]) -> list[str]:
     """List the first few names in a text."""
     names = sorted(found)
     if not names:

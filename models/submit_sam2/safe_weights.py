@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from submit.errors import PredictorError
 
-__all__ = ["SafeWeights"]
+__all__ = ["SafeWeights", "files_of"]
 
 
 class SafeWeights(Mapping[str, Tensor]):
@@ -39,6 +40,28 @@ class SafeWeights(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self._files)
+
+
+def files_of(index: Path) -> list[Path]:
+    """The files that an index names, which has the weights in several files.
+
+    Raises:
+        PredictorError: It is damaged, or a file is not beside it.
+    """
+    try:
+        content = json.loads(index.read_text("utf-8"))
+        names = sorted({str(name) for name in content["weight_map"].values()})
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PredictorError(
+            f"{index}: expected an index of safetensors files with a weight_map; "
+            "download it again"
+        ) from error
+    if missing := [name for name in names if not (index.parent / name).is_file()]:
+        raise PredictorError(
+            f"{index}: names files that are not beside it: {', '.join(missing)}; "
+            "download them"
+        )
+    return [index.parent / name for name in names]
 
 
 def _open(path: Path) -> Any:

@@ -6,7 +6,6 @@ tracker's weights must all be there and fit; the others are named once and not r
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ from torch import Tensor
 from submit.errors import PredictorError
 from submit.predictors import Remark
 from submit_sam2.build import draw_weights, fill_network, read_state
-from submit_sam2.safe_weights import SafeWeights
+from submit_sam2.safe_weights import SafeWeights, files_of
 
 from .config import MODELS, Sam3Config
 from .folder import read_config
@@ -183,20 +182,7 @@ def _open(file: Path) -> Mapping[str, Tensor]:
     """The weights of a file, or of those that an index names."""
     if file.suffix != ".json":
         return read_state(file)
-    try:
-        content = json.loads(file.read_text("utf-8"))
-        names = sorted({str(name) for name in content["weight_map"].values()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PredictorError(
-            f"{file}: expected an index of safetensors files with a weight_map; "
-            "download it again"
-        ) from error
-    if missing := [name for name in names if not (file.parent / name).is_file()]:
-        raise PredictorError(
-            f"{file}: names files that are not beside it: {', '.join(missing)}; "
-            "download them"
-        )
-    return SafeWeights(*(file.parent / name for name in names))
+    return SafeWeights(*files_of(file))
 
 
 def _recognise(file: Path, weights: Mapping[str, Tensor]) -> Form:
