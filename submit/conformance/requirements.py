@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import Enum
 
@@ -320,14 +321,15 @@ def _independence(subject: _Subject) -> Iterator[Problem]:
     """Two sessions that are open together do not influence each other."""
     if subject.described.delayed:
         return  # Augmentations, which open several, are refused for these.
-    clip, walks = subject.clip, []
-    for script in (subject.script, {0: subject.prompts(clip.late)}):
-        walks.append(Walk(subject.predictor, clip, script))
-    for _ in range(clip.length):
-        for one in walks:
-            one.step()
-    for one in walks:
-        one.close()
+    clip = subject.clip
+    with ExitStack() as stack:
+        walks = [
+            stack.enter_context(Walk(subject.predictor, clip, script))
+            for script in (subject.script, {0: subject.prompts(clip.late)})
+        ]
+        for _ in range(clip.length):
+            for one in walks:
+                one.step()
     yield from _compared(
         subject.predictions,
         walks[0].predictions,
@@ -417,18 +419,19 @@ def _close(subject: _Subject) -> Iterator[Problem]:
     """A session can be closed before its first frame, and before its last."""
     clip = subject.clip
     for steps in (0, 2):
-        session = Walk(subject.predictor, clip, subject.script)
-        for _ in range(steps):
-            session.step()
-        session.close()
+        with Walk(subject.predictor, clip, subject.script) as session:
+            for _ in range(steps):
+                session.step()
     yield from ()
 
 
 def _memory(subject: _Subject) -> Iterator[Problem]:
     """Memory does not grow with the number of frames."""
     clip = Clip(length=subject.frames)
-    with counted_memory():
-        session = Walk(subject.predictor, clip, subject.script, keep=False)
+    with (
+        counted_memory(),
+        Walk(subject.predictor, clip, subject.script, keep=False) as session,
+    ):
         half = clip.length // 2
         for _ in range(half):
             session.step()
@@ -437,7 +440,6 @@ def _memory(subject: _Subject) -> Iterator[Problem]:
             session.step()
         after, graphs = held(), with_gradients()
         session.finish()
-        session.close()
     grown = (after - before) / (clip.length - half)
     much = grown > _PER_FRAME and after - before > _ONCE
     if graphs:

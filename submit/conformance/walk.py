@@ -6,6 +6,7 @@ import contextlib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +69,10 @@ class _Given:
 
 
 class Walk:
-    """A session over a clip, frame by frame.
+    """A session over a clip, frame by frame; `with` closes it.
+
+    After a fault it is closed all the same, without a word if that fails, too: a model
+    may hold processes and files.
 
     Args:
         predictor: The model.
@@ -102,6 +106,21 @@ class Walk:
         self._taken = 0
         with explained(f"session of {clip.length} frames at scale {scale:g}"):
             self._session = as_delayed(predictor.session(clip.video, scale=scale))
+
+    def __enter__(self) -> Walk:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self.close()
+            return
+        with contextlib.suppress(Exception):
+            self._session.close()
 
     def step(self) -> None:
         """Give the next frame, and take the predictions that come.
@@ -175,11 +194,10 @@ def walk(
     Raises:
         Broken: The model fails.
     """
-    session = Walk(predictor, clip, script, scale=scale)
-    for _ in range(clip.length):
-        session.step()
-    session.finish()
-    session.close()
+    with Walk(predictor, clip, script, scale=scale) as session:
+        for _ in range(clip.length):
+            session.step()
+        session.finish()
     return session.predictions
 
 

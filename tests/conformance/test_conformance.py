@@ -11,8 +11,10 @@ from click.testing import CliRunner
 
 from submit.cli import cli
 from submit.conformance import REQUIREMENTS, Clip, Outcome, examine
+from submit.conformance.walk import walk
 from submit.errors import PredictorError
 from submit.predictors import Box, Mask
+from tests.conformance.broken import Good, Session
 
 HERE = Path(__file__).parent
 LATER = HERE.parent / "predictors" / "later.py"
@@ -181,3 +183,23 @@ def test_the_clip_is_the_same_whenever_it_is_asked_for() -> None:
     assert isinstance(box, Box)
     assert isinstance(mask, Mask)
     assert np.array_equal(box.to_mask(64, 96).pixels, mask.pixels)
+
+
+def test_a_session_is_closed_after_a_fault() -> None:
+    closed = []
+
+    class Failing(Session):
+        def step(self, frame: object, prompts: object) -> object:
+            raise KeyError("memory")
+
+        def close(self) -> None:
+            closed.append(self)
+            raise OSError("still open")
+
+    class Model(Good):
+        def session(self, video: object, *, scale: float = 1.0) -> Session:
+            return Failing(self, scale)
+
+    with pytest.raises(KeyError, match="memory"):
+        walk(Model(None), Clip(), {})
+    assert len(closed) == 1
