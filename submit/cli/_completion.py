@@ -7,7 +7,6 @@ that takes long to load, and every error means that there is nothing to complete
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
@@ -68,8 +67,10 @@ def _completer(
 
 def _folder(ctx: Context) -> Path:
     """The folder of the runs, as far as the line is typed."""
-    given = ctx.params.get("runs") or os.environ.get("SUBMIT_RUNS") or "runs"
-    return Path(given).expanduser()
+    from ._options import usual_runs  # It has options that complete by this module.
+
+    given = ctx.params.get("runs")
+    return Path(given).expanduser() if given else usual_runs()
 
 
 def _runs(ctx: Context, incomplete: str) -> list[str | CompletionItem]:

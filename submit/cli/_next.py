@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -14,9 +13,10 @@ import click
 from rich.text import Text
 
 from ._console import stderr
+from ._options import usual_runs
 from ._output import escape
 
-__all__ = ["LAST", "NEXT", "after_run", "follow", "short_path", "typed", "usual_runs"]
+__all__ = ["LAST", "NEXT", "after_run", "follow", "short_path", "typed"]
 
 #: The parameters of a command.
 Given: TypeAlias = Mapping[str, Any]
@@ -75,11 +75,6 @@ def after_run(folder: Path, name: str) -> str:
     if _has_truth(split, run.videos):
         return typed("score", name, "--split", short_path(split), *where)
     return typed("pack", name, "-o", f"{name}.zip", *where)
-
-
-def usual_runs() -> Path:
-    """The folder of runs that needs no option."""
-    return Path(os.environ.get("SUBMIT_RUNS") or "runs").expanduser()
 
 
 def _runs(given: Given) -> tuple[object, ...]:

@@ -36,6 +36,7 @@ __all__ = [
     "split_argument",
     "split_option",
     "trainings_option",
+    "usual_runs",
     "videos_option",
     "workers_option",
 ]
@@ -182,6 +183,11 @@ def trainings_option(command: Command) -> Command:
         metavar="DIR",
         help="Where trainings are kept.",
     )(command)
+
+
+def usual_runs() -> Path:
+    """The folder of runs that needs no option."""
+    return Path(os.environ.get("SUBMIT_RUNS") or "runs").expanduser()
 
 
 def runs_dir_option(command: Command) -> Command:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._next import after_run, short_path, typed, usual_runs
+from ._next import after_run, short_path, typed
+from ._options import usual_runs
 from ._output import emit, facts, stack, table
 
 if TYPE_CHECKING:

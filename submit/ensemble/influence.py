@@ -31,6 +31,7 @@ __all__ = [
     "compare_labels",
     "overlap_counts",
     "preview_size",
+    "shared_pixels",
     "summarise",
 ]
 
@@ -43,6 +44,14 @@ def overlap_counts(one: Labels, other: Labels) -> NDArray[np.int64]:
     from ._kernels import count_pairs
 
     return count_pairs(one, other)
+
+
+def shared_pixels(
+    counts: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pixels of each label in both maps, and in either, from `overlap_counts`."""
+    same = np.diag(counts)
+    return same, counts.sum(0) + counts.sum(1) - same
 
 
 #: Longer side, in pixels, of the label maps that are compared.
@@ -81,8 +90,7 @@ class Disagreement:
     ) -> Disagreement:
         """Count the differences between two label maps of the same size."""
         counts = overlap_counts(one, other)
-        same = np.diag(counts)
-        unions = counts.sum(0) + counts.sum(1) - same
+        same, unions = shared_pixels(counts)
         keys = [key for key in objects if unions[key]]
         pixels = int(counts.sum() - counts[0, 0])
         return cls(

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..data import Split
 from ..ensemble import MergeSettings
-from ..ensemble.influence import overlap_counts, preview_size
+from ..ensemble.influence import overlap_counts, preview_size, shared_pixels
 from ..ensemble.views import View
 from ..errors import RunError
 from ..runs import Run, VideoMasks
@@ -138,11 +138,10 @@ def _agreements(runs: Sequence[VideoMasks]) -> dict[int, list[float]]:
         views = [View(str(place), run, index) for place, run in enumerate(runs)]
         maps = [view.labels_at(size) for view in views]
         for one, other in combinations(range(len(runs)), 2):
-            counts = overlap_counts(maps[one], maps[other])
+            same, unions = shared_pixels(overlap_counts(maps[one], maps[other]))
             for key in views[0].rows:
-                both = int(counts[key, key])
-                union = int(counts[key].sum() + counts[:, key].sum()) - both
-                found.setdefault(key, []).append(both / union if union else 1.0)
+                share = int(same[key]) / int(unions[key]) if unions[key] else 1.0
+                found.setdefault(key, []).append(share)
     return found
 
 
