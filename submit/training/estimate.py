@@ -195,7 +195,7 @@ def estimate(
         steps=recipe.schedule.steps,
         clips=recipe.schedule.clips,
         memory=memory,
-        remedies=() if memory.fits else _remedies(path, changes, recipe, place),
+        remedies=() if memory.fits else _remedies(path, changes, recipe, kind, place),
         loaders=loaders * (_LOADER + _HELD * clip_bytes),
         time=_time(recipe, step, place, dtype, described, loaders),
         disk=_disk(recipe, step),
@@ -294,10 +294,13 @@ def _memory(recipe: TrainingRecipe, step: _Step, place: _Place) -> MemoryEstimat
 
 
 def _remedies(
-    path: Path, changes: Sequence[str], recipe: TrainingRecipe, place: _Place
+    path: Path,
+    changes: Sequence[str],
+    recipe: TrainingRecipe,
+    kind: type[Trainer],
+    place: _Place,
 ) -> tuple[Remedy, ...]:
     """Try changes one after the other, each with those before it, until it fits."""
-    kind = read_recipe(path, changes)[1]
     clips = recipe.clips
     steps = [
         *(["schedule.batch=1"] if recipe.schedule.batch > 1 else []),

@@ -82,7 +82,6 @@ def open_from(weights: Weights, start: int) -> Opened:
     """
     import requests
 
-    session = requests.Session()
     url, first, sha256 = weights.url, weights.url, None
     headers = {"User-Agent": release().replace(" ", "/"), "Accept-Encoding": "identity"}
     if start:
@@ -91,7 +90,7 @@ def open_from(weights: Weights, start: int) -> Opened:
     for _ in range(_REDIRECTS):
         mine = token if urlsplit(url)[:2] == urlsplit(first)[:2] else None
         try:
-            answer = session.get(
+            answer = requests.get(
                 url,
                 headers=headers,
                 auth=_Bearer(mine),
