@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,9 +13,9 @@ from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
 from submit.cli import cli
-from submit.predictors import GROUP
 from submit.runs import Run
 from tests.conftest import WriteSplit
+from tests.pipeline.conftest import InstallModels
 from tests.predictors.later import LaterPredictor, LaterSession
 
 FRAMES = tuple(f"{index:05}" for index in range(7))
@@ -31,14 +29,10 @@ def predict(
     monkeypatch: pytest.MonkeyPatch,
     write_split: WriteSplit,
     runner: CliRunner,
+    install_models: InstallModels,
 ) -> Predict:
     """Run `submit predict` with the toy model or another one."""
-    from submit.predictors import registry
-
-    point = EntryPoint("later", "tests.predictors.later:LaterPredictor", GROUP)
-    vars(point).update(dist=SimpleNamespace(name="theirs", version="1"))
-    known = {**registry.installed(), "later": point}
-    monkeypatch.setattr("submit.predictors.registry.installed", lambda: known)
+    install_models(later="tests.predictors.later:LaterPredictor")
     monkeypatch.chdir(tmp_path)
     write_split(("a", "b"), frames=FRAMES, objects=(3, 1))
 

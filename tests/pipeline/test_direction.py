@@ -6,9 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +18,6 @@ from submit.cli import cli
 from submit.pipeline.direction import plan_passes
 from submit.png.palette import decode, encode
 from submit.predictors import (
-    GROUP,
     Absent,
     Box,
     Description,
@@ -36,6 +33,7 @@ from submit.predictors import (
 from submit.runs import Run
 from tests.conftest import WriteSplit
 from tests.killing import Killing
+from tests.pipeline.conftest import InstallModels
 
 FRAMES = tuple(f"{index:05}" for index in range(9))
 #: Where the prompts of object 1 are, beside its first mask.
@@ -95,19 +93,12 @@ def predict(
     monkeypatch: pytest.MonkeyPatch,
     write_split: WriteSplit,
     runner: CliRunner,
+    install_models: InstallModels,
 ) -> Predict:
     """Run `submit predict` with prompts beside a split of one video."""
-    from submit.predictors import registry
-
-    known = dict(registry.installed())
-    for name, value in (
-        ("aged", f"{__name__}:Aged"),
-        ("later", "tests.predictors.later:LaterPredictor"),
-    ):
-        point = EntryPoint(name, value, GROUP)
-        vars(point).update(dist=SimpleNamespace(name="theirs", version="1"))
-        known[name] = point
-    monkeypatch.setattr("submit.predictors.registry.installed", lambda: known)
+    install_models(
+        aged=f"{__name__}:Aged", later="tests.predictors.later:LaterPredictor"
+    )
     monkeypatch.setattr(Aged, "steps", 0)
     monkeypatch.setattr(Aged, "opened", [])
     monkeypatch.chdir(tmp_path)

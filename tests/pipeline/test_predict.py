@@ -6,9 +6,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -16,7 +14,6 @@ from click.testing import CliRunner, Result
 
 from submit.cli import cli
 from submit.predictors import (
-    GROUP,
     Description,
     Frame,
     Prediction,
@@ -28,6 +25,7 @@ from submit.predictors import (
     option,
 )
 from submit.runs import Run
+from tests.pipeline.conftest import InstallModels
 
 Submit = Callable[..., Result]
 
@@ -82,16 +80,10 @@ def submit(
     monkeypatch: pytest.MonkeyPatch,
     write_split: Callable[..., Path],
     runner: CliRunner,
+    install_models: InstallModels,
 ) -> Submit:
     """Run a command beside a split, with the model `batched` installed."""
-    from submit.predictors import registry
-
-    known = dict(registry.installed())
-    point = EntryPoint("batched", f"{__name__}:Batched", GROUP)
-    vars(point).update(dist=SimpleNamespace(name="theirs", version="1"))
-    monkeypatch.setattr(
-        "submit.predictors.registry.installed", lambda: {**known, "batched": point}
-    )
+    install_models(batched=f"{__name__}:Batched")
     monkeypatch.chdir(tmp_path)
     write_split(("a", "b"))
     Path("weights.pt").write_bytes(b"weights")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.metadata import EntryPoint
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +14,6 @@ from click.testing import CliRunner, Result
 
 from submit.cli import cli
 from submit.predictors import (
-    GROUP,
     AcceptedPrompts,
     Box,
     Description,
@@ -33,6 +30,7 @@ from submit.predictors import (
 )
 from submit.runs import Run
 from tests.conftest import WriteSplit
+from tests.pipeline.conftest import InstallModels
 
 Predict = Callable[..., Result]
 
@@ -104,20 +102,14 @@ def predict(
     monkeypatch: pytest.MonkeyPatch,
     write_split: WriteSplit,
     runner: CliRunner,
+    install_models: InstallModels,
 ) -> Predict:
     """Run `submit predict` with a box and a point."""
-    from submit.predictors import registry
-
-    known = dict(registry.installed())
-    for name, kind in (
-        ("masks", f"{__name__}:OnlyMasks"),
-        ("squares", f"{__name__}:Squares"),
-        ("later", "tests.predictors.later:LaterPredictor"),
-    ):
-        point = EntryPoint(name, kind, GROUP)
-        vars(point).update(dist=SimpleNamespace(name="theirs", version="1"))
-        known[name] = point
-    monkeypatch.setattr("submit.predictors.registry.installed", lambda: known)
+    install_models(
+        masks=f"{__name__}:OnlyMasks",
+        squares=f"{__name__}:Squares",
+        later="tests.predictors.later:LaterPredictor",
+    )
     monkeypatch.setattr(Squares, "calls", [])
     monkeypatch.chdir(tmp_path)
     write_split(("a",), frames=("00000", "00001", "00002"))
