@@ -10,6 +10,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SubmitError, TrainingError
@@ -49,16 +50,15 @@ def load_clips(
     done = deaths = 0
     while done < len(numbers):
         try:
-            for found in _loader(maker, numbers[done:], workers):
+            for found in _start(_loader(maker, numbers[done:], workers)):
                 if isinstance(found, SubmitError):
                     raise found
                 images, labels, *rest = found
                 deaths = 0
                 done += 1
                 yield ClipSample(images.numpy(), labels.numpy(), *rest)
-        except RuntimeError as error:
-            # What PyTorch raises when a worker has ended without a word.
-            if "DataLoader worker" not in str(error):
+        except (RuntimeError, ConnectionError, EOFError) as error:
+            if not _tells_of_a_death(error):
                 raise
             deaths += 1
             if deaths > _DEATHS:
@@ -91,6 +91,30 @@ def _loader(maker: ClipMaker, numbers: Sequence[int], workers: int) -> DataLoade
         # Otherwise a number is taken from the generator of this process.
         generator=torch.Generator(),
     )
+
+
+def _start(loader: DataLoader[Any]) -> Iterator[Any]:
+    """Start the workers of a loader.
+
+    PyTorch installs a signal handler from the main thread, which raises an error in
+    any line of that thread when a worker ends: in a step of the training, too. From
+    another thread it installs none, and finds that a worker has ended when it waits for
+    its clip.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(iter, loader).result()
+
+
+def _tells_of_a_death(error: Exception) -> bool:
+    """Whether an error says that a worker was killed, and not that its code failed.
+
+    A clip is in memory that its worker shares until it is taken; a worker that is
+    killed before refuses or breaks the connection.
+    """
+    text = str(error)
+    if text.startswith("Caught "):  # PyTorch's start of an error in a worker.
+        return False
+    return not isinstance(error, RuntimeError) or "DataLoader worker" in text
 
 
 class _Clips:

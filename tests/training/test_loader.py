@@ -6,6 +6,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,10 +109,29 @@ def test_a_killed_worker_is_replaced(make_maker: MakeMaker) -> None:
     (child,) = multiprocessing.active_children()
     assert child.pid is not None
     os.kill(child.pid, signal.SIGKILL)
+    # Outside the loader, a death raises nothing: a step of the training goes on.
+    child.join()
     with pytest.warns(UserWarning, match="exited unexpectedly"):
         found += clips
     assert len(found) == 30
     assert all(same(maker[number], clip) for number, clip in enumerate(found))
+
+
+class _Broken:
+    """A maker with a bug."""
+
+    def __getitem__(self, number: int) -> ClipSample:
+        raise RuntimeError(f"clip {number} is wrong")
+
+    def __len__(self) -> int:
+        return 1
+
+
+@pytest.mark.slow
+def test_an_error_in_a_worker_is_no_death() -> None:
+    broken: Any = _Broken()
+    with pytest.raises(RuntimeError, match=r"(?s)Caught.*clip 0 is wrong"):
+        list(load_clips(broken, [0], workers=1))
 
 
 def test_workers_are_no_more_than_shared_memory_has_room_for(
