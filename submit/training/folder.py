@@ -3,6 +3,7 @@
     trainings/<name>/
       training.json    what decides the weights, and the best scores so far
       log.jsonl        a line for each step and each validation
+      tensorboard/     the same for TensorBoard, if the recipe wants it
       last.pt          everything that is needed to continue
       best.pt          the weights with the best score, as the predictor reads them
       ema.pt           the moving average at the latest save
@@ -49,6 +50,7 @@ class TrainingFolder:
         self.ema = path / "ema.pt"
         self.average = path / "average.pt"
         self.log = path / "log.jsonl"
+        self.board = path / "tensorboard"
         self.record = path / "training.json"
         self.candidates = path / "checkpoints"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .averages import MovingAverage
+from .board import TensorBoardLog
 from .folder import Log, TrainingFolder
 from .protocol import Trainer
 from .ranks import Ranks
@@ -72,6 +73,7 @@ class Keeper:
         stepper: Takes the steps.
         average: The moving average of the weights; None without one.
         ranks: This process among all.
+        board: Whether the log is written for TensorBoard too.
     """
 
     def __init__(
@@ -82,12 +84,16 @@ class Keeper:
         stepper: Stepper,
         average: MovingAverage | None,
         ranks: Ranks,
+        *,
+        board: bool = False,
     ) -> None:
         self.folder, self.trainer = folder, trainer
         self.state = State()
         self.average = average
         self._module, self._stepper, self._ranks = module, stepper, ranks
         self._log: Log | None = None
+        self._wants_board = board
+        self._board: TensorBoardLog | None = None
 
     def restore(self) -> None:
         """Continue from the latest save."""
@@ -109,6 +115,8 @@ class Keeper:
             return
         if self._log is not None:
             self._log.sync()
+        if self._board is not None:
+            self._board.sync()
         state = self.state
         self.folder.save(
             self.folder.last,
@@ -156,14 +164,21 @@ class Keeper:
         """Open the log, without lines of steps that will be made again."""
         if self._ranks.first:
             self._log = Log(self.folder.log, self.state.step)
+            if self._wants_board:
+                self._board = TensorBoardLog(self.folder.board, self.state.step)
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """Add a line to the log."""
         if self._log is not None:
             self._log.add(entry)
+        if self._board is not None:
+            self._board.add(entry)
 
     def close_log(self) -> None:
         """Close the log."""
         if self._log is not None:
             self._log.close()
             self._log = None
+        if self._board is not None:
+            self._board.close()
+            self._board = None

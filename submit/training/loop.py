@@ -16,6 +16,7 @@ from ..errors import TrainingError
 from ..system.machine import cores, git_commit, is_out_of_memory, release
 from ..system.words import counted
 from .averages import MovingAverage
+from .board import require_tensorboard
 from .folder import TrainingFolder
 from .index import IndexedSource, build_index
 from .judge import Judge
@@ -85,6 +86,8 @@ def train(
         PredictorError: The model cannot be built.
         StorageError: The disk is full; what was saved before is complete.
     """
+    if recipe.run.tensorboard:
+        require_tensorboard()
     with joined(device) as ranks, contextlib.ExitStack() as stack:
         if not ranks.first:
             monitor, note = silent, lambda message: None
@@ -110,7 +113,10 @@ def train(
         average = None
         if recipe.average.decay:
             average = MovingAverage(module, recipe.average.decay)
-        keeper = Keeper(folder, trainer, module, stepper, average, ranks)
+        keeper = Keeper(
+            *(folder, trainer, module, stepper, average, ranks),
+            board=recipe.run.tensorboard,
+        )
         if begun:
             keeper.restore()
             note(f"continuing after step {keeper.state.step:,}")

@@ -149,6 +149,12 @@ class RunTable:
         low=0,
         decides=False,
     )
+    tensorboard: bool = setting(
+        False,
+        "Whether the log is written for TensorBoard too, below the training's folder. "
+        "Needs the extra [tensorboard]",
+        decides=False,
+    )
 
     def __post_init__(self) -> None:
         check(self)
