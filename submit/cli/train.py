@@ -22,7 +22,7 @@ from ._output import (
 from ._progress import Progress, progress
 
 if TYPE_CHECKING:
-    from ..training.estimate import TrainingEstimate
+    from ..training.estimate import Remedy, TrainingEstimate
     from ..training.loop import TrainingResult
 
 
@@ -153,6 +153,28 @@ def _facts(result: TrainingResult) -> dict[str, str]:
     }
 
 
+def _remedy_facts(remedies: tuple[Remedy, ...]) -> dict[str, str]:
+    """What makes a training fit, and what alone does not."""
+    fitting = [one for one in remedies if one.fits]
+    pairs = {}
+    if fitting:
+        pairs["to fit, add"] = _about_remedy(fitting[0])
+    else:
+        pairs["to fit"] = (
+            "no change of the recipe that was tried is enough; choose a smaller model "
+            "or image size, or a device with more memory"
+        )
+    short = [_about_remedy(one) for one in remedies if not one.fits]
+    if short:
+        pairs["not enough"] = "; ".join(short)
+    return pairs
+
+
+def _about_remedy(one: Remedy) -> str:
+    options = " ".join(f"-o {shlex.quote(option)}" for option in one.options)
+    return f"{options} ({format_bytes(one.total)})"
+
+
 def _estimate_facts(found: TrainingEstimate) -> dict[str, str]:
     memory, time = found.memory, found.time
     gpu = found.device == "cuda"
@@ -167,13 +189,8 @@ def _estimate_facts(found: TrainingEstimate) -> dict[str, str]:
     if memory.room is not None:
         fits = "fits into" if memory.fits else "does not fit into"
         pairs["room"] = f"{fits} {format_bytes(memory.room)}"
-    options: tuple[str, ...] = ()
-    for number, one in enumerate(found.remedies):
-        options = tuple(f"-o {shlex.quote(option)}" for option in one.options)
-        pairs["to fit" if not number else f"or {number}"] = (
-            f"{' '.join(options)}: {format_bytes(one.total)}"
-            f"{'' if one.fits else ', not enough'}"
-        )
+    if not memory.fits:
+        pairs |= _remedy_facts(found.remedies)
     if found.loaders:
         pairs["loading"] = (
             f"{format_bytes(found.loaders)} of memory for "

@@ -8,6 +8,12 @@ import torch
 from click.testing import CliRunner, Result
 
 from submit.cli import cli
+from submit.training.estimate import (
+    MemoryEstimate,
+    Remedy,
+    TimeEstimate,
+    TrainingEstimate,
+)
 
 RECIPE = """
 trainer = "sam2"
@@ -107,3 +113,29 @@ def test_a_training_ends_with_the_command_that_predicts_with_it(
     done = invoke("score t --split split --json")
     # The number of the validation is that of the whole chain, to the last bit.
     assert json.loads(done.stdout)["totals"]["jf_dot"] == result["best"]["score"]
+
+
+def test_the_estimate_names_what_makes_it_fit_and_what_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few, many = "model.recompute=true", 'model.freeze=["encoder"]'
+    remedies = (Remedy((few,), 30 * 10**9, False), Remedy((few, many), 10**9, True))
+    memory = MemoryEstimate(1, 1, 1, 1, 40 * 10**9, 24 * 10**9)
+    time = TimeEstimate(1, 1.0, False, 1.0, 1.0, 0, 0, 0.0, 1.0)
+
+    def shown(*found: Remedy) -> str:
+        estimate = TrainingEstimate(
+            *("narrow", "cuda", "bfloat16", 1, 1, memory, found, 0, time, 1, 2)
+        )
+        monkeypatch.setattr(
+            "submit.training.estimate.estimate", lambda *words, **more: estimate
+        )
+        return " ".join(invoke("train r.toml --name t --estimate").stdout.split())
+
+    text = shown(*remedies)
+    assert (
+        f"to fit, add -o {few} -o 'model.freeze=[\"encoder\"]' (1.0 GB) "
+        f"not enough -o {few} (30.0 GB)"
+    ) in text
+    assert "choose a smaller model or image size" in shown(remedies[0])
+    assert "choose a smaller model or image size" in shown()
