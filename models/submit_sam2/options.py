@@ -67,9 +67,11 @@ class TrackerOptions:
     )
     batch: int | None = option(
         None,
-        "Objects that go through the network at once; none: 8, fewer on small GPUs.",
+        "Objects that go through the network at once; none: 8, fewer on small GPUs. A "
+        "video whose memory runs out is tried once more with 1.",
         low=1,
         decides=False,
+        sparing=1,
     )
     threads: int = option(
         2,

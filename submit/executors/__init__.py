@@ -4,7 +4,16 @@ An executor runs one task per video in workers. A worker builds what it needs on
 as a predictor, and then processes videos one by one.
 """
 
-from .base import Event, Executor, Finished, Job, Progressed, Warned, Worker
+from .base import (
+    Event,
+    Executor,
+    Finished,
+    Job,
+    Postponed,
+    Progressed,
+    Warned,
+    Worker,
+)
 from .local import LocalExecutor
 
 __all__ = [
@@ -13,6 +22,7 @@ __all__ = [
     "Finished",
     "Job",
     "LocalExecutor",
+    "Postponed",
     "Progressed",
     "Warned",
     "Worker",

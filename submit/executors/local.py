@@ -16,17 +16,18 @@ from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
 from ..errors import PredictorError, SubmitError
-from ..system.machine import end_quickly
+from ..system.machine import end_quickly, release_memory
 from ..system.threads import prepared_threads, variables
 from ..system.warned import warnings_to
 from .base import (
+    Attempts,
     Began,
+    Build,
     Event,
     Finished,
     Job,
     Progressed,
     Warned,
-    Worker,
     do_job,
     longest_first,
 )
@@ -37,9 +38,9 @@ __all__ = ["LocalExecutor"]
 class LocalExecutor:
     """Runs jobs in processes of this machine.
 
-    If a worker is killed, for example by the system when memory runs out, only its
-    video fails and a new worker replaces it. If it is killed between two videos, none
-    fails.
+    If a worker is killed, for example by the system when memory runs out, a new one
+    replaces it, and its video is tried once more when all others have ended, alone. If
+    it is killed between two videos, nothing is lost.
 
     Args:
         workers: Number of processes; with 1 the work is done in this process, unless
@@ -53,21 +54,33 @@ class LocalExecutor:
 
     def map(
         self,
-        build: Callable[[str], Worker],
+        build: Build,
         jobs: Sequence[Job],
         notify: Callable[[Event], None],
         *,
         threads: int | None = None,
     ) -> None:
         """Run all jobs, long ones first, and call `notify` with each event."""
-        queue = longest_first(jobs)
-        count = min(self._workers, len(queue))
-        if count > 1 or (queue and threads not in (None, prepared_threads())):
-            _Pool(build, self._devices, count, threads or 1).run(queue, notify)
-        elif queue:
-            worker = build(self._devices[0])
-            for job in queue:
-                notify(do_job(worker, job, notify))
+        count = min(self._workers, len(jobs))
+        processes = count > 1 or threads not in (None, prepared_threads())
+
+        def run(
+            build: Build, jobs: Sequence[Job], notify: Callable[[Event], None]
+        ) -> None:
+            queue = longest_first(jobs)
+            if processes:
+                many = min(count, len(queue))
+                _Pool(build, self._devices, many, threads or 1).run(queue, notify)
+            elif queue:
+                worker = build(self._devices[0])
+                for job in queue:
+                    notify(do_job(worker, job, notify))
+
+        attempts = Attempts(build, jobs, notify)
+        run(build, jobs, attempts.first)
+        for job in attempts.again:
+            release_memory()
+            run(attempts.build, [job], attempts.second)
 
 
 class _Pool:
@@ -75,7 +88,7 @@ class _Pool:
 
     def __init__(
         self,
-        build: Callable[[str], Worker],
+        build: Build,
         devices: Sequence[str],
         count: int,
         threads: int,
@@ -151,7 +164,7 @@ class _Process:
     @classmethod
     def start(
         cls,
-        build: Callable[[str], Worker],
+        build: Build,
         device: str,
         variables: Mapping[str, str],
     ) -> _Process:
@@ -204,11 +217,8 @@ class _Process:
                 f"a worker process ended while it started ({how}); if nothing above "
                 "says why, memory ran out: run with fewer --workers"
             )
-        return Finished(
-            self.job.name,
-            error=f"its worker process was killed ({how}), probably because memory "
-            "ran out; run the same command again with fewer --workers",
-        )
+        killed = f"its worker process was killed ({how})"
+        return Finished(self.job.name, error=killed, again=killed)
 
     def kill(self) -> None:
         """End a process at once."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..errors import RunError
-from ..executors import Event, Executor, Job, Progressed, Warned, Worker
+from ..executors import Event, Executor, Job, Postponed, Progressed, Warned, Worker
 from ..runs import Stock
 
 __all__ = ["Bar", "Monitor", "StepOutcome", "run_jobs", "silent"]
@@ -159,6 +159,15 @@ def run_jobs(
                 if event.text not in shown:
                     shown.add(event.text)
                     bar.note(f"Warning: {event.text}")
+                return
+            if isinstance(event, Postponed):
+                # Its frames count from the first again.
+                begun.add(event.name)
+                bar.add(event.name, frames[event.name])
+                bar.note(
+                    f"{event.name}: {event.reason}; it is tried once more, alone, when "
+                    "the others have ended"
+                )
                 return
             if event.name not in begun:
                 begun.add(event.name)

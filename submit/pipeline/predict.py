@@ -31,6 +31,7 @@ from ..predictors import (
     load,
     option_infos,
     parse_options,
+    sparing_settings,
 )
 from ..runs import Identity, Run, Standing, VideoRecord
 from ..runs.identity import fingerprint, option_settings, require_facts, take_stock
@@ -177,6 +178,25 @@ class PredictPlan:
             prompter_options=expand_settings(self.prompter_options),
         )
 
+    def sparing(self) -> tuple[PredictPlan, str]:
+        """The same masks with less memory.
+
+        Returns:
+            The plan, and how it differs, such as `batch=1`; empty if in nothing.
+        """
+        tracking = sparing_settings(_options(self.predictor, self.options))
+        prompting = (
+            ()
+            if self.prompter is None
+            else sparing_settings(_options(self.prompter, self.prompter_options))
+        )
+        plan = replace(
+            self,
+            options=(*self.options, *tracking),
+            prompter_options=(*self.prompter_options, *prompting),
+        )
+        return plan, ", ".join(dict.fromkeys((*tracking, *prompting)))
+
     def _tta(self) -> list[str]:
         """The variants, sorted, since the order of a sum decides last bits."""
         return sorted(str(parse_variant(text)) for text in self.tta)
@@ -242,6 +262,12 @@ class _Maker:
         if self.probe is not None:
             predictor.session(self.probe).close()
         return VideoPredictor(predictor, worker)
+
+    def sparing(self) -> tuple[_Maker, str]:
+        """The same with less memory; see `SparingBuild`."""
+        plan, change = self.plan.sparing()
+        _, recorded = option_settings(_options(plan.predictor, plan.options))
+        return replace(self, plan=plan, options=recorded), change
 
 
 def _model(description: Description) -> dict[str, Any]:

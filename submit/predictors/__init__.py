@@ -11,6 +11,7 @@ from .options import (
     option,
     option_infos,
     parse_options,
+    sparing_settings,
     weights_path,
 )
 from .plugin_file import PluginFile
@@ -82,5 +83,6 @@ __all__ = [
     "option_infos",
     "parse_options",
     "published_for",
+    "sparing_settings",
     "weights_path",
 ]

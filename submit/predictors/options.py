@@ -25,6 +25,7 @@ __all__ = [
     "option",
     "option_infos",
     "parse_options",
+    "sparing_settings",
     "weights_path",
 ]
 
@@ -41,6 +42,7 @@ def option(
     metavar: str = "",
     decides: bool = True,
     file: bool = False,
+    sparing: T | None = None,
 ) -> T:
     """Declare one option of a model: a dataclass field with its help.
 
@@ -59,7 +61,11 @@ def option(
             options, and for what the model's `Description.details` report in full.
         file: Whether it names a file or a folder, which then counts by its content at
             any path. The names of `submit weights` stand for their files.
+        sparing: The value for a video that is tried again after memory ran out, for an
+            option that does not decide the masks; None for the same one.
     """
+    if sparing is not None and decides:
+        raise TypeError("an option with a sparing value must have decides=False")
     value: T = setting(
         default,
         help,
@@ -69,6 +75,7 @@ def option(
         metavar=metavar,
         decides=decides,
         file=file,
+        sparing=sparing,
     )
     return value
 
@@ -81,11 +88,13 @@ class OptionInfo(Setting):
         metavar: Placeholder for the value in help.
         decides: Whether it decides the masks.
         file: Whether it names a file or a folder.
+        sparing: The value with which the model takes less memory; None for the same.
     """
 
     metavar: str = ""
     decides: bool = True
     file: bool = False
+    sparing: Any = None
 
     def parse(self, text: str) -> Any:
         """Turn the text after `=` into a value.
@@ -140,6 +149,7 @@ def option_infos(options: type[Any]) -> tuple[OptionInfo, ...]:
             metavar=fields[one.name].get("metavar") or one.type.__name__,
             decides=fields[one.name].get("decides", True),
             file=fields[one.name].get("file", False),
+            sparing=fields[one.name].get("sparing"),
         )
         for one in settings_of(options)
     )
@@ -183,6 +193,18 @@ def parse_options(name: str, options: type[T], settings: Iterable[str]) -> T:
         return options(**values)
     except ValueError as error:
         raise OptionError(f"predictor {name}: {error}") from error
+
+
+def sparing_settings(options: Any) -> tuple[str, ...]:
+    """The `key=value` texts with which a model takes less memory than with `options`.
+
+    They change no masks; see `option`.
+    """
+    return tuple(
+        f"{info.name}={info.sparing}"
+        for info in option_infos(type(options))
+        if info.sparing not in (None, getattr(options, info.name))
+    )
 
 
 def expand_settings(settings: Iterable[str]) -> tuple[str, ...]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import functools
 import gc
 import os
+import sys
 
 __all__ = [
     "cores",
@@ -15,7 +17,10 @@ __all__ = [
     "memory_available",
     "memory_in_use",
     "release",
+    "release_memory",
 ]
+
+_NO_MEMORY = "can't allocate memory"
 
 
 @functools.cache
@@ -46,10 +51,30 @@ def release() -> str:
         return "mose-submit"
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out, on a GPU too."""
-    # torch has a class of this name and must not be imported for it.
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or what it was raised from, means that memory ran out.
+
+    That of a GPU counts, too.
+    """
+    while error is not None:
+        if (
+            isinstance(error, MemoryError)
+            # torch has a class of this name and must not be imported for it.
+            or type(error).__name__ == "OutOfMemoryError"
+            or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+            # What torch says of the memory of the processor.
+            or (isinstance(error, RuntimeError) and _NO_MEMORY in str(error))
+        ):
+            return True
+        error = error.__cause__
+    return False
+
+
+def release_memory() -> None:
+    """Free what nothing refers to any more, on GPUs too."""
+    gc.collect()
+    if (torch := sys.modules.get("torch")) is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def memory_in_use() -> int:
@@ -59,7 +84,6 @@ def memory_in_use() -> int:
             return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         import resource
-        import sys
 
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

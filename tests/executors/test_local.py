@@ -22,6 +22,7 @@ from submit.executors import (
     Finished,
     Job,
     LocalExecutor,
+    Postponed,
     Progressed,
     Warned,
     Worker,
@@ -201,12 +202,12 @@ def test_a_job_that_fails_is_told_and_the_rest_go_on(workers: int) -> None:
     assert bug is not None
     assert bug.startswith("ZeroDivisionError: division by zero (a bug of mose-submit")
     assert "test_local.py" in bug
-    for name in ("memory", "torch"):
-        error = ends[name].error
-        assert error is not None
-        assert error.startswith("memory ran out")
-        assert "fewer --workers" in error
-    assert "Tried 2 GiB" in str(ends["torch"].error)
+    assert ends["memory"].error == (
+        "memory ran out; it was tried once more, alone, and the same happened; use a "
+        "machine with more memory, or other options (such as a smaller input size) "
+        "under another --name"
+    )
+    assert "(CUDA out of memory. Tried 2 GiB)" in str(ends["torch"].error)
     assert "FileNotFoundError" in str(ends["gone"].error)
     assert ends["removed"] == Finished(
         "removed",
@@ -249,15 +250,72 @@ def test_a_worker_that_dies_costs_its_job_and_no_other() -> None:
     jobs = [
         Job("killed", 9, ("kill", signal.SIGKILL)),
         Job("left", 8, ("exit", 3)),
-        Job("crashed", 7, ("kill", signal.SIGSEGV)),
         *(Job(f"v{n}", 1, ("double", n)) for n in range(4)),
     ]
     ends = finished(run(jobs, workers=2))
     assert [ends[f"v{n}"].result for n in range(4)] == [0, 2, 4, 6]
-    assert str(ends["killed"].error).startswith("its worker process was killed (SIGKIL")
-    assert "fewer --workers" in str(ends["killed"].error)
-    assert "(exit status 3)" in str(ends["left"].error)
-    assert "(SIGSEGV)" in str(ends["crashed"].error)
+    for name, how in {"killed": "SIGKILL", "left": "exit status 3"}.items():
+        assert str(ends[name].error).startswith(
+            f"its worker process was killed ({how}); it was tried once more, alone, "
+            "and the same happened; use a machine with more memory"
+        )
+
+
+class Careful:
+    """Makes workers that die, unless they are made to be sparing."""
+
+    def __init__(self, spared: bool = False) -> None:
+        self._spared = spared
+
+    def __call__(self, device: str) -> Worker:
+        return functools.partial(careful, self._spared)
+
+    def sparing(self) -> tuple[Callable[[str], Worker], str]:
+        return Careful(spared=True), "batch=1"
+
+
+def careful(
+    spared: bool, payload: tuple[Path, str], progress: Callable[[int], None]
+) -> Any:
+    """Die or fail in the first attempt, and write down who runs at the same time."""
+    folder, what = payload
+    mine = folder / str(os.getpid())
+    mine.touch()
+    progress(1)
+    if not spared and what == "killed":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if what == "hungry" or (not spared and what == "short"):
+        raise MemoryError("2 GiB")
+    mine.unlink()
+    beside = [path.name for path in folder.iterdir() if alive(int(path.name))]
+    return spared, beside
+
+
+@pytest.mark.slow
+@linux_only
+def test_what_died_or_ran_out_of_memory_is_tried_once_more_alone_and_sparing(
+    tmp_path: Path,
+) -> None:
+    kinds = ["killed", "short", "hungry", "good"]
+    jobs = [Job(name, n, (tmp_path, name)) for n, name in enumerate(kinds)]
+    events = run(jobs, workers=2, build=Careful())
+    ends = finished(events)
+
+    assert ends["good"].result[0] is False
+    assert ends["killed"].result == ends["short"].result == (True, [])
+    assert str(ends["hungry"].error).startswith(
+        "memory ran out (2 GiB); it was tried once more, alone and with batch=1, and "
+        "the same happened; use a machine"
+    )
+    again = {event.name: event.reason for event in events if type(event) is Postponed}
+    assert again == {
+        "killed": "its worker process was killed (SIGSEGV)",
+        "short": "memory ran out (2 GiB)",
+        "hungry": "memory ran out (2 GiB)",
+    }
+    # All others have ended before the first second attempt.
+    order = [event.name for event in events if isinstance(event, Finished)]
+    assert order == ["good", "hungry", "short", "killed"]
 
 
 @pytest.mark.slow

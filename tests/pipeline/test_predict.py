@@ -63,6 +63,19 @@ class Batched(StaticPredictor):
         return _Greedy(inner) if fails else inner
 
 
+@dataclass(frozen=True)
+class SparingOptions(BatchedOptions):
+    """The same options, but the model knows with which it takes less memory."""
+
+    batch: int | None = option(None, "Does not.", decides=False, sparing=1)
+
+
+class Sparing(Batched):
+    """The same model with these options."""
+
+    Options: ClassVar[type[Any]] = SparingOptions
+
+
 class _Greedy:
     def __init__(self, inner: Session) -> None:
         self._inner = inner
@@ -83,7 +96,7 @@ def submit(
     install_models: InstallModels,
 ) -> Submit:
     """Run a command beside a split, with the model `batched` installed."""
-    install_models(batched=f"{__name__}:Batched")
+    install_models(batched=f"{__name__}:Batched", sparing=f"{__name__}:Sparing")
     monkeypatch.chdir(tmp_path)
     write_split(("a", "b"))
     Path("weights.pt").write_bytes(b"weights")
@@ -107,7 +120,10 @@ def predict(submit: Submit, *options: str) -> Result:
 def test_the_advice_when_memory_runs_out_continues_the_run(submit: Submit) -> None:
     first = predict(submit, "-o checkpoint=weights.pt -o batch=8")
     assert first.exit_code == 1
-    assert "memory ran out (2 GiB); run the same command again" in first.stderr
+    assert (
+        "memory ran out (2 GiB); it was tried once more, alone, and the same happened; "
+        "use a machine with more memory"
+    ) in " ".join(first.stderr.split())
     kept = Path("runs/r/soft/a.npz").read_bytes()
 
     second = predict(submit, "-o checkpoint=weights.pt -o batch=1")
@@ -115,6 +131,20 @@ def test_the_advice_when_memory_runs_out_continues_the_run(submit: Submit) -> No
     assert second.exit_code == 0, second.output
     assert Path("runs/r/soft/a.npz").read_bytes() == kept
     assert Run.open(Path("runs/r")).videos.keys() == {"a", "b"}
+
+
+def test_a_video_whose_memory_runs_out_is_made_with_a_smaller_batch(
+    submit: Submit,
+) -> None:
+    found = submit("predict split --predictor sparing -o batch=8 --name r")
+
+    assert found.exit_code == 0, found.output
+    assert "memory ran out (2 GiB); it is tried once more, alone" in " ".join(
+        found.stderr.split()
+    )
+    videos = Run.open(Path("runs/r")).videos
+    batches = {name: (one.worker or {})["options"] for name, one in videos.items()}
+    assert {name: one["batch"] for name, one in batches.items()} == {"a": 8, "b": 1}
 
 
 @pytest.mark.parametrize(
