@@ -171,7 +171,7 @@ def longest_first(jobs: Sequence[Job]) -> list[Job]:
 
 
 class Attempts:
-    """Gives jobs a second attempt where the first one failed for want of memory.
+    """Gives jobs a second attempt after memory ran out or their worker was killed.
 
     An executor runs all jobs with `first` as their listener, and then those in `again`,
     one after the other and with no other worker, with `second` as their listener and
