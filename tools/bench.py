@@ -5,6 +5,7 @@ python tools/bench.py scoring --vos-benchmark vos-benchmark --size 854x480
 python tools/bench.py check
 python tools/bench.py ensemble --cutie Cutie
 python tools/bench.py bookkeeping
+python tools/bench.py scheduling
 python tools/bench.py threads
 python tools/bench.py directions
 python tools/bench.py train --official sam2 --python venv/bin/python
@@ -32,6 +33,7 @@ from PIL import Image
 from bench_bookkeeping import bookkeeping
 from bench_directions import directions
 from bench_ensemble import ensemble
+from bench_scheduling import scheduling
 from bench_threads import threads
 from bench_train import train, train_memory
 from measuring import Usage, measure, show_table
@@ -213,6 +215,7 @@ def programs(
 
 bench.add_command(ensemble)
 bench.add_command(bookkeeping)
+bench.add_command(scheduling)
 bench.add_command(threads)
 bench.add_command(directions)
 bench.add_command(train)
