@@ -37,7 +37,7 @@ def clean_environment() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.startswith("SUBMIT_") or name in (
+            if name.startswith(("SUBMIT_", "SLURM_")) or name in (
                 "COLUMNS",
                 "FORCE_COLOR",
                 "NO_COLOR",

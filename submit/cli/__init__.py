@@ -43,6 +43,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Merge": {
         "import": "Convert masks of any other program to a run, or to prompts",
         "ensemble": "Merge runs into one",
+        "merge-parts": "Join what jobs with --part have made",
     },
     "Package": {
         "export": "Write the palette masks of a run",
@@ -178,7 +179,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self.list_commands(ctx):
             return None
         # Names that Python reserves, such as `import`, end with an underscore.
-        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name.replace("-", "_")
         command = getattr(import_module(f".{name}", __name__), name)
         assert isinstance(command, click.Command)
         return command

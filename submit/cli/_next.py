@@ -112,11 +112,23 @@ def _predict(split: object, *more: object) -> str:
     return typed("predict", split, "--predictor", "classical", *more, "--name", name)
 
 
-def _merged(given: Given, data: Any) -> str:
+def _merged(given: Given, data: Any) -> str | None:
+    if given.get("part") is not None:
+        return None  # It is one of several jobs.
     return after_run(given["runs"], Path(data["run"]).name)
 
 
-def _imported(given: Given, data: Any) -> str:
+def _joined(given: Given, data: Any) -> str | None:
+    del data
+    from ..runs import Run
+
+    source, *_ = given["sources"]
+    if not Run.exists(given["runs"] / source):
+        return typed("pack", source, "-o", f"{Path(source).name}.zip")
+    return after_run(given["runs"], source)
+
+
+def _imported(given: Given, data: Any) -> str | None:
     if given["as_prompts"]:
         return _predict(given["split"], "--prompts", data["prompts"])
     return _merged(given, data)
@@ -187,15 +199,20 @@ NEXT: Mapping[str, Step] = {
     "sample": lambda given, _: _predict(given["directory"]),
     "videos": lambda given, _: _predict(given["split"]),
     "holdout": lambda given, _: _predict(given["output"]),
-    "predict": lambda given, _: after_run(given["runs"], given["name"]),
+    "predict": lambda given, data: _merged(given, data),
     "predictors": _listed,
     "weights": _fetched,
     "anchors": lambda given, _: _predict(given["split"], "--prompts", given["output"]),
     "trainers": _trained,
     "import": _imported,
     "ensemble": _merged,
-    "export": lambda given, _: typed(
-        "pack", given["run"], "-o", f"{Path(given['run']).name}.zip", *_runs(given)
+    "merge-parts": _joined,
+    "export": lambda given, _: (
+        None
+        if given["part"] is not None
+        else typed(
+            "pack", given["run"], "-o", f"{Path(given['run']).name}.zip", *_runs(given)
+        )
     ),
     "pack": _packed,
     "check": _checked,

@@ -19,6 +19,8 @@ from ._completion import (
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
+    from ..system.parts import Part
+
 __all__ = [
     "META",
     "OUTPUT",
@@ -30,6 +32,7 @@ __all__ = [
     "meta_option",
     "name_option",
     "optional_split",
+    "part_option",
     "runs_dir_option",
     "seed_option",
     "settings_option",
@@ -222,6 +225,55 @@ def videos_option(command: Command) -> Command:
         metavar="GLOB",
         shell_complete=complete_videos,
         help="Only videos whose name matches; repeatable.",
+    )(command)
+
+
+class _Part(click.ParamType["Part | None"]):
+    """A part of the videos, `I/N`; None for 1/1, which is all of them."""
+
+    name = "text"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Part | None:
+        """Read the number of a part."""
+        from ..system.parts import Part
+
+        try:
+            part = value if isinstance(value, Part) else Part.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return None if part.count == 1 else part
+
+
+def part_option(command: Command) -> Command:
+    """Add `--part`; the command gets `part: Part | None`, None for all videos."""
+
+    def find(
+        ctx: click.Context, param: click.Parameter, value: Part | None
+    ) -> Part | None:
+        source = ctx.get_parameter_source(param.name or "")
+        if source is not click.core.ParameterSource.DEFAULT:
+            return value
+        from ..system.parts import Part
+        from ._output import note
+
+        try:
+            found = Part.of_slurm(os.environ)
+        except ValueError as error:
+            raise click.UsageError(str(error), ctx) from None
+        if found is None or found.count == 1:
+            return None
+        note(f"part {found}, as SLURM_ARRAY_TASK_ID says (all videos: --part 1/1)")
+        return found
+
+    return click.option(
+        "--part",
+        type=_Part(),
+        callback=find,
+        metavar="I/N",
+        help="Only part I of N of the videos, to be joined by submit merge-parts. "
+        "Default: the place in a job array of Slurm, else all.",
     )(command)
 
 

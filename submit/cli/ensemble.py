@@ -15,6 +15,7 @@ from ._options import (
     SOURCE,
     json_option,
     optional_split,
+    part_option,
     runs_dir_option,
     workers_option,
 )
@@ -28,6 +29,7 @@ from ._views import outcome_view
 if TYPE_CHECKING:
     from ..ensemble import MemberSummary
     from ..pipeline import StepOutcome
+    from ..system.parts import Part
 
 
 @click.command()
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
 @optional_split(
     "The split, if it was moved; only method vote needs it, for the first masks."
 )
+@part_option
 @workers_option
 @runs_dir_option
 @json_option
@@ -94,6 +97,7 @@ def ensemble(
     file: Path | None,
     missing: str,
     split: Path | None,
+    part: Part | None,
     workers: int | None,
     runs: Path,
     as_json: bool,
@@ -111,7 +115,7 @@ def ensemble(
       submit ensemble plain flipped --name both --weights 2,1
     """
     from ..ensemble import MergeSettings, read_ensemble_table
-    from ..pipeline import ensemble_runs
+    from ..pipeline import ensemble_runs, run_of_part
 
     table = {} if file is None else read_ensemble_table(file)
     paths = [run_path(runs, member) for member in members or table.get("members", ())]
@@ -127,8 +131,10 @@ def ensemble(
     elif gate_return is not None or gate_threshold is not None:
         raise click.UsageError("--gate-return and --gate-threshold need --gate")
     path = new_run_path(runs, "+".join(table["members"]) if name is None else name)
+    if part is not None:
+        path = part.place(path)
     outcome = ensemble_runs(
-        paths,
+        [run_of_part(one, part) for one in paths],
         path,
         executor=local_executor(workers),
         settings=MergeSettings.from_table(table)
@@ -136,6 +142,7 @@ def ensemble(
         else MergeSettings.from_table(table, where=str(file), at=("ensemble",)),
         reweight=missing == "reweight",
         split=None if split is None else open_split(split),
+        part=part,
         monitor=progress,
     )
     raise_failures(outcome, path / "failed.json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +18,7 @@ from ._options import (
     SOURCE,
     json_option,
     optional_split,
+    part_option,
     runs_dir_option,
     videos_option,
     workers_option,
@@ -29,6 +30,7 @@ from ._runs import local_executor, raise_failures
 if TYPE_CHECKING:
     from ..data import Split
     from ..runs import Run
+    from ..system.parts import Part
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -60,6 +62,7 @@ def _postprocess_options(command: Command) -> Command:
     help="Read these settings from the table [postprocess] of a file (of submit tune).",
 )
 @_postprocess_options
+@part_option
 @workers_option
 @runs_dir_option
 @json_option
@@ -69,6 +72,7 @@ def export(
     split: Path | None,
     videos: tuple[str, ...],
     settings: Path | None,
+    part: Part | None,
     workers: int | None,
     runs: Path,
     as_json: bool,
@@ -85,22 +89,32 @@ def export(
     Example:
       submit export both -o masks --holes 0.05 --components 0.1
     """
-    from ..pipeline import export_run, split_of
+    from ..pipeline import export_run, run_of_part, split_of
     from ..runs import Run
     from ..system.outputs import OutputKind, claim
 
     wanted = _postprocess(settings, postprocess)
-    opened = Run.open(run_path(runs, run))
+    path = run_path(runs, run)
+    opened = Run.open(run_of_part(path, part))
+    whole = opened.path == path
+    if part is not None and output is not None:
+        output = part.place(output)
+    elif part is not None and whole:
+        output = part.place(opened.masks_folder)
     folder = output if output is not None else opened.masks_folder
     claim(folder, OutputKind.of_folder("masks", "submit export"))
     source = split_of(opened, split)
+    chosen = _chosen(opened, source, videos)
+    if part is not None and whole:
+        names = opened.videos if chosen is None else chosen
+        chosen = part.of({name: opened.videos[name].frames for name in names})
     outcome = export_run(
         opened,
         source,
         executor=local_executor(workers),
         folder=output,
         postprocess=wanted,
-        videos=_chosen(opened, source, videos),
+        videos=chosen,
         monitor=progress,
     )
     raise_failures(outcome, folder)
@@ -120,7 +134,7 @@ def export(
     )
 
 
-def _chosen(run: Run, split: Split, patterns: tuple[str, ...]) -> list[str] | None:
+def _chosen(run: Run, split: Split, patterns: tuple[str, ...]) -> Sequence[str] | None:
     """The videos of a run that patterns name; None for all.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +18,7 @@ from ._options import (
     device_option,
     json_option,
     name_option,
+    part_option,
     runs_dir_option,
     settings_option,
     split_argument,
@@ -28,6 +30,9 @@ from ._progress import progress
 from ._runs import model_executor, new_run_path, raise_failures
 from ._splits import open_split
 from ._views import outcome_view
+
+if TYPE_CHECKING:
+    from ..system.parts import Part
 
 
 @click.command()
@@ -100,6 +105,7 @@ from ._views import outcome_view
     default="local",
     help="Processes of this machine, or a Ray cluster (RAY_ADDRESS).",
 )
+@part_option
 @workers_option
 @device_option
 @runs_dir_option
@@ -119,6 +125,7 @@ def predict(
     direction: str,
     soft: bool,
     executor: str,
+    part: Part | None,
     workers: int | None,
     device: str,
     runs: Path,
@@ -136,6 +143,9 @@ def predict(
     frame, from a detector, a person or another run. With --direction both, they also
     improve the frames before them (docs/prompts.md).
 
+    --part divides the videos among jobs of a cluster, each with its own folder
+    (docs/cluster.md).
+
     \b
     Example:
       submit predict work/sample --predictor classical --name plain
@@ -143,6 +153,8 @@ def predict(
     from ..pipeline import PredictPlan, predict_split
 
     path = new_run_path(runs, name)
+    if part is not None:
+        path = part.place(path)
     outcome = predict_split(
         # Absolute, since workers of a cluster have a current folder of their own.
         open_split(split.absolute(), videos),
@@ -161,6 +173,7 @@ def predict(
         ),
         executor=lambda model: model_executor(model, workers, device, kind=executor),
         device=device,
+        part=part,
         monitor=progress,
     )
     raise_failures(outcome, path / "failed.json")

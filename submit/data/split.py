@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -301,6 +301,19 @@ class Split:
         for video in self.whole.videos.values():
             sha.update(video.fingerprint.encode())
         return sha.hexdigest()
+
+    def only(self, names: Iterable[str]) -> Split:
+        """The same split with some of its chosen videos."""
+        kept = set(names)
+        some = replace(
+            self,
+            videos={n: video for n, video in self.videos.items() if n in kept},
+            others=tuple(sorted({*self.others, *(self.videos.keys() - kept)})),
+        )
+        if some.others:
+            # It would be read from disk again.
+            vars(some)["whole"] = self.whole
+        return some
 
     @property
     def subset_note(self) -> str | None:

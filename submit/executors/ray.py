@@ -6,6 +6,7 @@ file system. Needs the extra `ray`: pip install mose-submit[ray].
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -153,7 +154,7 @@ def _connected() -> Any:
     if not ray.is_initialized():
         address = os.environ.get("RAY_ADDRESS")
         try:
-            ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         except ConnectionError as error:
             raise PredictorError(
                 f"no Ray cluster answers at RAY_ADDRESS={address} ({error}); start one "

@@ -9,7 +9,9 @@ from .as_prompts import import_prompts
 from .ensemble import ensemble_runs
 from .export import export_run, exported_masks, is_exported
 from .imports import import_masks
+from .joining import merge_export, merge_run
 from .outcome import StepOutcome
+from .parts import run_of_part
 from .predict import PredictPlan, predict_split, split_of
 
 __all__ = [
@@ -22,6 +24,9 @@ __all__ = [
     "import_masks",
     "import_prompts",
     "is_exported",
+    "merge_export",
+    "merge_run",
     "predict_split",
+    "run_of_part",
     "split_of",
 ]

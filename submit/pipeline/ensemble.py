@@ -24,10 +24,12 @@ from ..executors import Executor, Job, Worker
 from ..runs import Identity, MaskWriter, Run, SoftWriter, StoredVideo, VideoRecord
 from ..runs.identity import fingerprint, take_stock
 from ..system.files import atomic_folder, digest, write_json
+from ..system.parts import Part
 from .outcome import Monitor, StepOutcome, run_jobs, silent
+from .parts import PartOf
 from .predict import split_of
 
-__all__ = ["ensemble_runs", "member_summaries"]
+__all__ = ["ensemble_runs", "member_summaries", "write_summaries"]
 
 #: File in the run's folder: the influence of each member, in all and by video.
 REPORT = "members.json"
@@ -42,6 +44,7 @@ def ensemble_runs(
     reweight: bool = False,
     split: Split | None = None,
     renew: bool = False,
+    part: Part | None = None,
     monitor: Monitor = silent,
 ) -> StepOutcome:
     """Merge runs; continues where an earlier call stopped.
@@ -59,11 +62,14 @@ def ensemble_runs(
         split: The split of the runs, None for its recorded place; only a vote needs it,
             for the given first mask.
         renew: Whether an ensemble of other settings is replaced.
+        part: The part of the videos to merge, where members may be parts as well; None
+            for all.
         monitor: Opens the progress bar.
 
     Raises:
         RunError: A member is missing, or lacks a video.
-        RunMismatchError: Members come from different splits, or the folder holds
+        RunMismatchError: Members come from different splits, are parts of different
+            videos, or the folder holds
             another ensemble.
         SettingsError: The settings are for other members.
         SplitError: The method is `vote`, and the split is not found.
@@ -75,9 +81,13 @@ def ensemble_runs(
     runs = [by_name[name] for name in merge.members]
     _require_one_split(runs)
     videos = sorted({name for run in runs for name in run.videos})
+    whole = None if part is None else _part_of(part, runs)
+    if whole is not None:
+        mine = set(_videos_of(whole, runs))
+        videos = [name for name in videos if name in mine]
     if not reweight:
         _require_all(runs, videos)
-    _require_places(merge, videos)
+    _require_places(merge, videos if whole is None else whole.videos)
     soft = not isinstance(merge.merging, LabelMethod)
     if not soft and split is None:
         split = _split_for_first_masks(runs[0])
@@ -85,10 +95,15 @@ def ensemble_runs(
         video: _source(video, [run for run in runs if video in run.videos], len(runs))
         for video in videos
     }
+    identity = Identity("ensemble", merge.to_table(), runs[0].split, runs[0].expected)
+    environment: dict[str, Any] = {"missing": "reweight" if reweight else "fail"}
+    if whole is not None:
+        identity = whole.identity(identity, videos)
+        environment |= whole.environment()
     with Run.making(
         path,
-        Identity("ensemble", merge.to_table(), runs[0].split, runs[0].expected),
-        environment={"missing": "reweight" if reweight else "fail"},
+        identity,
+        environment=environment,
         renew=renew,
         upgrade=_upgraded,
     ) as ensemble:
@@ -135,10 +150,38 @@ def ensemble_runs(
             gone=gone,
             monitor=monitor,
         )
-        summaries = member_summaries(ensemble)
-        outcome.details["members"] = summaries
-        _write_summaries(ensemble, summaries)
+        outcome.details["members"] = member_summaries(ensemble)
+        write_summaries(ensemble)
     return outcome
+
+
+def _part_of(part: Part, runs: Sequence[Run]) -> PartOf:
+    """What the videos of a part are a part of.
+
+    Raises:
+        RunMismatchError: Members are parts of different videos.
+    """
+    parts = [(run, found) for run in runs if (found := PartOf.read(run)) is not None]
+    if not parts:
+        videos = tuple(sorted({name for run in runs for name in run.videos}))
+        return PartOf(part, videos, runs[0].expected)
+    (first, found), *others = parts
+    for run, other in others:
+        if (other, run.expected) != (found, first.expected):
+            raise RunMismatchError(
+                f"{run.path}: is a part of other videos than {first.path}; make both "
+                "with the same --videos and --part"
+            )
+    return found
+
+
+def _videos_of(whole: PartOf, runs: Sequence[Run]) -> Sequence[str]:
+    """The videos of this part: those of members that are parts, else by frames."""
+    for run in runs:
+        if PartOf.read(run) is not None:
+            return run.expected or ()
+    frames = {name: r.frames for run in runs for name, r in run.videos.items()}
+    return whole.part.of(dict(sorted(frames.items())))
 
 
 def _source(video: str, having: Sequence[Run], members: int) -> str:
@@ -180,11 +223,11 @@ def _shares(ensemble: Run) -> dict[str, float]:
     return {name: ensemble.settings["weights"][name] for name in names}
 
 
-def _write_summaries(ensemble: Run, summaries: Sequence[MemberSummary]) -> None:
-    """Write the summary of the whole, and that of each video."""
+def write_summaries(ensemble: Run) -> None:
+    """Write the influence of the members: on the whole, and on each video."""
     shares = _shares(ensemble)
     content: dict[str, Any] = {
-        "members": [dataclasses.asdict(one) for one in summaries],
+        "members": [dataclasses.asdict(one) for one in member_summaries(ensemble)],
         "videos": {
             video: [
                 dataclasses.asdict(one)

@@ -55,7 +55,8 @@ def export_run(
         ArchiveError: The folder holds files that no export wrote.
     """
     target = run.masks_folder if folder is None else folder
-    if not run.videos:
+    # A part may have no video.
+    if not run.videos and run.expected != ():
         raise RunError(f"{run.path}: has no complete video; run its command again")
     if target == run.masks_folder and not run.is_soft:
         if postprocess is not None and not postprocess.is_off:

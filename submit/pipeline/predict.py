@@ -36,8 +36,10 @@ from ..predictors import (
 from ..runs import Identity, Run, Standing, VideoRecord
 from ..runs.identity import fingerprint, option_settings, require_facts, take_stock
 from ..system.files import digest
+from ..system.parts import Part
 from .direction import DIRECTIONS
 from .outcome import Monitor, StepOutcome, run_jobs, silent
+from .parts import PartOf, split_of_part
 from .prompter import PromptedPredictor
 from .prompts import require_taken
 from .video import VideoPredictor, VideoTask
@@ -318,6 +320,7 @@ def predict_split(
     *,
     executor: Callable[[Predictor], Executor],
     device: str = "auto",
+    part: Part | None = None,
     monitor: Monitor = silent,
 ) -> StepOutcome:
     """Run a model over a split; continues where an earlier call stopped.
@@ -328,6 +331,7 @@ def predict_split(
         plan: Which model, and how.
         executor: Chooses the executor that runs the videos, for the model.
         device: Where to describe the model.
+        part: The part of these videos to predict; None for all.
         monitor: Opens the progress bar.
 
     Raises:
@@ -337,6 +341,9 @@ def predict_split(
         OptionError: A direction needs prompts that are not given.
     """
     plan.require_direction()
+    every = tuple(split.videos)
+    if part is not None:
+        split = split_of_part(split, part)
     # Built first, so that an error names the file of an option.
     predictor, plan = plan.build(device), plan.located()
     given = None if plan.prompts is None else read_prompts(plan.prompts, split)
@@ -352,10 +359,16 @@ def predict_split(
     sources = {
         name: _source(video, late=plan.late_objects) for name, video in chosen.items()
     }
+    identity = Identity.of("predict", settings, split)
+    environment = {"licence": predictor.describe().licence, "options": recorded}
+    if part is not None:
+        whole = PartOf(part, every, identity.videos)
+        identity = whole.identity(identity, tuple(split.videos))
+        environment |= whole.environment()
     with Run.making(
         path,
-        Identity.of("predict", settings, split),
-        environment={"licence": predictor.describe().licence, "options": recorded},
+        identity,
+        environment=environment,
         upgrade=plan.upgraded,
     ) as run:
         stock = take_stock(chosen, partial(_standing, run, sources))

@@ -22,6 +22,7 @@ from ..system.files import (
     write_json,
 )
 from ..system.machine import git_commit
+from ..system.parts import Part
 from ..system.words import did_you_mean
 from .identity import Identity, Standing, fingerprint, standing_of
 from .masks import KnownMasks, read_digests
@@ -269,6 +270,11 @@ class Run:
         try:
             manifest, changes = read_store(manifest_path)
         except FileNotFoundError:
+            if Part.places(path, _MANIFEST):
+                raise RunError(
+                    f"{path}: only parts of this run are there; when all are "
+                    f"complete, do: submit merge-parts {path}"
+                ) from None
             near = cls.names(path.parent)
             there = did_you_mean(path.name, near)
             if near:
@@ -448,8 +454,8 @@ class Run:
                 _remove(child)
 
     def _remove_if_empty(self) -> None:
-        """Remove an empty run."""
-        if self.videos or self.failures:
+        """Remove an empty run, unless no video is expected of it."""
+        if self.videos or self.failures or self.expected == ():
             return
         with contextlib.suppress(OSError):
             for folder in (self.path / "soft", self.masks_folder):

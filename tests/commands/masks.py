@@ -172,6 +172,25 @@ ROWS = (
         ],
     ),
     Row("export one --output out", files=["out/vanish/00005.png"]),
+    Row(
+        f"{_ENSEMBLE} --part 2/2 --json",
+        data={"run": "runs/part-2-of-2/new", "done": ["small"]},
+    ),
+    Row(
+        "export one -o out --part 2/2 --json",
+        data={"masks": "part-2-of-2/out", "done": ["small"]},
+    ),
+    Row(
+        "merge-parts new --runs mine --partial --json",
+        code=1,
+        stderr=["expected mine/part-I-of-N/new"],
+    ),
+    Row(
+        "merge-parts new --delete",
+        before=[f"{_ENSEMBLE} --part {n}/2" for n in (1, 2)],
+        stdout=["videos         3 videos"],
+        check=lambda done: not list(Path("runs").glob("part-*/new")),
+    ),
     Row("export one --runs mine", code=1, stderr=["mine/one: no such run"]),
     Row(
         "pack part --output p.zip --partial --team team.json --split valid --json",

@@ -33,6 +33,11 @@ def _masks_of(file: str) -> list[tuple[str, str, str]]:
 
 ROWS = (
     Row(
+        f"{_PREDICT} --part 2/2 --json",
+        data={"run": "runs/part-2-of-2/new", "done": ["small"]},
+    ),
+    Row(f"{_PREDICT} --part 3/2", code=2, stderr=["expected I/N"]),
+    Row(
         f"{_PREDICT} --videos similar --runs mine --workers 3 --json",
         data={"run": "mine/new", "done": ["similar"], "frames": 6},
         files=["mine/new/soft/similar.npz"],

@@ -1,0 +1,110 @@
+"""`submit merge-parts`: parts of a run, or of an export, become whole."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import RunError
+from ..system.files import run_path
+from ..system.words import counted
+from ._options import SOURCE, json_option, runs_dir_option
+from ._output import emit, facts, note, stack
+from ._progress import progress
+
+if TYPE_CHECKING:
+    from ..pipeline import StepOutcome
+
+
+@click.command(name="merge-parts")
+@click.argument("sources", nargs=-1, required=True, metavar="RUN|DIR...", type=SOURCE)
+@click.option(
+    "--partial",
+    is_flag=True,
+    help="Join what is there, even if parts or videos are missing.",
+)
+@click.option(
+    "--delete",
+    is_flag=True,
+    help="Delete the parts when all of them are joined.",
+)
+@runs_dir_option
+@json_option
+def merge_parts(
+    sources: tuple[str, ...],
+    partial: bool,
+    delete: bool,
+    runs: Path,
+    as_json: bool,
+) -> None:
+    """Join what jobs with --part have made.
+
+    RUN|DIR... are runs of which predict, ensemble or export made parts, or folders that
+    were given to export with -o. Every file is compared with what was
+    written. The result is the same as without --part, byte for byte. The command can be
+    repeated.
+
+    \b
+    Example:
+      submit merge-parts plain
+    """
+    joined = {source: _join(runs, source, partial=partial) for source in sources}
+    for outcome, _ in joined.values():
+        if outcome.failed:
+            note(f"{outcome.name}: {counted(len(outcome.failed), 'video')} failed")
+    if delete and not partial:
+        for _, folders in joined.values():
+            for folder in folders:
+                shutil.rmtree(folder)
+    emit(
+        stack(
+            *(
+                facts(
+                    {
+                        "joined": source,
+                        "videos": counted(len(one.done), "video"),
+                        "already there": counted(len(one.skipped), "video"),
+                    }
+                )
+                for source, (one, _) in joined.items()
+            )
+        ),
+        {source: vars(one) for source, (one, _) in joined.items()},
+        as_json=as_json,
+    )
+
+
+def _join(
+    runs: Path, source: str, *, partial: bool
+) -> tuple[StepOutcome, tuple[Path, ...]]:
+    """Join what the name stands for.
+
+    Returns:
+        The outcome, and the folders of the parts.
+
+    Raises:
+        RunError: There are no parts of it, or some are missing.
+    """
+    from ..pipeline.joining import (
+        export_parts,
+        merge_export,
+        merge_run,
+        parts_of_run,
+    )
+    from ..runs import Run
+
+    path = run_path(runs, source)
+    if folders := parts_of_run(path):
+        return merge_run(path, partial=partial, monitor=progress), folders
+    folder = Path(source)
+    if records := export_parts(folder):
+        run = Run.open(runs / str(records[0].run))
+        outcome = merge_export(folder, run, partial=partial, monitor=progress)
+        return outcome, tuple(record.folder for record in records)
+    raise RunError(
+        f"{source}: no parts of it are there; expected {path.parent}/part-I-of-N/"
+        f"{path.name} (make them with submit predict --part I/N)"
+    )
