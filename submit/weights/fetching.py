@@ -1,9 +1,10 @@
 """Fetch weights: resumed after a cut, and verified before they get their name.
 
-sam2.1_hiera_tiny.pt            complete and verified
-sam2.1_hiera_tiny.pt.json       its address, size and SHA-256
-sam2.1_hiera_tiny.pt.part       what has come so far
-sam2.1_hiera_tiny.pt.part.json  of which file on the server that is a part
+sam2.1_hiera_tiny.pt               complete and verified
+sam2.1_hiera_tiny.pt.part          what has come so far
+sam2.1_hiera_tiny.pt.part.json     of which file on the server that is a part
+digests/sam2.1_hiera_tiny.pt.json  address, size and SHA-256; stays when the file is
+                                   deleted, so that a new one is compared with it
 """
 
 from __future__ import annotations
@@ -113,6 +114,8 @@ class _Download:
         self._part = path.with_name(f"{path.name}.part")
         self._notes = path.with_name(f"{path.name}.part.json")
         self._known = _read(self._notes)
+        # Of an earlier download; the digest that is published comes before it.
+        self._first = {} if weights.sha256 else _recorded(weights, path)
         if self._known.get("url") != weights.url:
             self._drop()
         self._digest = hashlib.sha256()
@@ -200,10 +203,15 @@ class _Download:
         """Make sure before a download that it is the right file, and that it fits.
 
         Raises:
-            WeightsError: The file has another size than the known one.
+            WeightsError: The file has another size than the known one, or is not the
+                one of an earlier download.
             StorageError: The disk has no room for it.
         """
         known, size = self._weights.size, opened.size
+        for name, now in (("size", size), ("sha256", opened.sha256)):
+            if now is not None and self._first.get(name, now) != now:
+                self._drop()
+                raise WeightsError(self._about_change(name, self._first[name], now))
         if size is None:
             return
         if known is not None and size != known:
@@ -231,9 +239,11 @@ class _Download:
             WeightsError: It is not what was expected; it is removed.
         """
         sha256 = self._digest.hexdigest()
-        expected, compared = _expected(self._weights, self._known)
+        expected, compared = _expected(self._weights, self._first or self._known)
         if expected not in (None, sha256):
             self._drop()
+            if self._first:
+                raise WeightsError(self._about_change("sha256", expected, sha256))
             raise WeightsError(
                 f"{self._weights.url}: expected the SHA-256 {expected}, found "
                 f"{sha256}; the file was removed. Fetch it again; if this repeats, the "
@@ -245,6 +255,15 @@ class _Download:
             self._notes.unlink(missing_ok=True)
         _record(self._weights, found)
         return found
+
+    def _about_change(self, name: str, before: object, now: object) -> str:
+        what = {"size": "bytes", "sha256": "SHA-256"}[name]
+        return (
+            f"{self._weights.url}: is another file than the one that was fetched "
+            f"before ({what}: {before} then, {now} now); nothing was kept. If the "
+            f"project's page speaks of a new file, delete {_record_of(self._path)} and "
+            "run the same command again"
+        )
 
     def _size(self) -> int:
         """Bytes that have come."""
@@ -274,7 +293,7 @@ def _verified(weights: Weights, path: Path) -> Fetched:
         raise WeightsError(
             f"{path}: expected {weights.size} bytes, found {size}; {again}"
         )
-    expected, compared = _expected(weights, _read(_record_of(path)))
+    expected, compared = _expected(weights, _recorded(weights, path))
     with refusals_of(path):
         sha256 = digest(path)
     if expected not in (None, sha256):
@@ -303,11 +322,20 @@ def _record(weights: Weights, found: Fetched) -> None:
     record = asdict(found) | {"url": weights.url, "compared": "recorded"}
     for name in ("path", "new"):
         del record[name]
-    write_json(_record_of(found.path), record)
+    path = _record_of(found.path)
+    with refusals_of(path):
+        path.parent.mkdir(exist_ok=True)
+    write_json(path, record)
+
+
+def _recorded(weights: Weights, path: Path) -> Mapping[str, Any]:
+    """The record of a download from the same address; empty if there is none."""
+    found = _read(_record_of(path))
+    return found if found.get("url") == weights.url else {}
 
 
 def _record_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}.json")
+    return path.parent / "digests" / f"{path.name}.json"
 
 
 def _read(path: Path) -> Mapping[str, Any]:

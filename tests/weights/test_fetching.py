@@ -93,7 +93,7 @@ def test_a_file_is_fetched_once_and_verified(
     assert (found.sha256, found.compared, found.new) == (SHA256, "known", True)
     assert heard.sizes == [len(CONTENT)] == [sum(heard.counts)]
     assert heard.ends == [True]
-    assert left(tmp_path) == ["w.pt", "w.pt.json"]
+    assert left(tmp_path) == ["digests", "w.pt"]
     again = get(weights)
     assert (again.new, again.path) == (False, found.path)
     assert len(site.requests) == 1
@@ -130,7 +130,7 @@ def test_a_later_command_continues(
     site.files["/w.pt"].cuts = []
     assert get(weights).path.read_bytes() == CONTENT
     assert site.requests[-1].range == f"bytes={15 * BLOCK}-"
-    assert left(tmp_path) == ["w.pt", "w.pt.json"]
+    assert left(tmp_path) == ["digests", "w.pt"]
 
 
 def test_a_killed_download_continues(
@@ -253,7 +253,7 @@ def test_an_unknown_digest_is_recorded_and_compared_later(
     weights = replace(weights, sha256=None, size=None)
     found = get(weights)
     assert (found.sha256, found.compared) == (SHA256, None)
-    record = json.loads((tmp_path / "w" / "w.pt.json").read_text())
+    record = json.loads((tmp_path / "w" / "digests" / "w.pt.json").read_text())
     assert record == {
         "size": len(CONTENT),
         "sha256": SHA256,
@@ -264,6 +264,29 @@ def test_an_unknown_digest_is_recorded_and_compared_later(
     found.path.write_bytes(CONTENT[::-1])
     with pytest.raises(WeightsError, match=f"expected the SHA-256 {SHA256}, found"):
         get(weights)
+
+
+@pytest.mark.parametrize("content", [CONTENT[::-1], CONTENT[1:]], ids=["bytes", "size"])
+def test_a_file_that_was_deleted_is_compared_with_the_new_one(
+    weights: Weights, get: Any, site: Site, tmp_path: Path, content: bytes
+) -> None:
+    weights = replace(weights, sha256=None, size=None)
+    get(weights).path.unlink()
+    again = get(weights)
+    assert (again.new, again.compared) == (True, "recorded")
+    again.path.unlink()
+    site.files["/w.pt"].content = content
+    for _ in range(2):
+        with pytest.raises(WeightsError, match=r"another file .*digests/w\.pt\.json"):
+            get(weights)
+    assert left(tmp_path) == ["digests"]
+    (tmp_path / "w" / "digests" / "w.pt.json").unlink()
+    assert get(weights).path.read_bytes() == content
+    # A digest that the toolkit knows comes before the record.
+    (tmp_path / "w" / "w.pt").unlink()
+    site.files["/w.pt"].content = CONTENT
+    known = replace(weights, sha256=SHA256)
+    assert get(known).compared == "known"
 
 
 def test_hugging_face_states_the_digest_where_it_redirects(
