@@ -7,7 +7,16 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from submit.errors import PredictorError
-from submit.predictors import Absent, Box, Mask, Prediction, Prompt, Prompts, Video
+from submit.predictors import (
+    Absent,
+    Box,
+    Mask,
+    MemoryEvent,
+    Prediction,
+    Prompt,
+    Prompts,
+    Video,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,6 +64,14 @@ class TrackerSession:
         self._video, self._side = video, side
         self._prepare, self._explain = prepare, explain
         self._tracker: Tracker | None = tracker
+
+    @property
+    def events(self) -> Sequence[MemoryEvent]:
+        """The frames that the memory policies keep without a prompt."""
+        return [
+            MemoryEvent(one.frame, key, one.reason)
+            for key, one in self._open().promoted
+        ]
 
     def step(self, frame: NDArray[np.uint8], prompts: Prompts) -> Prediction:
         """Predict the next frame.
@@ -127,6 +144,11 @@ class DelayedTrackerSession:
 
     def __init__(self, inner: TrackerSession) -> None:
         self._inner = inner
+
+    @property
+    def events(self) -> Sequence[MemoryEvent]:
+        """The frames that the memory policies keep without a prompt."""
+        return self._inner.events
 
     def step(self, frame: NDArray[np.uint8], prompts: Prompts) -> Sequence[Prediction]:
         """Take the next frame, and predict those that are decided on by now."""

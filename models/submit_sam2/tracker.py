@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .answers import Answers, join_objects
-from .memory import MemoryPolicy, Pick, Recall
+from .memory import MemoryPolicy, Pick, Promotion, Recall
 from .model import ABSENT, Features, Seen
 from .modeling.memory_attention import MemoryTokens
 from .modeling.prompt_encoder import Click
@@ -102,6 +102,13 @@ class Tracker:
     def objects(self) -> tuple[int, ...]:
         """Ids of the objects, in the order they were given."""
         return tuple(self._tracks)
+
+    @property
+    def promoted(self) -> Iterator[tuple[int, Promotion]]:
+        """The frames that each object keeps without a prompt, with the object's id."""
+        for key, track in self._tracks.items():
+            for promotion in track.policy.promoted:
+                yield key, promotion
 
     @torch.inference_mode()
     def advance(self, image: Tensor, given: Mapping[int, Tensor | Click]) -> Seen:

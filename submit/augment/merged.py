@@ -13,12 +13,14 @@ from ..masks import LOGIT_LIMIT, resize_logits
 from ..predictors import (
     Description,
     Frame,
+    MemoryEvent,
     Prediction,
     Predictor,
     Prompts,
     Session,
     Video,
     immediate,
+    memory_events,
 )
 from .variant import Variant
 from .wrappers import AugmentedPredictor
@@ -55,6 +57,11 @@ class _MergedSession:
 
     def __init__(self, members: Sequence[Session]) -> None:
         self._members = members
+
+    @property
+    def events(self) -> Sequence[MemoryEvent]:
+        """Those of the first variant."""
+        return memory_events(self._members[0])
 
     def step(self, frame: Frame, prompts: Prompts) -> Prediction:
         return _mean([member.step(frame, prompts) for member in self._members])

@@ -8,10 +8,12 @@ from ..predictors import (
     AnySession,
     DelayedSession,
     Frame,
+    MemoryEvent,
     Prediction,
     Prompts,
     Session,
     Video,
+    memory_events,
 )
 from .augmentation import Augmentation
 
@@ -50,6 +52,10 @@ class _View:
     def __init__(self, view: FrameAugmentation, inner: Session) -> None:
         self._view, self._inner = view, inner
 
+    @property
+    def events(self) -> Sequence[MemoryEvent]:
+        return memory_events(self._inner)
+
     def step(self, frame: Frame, prompts: Prompts) -> Prediction:
         shown = self._view.show_prompts(prompts, frame.shape[1])
         return self._view.back(self._inner.step(self._view.show(frame), shown))
@@ -63,6 +69,10 @@ class _DelayedView:
 
     def __init__(self, view: FrameAugmentation, inner: DelayedSession) -> None:
         self._view, self._inner = view, inner
+
+    @property
+    def events(self) -> Sequence[MemoryEvent]:
+        return memory_events(self._inner)
 
     def step(self, frame: Frame, prompts: Prompts) -> Sequence[Prediction]:
         shown = self._view.show_prompts(prompts, frame.shape[1])

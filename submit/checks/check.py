@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -33,7 +34,8 @@ def check_masks(
     comparing masks all run without the interpreter lock.
 
     Args:
-        source: A zip, or a folder of `<video>/<frame>.png`.
+        source: A zip, or a folder of `<video>/<frame>.png`; masks that are open stay
+            open.
         split: What the submission is for.
         sample: The organisers' sample submission, which then decides which videos and
             frames are expected.
@@ -45,8 +47,12 @@ def check_masks(
     Raises:
         ArchiveError: There is nothing at the path, or no zip that can be listed.
     """
-    opened = source if isinstance(source, Masks) else open_masks(source)
-    with opened as masks:
+    with contextlib.ExitStack() as stack:
+        masks = (
+            source
+            if isinstance(source, Masks)
+            else stack.enter_context(open_masks(source))
+        )
         expected, findings = expected_frames(split, sample)
         layout = check_layout(masks, expected, others=split.others, team=team)
         result = CheckResult(

@@ -25,6 +25,8 @@ class Finding:
         count: How many files or objects it is about.
         objects: Ids of the objects of a video that it is about; empty for all, or
             where it is about files.
+        video: The video that its masks are of; empty for none.
+        frame: Stem of the frame where it begins; empty for none.
     """
 
     severity: Severity
@@ -35,6 +37,8 @@ class Finding:
     fix: str
     count: int = 1
     objects: tuple[int, ...] = ()
+    video: str = ""
+    frame: str = ""
 
     @classmethod
     def of(
@@ -45,6 +49,7 @@ class Finding:
         *,
         count: int = 1,
         objects: tuple[int, ...] = (),
+        frame: str = "",
         severity: Severity | None = None,
         consequence: str | None = None,
     ) -> Finding:
@@ -59,6 +64,7 @@ class Finding:
             fix=rule.fix,
             count=count,
             objects=objects,
+            frame=frame,
         )
 
 

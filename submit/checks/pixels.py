@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +71,8 @@ def check_video(
         checker.look(frame, masks, f"{found.folder}{frame}.png")
         if count % 64 == 0 or count == len(found.frames):
             progress(video.name, (count - 1) % 64 + 1)
-    return VideoCheck(len(found.frames), checker.findings())
+    findings = [replace(one, video=video.name) for one in checker.findings()]
+    return VideoCheck(len(found.frames), findings)
 
 
 @dataclass
@@ -139,6 +141,9 @@ class _Checker:
                 severity=severity,
                 consequence=consequence,
                 count=case.count,
+                frame=PurePosixPath(case.where).stem
+                if case.where.endswith(".png")
+                else "",
             )
             for (code, severity, consequence), case in self._cases.items()
         ]

@@ -91,6 +91,7 @@ class Tracks:
                     what,
                     count=len(frames),
                     objects=(one, other),
+                    frame=frames[0],
                 )
             )
         return found
@@ -109,7 +110,7 @@ class Tracks:
             what = (
                 f"is in no mask from {frame}.png to the end, {counted(gone, 'frame')}"
             )
-            return [Finding.of("lost", where, what, objects=(key,))]
+            return [Finding.of("lost", where, what, objects=(key,), frame=frame)]
         return []
 
     def _about_jumps(
@@ -130,7 +131,12 @@ class Tracks:
             what += f" (and {counted(len(jumps) - 1, 'more jump')})"
         return [
             Finding.of(
-                "jump", _where(video, key), what, count=len(jumps), objects=(key,)
+                "jump",
+                _where(video, key),
+                what,
+                count=len(jumps),
+                objects=(key,),
+                frame=self._frames[first],
             )
         ]
 

@@ -64,9 +64,12 @@ def check(
     from ..checks import check_masks, masks_to_check
 
     opened = open_split(split, videos, say_subset=False)
-    with progress("check", total=masks_to_check(opened), unit="masks") as bar:
+    with (
+        masks_of(runs, source, opened, workers=workers) as masks,
+        progress("check", total=masks_to_check(opened), unit="masks") as bar,
+    ):
         found = check_masks(
-            masks_of(runs, source, opened, workers=workers),
+            masks,
             opened,
             sample=sample,
             team=team,

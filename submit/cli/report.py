@@ -91,6 +91,7 @@ def report(
     Example:
       submit report plain both --split work/sample -o report
     """
+    from ..checks import check_masks, masks_to_check
     from ..report.page import REPORT, write_report
     from ..report.views import has_truth
     from ..scoring import frames_to_score, score_split
@@ -128,6 +129,13 @@ def report(
                 )
             for text in look.notes:
                 warn(text)
+        checks = {}
+        for one in sources:
+            total = masks_to_check(opened)
+            with progress(f"check {one.name}", total=total, unit="masks") as bar:
+                checks[one.name] = check_masks(
+                    one.masks, opened, workers=workers, progress=bar.advance
+                )
         with progress("draw", total=frames_to_look_at(opened)) as bar:
             made = write_report(
                 opened,
@@ -135,6 +143,7 @@ def report(
                 output,
                 scores=scores,
                 preview=look,
+                checks=checks,
                 most=most,
                 long_side=side,
                 workers=workers,
@@ -165,7 +174,8 @@ def _source(
     path = run_path(runs, name)
     if Run.exists(path):
         run = Run.open(path)
-        return ReportedRun(run.name, masks, _facts(run))
+        details = {name: record.details for name, record in run.videos.items()}
+        return ReportedRun(run.name, masks, _facts(run), details)
     return ReportedRun(name, masks, {"masks": str(masks.path)})
 
 

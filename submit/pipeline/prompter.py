@@ -24,6 +24,7 @@ from ..predictors import (
     Description,
     Frame,
     Mask,
+    MemoryEvent,
     Points,
     Prediction,
     Predictor,
@@ -32,6 +33,7 @@ from ..predictors import (
     Session,
     Video,
     immediate,
+    memory_events,
 )
 
 __all__ = ["PromptedPredictor"]
@@ -171,6 +173,10 @@ class _Prompted:
     def __init__(self, inner: Session, makes: _MaskMaker) -> None:
         self._inner, self._makes = inner, makes
 
+    @property
+    def events(self) -> Sequence[MemoryEvent]:
+        return memory_events(self._inner)
+
     def step(self, frame: Frame, prompts: Prompts) -> Prediction:
         return self._inner.step(frame, self._makes(frame, prompts))
 
@@ -183,6 +189,10 @@ class _DelayedPrompted:
 
     def __init__(self, inner: DelayedSession, makes: _MaskMaker) -> None:
         self._inner, self._makes = inner, makes
+
+    @property
+    def events(self) -> Sequence[MemoryEvent]:
+        return memory_events(self._inner)
 
     def step(self, frame: Frame, prompts: Prompts) -> Sequence[Prediction]:
         return self._inner.step(frame, self._makes(frame, prompts))

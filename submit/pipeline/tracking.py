@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +21,24 @@ from ..predictors import (
     Prompts,
     Video,
     as_delayed,
+    memory_events,
 )
 
-__all__ = ["PredictedFrame", "tracked"]
+__all__ = ["PredictedFrame", "Remembered", "tracked"]
+
+
+class Remembered(NamedTuple):
+    """A frame that a model remembers longer than those around it.
+
+    Attributes:
+        frame: The frame's stem.
+        object: The object it is remembered for.
+        reason: Why, in a few words.
+    """
+
+    frame: str
+    object: int
+    reason: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +81,8 @@ def tracked(
     video: SplitVideo,
     frames: Sequence[str],
     prompts: Mapping[str, Prompts],
+    *,
+    remembered: Callable[[Sequence[Remembered]], None] = lambda found: None,
 ) -> Generator[PredictedFrame, None, None]:
     """Show a model the frames of a video, and yield what it predicts.
 
@@ -75,6 +93,7 @@ def tracked(
         video: The video.
         frames: Stems, in the order in which the model gets them.
         prompts: What it is given, by frame; at least one of `frames` has prompts.
+        remembered: Called after the last frame with the frames that it remembers.
 
     Yields:
         One for each frame, in the order of `frames`.
@@ -100,6 +119,14 @@ def tracked(
         for frame, image in reader:
             yield from fed.step(frame, image, prompts.get(frame, {}))
         yield from fed.finish()
+        given = frames[first:]
+        remembered(
+            [
+                Remembered(given[one.frame], one.object, one.reason)
+                for one in memory_events(session)
+                if 0 <= one.frame < len(given)
+            ]
+        )
 
 
 class _Fed:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..data import SplitVideo
+from ..data import PackedMask, SplitVideo, StoredPrompt
 from ..errors import SplitError
 from ..predictors import Predictor
 from ..runs import MaskWriter, SoftVideo, SoftWriter, VideoRecord
 from ..system.files import atomic_folder, digest, scratch_file
+from ..system.machine import peak_memory
 from .behind import Behind
 from .direction import BothPasses, Passes, plan_passes
 from .prompts import FramePrompts, video_prompts
-from .tracking import PredictedFrame, tracked
+from .tracking import PredictedFrame, Remembered, tracked
 
 __all__ = ["VideoPredictor", "VideoTask"]
 
@@ -58,10 +59,13 @@ class VideoPredictor:
             late=task.late_objects,
         )
         step = _Progress(progress, frames=video.length, steps=passes.steps)
+        memory: list[Remembered] = []
         with contextlib.ExitStack() as stack:
             joined = None
             if passes.backward:
-                backward = stack.enter_context(self._backward(task, passes, step))
+                backward = stack.enter_context(
+                    self._backward(task, passes, step, memory)
+                )
                 joined = BothPasses(passes, backward)
             written = stack.enter_context(_writing(task))
 
@@ -69,7 +73,13 @@ class VideoPredictor:
                 written.write(frame if joined is None else joined.join(frame))
 
             behind = stack.enter_context(Behind(write))
-            found = tracked(self._predictor, video, passes.frames, passes.forward)
+            found = tracked(
+                self._predictor,
+                video,
+                passes.frames,
+                passes.forward,
+                remembered=memory.extend,
+            )
             for frame in stack.enter_context(contextlib.closing(found)):
                 behind.put(frame)
                 step()
@@ -81,6 +91,7 @@ class VideoPredictor:
             seconds=round(time.perf_counter() - began, 3),
             digest=digest(task.path) if masks is None else masks.digest,
             soft=task.soft,
+            details=_details(task, memory),
             source=task.source,
             masks=None if masks is None else masks.digests,
             worker=self._worker,
@@ -88,7 +99,11 @@ class VideoPredictor:
 
     @contextlib.contextmanager
     def _backward(
-        self, task: VideoTask, passes: Passes, step: Callable[[], None]
+        self,
+        task: VideoTask,
+        passes: Passes,
+        step: Callable[[], None],
+        memory: list[Remembered],
     ) -> Iterator[SoftVideo]:
         """Track backward into a file, which is deleted after the block."""
         video, frames = task.video, passes.backward_frames
@@ -96,7 +111,13 @@ class VideoPredictor:
             with contextlib.ExitStack() as stack:
                 soft = stack.enter_context(SoftWriter(path, size=video.size))
                 behind = stack.enter_context(Behind(_Writing(soft=soft).write))
-                found = tracked(self._predictor, video, frames, passes.backward)
+                found = tracked(
+                    self._predictor,
+                    video,
+                    frames,
+                    passes.backward,
+                    remembered=memory.extend,
+                )
                 for frame in stack.enter_context(contextlib.closing(found)):
                     behind.put(frame)
                     step()
@@ -105,6 +126,24 @@ class VideoPredictor:
                 yield backward
             finally:
                 backward.close()
+
+
+def _details(task: VideoTask, memory: Sequence[Remembered]) -> dict[str, Any]:
+    """What the report shows of a video: prompts, memory, and the cost in memory."""
+    given = {} if task.prompts is None else task.prompts
+    details = {
+        "prompts": [
+            [frame, key, _kind(prompt)]
+            for frame, prompts in given.items()
+            for key, prompt in prompts.items()
+        ],
+        "memory": [list(one) for one in memory],
+    }
+    return {**{key: one for key, one in details.items() if one}, **peak_memory()}
+
+
+def _kind(prompt: StoredPrompt) -> str:
+    return "mask" if isinstance(prompt, PackedMask) else type(prompt).__name__.lower()
 
 
 class _Progress:

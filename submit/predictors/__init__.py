@@ -31,10 +31,12 @@ from .protocol import (
     Description,
     Frame,
     InputSizes,
+    MemoryEvent,
     Prediction,
     Predictor,
     Session,
     Video,
+    memory_events,
 )
 from .published import PUBLISHED, SOURCES, PublishedModel, published_for
 from .registry import GROUP, build, installed, load
@@ -55,6 +57,7 @@ __all__ = [
     "ImpossibleNumber",
     "InputSizes",
     "Mask",
+    "MemoryEvent",
     "ModelFault",
     "OptionInfo",
     "PluginFile",
@@ -79,6 +82,7 @@ __all__ = [
     "immediate",
     "installed",
     "load",
+    "memory_events",
     "option",
     "option_infos",
     "parse_options",

@@ -6,7 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from ..errors import PredictorError
 from .prompts import Prompts
-from .protocol import AnySession, DelayedSession, Frame, Prediction, Session
+from .protocol import (
+    AnySession,
+    DelayedSession,
+    Frame,
+    MemoryEvent,
+    Prediction,
+    Session,
+    memory_events,
+)
 
 __all__ = ["as_delayed", "immediate"]
 
@@ -39,6 +47,10 @@ class _WithoutDelay:
 
     def __init__(self, inner: Session) -> None:
         self._inner = inner
+
+    @property
+    def events(self) -> Sequence[MemoryEvent]:
+        return memory_events(self._inner)
 
     def step(self, frame: Frame, prompts: Prompts) -> Sequence[Prediction]:
         return [self._inner.step(frame, prompts)]

@@ -25,10 +25,12 @@ from .protocol import (
     DelayedSession,
     Description,
     Frame,
+    MemoryEvent,
     Prediction,
     Predictor,
     Session,
     Video,
+    memory_events,
 )
 
 __all__ = [
@@ -201,6 +203,12 @@ class GuardedPredictor:
         fault.wrong = wrong
         raise fault
 
+    def _events(self, inner: AnySession) -> tuple[MemoryEvent, ...]:
+        """The memory events of a session of this model."""
+        with self._blamed():
+            found = tuple(memory_events(inner))
+        return tuple(self._require(one, MemoryEvent, "events") for one in found)
+
     def _checked(self, found: object, method: str) -> Prediction:
         """Make sure that a model returned a prediction, of possible numbers.
 
@@ -235,6 +243,10 @@ class _GuardedSession:
         self._guard, self._inner, self._video = guard, inner, video
         self._known: set[int] = set()
 
+    @property
+    def events(self) -> Sequence[MemoryEvent]:
+        return self._guard._events(self._inner)
+
     def step(self, frame: Frame, prompts: Prompts) -> Prediction:
         if prompts:
             self._guard._require_taken(prompts, self._known, self._video)
@@ -265,6 +277,10 @@ class _GuardedDelayedSession:
         self._awaited: deque[tuple[int, ...]] = deque()
         self._frames = 0
         self._error: SubmitError | None = None
+
+    @property
+    def events(self) -> Sequence[MemoryEvent]:
+        return self._guard._events(self._inner)
 
     def step(self, frame: Frame, prompts: Prompts) -> Sequence[Prediction]:
         if self._error is not None:

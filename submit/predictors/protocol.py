@@ -42,10 +42,12 @@ __all__ = [
     "Description",
     "Frame",
     "InputSizes",
+    "MemoryEvent",
     "Prediction",
     "Predictor",
     "Session",
     "Video",
+    "memory_events",
 ]
 
 
@@ -106,6 +108,21 @@ class Prediction:
                     f"{name} must have one value for each of {count} objects, "
                     f"found shape {values.shape}; this is a bug of the predictor"
                 )
+
+
+@dataclass(frozen=True)
+class MemoryEvent:
+    """A frame that a model decided to remember longer than the frames around it.
+
+    Attributes:
+        frame: Number of the frame among those that `step` got, from 0.
+        object: The object it is remembered for.
+        reason: Why, in a few words, such as `kept when the object disappeared`.
+    """
+
+    frame: int
+    object: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -176,6 +193,9 @@ class Session(Protocol):
     implementer keeps only what later frames can still need, so that memory does not
     grow with the video, and never writes into the arrays it is given. Equal input gives
     equal output.
+
+    A session may also have an attribute `events`, a sequence of `MemoryEvent`. It is
+    read once, after the last frame and before `close`, and shown in the report.
     """
 
     def step(self, frame: Frame, prompts: Prompts) -> Prediction:
@@ -239,6 +259,12 @@ class DelayedSession(Protocol):
 
 
 AnySession: TypeAlias = Session | DelayedSession
+
+
+def memory_events(session: AnySession) -> Sequence[MemoryEvent]:
+    """The memory events of a session; none if it does not have any."""
+    found: Sequence[MemoryEvent] = getattr(session, "events", ())
+    return found
 
 
 @runtime_checkable

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from ..archive import Masks
+from ..checks import CheckResult, Finding
 from ..data import Split, SplitVideo
 from ..errors import SplitError
 from ..metrics.measures import MEASURES
@@ -21,6 +22,7 @@ from ..system.machine import release
 from ..system.outputs import OutputKind
 from ..system.pool import run_in_threads
 from ..tuning import Preview
+from .marks import marks_of, summary_rows
 from .strips import Strips, write_strips
 from .tables import difference_rows, object_rows, timeline, total_rows
 from .views import MaskView, has_truth, view_of_masks, view_of_truth
@@ -38,11 +40,13 @@ class ReportedRun:
         name: Its name.
         masks: Its masks.
         facts: How it was made, as names and values.
+        details: What its manifest says of each video; see `VideoRecord`.
     """
 
     name: str
     masks: Masks
     facts: Mapping[str, str]
+    details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ def write_report(
     *,
     scores: Mapping[str, SplitScore] | None = None,
     preview: Preview | None = None,
+    checks: Mapping[str, CheckResult] | None = None,
     most: int = 24,
     long_side: int = 480,
     workers: int | None = None,
@@ -82,6 +87,7 @@ def write_report(
         folder: The folder to write.
         scores: The scores of each run by name, if there is truth.
         preview: The comparison of the runs without truth.
+        checks: What the check found in each run, by name.
         most: Largest number of frames shown of each video.
         long_side: Longer side of these frames in pixels.
         workers: Threads; one for each core by default.
@@ -92,7 +98,8 @@ def write_report(
         MaskError: A mask cannot be read.
         StorageError: The disk refuses.
     """
-    scores = scores or {}
+    scores, checks = scores or {}, checks or {}
+    findings = _findings(sources, checks)
     videos = {
         name: video
         for name, video in split.videos.items()
@@ -125,7 +132,17 @@ def write_report(
         for name, video in videos.items():
             line = _assignment(
                 f"window.VIDEOS[{numbers[name]}]",
-                timeline(video, found[name], scores),
+                timeline(
+                    video,
+                    found[name],
+                    scores,
+                    marks_of(
+                        video,
+                        found[name].cuts,
+                        [one.details.get(name, {}) for one in sources],
+                        [known.get(name, ()) for known in findings],
+                    ),
+                ),
             )
             (partial / "videos" / f"{numbers[name]}.js").write_text(line, "ascii")
         data = {
@@ -135,15 +152,29 @@ def write_report(
                 {"name": _clean(name), "frames": video.length}
                 for name, video in videos.items()
             ],
-            "objects": object_rows(videos, found, scores, preview),
+            "objects": object_rows(videos, found, scores, preview, findings),
         }
         (partial / "data.js").write_text(_assignment("window.REPORT", data), "ascii")
-        _write_page(partial, split, sources, scores, preview, videos)
+        _write_page(partial, split, sources, scores, preview, checks, videos)
         total = sum(
             path.stat().st_size for path in partial.rglob("*") if path.is_file()
         )
     frames = sum(video.length for video in videos.values())
     return Report(folder / "index.html", len(videos), frames, total)
+
+
+def _findings(
+    sources: Sequence[ReportedRun], checks: Mapping[str, CheckResult]
+) -> list[dict[str, list[Finding]]]:
+    """What the check found in the masks of each run, by video."""
+    found: list[dict[str, list[Finding]]] = []
+    for one in sources:
+        by_video: dict[str, list[Finding]] = {}
+        if one.name in checks:
+            for finding in checks[one.name].findings:
+                by_video.setdefault(finding.video, []).append(finding)
+        found.append(by_video)
+    return found
 
 
 def _views(
@@ -165,6 +196,7 @@ def _write_page(
     sources: Sequence[ReportedRun],
     scores: Mapping[str, SplitScore],
     preview: Preview | None,
+    checks: Mapping[str, CheckResult],
     videos: Mapping[str, SplitVideo],
 ) -> None:
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -185,6 +217,7 @@ def _write_page(
         totals=total_rows(scores),
         differences=difference_rows([compare_entries(*pair) for pair in pairs]),
         preview=preview,
+        checks=summary_rows(checks),
         notes=sorted({_clean(note) for one in scores.values() for note in one.notes})
         + [_clean(note) for note in (preview.notes if preview else ())],
         sources=sources,

@@ -20,6 +20,7 @@ from ..data import SplitVideo, read_frame
 from ..masks import Labels
 from ..png.palette import DAVIS_PALETTE
 from ..system.pool import checkpoint
+from .cuts import find_cuts
 from .overlays import resize_labels, resize_pixels
 from .views import TRUTH, MaskView
 
@@ -50,12 +51,14 @@ class Strips:
         size: Height and width of each frame in pixels.
         areas: For each view T×N: the area of each object in each frame in pixels; −1
             without a mask.
+        cuts: Indices of the frames in which a shot begins.
         bytes: Size of all files.
     """
 
     shown: tuple[int, ...]
     size: tuple[int, int]
     areas: dict[str, Counts]
+    cuts: tuple[int, ...]
     bytes: int
 
 
@@ -109,7 +112,7 @@ def write_strips(
             pairs = zip(truth, masks, strict=True)
             _save_difference([_difference(*pair) for pair in pairs], number, folder)
     total = sum(path.stat().st_size for path in folder.iterdir())
-    return Strips(shown, size, areas, total)
+    return Strips(shown, size, areas, find_cuts(video), total)
 
 
 def _follow(

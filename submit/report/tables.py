@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import Finding
 from ..data import SplitVideo
 from ..metrics.bootstrap import expanded_interval, resampled_means
 from ..metrics.measures import MEASURES
 from ..scoring import SplitScore
 from ..scoring.compare import Comparison
 from ..tuning import Preview
+from .marks import Mark, finding_rows
 from .strips import Strips
 from .views import TRUTH
 
@@ -77,8 +79,17 @@ def object_rows(
     strips: Mapping[str, Strips],
     scores: Mapping[str, SplitScore],
     preview: Preview | None,
+    findings: Sequence[Mapping[str, Sequence[Finding]]],
 ) -> list[dict[str, Any]]:
-    """One row for each object of the split."""
+    """One row for each object of the split.
+
+    Args:
+        videos: The videos by name.
+        strips: What was drawn of each.
+        scores: The scores of each run.
+        preview: The comparison of the runs without truth.
+        findings: Of each run by video what the check found.
+    """
     looks = {
         (one.video, one.object): one for one in (preview.suspects if preview else ())
     }
@@ -112,13 +123,19 @@ def object_rows(
                     "expected": _percent(look.expected if look else None),
                     "doubt": round(look.doubt, 4) if look else None,
                     "why": list(look.reasons) if look else [],
+                    "findings": finding_rows(
+                        key, [found.get(name, ()) for found in findings]
+                    ),
                 }
             )
     return rows
 
 
 def timeline(
-    video: SplitVideo, strips: Strips, scores: Mapping[str, SplitScore]
+    video: SplitVideo,
+    strips: Strips,
+    scores: Mapping[str, SplitScore],
+    marks: Sequence[Mark],
 ) -> dict[str, Any]:
     """The curves of a video in the viewer: a list over frames for each object.
 
@@ -146,9 +163,7 @@ def timeline(
         "size": list(strips.size),
         "stems": list(video.frames),
         "objects": list(video.objects),
-        "prompts": [place for place, f in enumerate(video.frames) if f in video.masks]
-        if len(video.masks) == 1
-        else [0],
+        "marks": [mark.to_row() for mark in marks],
         "areas": [found.T.tolist() for found in strips.areas.values()],
         "scores": measured,
     }

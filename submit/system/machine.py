@@ -8,6 +8,7 @@ import functools
 import gc
 import os
 import sys
+from typing import Any
 
 __all__ = [
     "cores",
@@ -16,6 +17,7 @@ __all__ = [
     "is_out_of_memory",
     "memory_available",
     "memory_in_use",
+    "peak_memory",
     "release",
     "release_memory",
 ]
@@ -83,10 +85,29 @@ def memory_in_use() -> int:
         with open("/proc/self/statm", encoding="ascii") as stream:
             return int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
-        import resource
+        return _most_memory()
 
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+def _most_memory() -> int:
+    """Most bytes of memory that this process has taken so far."""
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def peak_memory() -> dict[str, int]:
+    """Most bytes of memory that this process has taken so far, on a GPU too.
+
+    Returns:
+        `peak_memory`, and `peak_gpu_memory` if PyTorch has used a GPU.
+    """
+    found = {"peak_memory": _most_memory()}
+    # Without torch in use, do not import it.
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
+        found["peak_gpu_memory"] = torch.cuda.max_memory_allocated()
+    return found
 
 
 def memory_available() -> int | None:

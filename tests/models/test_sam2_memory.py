@@ -113,7 +113,9 @@ def test_rcms_keeps_the_latest_good_frames_when_the_object_disappears() -> None:
 
 def test_rcms_acts_on_the_first_disappearance_only() -> None:
     frames = [(1.0, 0.9)] * 3 + [(0.0, 0.0)] + [(1.0, 0.9)] * 3 + [(-1.0, 0.0)] * 2
-    recalls = play(RcmsMemory(promote=1), frames)
+    policy = RcmsMemory(promote=1)
+    recalls = play(policy, frames)
+    assert [one.frame for one in policy.promoted] == [3]
     assert [place for place in recalls[-1].maps if place[1] == 6] == [(0, 6), (3, 6)]
 
 

@@ -22,6 +22,7 @@ from submit.predictors import (
     Box,
     Description,
     Frame,
+    MemoryEvent,
     Prediction,
     Prompts,
     Session,
@@ -72,6 +73,7 @@ class _AgedSession:
     def __init__(self, inner: Session, until: int) -> None:
         self._inner, self._until = inner, until
         self._age: dict[int, int] = {}
+        self.events = [MemoryEvent(2, 1, "looks good")]
 
     def step(self, frame: Frame, prompts: Prompts) -> Prediction:
         Aged.steps += 1
@@ -260,6 +262,22 @@ def test_variants_go_both_ways_and_masks_are_written_at_once(
     assert predict("both", "hard", "--no-soft").exit_code == 0
     masks = sorted(path.stem for path in Path("runs/hard/masks/a").iterdir())
     assert masks == list(FRAMES)
+
+
+def test_the_run_has_its_prompts_and_what_the_model_remembers(
+    predict: Predict,
+) -> None:
+    done = predict("both", "r")
+    assert done.exit_code == 0, done.output
+    details = Run.open(Path("runs/r")).videos["a"].details
+    assert details["prompts"] == [[frame, 1, "box"] for frame in LATER]
+    # The third frame of the backward pass, then that of the forward pass.
+    backward = FRAMES[FRAMES.index(max(LATER)) - 2]
+    assert details["memory"] == [
+        [backward, 1, "looks good"],
+        [FRAMES[2], 1, "looks good"],
+    ]
+    assert details["peak_memory"] > 0
 
 
 def test_the_direction_makes_another_run(predict: Predict) -> None:

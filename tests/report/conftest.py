@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from submit.cli import cli
+from submit.png.palette import encode
 from tests.splits import write_split
 
 SIZE = (60, 80)
@@ -31,6 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shown = {"a": maps, "b": maps}
     write_split(root / "split", shown)
     write_split(root / "valid", shown, annotated=1)
+    (root / "empty.png").write_bytes(encode(np.zeros(SIZE, np.uint8)))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         for name, more in (("one", ()), ("two", ("--variant", "hflip"))):

@@ -120,6 +120,24 @@ def test_the_table_is_sorted_and_filtered(page: Path) -> None:
     assert found["none"] == []
 
 
+def test_marks_lead_to_their_frames_and_findings_filter_objects(page: Path) -> None:
+    found = driven(
+        page,
+        """await view();
+        const marks = texts("#marks li"); $("frame").value = 3;
+        press("End"); $$("#marks button")[0].click();
+        const at = +$("frame").value; $("viewer").close();
+        const rows = (code) => { put("finding", code, "change");
+          return $$("#table tbody tr").length; };
+        return { marks, at, kinds: texts("#finding option"),
+          rows: ["*", "-", "frozen"].map(rows) };""",
+    )
+    assert found["marks"][0] == "frame 00000: first mask"
+    assert found["at"] == 0
+    assert found["kinds"][-1] == "frozen (4)"
+    assert found["rows"] == [4, 0, 4]
+
+
 def test_the_viewer_is_driven_by_keys(page: Path) -> None:
     found = driven(
         page,

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from submit.cli import cli
+from submit.report.cuts import cuts_among
 from submit.report.strips import MISSED, SURPLUS, spread
 
 pytestmark = pytest.mark.usefixtures("here")
@@ -80,6 +81,39 @@ def test_the_timeline_has_all_frames_and_the_strips_the_chosen_ones(
     assert (third[10, 40] == (*MISSED, 230)).all()
     assert (third[10, 10] == (*SURPLUS, 230)).all()
     assert third[55, 40, 3] == 0
+
+
+def test_what_happens_in_a_video_is_marked_in_its_frames(
+    tmp_path: Path, made: Path
+) -> None:
+    run = tmp_path / "strange"
+    shutil.copytree(made / "runs" / "one", run)
+    manifest = json.loads((run / "manifest.json").read_text())
+    details = {"memory": [["00003", 2, "good"]], "prompts": [["00005", 1, "box"]]}
+    manifest["videos"]["a"]["details"] = details
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    again = tmp_path / "lost"
+    shutil.copytree(made / "runs" / "two" / "masks", again)
+    (again / ".export.json").unlink()
+    for path in sorted((again / "a").iterdir())[1:]:
+        shutil.copy(made / "empty.png", path)
+    runs = (str(run), str(again))
+    done = report(tmp_path / "r", "--split", "split", runs=runs)
+    assert done.exit_code == 0, done.output
+    marks = assigned(tmp_path / "r" / "videos" / "0.js")["marks"]
+    assert marks[0] == [0, "prompt", None, None, "first mask"]
+    assert [3, "memory", 2, 0, "good"] in marks
+    assert [5, "prompt", 1, 0, "prompt: box"] in marks
+    data = assigned(tmp_path / "r" / "data.js")
+    found = [[code for _, code, *_ in one["findings"]] for one in data["objects"]]
+    assert found == [["frozen", "never-predicted"]] * 2 + [["frozen", "frozen"]] * 2
+
+
+def test_cuts_are_large_changes_beyond_the_usual() -> None:
+    calm, wild = [0.05] * 9, [0.5] * 9
+    assert cuts_among([*calm, 0.8, *calm]) == (10,)
+    assert cuts_among([*wild, 0.8, *wild]) == ()
+    assert cuts_among([0.9]) == (1,)
 
 
 def test_without_truth_the_page_has_agreement_and_what_to_look_at(

@@ -9,6 +9,7 @@ from .policy import (
     Offer,
     Pick,
     PixelBox,
+    Promotion,
     Recall,
     Sighting,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "Offer",
     "Pick",
     "PixelBox",
+    "Promotion",
     "RcmsMemory",
     "Recall",
     "Sam2LongMemory",

@@ -9,10 +9,12 @@ from typing import Any, ClassVar
 
 from submit.predictors import option
 
-from .policy import POLICIES, Kept, Recall, Sighting
+from .policy import POLICIES, Kept, Promotion, Recall, Sighting
 from .sam2 import Sam2Memory
 
 __all__ = ["Dam4SamMemory"]
+
+_REASON = "dam4sam keeps it: something near looks like the object"
 
 #: The size of an object is compared with the median of so many areas that are not
 #: empty, among so many latest frames.
@@ -123,6 +125,7 @@ class Dam4SamMemory(Sam2Memory):
         self._sharp = self._has_distractor(frame, seen)
         if self._sharp:
             self._conditioning.append(frame)
+            self._promoted.append(Promotion(frame, _REASON))
             self._added = frame
         elif seen.visible:
             self._window.append(frame)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from submit.predictors import Registry
 
@@ -23,6 +23,7 @@ __all__ = [
     "Offer",
     "Pick",
     "PixelBox",
+    "Promotion",
     "Recall",
     "Sighting",
 ]
@@ -69,6 +70,18 @@ class Kept:
     maps: frozenset[int]
     pointers: frozenset[int]
     undecided: frozenset[int] = frozenset()
+
+
+class Promotion(NamedTuple):
+    """A frame without a prompt that became a conditioning frame.
+
+    Attributes:
+        frame: Its number.
+        reason: Why, in a few words.
+    """
+
+    frame: int
+    reason: str
 
 
 class Offer(Protocol):
@@ -228,6 +241,11 @@ class MemoryPolicy(Protocol):
 
         Otherwise the probabilities of the pixels are remembered.
         """
+        ...
+
+    @property
+    def promoted(self) -> Sequence[Promotion]:
+        """The frames that became conditioning frames so far, in that order."""
         ...
 
     def given(self, frame: int) -> None:

@@ -8,10 +8,12 @@ from typing import Any, ClassVar
 
 from submit.predictors import option
 
-from .policy import POLICIES, Kept, Sighting
+from .policy import POLICIES, Kept, Promotion, Sighting
 from .sam2 import Sam2Memory
 
 __all__ = ["RcmsMemory"]
+
+_REASON = "rcms keeps it: the object disappeared"
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class RcmsMemory(Sam2Memory):
         if seen.presence <= 0:
             self._disappeared = True
             self._conditioning += reversed(self._good)
+            self._promoted += [Promotion(known, _REASON) for known in self._good]
             self._window = [known for known in self._window if known not in self._good]
             self._good.clear()
         elif seen.quality > self._quality:

@@ -9,7 +9,16 @@ from typing import Any, ClassVar
 
 from submit.predictors import option_infos
 
-from .policy import POLICIES, Kept, MemoryPolicy, Offer, Pick, Recall, Sighting
+from .policy import (
+    POLICIES,
+    Kept,
+    MemoryPolicy,
+    Offer,
+    Pick,
+    Promotion,
+    Recall,
+    Sighting,
+)
 
 __all__ = ["Sam2Memory", "by_rank"]
 
@@ -51,6 +60,7 @@ class Sam2Memory:
         #: The latest other frames, as far back as pointers go.
         self._window: list[int] = []
         self._latest = -1
+        self._promoted: list[Promotion] = []
 
     @classmethod
     def defaults(cls, model: str) -> Mapping[str, Any]:
@@ -78,6 +88,11 @@ class Sam2Memory:
     def sharp(self) -> bool:
         """Whether the latest frame is remembered by its mask, in or out of it."""
         return False
+
+    @property
+    def promoted(self) -> Sequence[Promotion]:
+        """The frames that became conditioning frames so far, in that order."""
+        return self._promoted
 
     def given(self, frame: int) -> None:
         """Note a frame with a prompt for the object."""

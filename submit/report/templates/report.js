@@ -91,7 +91,15 @@ window.VIDEOS = window.VIDEOS || {};
   columns.push(["area %", (o) => o.area, "score"], ["frames", (o) => o.length], ["objects", (o) => o.objects], ["gone", (o) => o.gone]);
   if (data.objects.some((o) => o.agreement !== null)) columns.push(["agreement", (o) => o.agreement, "score"]);
   if (data.objects.some((o) => o.expected !== null)) columns.push(["expected", (o) => o.expected, "score"]);
+  columns.push(["findings", (o) => o.findings.length]);
   if (data.objects.some((o) => o.why.length)) columns.push(["why", (o) => o.why.join("; "), "why"]);
+  const told = (finding) => `${data.runs[finding[0]]}: ${finding[1]}: ${finding[3]}`;
+  // What the check found: each kind of finding, with the number of objects that have it.
+  const kinds = new Map();
+  for (const o of data.objects) for (const code of new Set(o.findings.map((f) => f[1]))) kinds.set(code, (kinds.get(code) || 0) + 1);
+  const offered = [["", "all objects"], ["*", "with findings"], ["-", "without findings"], ...[...kinds].sort().map(([code, count]) => [code, `${code} (${count})`])];
+  $("finding").append(...offered.map(([value, textContent]) => make("option", { value, textContent })));
+  const fits = (o, code) => !code || (code === "*" ? o.findings.length > 0 : code === "-" ? !o.findings.length : o.findings.some((f) => f[1] === code));
   let sorted = scored ? 2 : 0, upward = true, limit = 100;
   const heads = columns.map(([title], i) => {
     const button = make("button", { type: "button", textContent: title });
@@ -102,7 +110,8 @@ window.VIDEOS = window.VIDEOS || {};
   });
   const table = () => {
     const words = $("filter").value.toLowerCase(), value = columns[sorted][1];
-    const found = data.objects.filter((o) => !words || `${call(o)} ${o.why.join(" ")}`.toLowerCase().includes(words));
+    const code = $("finding").value;
+    const found = data.objects.filter((o) => fits(o, code) && (!words || `${call(o)} ${o.why.join(" ")} ${o.findings.map(told).join(" ")}`.toLowerCase().includes(words)));
     found.sort((a, b) => {
       const [x, y] = [value(a), value(b)];
       if (x === null || y === null) return (x === null) - (y === null);
@@ -120,12 +129,18 @@ window.VIDEOS = window.VIDEOS || {};
         return make("td", { className: "text" }, button);
       }
       const content = get(one);
-      return make("td", { className: kind === "why" ? "why" : "", textContent: kind === "score" ? shown(content) : content });
+      const cell = make("td", { className: kind === "why" ? "why" : "", textContent: kind === "score" ? shown(content) : content });
+      if (columns[i][0] === "findings" && content) {
+        cell.textContent = "";
+        cell.append(make("span", { className: "codes", textContent: [...new Set(one.findings.map((f) => f[1]))].join(", "), title: one.findings.map(told).join("\n") }), ` ${content}`);
+      }
+      return cell;
     }))));
     $("count").textContent = `${found.length} of ${data.objects.length} objects`;
     $("more").hidden = found.length <= limit;
   };
   $("filter").addEventListener("input", table);
+  $("finding").addEventListener("change", table);
   $("more").addEventListener("click", () => { limit += 400; table(); });
 
   // Scores against traits.
@@ -207,10 +222,28 @@ window.VIDEOS = window.VIDEOS || {};
     if (index === video.shown.length - 1) index = 0;
     timer = setInterval(() => (index === video.shown.length - 1 ? stop() : step(1)), 160);
   };
+  // Marks: each kind has its row and its shape, and each mark is also a button with text.
+  const SHAPES = { cut: "m-1.5 -6h3v12h-3z", prompt: "m0 -5l5 9h-10z", memory: "m-5 0a5 5 0 1 0 10 0a5 5 0 1 0 -10 0z", finding: "m0 -6l6 6l-6 6l-6 -6z" };
+  const NAMES = { cut: "cuts", prompt: "prompts", memory: "memory", finding: "findings" };
+  const MOST = 200;
+  const ours = (mark) => mark[2] === null || mark[2] === now.id;
+  const tracks = (list) => Object.keys(NAMES).map((kind) => [NAMES[kind], list.filter((mark) => mark[1] === kind && ours(mark))]).filter(([, found]) => found.length);
+  const said = ([t, , , run, text]) => `frame ${video.stems[t]}: ${run === null ? "" : `${data.runs[run]}: `}${text}`;
+  const near = (t) => video.shown.reduce((best, s, i) => (Math.abs(s - t) < Math.abs(video.shown[best] - t) ? i : best), 0);
+  const list = () => {
+    const found = video.marks.filter(ours), items = found.slice(0, MOST).map((mark) => {
+      const button = make("button", { type: "button", textContent: said(mark) });
+      button.addEventListener("click", () => { index = near(mark[0]); step(0); });
+      return make("li", {}, button);
+    });
+    if (found.length > MOST) items.push(make("li", { textContent: `and ${found.length - MOST} more` }));
+    $("marks").replaceChildren(...items);
+    $("marks-count").textContent = found.length;
+  };
   const timeline = () => {
     const row = video.objects.indexOf(now.id), T = video.stems.length, W = 1200, L = 110;
     const X = (t) => L + (t / Math.max(T - 1, 1)) * (W - L - 10), bar = 12;
-    const plots = scored ? [["J", "j"], ["Ḟ", "f"]] : [], H = plots.length * 80 + 60 + views.length * (bar + 4) + 20;
+    const plots = scored ? [["J", "j"], ["Ḟ", "f"]] : [], rows = tracks(video.marks), H = plots.length * 80 + 60 + (views.length + rows.length) * (bar + 4) + 4;
     const svg = draw("svg", { viewBox: `0 0 ${W} ${H}`, role: "img", "aria-label": `Scores, area and presence of object ${now.id} over time` });
     let top = 6;
     const path = (values, high, colour, dash, from, height) => {
@@ -240,13 +273,21 @@ window.VIDEOS = window.VIDEOS || {};
       }
       top += bar + 4;
     });
-    video.prompts.forEach((t) => svg.append(draw("path", { d: `M${X(t)} ${top + 2}l5 9h-10z`, fill: "currentColor" }, draw("title", {}, "prompt"))));
+    for (const [title, list] of rows) {
+      svg.append(draw("text", { x: 4, y: top + bar - 2 }, title));
+      for (const mark of list) {
+        const [t, kind, , run] = mark, fill = run === null ? "currentColor" : COLOURS[run % 7];
+        if (kind === "cut") svg.append(draw("line", { class: "cut", x1: X(t), x2: X(t), y1: 0, y2: top }));
+        svg.append(draw("path", { d: `M${X(t)} ${top + bar / 2}${SHAPES[kind]}`, fill }, draw("title", {}, said(mark))));
+      }
+      top += bar + 4;
+    }
     const cursor = draw("line", { id: "cursor", y1: 0, y2: H, stroke: "currentColor" });
     cursor.X = X;
     svg.append(cursor);
     svg.addEventListener("click", (event) => {
       const box = svg.getBoundingClientRect(), t = (((event.clientX - box.left) / box.width) * W - L) / (W - L - 10) * (T - 1);
-      index = video.shown.reduce((best, s, i) => (Math.abs(s - t) < Math.abs(video.shown[best] - t) ? i : best), 0);
+      index = near(t);
       step(0);
     });
     $("timeline").replaceChildren(svg);
@@ -257,10 +298,11 @@ window.VIDEOS = window.VIDEOS || {};
     now = one;
     index = at;
     $("h-viewer").textContent = call(one);
-    $("why").textContent = one.why.join("; ");
+    $("why").textContent = [...one.why, ...one.findings.map(told)].join("; ");
     $("frame").max = video.shown.length - 1;
     $("difference-label").hidden = !scored;
     timeline();
+    list();
     panes();
     if (!$("viewer").open) $("viewer").showModal();
     $("frame").focus();
