@@ -126,6 +126,7 @@ def test_another_folder_gives_the_same_zip(
     assert sha256(elsewhere / "both.zip") == sha256(undisturbed / "both.zip")
 
 
+@pytest.mark.slow
 def test_masks_of_other_programs_take_part(undisturbed: Path) -> None:
     submit(undisturbed, "import both.zip --name other --split split")
     submit(undisturbed, "ensemble other plain --weights 3,1 --name mixed")

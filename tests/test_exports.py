@@ -84,6 +84,7 @@ def bound(tree: ast.Module) -> set[str]:
     return names
 
 
+@pytest.mark.slow
 def test_all_is_complete_sorted_and_true() -> None:
     for path in exporting_files():
         tree = parsed(path)

@@ -296,6 +296,7 @@ def test_clicks_on_a_background_that_the_window_does_not_show_are_left_out() -> 
     )
 
 
+@pytest.mark.slow
 @given(
     box=st.builds(
         lambda top, left, height, width: Box(left, top, left + width, top + height),
@@ -350,6 +351,7 @@ boxes = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(path=st.lists(boxes, min_size=1, max_size=20))
 def test_a_window_stays_in_the_frame_and_keeps_its_size(path: list[Box]) -> None:
     window = Window(20, 30, 40, 66, SIZE)

@@ -210,6 +210,7 @@ def test_debugging_shows_the_traceback_of_expected_failures(
     assert fail(error).stderr == "Error: runs/a: gone\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["predictors", "--json"]], ids=" ".join
 )

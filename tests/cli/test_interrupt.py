@@ -66,6 +66,7 @@ def folder(
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "line",
     [

@@ -200,6 +200,7 @@ ANYWHERE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_place_for_no_file_is_refused_before_the_work(
     name: str, folder: Path

@@ -75,6 +75,7 @@ def chain(run: Run, tmp_path: Path) -> Callable[..., Iterator[tuple[str, Result]
     return every
 
 
+@pytest.mark.slow
 def test_folders_that_are_no_videos_stop_no_command_and_are_said_once(
     chain: Callable[..., Iterator[tuple[str, Result]]], write_split: WriteSplit
 ) -> None:
@@ -89,6 +90,7 @@ def test_folders_that_are_no_videos_stop_no_command_and_are_said_once(
         assert said == int(name.split()[0] in {*reads_split, "compare"}), name
 
 
+@pytest.mark.slow
 def test_an_object_that_comes_late_passes_through_every_command(
     chain: Callable[..., Iterator[tuple[str, Result]]],
     run: Run,
@@ -193,6 +195,7 @@ def test_frames_are_predicted_in_natural_order(
         assert [name for name in soft.files if name in names] == names
 
 
+@pytest.mark.slow
 def test_the_meta_file_may_be_chosen_in_every_command(
     run: Run, write_split: WriteSplit, tmp_path: Path
 ) -> None:
@@ -344,6 +347,7 @@ def test_a_pattern_that_matches_nothing_is_refused_everywhere(
         assert "no video matches 'cow'; it has 3 videos, such as cat1" in result.stderr
 
 
+@pytest.mark.slow
 def test_some_videos_are_checked_and_others_do_not_matter(
     run: Run, both: Path, tmp_path: Path
 ) -> None:
@@ -367,6 +371,7 @@ def test_some_videos_are_checked_and_others_do_not_matter(
     assert "absent-video" in result.stdout
 
 
+@pytest.mark.slow
 def test_some_videos_are_compared_looked_at_and_imported(
     run: Run, both: Path, tmp_path: Path
 ) -> None:

@@ -41,6 +41,7 @@ def hints(result: Result) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_a_hint_can_be_pasted_and_is_gone_afterwards(
     run: Run, world: World, server: FakeServer, tmp_path: Path
 ) -> None:

@@ -142,6 +142,7 @@ def test_our_models_and_the_example_pass(repository: Path) -> None:
         assert set(found.outcomes.values()) == {Outcome.PASSED}
 
 
+@pytest.mark.slow
 def test_booleans_and_infinite_logits_are_compared() -> None:
     found = examine(f"{HERE}/broken.py:Booleans", frames=16)
     assert {one.requirement for one in found.deviations} == {"numbers"}
@@ -149,6 +150,7 @@ def test_booleans_and_infinite_logits_are_compared() -> None:
     assert examine(f"{HERE}/broken.py:Infinite", frames=16).deviations == ()
 
 
+@pytest.mark.slow
 def test_the_command_says_what_is_wrong_and_what_to_do(runner: CliRunner) -> None:
     model = f"{HERE}/broken.py:Probabilities"
     done = runner.invoke(cli, ["predictors", "--check", model, "--frames", "16"])

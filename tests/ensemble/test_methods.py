@@ -84,6 +84,7 @@ def test_one_member_is_itself(method: str, weight: float, seed: int) -> None:
         np.testing.assert_array_equal(frame.codes, only.logits[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 @given(
     weights=st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=4),

@@ -186,6 +186,7 @@ def test_weights_of_videos_come_from_a_file(
     np.testing.assert_array_equal(merged["b/00004.png"], two["b/00004.png"])
 
 
+@pytest.mark.slow
 def test_the_gate_may_be_left_to_some_members(submit: Invoke, imported: Path) -> None:
     """Object 2 disappears in frame 3 of run one, in frame 5 of run three."""
 

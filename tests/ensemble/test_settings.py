@@ -103,6 +103,7 @@ settings = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(wanted=settings)
 def test_what_is_written_is_read_again(
     wanted: MergeSettings, tmp_path_factory: pytest.TempPathFactory

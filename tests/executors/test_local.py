@@ -182,6 +182,7 @@ def test_workers_share_devices_and_have_the_threads_of_their_jobs(
     assert dict(os.environ) == before
 
 
+@pytest.mark.slow
 @one_or_two
 def test_a_job_that_fails_is_told_and_the_rest_go_on(workers: int) -> None:
     errors: dict[str, Exception] = {
@@ -239,6 +240,7 @@ def test_an_error_in_build_ends_everything(workers: int) -> None:
         run(jobs, workers=workers, build=functools.partial(build_nothing, error))
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_at_its_start_is_not_started_for_ever() -> None:
     jobs = [Job(f"v{n}", 1, ("double", n)) for n in range(3)]
     with pytest.raises(PredictorError, match=r"ended while it started \(SIGKILL\)"):

@@ -101,6 +101,7 @@ def test_labels_are_those_of_the_definition(
     assert not np.any(differing & ~close_calls(values))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.int8, np.float32])
 @given(data=st.data())
 def test_ties_go_to_the_earlier_object_where_the_arithmetic_is_exact(
@@ -136,6 +137,7 @@ def overlaid(
     return labelled(resize_logits(logits, size).astype(np.float64), tuple(objects))
 
 
+@pytest.mark.slow
 @given(planes(np.float32), st.tuples(sides, sides))
 def test_logits_are_rounded_to_codes_before_they_are_resized(
     logits: NDArray[np.float32], size: tuple[int, int]
@@ -187,6 +189,7 @@ def test_ids_and_planes_must_be_equally_many() -> None:
         to_labels(np.zeros((1, 2, 2), np.float32), (1, 2), (2, 2))
 
 
+@pytest.mark.slow
 @given(data=st.data(), size=st.tuples(sides, sides))
 def test_resizing_is_that_of_torch(data: st.DataObject, size: tuple[int, int]) -> None:
     logits = data.draw(planes(np.float32))

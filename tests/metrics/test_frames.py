@@ -255,6 +255,7 @@ def test_a_scorer_keeps_nothing_of_the_frames_before() -> None:
     assert scorer.score(*second).tolist() == fresh.tolist()
 
 
+@pytest.mark.slow
 @given(label_pairs(), st.sampled_from([1, 3, 12, 200]), st.booleans())
 def test_packed_masks_score_as_their_pixels_do(
     maps: tuple[Labels, Labels], highest: int, grey: bool

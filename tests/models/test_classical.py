@@ -168,6 +168,7 @@ def test_an_object_that_hides_behind_another_comes_out_of_it() -> None:
     assert iou(decide(predictions[20]), walker.mask(20)) > 0.6
 
 
+@pytest.mark.slow
 def test_a_cut_to_another_place_does_not_leave_a_mask_behind() -> None:
     frames = film(8, RED)
     elsewhere = texture(9, HEIGHT, WIDTH, (150, 150, 170)).clip(0, 255).astype(np.uint8)
@@ -226,6 +227,7 @@ def test_an_object_that_jumped_is_tracked_on_where_a_prompt_shows_it(kind: str) 
         assert iou(decide(prediction), actor.mask(time)) > 0.6
 
 
+@pytest.mark.slow
 def test_without_a_prompt_the_jump_is_missed() -> None:
     """Without the prompt of the previous test, the object is not found."""
     frames, actor = jumping()
@@ -356,6 +358,7 @@ def test_degenerate_masks_give_finite_logits(mask: Pixels) -> None:
         assert (presence(prediction) > 0) == bool(mask.any()) or mask.sum() == 1
 
 
+@pytest.mark.slow
 def test_an_empty_first_mask_stays_absent_beside_a_tracked_object() -> None:
     masks = {1: np.zeros((HEIGHT, WIDTH), np.bool_), 2: RED.mask(0)}
     *_, last = track(film(6, RED), masks)

@@ -106,6 +106,7 @@ def test_masks_of_a_script_become_a_run(layout: str, submit: Submit) -> None:
     assert left_over() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["logits", "probabilities"])
 def test_scores_of_a_script_stay_soft(layout: str, submit: Submit) -> None:
     done = submit(f"{RUN} --layout {layout}", f"scores={layout}")
@@ -118,6 +119,7 @@ def test_scores_of_a_script_stay_soft(layout: str, submit: Submit) -> None:
     assert np.abs(logits[0] - expected).max() <= 0.126
 
 
+@pytest.mark.slow
 def test_the_mask_may_be_given_for_each_object(submit: Submit) -> None:
     assert submit(RUN, "masks=objects").exit_code == 0
     assert same(labels(), truth())
@@ -160,6 +162,7 @@ def test_frames_are_written_where_a_link_does_not_do(
     assert same(labels(), truth())
 
 
+@pytest.mark.slow
 def test_a_mirrored_video_comes_back_mirrored(submit: Submit) -> None:
     assert submit(more=("--videos", "a", "--variant", "hflip")).exit_code == 0
     assert same(labels(), truth())
@@ -216,6 +219,7 @@ def test_a_crash_fails_its_video_with_the_end_of_its_output(submit: Submit) -> N
     assert "CUDA error" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
@@ -242,6 +246,7 @@ def test_a_script_that_writes_nothing(submit: Submit) -> None:
     assert "has no masks; expected <video>/<frame>.png" in failure()
 
 
+@pytest.mark.slow
 def test_results_may_lie_in_a_folder_that_is_named(submit: Submit) -> None:
     run = RUN.replace("{out}", "{out}/Annotations/{video}")
     make = 'bash -c \'mkdir -p "$0" && touch "$1/log.png" && exec "$@"\' '
@@ -265,6 +270,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(CommandSession, "_limits", lambda self: Impatient(total=0.1))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_a_script_that_hangs_is_ended_at_the_time_limit(submit: Submit) -> None:
     assert submit(f"{RUN} --fault hang").exit_code == 1
@@ -274,6 +280,7 @@ def test_a_script_that_hangs_is_ended_at_the_time_limit(submit: Submit) -> None:
     assert failure().endswith("saving scores")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_complete_results_of_a_script_that_hangs_may_count(submit: Submit) -> None:
     assert submit(f"{RUN} --fault hang", "accept=complete").exit_code == 0
@@ -291,6 +298,7 @@ def test_complete_results_of_a_script_that_fails_may_count(submit: Submit) -> No
     assert submit(f"{RUN} --fault crash", "accept=complete", name="s").exit_code == 1
 
 
+@pytest.mark.slow
 def test_incomplete_results_of_a_script_that_fails_do_not_count(
     submit: Submit,
 ) -> None:

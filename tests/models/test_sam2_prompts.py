@@ -134,6 +134,7 @@ def compare(found: list[Prediction], scores: list[Any], means: list[Any]) -> Non
         np.testing.assert_allclose(one.logits.mean((1, 2)), mean, rtol=2e-4, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize("batch", [None, 1])
 def test_prompts_of_all_kinds_do_what_they_do_officially(
@@ -189,6 +190,7 @@ def test_a_corrected_frame_is_remembered_for_ever(
     assert {0, 5, 29} <= track.pointers.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("scale", [1.0, 1.5])
 def test_every_kind_works_in_every_precision_and_size(

@@ -144,6 +144,7 @@ def run_official(predictor: Any, clip: Any, folder: Path) -> list[np.ndarray[Any
     return logits
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("size", [64, 96])
 @pytest.mark.parametrize("timed_pointers", [True, False], ids=["2.1", "2.0"])

@@ -59,6 +59,7 @@ def differing(found: list[Prediction]) -> list[int]:
     return np.flatnonzero(wrong).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("branching")
 def test_masks_are_those_of_the_authors_code(
     open_session: Callable[..., Any], track: Callable[..., Any], discs: Clip
@@ -328,6 +329,7 @@ def test_objects_do_not_depend_on_those_beside_them(
         np.testing.assert_allclose(one.logits, other.logits[:2], atol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("branching")
 def test_pathways_go_through_the_network_together(
     open_session: Callable[..., Any],
@@ -407,6 +409,7 @@ def test_it_says_that_it_is_delayed_and_the_licence_of_its_code(
     assert not describe(memory="sam2").delayed
 
 
+@pytest.mark.slow
 def test_a_session_that_is_closed_says_so(
     open_session: Callable[..., Any], make_clip: Callable[..., Clip]
 ) -> None:

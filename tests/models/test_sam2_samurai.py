@@ -122,6 +122,7 @@ class Endless:
         return Recall(tuple(maps), ((0, frame), *((frame - age, age) for age in ages)))
 
 
+@pytest.mark.slow
 @given(
     frames=st.lists(
         st.builds(
@@ -226,6 +227,7 @@ def test_the_weight_of_the_motion_follows_the_size(model: str, weight: float) ->
     assert own.of_policy()["motion_weight"] == 0.4
 
 
+@pytest.mark.slow
 def test_a_mask_is_shown_where_the_presence_is_above_the_policys_threshold(
     open_session: Callable[..., Any],
     track: Callable[..., list[Prediction]],

@@ -80,6 +80,7 @@ def test_masks_and_scores_are_those_of_the_official_predictor(
     np.testing.assert_allclose(logits[:, :, 5, 9].T, PIXELS, atol=5e-3)
 
 
+@pytest.mark.slow
 def test_with_rcms_they_are_those_of_the_official_fork(
     open_session: Open, track: Track, clip: Any
 ) -> None:
@@ -181,6 +182,7 @@ def test_forgetting_does_not_change_a_bit(
     np.testing.assert_array_equal(forgetting, hoarding)
 
 
+@pytest.mark.slow
 def test_the_same_video_gives_the_same_bytes(
     open_session: Open, track: Track, make_clip: Callable[..., Any]
 ) -> None:

@@ -77,6 +77,7 @@ def checkpoint(state: State, write_checkpoint: WriteCheckpoint) -> Path:
     return write_checkpoint(state)
 
 
+@pytest.mark.slow
 def test_losses_are_those_of_the_unrolled_clip(checkpoint: Path) -> None:
     trainer, batch = make(checkpoint), make_batch((2, 1))
     network: Any = trainer.build()
@@ -107,6 +108,7 @@ def test_images_are_normalised_as_the_predictor_does_it(checkpoint: Path) -> Non
     torch.testing.assert_close(clip.images[1], expected)
 
 
+@pytest.mark.slow
 def test_missed_objects_are_counted(checkpoint: Path, state: State) -> None:
     state[SCORE_BIAS] = state[SCORE_BIAS] - 100
     torch.save({"model": state}, checkpoint)
@@ -133,6 +135,7 @@ def test_the_similarity_loss_is_ours_and_off_by_default(checkpoint: Path) -> Non
     assert gradients(network)["memory_attention.layers.0.linear1.weight"] is not None
 
 
+@pytest.mark.slow
 def test_frozen_parts_are_not_trained(checkpoint: Path) -> None:
     trainer = make(checkpoint, freeze=("encoder", "prompts"), drop_path=0.5)
     network: Any = trainer.build()
@@ -307,6 +310,7 @@ def test_biases_and_layer_norms_are_not_decayed_and_early_blocks_learn_less() ->
     assert isinstance(network.memory_attention.norm, nn.LayerNorm)
 
 
+@pytest.mark.slow
 def test_rcms_can_be_trained_with(checkpoint: Path) -> None:
     trainer = make(checkpoint, memory="rcms", memory_options={"promote": 1})
     trainer.build()
@@ -316,6 +320,7 @@ def test_rcms_can_be_trained_with(checkpoint: Path) -> None:
     assert losses.total.requires_grad
 
 
+@pytest.mark.slow
 def test_further_prompts_may_be_limited_to_visible_frames(checkpoint: Path) -> None:
     batch = make_batch(frames=4)
     batch.labels[1:3, 0][batch.labels[1:3, 0] == 2] = 0
@@ -328,6 +333,7 @@ def test_further_prompts_may_be_limited_to_visible_frames(checkpoint: Path) -> N
     assert trainer.losses(batch, np.random.default_rng(1)).total.requires_grad
 
 
+@pytest.mark.slow
 def test_the_heaviest_step_has_clicks_where_the_recipe_has_any(
     checkpoint: Path,
 ) -> None:

@@ -148,6 +148,7 @@ def test_recomputation_changes_no_gradient() -> None:
             torch.testing.assert_close(other, gradient, msg=name)
 
 
+@pytest.mark.slow
 def test_recomputation_repeats_the_same_dropout() -> None:
     case = Case(frames=3)
     plain, thrifty = (case.network(dropout=0.3, drop_path=0.3) for _ in range(2))
@@ -176,6 +177,7 @@ def test_dropout_of_zero_and_evaluation_are_the_same_and_dropout_is_not() -> Non
     assert not torch.allclose(skipped, expected)
 
 
+@pytest.mark.slow
 def test_dropout_keeps_the_mean_of_what_memories_say() -> None:
     # Where weights are dropped, the bias of the values must be dropped with them.
     case = Case(frames=2)

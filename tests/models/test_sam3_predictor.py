@@ -138,6 +138,7 @@ def test_objects_may_be_judged_together(
     assert all(len(kinds) == 1 for kinds in shared.values())
 
 
+@pytest.mark.slow
 def test_all_kinds_of_prompts_are_taken(network: Sam3Network) -> None:
     clip, script = moving_discs(length=14, objects=3), prompted.script()
     found = track(network, clip=clip, given=script)
@@ -193,6 +194,7 @@ def test_official_resizing_is_the_default() -> None:
     assert not torch.equal(official, other)
 
 
+@pytest.mark.slow
 def test_sides_are_multiples_of_14(network: Sam3Network) -> None:
     # 70 is a grid of 5×5, whose windows of 4×4 are padded.
     assert stack(track(network, "image_size=70")).shape[-2:] == (20, 20)

@@ -117,6 +117,7 @@ def predict(submit: Submit, *options: str) -> Result:
     return submit("predict split --predictor batched --name r", *options)
 
 
+@pytest.mark.slow
 def test_the_advice_when_memory_runs_out_continues_the_run(submit: Submit) -> None:
     first = predict(submit, "-o checkpoint=weights.pt -o batch=8")
     assert first.exit_code == 1
@@ -133,6 +134,7 @@ def test_the_advice_when_memory_runs_out_continues_the_run(submit: Submit) -> No
     assert Run.open(Path("runs/r")).videos.keys() == {"a", "b"}
 
 
+@pytest.mark.slow
 def test_a_video_whose_memory_runs_out_is_made_with_a_smaller_batch(
     submit: Submit,
 ) -> None:

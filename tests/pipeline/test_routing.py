@@ -89,6 +89,7 @@ def same(one: list[Any], other: list[Any]) -> bool:
     return all(map(np.array_equal, one, other))
 
 
+@pytest.mark.slow
 def test_objects_that_fulfil_the_condition_go_the_other_way(build: Build) -> None:
     done = build("returns")
     assert "route routed: 1 of 4 objects: returns" in done.stderr
@@ -137,6 +138,7 @@ def test_a_condition_is_measured_in_the_masks(
     assert Run.exists(Path("runs/routed-way")) == (count > 0)
 
 
+@pytest.mark.slow
 def test_runs_of_other_frames_are_not_compared(build: Build, runner: CliRunner) -> None:
     assert build("returns").exit_code == 0
     for folder in ("JPEGImages", "Annotations"):

@@ -212,6 +212,7 @@ settings = "{settings}"
 """
 
 
+@pytest.mark.slow
 def test_a_build_hands_in_post_processed_masks(
     submit: Invoke, split: Split, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ def test_equal_data_give_equal_bytes(draw: Run, tmp_path: Path, suffix: str) -> 
     assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", list(ATTRIBUTES))
 def test_groups_hold_all_objects(draw: Run, by: str) -> None:
     pytest.importorskip("matplotlib")
@@ -69,6 +70,7 @@ def test_groups_hold_all_objects(draw: Run, by: str) -> None:
         assert low <= group["means"]["one"] <= high
 
 
+@pytest.mark.slow
 def test_changes_name_each_object(draw: Run) -> None:
     pytest.importorskip("matplotlib")
     changes = draw("scores", "one", "two", "--by", "change")["data"]
@@ -77,6 +79,7 @@ def test_changes_name_each_object(draw: Run) -> None:
     assert "compares two runs" in said
 
 
+@pytest.mark.slow
 def test_a_timeline_has_the_truth_and_each_run(draw: Run) -> None:
     pytest.importorskip("matplotlib")
     truth, one, two = draw("timeline", "one", "two", "b", "--object", "2")["data"]
@@ -91,6 +94,7 @@ def test_a_timeline_has_the_truth_and_each_run(draw: Run) -> None:
     )
 
 
+@pytest.mark.slow
 def test_members_are_merged_in_the_order_of_their_scores(draw: Run) -> None:
     pytest.importorskip("matplotlib")
     steps = draw("ensemble", "two", "one")["data"]

@@ -488,6 +488,7 @@ def killed(tmp_path: Path, repository: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_killed_command_loses_nothing_that_was_finished(killed: Path) -> None:
     run = Run.open(killed)
     assert list(run.videos) == ["a", "c"]

@@ -438,6 +438,7 @@ def test_a_frame_that_cannot_be_meant_is_said(
     video.close()
 
 
+@pytest.mark.slow
 def test_nothing_is_inflated_beyond_what_the_directory_says(tmp_path: Path) -> None:
     """A stream of 64 MB in the place of one of 152 bytes."""
     path = tmp_path / "v.npz"

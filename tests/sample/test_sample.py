@@ -123,6 +123,7 @@ def test_frames_are_jpegs_with_halved_colour(split: Path) -> None:
         assert frame.layer[1][1:3] == (1, 1)  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_objects_vanish_for_three_frames_and_return(tmp_path: Path, seed: int) -> None:
     for frames_ in (8, 13):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from submit.system.parts import Part
 
 
+@pytest.mark.slow
 @given(
     frames=st.dictionaries(st.text(max_size=3), st.integers(1, 8000), max_size=40),
     count=st.integers(1, 9),

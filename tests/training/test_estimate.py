@@ -88,6 +88,7 @@ def estimated(
         return estimate(recipe, changes, folder, **{"device": "cpu", **more})
 
 
+@pytest.mark.slow
 def test_an_estimate_has_memory_time_and_disk(root: Path, tmp_path: Path) -> None:
     found = estimated(root, tmp_path / "t", "average.decay=0.9", workers=1)
     memory = found.memory

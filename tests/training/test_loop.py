@@ -206,6 +206,7 @@ def test_two_trainings_in_one_folder_are_refused(root: Path, tmp_path: Path) -> 
         run(root, folder.path)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_keeps_the_last_good_state(
     root: Path, tmp_path: Path
 ) -> None:
@@ -303,6 +304,7 @@ def validating(holdout: Path, *more: str) -> tuple[str, ...]:
     )
 
 
+@pytest.mark.slow
 def test_the_best_weights_are_kept_with_their_scores(
     root: Path, holdout: Path, tmp_path: Path
 ) -> None:
@@ -340,6 +342,7 @@ def test_a_continued_training_has_the_same_scores(
     assert timeless(whole) == timeless(parted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["uniform", "greedy"])
 def test_checkpoints_are_averaged(
     root: Path, holdout: Path, tmp_path: Path, method: str

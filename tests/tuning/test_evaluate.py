@@ -162,6 +162,7 @@ def test_skipped_frames_change_no_mask_of_the_others(
     assert all(0 <= score.jf_dot <= 1 for score in found.values())
 
 
+@pytest.mark.slow
 def test_a_hopeless_candidate_is_given_up_after_some_videos(
     make_split: Any, make_run: Any
 ) -> None:

@@ -175,6 +175,7 @@ def test_only_runs_of_the_model_count_for_the_agreement() -> None:
     assert features_of(look, ("none",))[0] is None
 
 
+@pytest.mark.slow
 def test_the_model_is_fitted_on_all_runs_and_on_the_tuned_one(
     make_split: Any, make_run: Any
 ) -> None:

@@ -175,6 +175,7 @@ def test_a_single_run_is_post_processed_only(split: Split, make_run: Any) -> Non
     assert found.score > found.singles["only"]
 
 
+@pytest.mark.slow
 def test_what_is_written_reads_back(found: Tuned, tmp_path: Path) -> None:
     path = tmp_path / "tuned.toml"
     path.write_text(settings_toml(found, source="split"))
@@ -284,6 +285,7 @@ def test_a_recipe_takes_one_file_for_both_of_its_tables(
     assert scores["jf_dot"] == pytest.approx(wanted, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_tried(
     split: Split, noisy: dict[str, Run], made: Path, tmp_path: Path
 ) -> None:
