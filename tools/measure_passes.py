@@ -53,6 +53,7 @@ run = "routed"
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--videos", multiple=True, help="Only these of the clips; repeatable.")
 @click.option("--films", default=20, show_default=True, help="0 for none.")
+@click.option("--kinds", multiple=True, help="Only these films; repeatable.")
 @click.option("--frames", default=30, show_default=True, help="Of each film.")
 @click.option("--size", default="128x72", show_default=True, help="Of the films.")
 @click.option("--pixels", default=8000, show_default=True, help="See `classical`.")
@@ -62,6 +63,7 @@ def main(
     folder: Path,
     videos: tuple[str, ...],
     films: int,
+    kinds: tuple[str, ...],
     frames: int,
     size: str,
     pixels: int,
@@ -70,6 +72,7 @@ def main(
     """Make all runs, and print the tables."""
     split = read_split(clips, videos=videos)
     only = [word for name in videos for word in ("--videos", name)]
+    some = [word for name in kinds for word in ("--videos", name)]
     middle = folder / "middle"
     for video in split.videos.values():
         frame = video.frames[video.length // 2]
@@ -89,7 +92,7 @@ def main(
             *("sample", str(made), "--videos", films, "--frames", frames),
             *("--size", size, "--seed", 5),
         )
-        there = _Runs(made, folder / "runs" / "films", pixels, [])
+        there = _Runs(made, folder / "runs" / "films", pixels, some)
         there.predict("plain")
         there.second_pass(folder / "films.json")
         there.route(folder / "films.toml", area)

@@ -13,7 +13,13 @@ from typing import Any
 
 from ..data import Split, read_split
 from ..errors import TrainingError
-from ..system.machine import cores, git_commit, is_out_of_memory, release
+from ..system.machine import (
+    cores,
+    git_commit,
+    is_out_of_memory,
+    release,
+    return_freed_memory,
+)
 from ..system.words import counted
 from .averages import MovingAverage
 from .board import require_tensorboard
@@ -108,6 +114,7 @@ def train(
         begun = _claim(folder, recipe, trainer, ranks, sources, holdout)
         if ranks.device == "cpu":
             _set_threads(described.threads)
+            return_freed_memory()
         module = trainer.build()
         stepper = Stepper(recipe, trainer, module, ranks)
         average = None
