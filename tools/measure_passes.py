@@ -85,6 +85,7 @@ def main(
     here.predict("middle-both", *given, "--direction", "both")
     here.predict("middle-backward", *given, "--direction", "backward")
     here.show("plain", "middle", "middle-backward", "middle-both")
+    here.show("middle", "middle-backward", "middle-both")
     here.second_pass(folder / "clips.json")
     if films:
         made = folder / "films"
