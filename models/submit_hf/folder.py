@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,7 @@ def find_folder(family: Family, named: str, *, download: bool) -> ModelFolder:
     Raises:
         PredictorError: It is not there, or not complete.
     """
-    path = Path(named).expanduser()
+    path = Path(os.path.expanduser(named))
     if not path.is_dir():
         if path.exists():
             raise PredictorError(

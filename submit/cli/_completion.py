@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 from click import Context, Parameter
 from click.shell_completion import BashComplete, CompletionItem, add_completion_class
 
+from ..system.homes import user_path
+
 if TYPE_CHECKING:
     from ..predictors import OptionInfo
 
@@ -70,7 +72,7 @@ def _folder(ctx: Context) -> Path:
     from ._options import usual_runs  # It has options that complete by this module.
 
     given = ctx.params.get("runs")
-    return Path(given).expanduser() if given else usual_runs()
+    return user_path(given) if given else usual_runs()
 
 
 def _runs(ctx: Context, incomplete: str) -> list[str | CompletionItem]:
@@ -93,7 +95,7 @@ def _videos(ctx: Context, incomplete: str) -> Iterable[str]:
     del incomplete
     if split := ctx.params.get("split"):
         for kind in ("JPEGImages", "Annotations"):
-            folder = Path(split).expanduser() / kind
+            folder = user_path(split) / kind
             if folder.is_dir():
                 return sorted(one.name for one in folder.iterdir() if one.is_dir())
     return _videos_of_run(ctx)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from ..system.homes import user_path
 from ._completion import (
     complete_runs,
     complete_settings,
@@ -190,7 +191,7 @@ def trainings_option(command: Command) -> Command:
 
 def usual_runs() -> Path:
     """The folder of runs that needs no option."""
-    return Path(os.environ.get("SUBMIT_RUNS") or "runs").expanduser()
+    return user_path(os.environ.get("SUBMIT_RUNS") or "runs")
 
 
 def runs_dir_option(command: Command) -> Command:

@@ -153,7 +153,7 @@ def _weights(text: str) -> Any:
     """Numbers in the order of the runs, or the content of a weights file."""
     if not all(character in "0123456789.,+-eE " for character in text):
         from ..ensemble import read_weights
-        from ..system.files import user_path
+        from ..system.homes import user_path
 
         return read_weights(user_path(text))
     try:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import StorageError
+from ..system.homes import user_path, xdg_folder
 
 __all__ = ["private_folder", "state_folder"]
 
@@ -15,12 +16,18 @@ def state_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """The folder of ledger, journals and tokens.
 
     `SUBMIT_STATE` names it; otherwise it is `mose-submit` in the XDG state directory.
+
+    Raises:
+        StorageError: There is no home folder.
     """
     if named := environment.get("SUBMIT_STATE"):
-        return Path(named).expanduser()
-    base = os.path.expanduser(environment.get("XDG_STATE_HOME", ""))
-    # The XDG specification wants relative paths ignored.
-    root = Path(base) if os.path.isabs(base) else Path("~/.local/state").expanduser()
+        return user_path(named)
+    root = xdg_folder(
+        "XDG_STATE_HOME",
+        "~/.local/state",
+        instead="SUBMIT_STATE",
+        environment=environment,
+    )
     return root / "mose-submit"
 
 

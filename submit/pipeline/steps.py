@@ -11,7 +11,7 @@ from ..ensemble import MergeSettings, read_ensemble_table
 from ..errors import SettingsError
 from ..formats import ImportHints
 from ..masks import ScoreKind
-from ..system.files import user_path
+from ..system.homes import user_path
 from ..system.schema import Scalar, WrongSettingError, check, setting
 from .anchors import AnchorRules
 from .conditions import Condition

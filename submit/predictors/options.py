@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from ..errors import OptionError, SettingsError, WeightsError
 from ..system.files import digest
+from ..system.homes import user_path
 from ..system.schema import Setting, check, setting, settings_of
 from ..system.tables import read_toml
 from ..system.words import did_you_mean
@@ -218,7 +219,7 @@ def expand_settings(settings: Iterable[str]) -> tuple[str, ...]:
         if not given.startswith("@"):
             found.append(given)
             continue
-        path = Path(given[1:]).expanduser()
+        path = user_path(given[1:])
         for key, value in read_toml(path, OptionError).items():
             if not isinstance(value, (str, bool, int, float)):
                 raise OptionError(

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from ..errors import PredictorError
+from ..system.homes import user_path
 from .options import file_digest
 
 __all__ = ["PluginFile"]
@@ -43,7 +44,7 @@ class PluginFile:
         """
         path, _, kind = name.rpartition(":")
         if path.endswith(".py") and kind.isidentifier():
-            return cls(Path(path).expanduser(), kind)
+            return cls(user_path(path), kind)
         if name.endswith(".py") or path.endswith(".py"):
             raise PredictorError(
                 f"predictor {name}: expected a file and a class, such as "

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import IO, Any, TypeVar
 
 from ..errors import StorageError
+from .homes import user_path
 from .refusals import refusal, refusals_of
 from .texts import decode_text, parse_json
 
@@ -42,7 +43,6 @@ __all__ = [
     "run_path",
     "scratch_file",
     "stream_digest",
-    "user_path",
     "write_bytes",
     "write_json",
 ]
@@ -303,11 +303,6 @@ def scratch_file(path: Path, *, parents: bool = True) -> Iterator[Path]:
         yield scratch
     finally:
         scratch.unlink(missing_ok=True)
-
-
-def user_path(text: str) -> Path:
-    """A path as users write it: `~` is the home folder."""
-    return Path(os.path.expanduser(text))
 
 
 def run_path(runs: Path, name: str) -> Path:

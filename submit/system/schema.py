@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import SettingsError, SubmitError
-from .files import user_path
+from .homes import user_path
 from .tables import toml_key
 from .words import did_you_mean
 

@@ -11,11 +11,11 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from ..errors import WeightsError
+from ..system.homes import user_path
 from ..system.machine import release
 from .catalogue import Weights
 from .places import hub_home
@@ -121,7 +121,7 @@ def hub_token() -> str | None:
         return token
     path = os.environ.get("HF_TOKEN_PATH") or hub_home() / "token"
     try:
-        return Path(path).expanduser().read_text("utf-8").strip() or None
+        return user_path(path).read_text("utf-8").strip() or None
     except (OSError, ValueError):
         return None
 

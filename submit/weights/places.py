@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ..errors import WeightsError
+from ..system.homes import user_path, xdg_folder
 from .catalogue import KNOWN, Weights
 
 __all__ = ["find", "hub_home", "own_folder", "require", "resolve"]
@@ -19,7 +20,7 @@ def own_folder(environment: Mapping[str, str] | None = None) -> Path:
     """
     environment = os.environ if environment is None else environment
     if named := environment.get("SUBMIT_WEIGHTS"):
-        return Path(named).expanduser()
+        return user_path(named)
     return _cache(environment) / "mose-submit" / "weights"
 
 
@@ -73,7 +74,7 @@ def resolve(text: str) -> str:
 def hub_home() -> Path:
     """The folder of Hugging Face, with its cache and the token, by its own variable."""
     if named := os.environ.get("HF_HOME"):
-        return Path(named).expanduser()
+        return user_path(named)
     return _cache(os.environ) / "huggingface"
 
 
@@ -102,18 +103,21 @@ def _snapshots(repository: Path, file: str) -> Iterator[Path]:
 def _hub() -> Path:
     """The cache of Hugging Face, by its own variables."""
     if named := os.environ.get("HF_HUB_CACHE"):
-        return Path(named).expanduser()
+        return user_path(named)
     return hub_home() / "hub"
 
 
 def _torch() -> Path:
     """The folder of torch.hub, by its own variable."""
     if named := os.environ.get("TORCH_HOME"):
-        return Path(named).expanduser() / "hub"
+        return user_path(named) / "hub"
     return _cache(os.environ) / "torch" / "hub"
 
 
 def _cache(environment: Mapping[str, str]) -> Path:
-    base = os.path.expanduser(environment.get("XDG_CACHE_HOME", ""))
-    # The XDG specification wants relative paths ignored.
-    return Path(base) if os.path.isabs(base) else Path("~/.cache").expanduser()
+    return xdg_folder(
+        "XDG_CACHE_HOME",
+        "~/.cache",
+        instead="XDG_CACHE_HOME",
+        environment=environment,
+    )
