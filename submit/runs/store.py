@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from ..system.files import Lock, read_json, write_bytes
+from ..system.files import Lock, read_json, sync, write_bytes
 from ..system.refusals import refusals_of
 
 __all__ = ["Store", "Tables", "log_path", "read_store"]
@@ -141,7 +141,7 @@ class Store:
             try:
                 _append(log, data)
                 if time.monotonic() - self._synced > _SYNC_EVERY:
-                    os.fsync(log)
+                    sync(log)
                     self._synced = time.monotonic()
             finally:
                 os.close(log)

@@ -43,6 +43,7 @@ __all__ = [
     "run_path",
     "scratch_file",
     "stream_digest",
+    "sync",
     "write_bytes",
     "write_json",
 ]
@@ -58,6 +59,9 @@ _LARGEST_TEXT = 1 << 26
 
 #: Bytes to read at once from a file that is longer than its size says.
 _PIECE = 1 << 20
+
+#: What a file system without fsync says.
+_NO_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
 
 #: How often to try to make a lock file while others remove its folder.
 _LOCK_TRIES = 1000
@@ -239,7 +243,7 @@ def atomic_open(
                 with partial.open("wb") as stream:
                     yield stream
                     stream.flush()
-                    os.fsync(stream.fileno())
+                    sync(stream.fileno())
                 os.replace(partial, path)
             except BaseException:
                 with contextlib.suppress(OSError):
@@ -377,7 +381,22 @@ def require_writable(path: Path) -> None:
         with tempfile.TemporaryFile(dir=folder, prefix=".", suffix=PARTIAL) as file:
             file.write(b"0")
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
+
+
+def sync(file: int) -> None:
+    """Wait until the bytes of an open file are on the disk, where the disk can do that.
+
+    Some file systems in user space (of cloud storage, of archives) have no fsync.
+
+    Raises:
+        OSError: The disk refuses the bytes.
+    """
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
 
 
 def write_bytes(path: Path, data: bytes, *, private: bool = False) -> None:

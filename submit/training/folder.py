@@ -18,14 +18,20 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TrainingError
-from ..system.files import atomic_open, locked, read_json, remove_partial, write_json
+from ..system.files import (
+    atomic_open,
+    locked,
+    read_json,
+    remove_partial,
+    sync,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -181,7 +187,7 @@ class Log:
 
     def sync(self) -> None:
         """Make sure that all lines are on the disk."""
-        os.fsync(self._stream.fileno())
+        sync(self._stream.fileno())
 
     def close(self) -> None:
         """Close the file."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import StorageError, WeightsError
-from ..system.files import digest, locked, read_json, write_json
+from ..system.files import digest, locked, read_json, sync, write_json
 from ..system.refusals import refusals_of
 from .catalogue import Weights
 from .opening import Interrupted, Opened, open_from
@@ -178,7 +178,7 @@ class _Download:
                     self._done += len(block)
                     self._listener.sent(len(block))
                 stream.flush()
-                os.fsync(stream.fileno())
+                sync(stream.fileno())
             expected = self._weights.size if opened.size is None else opened.size
             if expected is not None and self._done != expected:
                 raise Interrupted(

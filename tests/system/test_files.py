@@ -24,6 +24,7 @@ from submit.system.files import (
     locked,
     read_json,
     remove_partial,
+    require_writable,
     write_bytes,
     write_json,
 )
@@ -387,6 +388,36 @@ def test_two_processes_cannot_hold_one_lock(tmp_path: Path) -> None:
             pass
     with locked(path):
         pass
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP])
+def test_a_disk_without_fsync_is_written_to(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(file: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("os.fsync", refuse)
+    require_writable(tmp_path / "a")
+    write_bytes(tmp_path / "a", b"whole")
+    assert (tmp_path / "a").read_bytes() == b"whole"
+
+
+def test_a_disk_that_refuses_bytes_late_keeps_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Network disks take bytes, and say only then that the quota is used up."""
+
+    def refuse(file: int) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    write_bytes(tmp_path / "a", b"old")
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(StorageError, match="a: cannot be written, the disk quota is"):
+        write_bytes(tmp_path / "a", b"new")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "a": b"old"
+    }
 
 
 def test_a_disk_without_locks_is_said(
