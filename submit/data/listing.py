@@ -7,6 +7,7 @@ could be the same frame, neither is chosen.
 from __future__ import annotations
 
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from ..system.names import (
     in_natural_order,
     is_text,
     natural_key,
+    reads_utf_8,
 )
 from ..system.words import counted
 from .images import IMAGE_SUFFIXES
@@ -132,6 +134,13 @@ def _folders(folder: Path) -> dict[str, Path]:
 
 def _not_text(names: Sequence[str]) -> str:
     """Say that names cannot be written into a manifest or a zip."""
+    if not reads_utf_8():
+        files = counted(len(names), "name is not ASCII", "names are not ASCII")
+        return (
+            f"{files}, such as {ascii(os.fsencode(names[0]))[1:]}, and this locale "
+            f"reads names as {sys.getfilesystemencoding()}; set PYTHONUTF8=1, or "
+            "LC_ALL=C.UTF-8"
+        )
     files = counted(len(names), "name is no", "names are no")
     return (
         f"{files} UTF-8 text, such as {ascii(os.fsencode(names[0]))[1:]}; rename it "

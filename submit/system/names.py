@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import re
+import sys
 import unicodedata
 from collections.abc import Iterable
 from typing import TypeAlias
@@ -13,6 +15,7 @@ __all__ = [
     "in_natural_order",
     "is_text",
     "natural_key",
+    "reads_utf_8",
 ]
 
 NaturalKey: TypeAlias = tuple[str | tuple[int, str], ...]
@@ -50,12 +53,23 @@ def natural_key(name: str) -> NaturalKey:
 
 
 def is_text(name: str) -> bool:
-    """Whether a name can be written as UTF-8; on Linux any bytes make a name."""
+    """Whether a name is known as text; on Linux any bytes make a name.
+
+    In an 8-bit locale Python reads all bytes as characters of it, so that names in
+    UTF-8 become others, without an error.
+    """
+    if not (name.isascii() or reads_utf_8()):
+        return False
     try:
         name.encode()
     except UnicodeEncodeError:
         return False
     return True
+
+
+def reads_utf_8() -> bool:
+    """Whether Python reads names of files as UTF-8 here; the locale decides it."""
+    return codecs.lookup(sys.getfilesystemencoding()).name == "utf-8"
 
 
 def in_natural_order(names: Iterable[str]) -> list[str]:

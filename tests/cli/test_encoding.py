@@ -118,3 +118,42 @@ def test_a_real_stream_is_written_in_its_encoding(folder: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.startswith(b"Error: runs/gone/\\xe9\\u4e2d: no such run")
+
+
+@pytest.fixture(scope="module")
+def latin_1(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a German terminal of twenty years ago; skips without it."""
+    place = tmp_path_factory.mktemp("locales")
+    line = ["localedef", "-i", "de_DE", "-f", "ISO-8859-1", str(place / "de_DE")]
+    try:
+        # It warns of old encodings by its exit status.
+        subprocess.run(line, capture_output=True, check=False)
+    except OSError:
+        pytest.skip("localedef is not installed")
+    if not (place / "de_DE").is_dir():
+        pytest.skip("the sources of locales are not installed")
+    return {**os.environ, "LOCPATH": str(place), "LC_ALL": "de_DE", "PYTHONUTF8": "0"}
+
+
+@pytest.mark.slow
+def test_names_that_an_8_bit_locale_reads_wrongly_are_refused(
+    folder: Path, latin_1: dict[str, str]
+) -> None:
+    def videos(*options: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [sys.executable, "-m", "submit", "videos", "split", *options],
+            env=latin_1 | variables,
+            capture_output=True,
+            check=False,
+        )
+
+    done = videos()
+    assert done.returncode == 1
+    assert done.stderr.decode("latin-1") == (
+        "Error: split/JPEGImages: 1 name is not ASCII, such as "
+        "'\\xc3\\xa9\\xe4\\xb8\\xad', and this locale reads names as iso8859-1; set "
+        "PYTHONUTF8=1, or LC_ALL=C.UTF-8\n"
+    )
+    done = videos("--json", PYTHONUTF8="1")
+    names = [video["name"] for video in json.loads(done.stdout)["videos"]]
+    assert names == ["a", "b", "é中"]
