@@ -9,6 +9,7 @@ is a small text file, with which the rest of the team can make the same hold-out
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from ..data import VOID, Split, SplitVideo
 from ..errors import MaskError, SplitError
 from ..masks import object_ids
 from ..metrics.frames import FrameScorer
-from ..system.files import atomic_folder, read_text, write_json
+from ..system.files import atomic_folder, read_text
 from ..system.links import Linker, Linking
 from ..system.outputs import OutputKind, claim
 from ..system.pool import checkpoint, run_in_threads
@@ -411,7 +412,9 @@ def _write(
             }
             for name, each in traits.items()
         }
-        write_json(partial / "meta.json", {"videos": entries})
+        # Not atomically: the whole folder is, and an error names the folder.
+        text = json.dumps({"videos": entries}, indent=2, ensure_ascii=False)
+        (partial / "meta.json").write_text(text + "\n", encoding="utf-8")
         remark = f"# submit holdout --videos {len(traits)} --seed {seed}"
         lines = [f"{remark}, of {candidates} videos", *traits]
         (partial / LIST_NAME).write_text("\n".join(lines) + "\n", encoding="utf-8")
