@@ -2,11 +2,13 @@
 
 The first call after an installation compiles, which takes seconds; later ones load the
 cache: beside the source, else in the user's cache folder, or in NUMBA_CACHE_DIR. If
-none of these can be written, every process compiles again.
+none of these can be written, or its disk is full, every process compiles again. What a
+power cut has damaged is compiled again, too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import warnings
 from collections.abc import Callable
@@ -33,12 +35,34 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
         made: Function
         try:
             made = njit(cache=True, nogil=True, **options)(function)
+            _forgive(vars(made)["_cache"])
         except RuntimeError:  # numba found no place for its cache.
             _say_so()
             made = njit(nogil=True, **options)(function)
         return made
 
     return decorate
+
+
+def _forgive(cache: Any) -> None:
+    """Let numba's cache of a function go without a full disk, or damaged files."""
+    load, save = cache.load_overload, cache.save_overload
+
+    def load_overload(*args: Any) -> Any:
+        try:
+            return load(*args)
+        except Exception:  # Damaged pickles raise exceptions of many types.
+            with contextlib.suppress(OSError):
+                cache.flush()
+            return None
+
+    def save_overload(*args: Any) -> None:
+        try:
+            save(*args)
+        except OSError:
+            _say_so()
+
+    cache.load_overload, cache.save_overload = load_overload, save_overload
 
 
 @functools.cache

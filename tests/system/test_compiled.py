@@ -92,3 +92,24 @@ def test_a_read_only_installation_scores_and_exports(
     ):
         _, err = run(tmp_path, "-m", "submit", *line.split(), **path)
         assert err.count("Warning: compiled code cannot be kept") == 1, err
+
+
+@pytest.mark.slow
+def test_a_full_disk_under_the_cache_is_said_once_and_a_damaged_one_made_again(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "functions.py").write_text(FUNCTIONS)
+    (tmp_path / "program.py").write_text(PROGRAM)
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9, 9))\n"
+    (tmp_path / "full.py").write_text(limit + PROGRAM)
+    kept = {"NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+    out, err = run(tmp_path, "full.py", **kept)
+    assert out == "6.0 inf\n"
+    assert err.count("CacheWarning: compiled code cannot be kept") == 1
+    assert run(tmp_path, "program.py", **kept) == ("6.0 inf\n", "")
+    files = sorted((tmp_path / "kept").rglob("*.nb?"))
+    assert len(files) == 4
+    for file in files:
+        file.write_bytes(b"")
+    assert run(tmp_path, "program.py", **kept) == ("6.0 inf\n", "")
+    assert all(file.stat().st_size for file in files)
