@@ -32,6 +32,7 @@ from ..system.files import (
     sync,
     write_json,
 )
+from ..system.refusals import refusals_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -178,16 +179,27 @@ class Log:
                         lines.append(line)
         with atomic_open(path, parents=False) as stream:
             stream.write("".join(f"{line}\n" for line in lines).encode())
+        self._path = path
         self._stream = path.open("a", encoding="utf-8")
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """Write a line."""
-        self._stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
-        self._stream.flush()
+        """Write a line.
+
+        Raises:
+            StorageError: The disk refuses.
+        """
+        with refusals_of(self._path):
+            self._stream.write(json.dumps(entry, ensure_ascii=False) + "\n")
+            self._stream.flush()
 
     def sync(self) -> None:
-        """Make sure that all lines are on the disk."""
-        sync(self._stream.fileno())
+        """Make sure that all lines are on the disk.
+
+        Raises:
+            StorageError: The disk refuses.
+        """
+        with refusals_of(self._path):
+            sync(self._stream.fileno())
 
     def close(self) -> None:
         """Close the file."""

@@ -253,6 +253,20 @@ def test_a_full_disk_ends_training_and_loses_nothing(
     assert same(content(folder / "last.pt"), content(tmp_path / "whole" / "last.pt"))
 
 
+def test_a_quota_that_ends_the_log_names_the_log(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    def refuse(file: int) -> None:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr("submit.training.folder.sync", refuse)
+    told = r"t/log\.jsonl: cannot be written, the disk quota is used up; make room"
+    with pytest.raises(StorageError, match=told):
+        run(root, tmp_path / "t", until=1)
+
+
 def test_memory_that_runs_out_says_what_to_change(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
