@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -362,6 +363,34 @@ def test_every_command_that_makes_a_run_has_one_rule_for_its_name(
         line = error_line(run(*arguments, f"--name={name}"))
         assert line.startswith(f"Error: a run cannot be called {name!r}: ")
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_split_that_vanishes_while_it_is_read_costs_nothing_that_is_finished(
+    run: Run, split: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network disk is unmounted after the first video."""
+    from submit.predictors import StaticPredictor
+
+    close = StaticPredictor.session
+    opened = []
+
+    def session(self: Any, video: Any, **more: Any) -> Any:
+        opened.append(video.name)
+        if len(set(opened)) == 2 and split.exists():
+            split.rename(tmp_path / "elsewhere")
+        return close(self, video, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StaticPredictor, "session", session)
+        line = error_line(predict(run, split))
+    first, second = dict.fromkeys(opened)
+    assert f"1 of {len(VIDEOS)} videos failed: {second}: " in line
+    assert "(No such file or directory)" in line
+    soft = tmp_path / "runs" / "r" / "soft" / f"{first}.npz"
+    before = soft.stat().st_ino
+    (tmp_path / "elsewhere").rename(split)
+    assert predict(run, split).exit_code == 0
+    assert soft.stat().st_ino == before
 
 
 def test_two_commands_do_not_write_one_run(

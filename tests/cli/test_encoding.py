@@ -39,8 +39,10 @@ def test_what_an_encoding_lacks_is_spelled(
 def folder(
     write_split: WriteSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Path:
-    """A folder with a split of three videos, one of a strange name, and two runs."""
-    write_split(("a", "b", "é中"), frames=[f"{n:05d}" for n in range(4)], annotated=4)
+    """A folder with a split of four videos, two of strange names, and two runs."""
+    write_split(
+        ("-c d", "a", "b", "é中"), frames=[f"{n:05d}" for n in range(4)], annotated=4
+    )
     monkeypatch.chdir(tmp_path)
     for name in ("one", "two"):
         line = f"predict split --predictor static --name {name} --workers 1"
@@ -156,4 +158,4 @@ def test_names_that_an_8_bit_locale_reads_wrongly_are_refused(
     )
     done = videos("--json", PYTHONUTF8="1")
     names = [video["name"] for video in json.loads(done.stdout)["videos"]]
-    assert names == ["a", "b", "é中"]
+    assert names == ["-c d", "a", "b", "é中"]

@@ -223,6 +223,7 @@ def test_a_mask_on_the_turned_frame_says_why_it_does_not_fit(root: Path) -> None
 @pytest.mark.parametrize(
     "data",
     [
+        b"",
         b"P6 " + b"1" * 33 + b" 1 255\n",
         b"P6 32 24 255\n" + bytes(24 * 32 * 3),
         b"GIF89a" + bytes(20),
@@ -232,7 +233,7 @@ def test_a_mask_on_the_turned_frame_says_why_it_does_not_fit(root: Path) -> None
         b"BM" + b"\xff" * 60,
         b"RIFF\xff\xff\xff\xffWEBPVP8 " + bytes(30),
     ],
-    ids=["long number", "PPM", "GIF", "EPS", "PNG", "TIFF", "BMP", "WebP"],
+    ids=["nothing", "long number", "PPM", "GIF", "EPS", "PNG", "TIFF", "BMP", "WebP"],
 )
 def test_damage_and_other_formats_under_the_name_of_a_jpeg_are_one_error(
     root: Path, data: bytes
@@ -284,6 +285,21 @@ def test_pipes_and_devices_in_place_of_frames_never_wait(root: Path) -> None:
         pytest.raises(SplitError, match=said),
     ):
         list(reader)
+
+
+def test_a_progressive_jpeg_is_read_whole_or_not_at_all(root: Path) -> None:
+    """A part of its data is a picture of the full size already, a coarse one."""
+    image = Image.fromarray(noise(*SIZE, 3))
+    image.save(frame(root), "JPEG", progressive=True)
+    with Image.open(frame(root)) as opened:
+        wanted = np.asarray(opened.convert("RGB"))
+    np.testing.assert_array_equal(read_frame(frame(root), SIZE), wanted)
+    assert problems(root, decode=True) == []
+    data = frame(root).read_bytes()
+    frame(root).write_bytes(data[: len(data) * 3 // 4])
+    with pytest.raises(SplitError, match="cannot be decoded"):
+        read_frame(frame(root), SIZE)
+    assert only(root).serious
 
 
 def test_a_broken_exif_block_is_no_problem(root: Path) -> None:
