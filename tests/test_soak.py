@@ -1,0 +1,35 @@
+"""The tool that runs the chain under random faults finds nothing wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tests.scripts import load_tool
+
+soak = load_tool("soak")
+
+
+@pytest.mark.slow
+def test_a_build_that_is_killed_at_random_moments_ends_with_the_same_zip(
+    tmp_path: Path,
+) -> None:
+    done = CliRunner().invoke(soak.main, [str(tmp_path), "--kills", "3"])
+    assert done.exit_code == 0, done.output
+    assert "at the end with the same bytes" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_chain_under_random_faults_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    done = CliRunner().invoke(soak.main, [str(tmp_path), "--chains", "1"])
+    assert done.exit_code == 0, done.output
+    assert "1 times at the end with the same bytes" in done.stdout
+
+
+def test_a_folder_with_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("years of work")
+    done = CliRunner().invoke(soak.main, [str(tmp_path), "--kills", "1"])
+    assert done.exit_code == 1
+    assert "is not empty; choose another folder" in done.output
