@@ -72,6 +72,21 @@ def test_the_readme_is_short(repository: Path) -> None:
     assert len((repository / "README.md").read_text("utf-8").splitlines()) <= 150
 
 
+def test_every_fault_names_tests_that_are_there(repository: Path) -> None:
+    rows = [
+        line.rpartition(" | ")[2]
+        for line in (repository / "docs" / "faults.md").read_text().splitlines()
+        if line.startswith("| ")
+    ]
+    named = [re.findall(r"`(tests/[a-z0-9_/]+\.py)`", row) for row in rows]
+    # Each of the four tables has a head.
+    assert rows.count("test |") == named.count([]) == 4
+    missing = [
+        path for row in named for path in row if not (repository / path).exists()
+    ]
+    assert missing == []
+
+
 def pages() -> list[Path]:
     root = Path(__file__).parents[1]
     return [root / "README.md", root / "CHANGELOG.md", *sorted(root.glob("docs/*.md"))]
