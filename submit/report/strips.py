@@ -35,7 +35,7 @@ MISSED = (213, 94, 0)
 SURPLUS = (0, 114, 178)
 #: Longest side of a WebP file.
 _LONGEST = 16_383
-_QUALITY = 40
+_QUALITY = 32
 #: Opacity of areas and of their outlines, from 0 to 255.
 _AREA, _LINE = 120, 255
 #: Added to an id in the pixels of its outline.
