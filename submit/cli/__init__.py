@@ -35,6 +35,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "predictors": "List the installed models, or describe one",
         "weights": "List the weights of published networks, or fetch some",
         "anchors": "Choose frames with trusted masks as prompts for a second pass",
+        "runs": "List the runs here, show one in full, or delete some",
     },
     "Train": {
         "train": "Fine-tune a model, and score it on a hold-out meanwhile",

@@ -27,6 +27,7 @@ __all__ = [
     "complete_settings",
     "complete_sources",
     "complete_trainers",
+    "complete_trainings",
     "complete_variants",
     "complete_videos",
     "complete_weights",
@@ -79,6 +80,12 @@ def _runs(ctx: Context, incomplete: str) -> list[str | CompletionItem]:
     del incomplete
     manifests = sorted(_folder(ctx).glob("*/manifest.json"))
     return [path.parent.name for path in manifests]
+
+
+def _trainings(ctx: Context, incomplete: str) -> list[str]:
+    del incomplete
+    folder = Path(ctx.params.get("trainings") or "trainings").expanduser()
+    return sorted(path.parent.name for path in folder.glob("*/log.jsonl"))
 
 
 def _sources(ctx: Context, incomplete: str) -> list[str | CompletionItem]:
@@ -187,6 +194,7 @@ complete_runs = _completer(_runs)
 complete_settings = _completer(_settings)
 complete_sources = _completer(_sources)
 complete_trainers = _completer(_trainers)
+complete_trainings = _completer(_trainings)
 complete_variants = _completer(_variants)
 complete_videos = _completer(_videos)
 complete_weights = _completer(_weights)

@@ -107,6 +107,13 @@ def _split_of(given: Given, source: str) -> Path | None:
     return None if run is None else short_path(Path(run.split["path"]))
 
 
+def _shown_run(given: Given, data: Any) -> str | None:
+    if given["delete"] or len(given["names"]) != 1:
+        return None
+    path = Path(data["path"])
+    return after_run(path.parent, path.name)
+
+
 def _predict(split: object, *more: object) -> str:
     name = "second" if more else "plain"
     return typed("predict", split, "--predictor", "classical", *more, "--name", name)
@@ -201,6 +208,7 @@ NEXT: Mapping[str, Step] = {
     "holdout": lambda given, _: _predict(given["output"]),
     "predict": lambda given, data: _merged(given, data),
     "predictors": _listed,
+    "runs": _shown_run,
     "weights": _fetched,
     "anchors": lambda given, _: _predict(given["split"], "--prompts", given["output"]),
     "trainers": _trained,

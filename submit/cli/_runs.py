@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import RunError
 from ..system.files import run_path
-from ._output import note
+from ._output import format_bytes, format_seconds, note
 from ._progress import progress
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ..runs import Run
 
 __all__ = [
+    "called",
+    "facts_of_run",
     "local_executor",
     "masks_of",
     "missing_videos",
@@ -28,7 +30,50 @@ __all__ = [
     "open_runs",
     "raise_failures",
     "require_once",
+    "run_folders",
 ]
+
+
+def run_folders(folder: Path) -> list[Path]:
+    """The runs in a folder, and those one folder below, where recipes put theirs."""
+    found = [*folder.glob("*/manifest.json"), *folder.glob("*/*/manifest.json")]
+    return sorted(path.parent for path in found)
+
+
+def called(path: Path, folder: Path) -> str:
+    """What to type for a run: its name, or its folder if it is further down."""
+    return path.name if path.parent == folder else str(path)
+
+
+def facts_of_run(run: Run) -> dict[str, str]:
+    """What made a run, every setting that says something, its time and digest."""
+    recorded = run.environment.get("options") or {}
+    settings = {**run.settings, **({"recorded options": recorded} if recorded else {})}
+    seconds = sum(record.seconds for record in run.videos.values())
+    frames = sum(record.frames for record in run.videos.values())
+    words = {key: _in_words(value) for key, value in settings.items()}
+    peaks = {
+        name: max((one.details.get(key, 0) for one in run.videos.values()), default=0)
+        for name, key in (("memory", "peak_memory"), ("on the GPU", "peak_gpu_memory"))
+    }
+    speed = f", {1000 * seconds / frames:.0f} ms a frame" if frames else ""
+    return {
+        "made by": run.kind,
+        **{key.replace("_", " "): value for key, value in words.items() if value},
+        "videos": str(len(run.videos)),
+        "time": f"{format_seconds(seconds)}{speed}",
+        **{name: format_bytes(peak) for name, peak in peaks.items() if peak},
+        "digest": run.identity[:16],
+    }
+
+
+def _in_words(value: object) -> str:
+    """A setting in words; empty where it says nothing."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} = {_in_words(each)}" for key, each in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_in_words, value))
+    return "" if value is None else str(value)
 
 
 def new_run_path(runs: Path, name: str) -> Path:

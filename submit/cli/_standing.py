@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ._next import after_run, short_path, typed
 from ._options import usual_runs
 from ._output import emit, facts, stack, table
+from ._runs import called, run_folders
 
 if TYPE_CHECKING:
     from ..runs import Run
@@ -26,18 +27,19 @@ def show_standing() -> bool:
     """
     folder = usual_runs()
     # Nothing of the toolkit is imported where there is nothing to say.
-    if not any(folder.glob("*/manifest.json")):
+    folders = run_folders(folder)
+    if not folders:
         return False
     from ..errors import RunError
     from ..runs import Run
 
     runs: list[Run] = []
     problems: dict[str, str] = {}
-    for name in Run.names(folder):
+    for path in folders:
         try:
-            runs.append(Run.open(folder / name))
+            runs.append(Run.open(path))
         except RunError as error:
-            problems[name] = str(error)
+            problems[path.name] = str(error)
     runs.sort(key=lambda run: run.environment.get("created") or "", reverse=True)
     # A link may lead nowhere.
     there = (path for path in Path().glob("*.zip") if path.is_file())
@@ -45,7 +47,12 @@ def show_standing() -> bool:
     listed = table(
         ["run", "made by", "videos", "split"],
         [
-            [run.name, run.kind, _videos(run), str(short_path(_split(run)))]
+            [
+                called(run.path, folder),
+                run.kind,
+                _videos(run),
+                str(short_path(_split(run))),
+            ]
             for run in runs[:_SHOWN]
         ],
     )
@@ -76,7 +83,7 @@ def _next(folder: Path, runs: list[Run], zips: list[Path]) -> str:
     """What to type next.
 
     Args:
-        folder: Of the runs.
+        folder: The folder of runs that needs no option.
         runs: The newest first.
         zips: The newest last.
     """
@@ -93,10 +100,15 @@ def _next(folder: Path, runs: list[Run], zips: list[Path]) -> str:
         and zips[-1].stat().st_mtime > (newest.path / "manifest.json").stat().st_mtime
     ):
         return typed("check", zips[-1], "--split", split)
-    alike = [run for run in complete if run.split == newest.split]
+    home = newest.path.parent
+    where = () if home == folder else ("--runs", home)
+    alike = [
+        run for run in complete if run.split == newest.split and run.path.parent == home
+    ]
     members = [run.name for run in alike if run.kind != "ensemble"]
     if len(members) > 1 and len(members) == len(alike):
-        return typed("ensemble", *reversed(members[:3]), "--name", "merged")
+        names = reversed(members[:3])
+        return typed("ensemble", *names, "--name", "merged", *where)
     if newest.kind == "ensemble":
-        return typed("pack", newest.name, "-o", f"{newest.name}.zip")
-    return after_run(folder, newest.name)
+        return typed("pack", newest.name, "-o", f"{newest.name}.zip", *where)
+    return after_run(home, newest.name)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..metrics.measures import MEASURES
-from ._completion import complete_videos
+from ._completion import complete_trainings, complete_videos
 from ._looking import open_video, open_views
 from ._options import (
     OUTPUT,
@@ -264,7 +264,7 @@ def ensemble(
 
 
 @plot.command()
-@click.argument("names", nargs=-1, required=True, type=SOURCE)
+@click.argument("names", nargs=-1, required=True, shell_complete=complete_trainings)
 @_file_options
 @trainings_option
 @json_option

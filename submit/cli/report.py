@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,15 +19,14 @@ from ._options import (
     videos_option,
     workers_option,
 )
-from ._output import emit, facts, format_bytes, format_seconds, warn
+from ._output import emit, facts, format_bytes, warn
 from ._progress import progress
-from ._runs import masks_of, open_runs, require_once
+from ._runs import facts_of_run, masks_of, open_runs, require_once
 from ._splits import open_split
 
 if TYPE_CHECKING:
     from ..data import Split
     from ..report.page import ReportedRun
-    from ..runs import Run
 
 
 @click.command()
@@ -175,27 +173,5 @@ def _source(
     if Run.exists(path):
         run = Run.open(path)
         details = {name: record.details for name, record in run.videos.items()}
-        return ReportedRun(run.name, masks, _facts(run), details)
+        return ReportedRun(run.name, masks, facts_of_run(run), details)
     return ReportedRun(name, masks, {"masks": str(masks.path)})
-
-
-def _facts(run: Run) -> Mapping[str, str]:
-    """What a card says of a run: what made it, every setting, digest and time."""
-    settings = {key: _in_words(value) for key, value in run.settings.items()}
-    seconds = sum(record.seconds for record in run.videos.values())
-    return {
-        "made by": run.kind,
-        **{key: value for key, value in settings.items() if value},
-        "videos": str(len(run.videos)),
-        "time": format_seconds(seconds),
-        "digest": run.identity[:16],
-    }
-
-
-def _in_words(value: object) -> str:
-    """A setting in words; empty where it says nothing."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} = {_in_words(each)}" for key, each in value.items())
-    if isinstance(value, (list, tuple)):
-        return ", ".join(map(_in_words, value))
-    return "" if value is None else str(value)

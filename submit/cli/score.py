@@ -94,8 +94,11 @@ def score(
     Example:
       submit score both --split work/sample -o work/scores
     """
+    from ..pipeline.last_score import remember_score
+    from ..pipeline.sources import find_run
     from ..scoring import (
         SCORES_FOLDER,
+        SplitScore,
         frames_to_score,
         score_davis,
         score_split,
@@ -125,6 +128,9 @@ def score(
                 progress=bar.advance,
             )
         )
+    run = find_run(runs, source)
+    if run is not None and isinstance(scores, SplitScore) and not (videos or as_server):
+        remember_score(run, opened, scores.totals)
     for text in scores.notes:
         warn(text)
     view = _view(source, scores, DAVIS if davis else MOSEV2, objects=objects)

@@ -30,6 +30,7 @@ from .evidence import find_anchors
 from .export import export_run, exported_masks
 from .exported import ExportRecord
 from .imports import import_masks
+from .last_score import remember_score
 from .outcome import Monitor, StepOutcome, silent
 from .predict import PredictPlan, predict_split
 from .recipe import Recipe
@@ -408,6 +409,7 @@ class _Builder:
                 self.split, masks, workers=self.workers, progress=bar.advance
             )
         write_scores(scores, run.path / "scores")
+        remember_score(run, self.split, scores.totals)
         stamps.set("scored", source, asdict(scores.totals))
         return scores.totals
 

@@ -23,6 +23,7 @@ from ..system.files import (
 )
 from ..system.machine import git_commit
 from ..system.parts import Part
+from ..system.refusals import refusals_of
 from ..system.words import did_you_mean
 from .identity import Identity, Standing, fingerprint, standing_of
 from .masks import KnownMasks, read_digests
@@ -467,6 +468,29 @@ class Run:
                 return
             manifest = self.path / _MANIFEST
             for file in (manifest, log_path(manifest), self.path / _LOCK):
+                file.unlink(missing_ok=True)
+            self.path.rmdir()
+
+    def delete(self) -> None:
+        """Delete the folder with everything in it.
+
+        The manifest goes last, so that a killed command can be repeated.
+
+        Raises:
+            RunError: The path is a link.
+            StorageError: Another command is writing the run, or the disk refuses.
+        """
+        if self.path.is_symlink():
+            raise RunError(
+                f"{self.path}: is a link to {self.path.resolve()}; delete the link, or "
+                "name that folder"
+            )
+        with locked(self.path / _LOCK), refusals_of(self.path):
+            last = [self.path / name for name in (_MANIFEST, _LOCK)]
+            for child in sorted(self.path.iterdir()):
+                if child not in last:
+                    _remove(child)
+            for file in last:
                 file.unlink(missing_ok=True)
             self.path.rmdir()
 

@@ -25,6 +25,8 @@ def complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Complete:
         (tmp_path / "runs" / name / "manifest.json").write_text("{}")
         (tmp_path / "runs" / name / "soft" / "vanish.npz").touch()
     (tmp_path / "runs" / "other").mkdir()
+    (tmp_path / "trainings" / "padded").mkdir(parents=True)
+    (tmp_path / "trainings" / "padded" / "log.jsonl").touch()
     (tmp_path / "split" / "JPEGImages" / "crossing").mkdir(parents=True)
     prepare_shells()
     kind = get_completion_class("bash")
@@ -53,6 +55,8 @@ def complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Complete:
         ("submit show plain v", ["vanish"]),
         ("submit show plain --split split c", ["crossing"]),
         ("submit overlay plain va", ["vanish"]),
+        ("submit runs p", ["pale", "plain"]),
+        ("submit plot training p", ["padded"]),
         ("submit preview plain --split split --videos c", ["crossing"]),
         ("submit predict split --name p", ["pale", "plain"]),
         ("submit predict split --predictor st", ["static"]),

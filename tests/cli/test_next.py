@@ -194,6 +194,14 @@ def test_submit_alone_says_where_the_chain_stands(stand: Stand, tmp_path: Path) 
     assert stand() == "repeat the command that made more, for all videos; it continues"
 
 
+def test_submit_alone_finds_the_runs_of_a_recipe(
+    stand: Stand, tmp_path: Path, runner: CliRunner
+) -> None:
+    write_run(tmp_path / "runs" / "valid", "one")
+    assert stand() == "submit pack one -o one.zip --runs runs/valid"
+    assert "runs/valid/one" in runner.invoke(cli, []).stdout
+
+
 def test_submit_alone_passes_over_links_that_lead_nowhere(
     stand: Stand, tmp_path: Path
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.commands.rows import Row, read
 
 __all__ = ["ROWS"]
@@ -32,6 +34,22 @@ def _masks_of(file: str) -> list[tuple[str, str, str]]:
 
 
 ROWS = (
+    Row("runs", stdout=["run", "import", "predict static", "3 of 3", "1 of 3"]),
+    Row("runs part true --json", data={"0.run": "part", "1.kind": "import"}),
+    Row("runs one", stdout=["digest", "J&Ḟ_d", "3 of 3"]),
+    Row("runs --runs mine", stdout=["no runs in mine"]),
+    Row(
+        "runs part true --delete --yes",
+        stdout=["part, true"],
+        check=lambda done: [path.name for path in Path("runs").iterdir()] == ["one"],
+    ),
+    Row(
+        "runs part --delete",
+        input="n\n",
+        code=1,
+        stderr=["Delete part"],
+        files=["runs/part/manifest.json"],
+    ),
     Row(
         f"{_PREDICT} --part 2/2 --json",
         data={"run": "runs/part-2-of-2/new", "done": ["small"]},

@@ -49,6 +49,21 @@ def test_a_run_is_opened_as_it_was_made(tmp_path: Path) -> None:
     video.close()
 
 
+def test_a_run_in_use_is_not_deleted(tmp_path: Path) -> None:
+    make_run(tmp_path / "r", "v")
+    with (
+        Run.open(tmp_path / "r").writing(),
+        pytest.raises(StorageError, match="another command is writing here"),
+    ):
+        Run.open(tmp_path / "r").delete()
+    (tmp_path / "link").symlink_to("r")
+    with pytest.raises(RunError, match="is a link to"):
+        Run.open(tmp_path / "link").delete()
+    assert Run.open(tmp_path / "r").videos
+    Run.open(tmp_path / "r").delete()
+    assert not (tmp_path / "r").exists()
+
+
 def test_a_run_with_the_same_settings_is_continued(tmp_path: Path) -> None:
     make_run(tmp_path / "r", "v")
     before = Run.open(tmp_path / "r")
