@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from click import Context, Parameter
-from click.shell_completion import BashComplete, CompletionItem, add_completion_class
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    FishComplete,
+    ZshComplete,
+    add_completion_class,
+)
 
 from ..system.homes import user_path
 
@@ -237,6 +243,55 @@ class _Bash(BashComplete):
         return f"{item.type},{value}"
 
 
+class _Zsh(ZshComplete):
+    """Zsh completes what follows `--option=`, and adds no space after `key=`."""
+
+    source_template: ClassVar[str] = (
+        ZshComplete.source_template.replace(
+            "    for type key descr",
+            "    [[ ${words[CURRENT]} == --*=* ]] && compset -P 1 '*='\n"
+            "    local -a open\n\n"
+            "    for type key descr",
+        )
+        .replace(
+            '            if [[ "$descr" == "_" ]]; then',
+            '            if [[ "$key" == *= ]]; then\n'
+            '                open+=("$key")\n'
+            '            elif [[ "$descr" == "_" ]]; then',
+        )
+        .replace(
+            '    if [ -n "$completions" ]; then',
+            '    if [ -n "$open" ]; then\n'
+            '        compadd -U -i "$IPREFIX" '
+            "-S '' -V unsorted -a open\n"
+            "    fi\n\n"
+            '    if [ -n "$completions" ]; then',
+        )
+        .replace("compadd -U -V", 'compadd -U -i "$IPREFIX" -V')
+    )
+
+
+class _Fish(FishComplete):
+    """Fish completes what follows `--option=`, and shows commas in descriptions."""
+
+    source_template: ClassVar[str] = (
+        FishComplete.source_template.replace(
+            "    for completion in",
+            "    set -l before (string match -r -- '^--[^=]+=' (commandline -ct));\n\n"
+            "    for completion in",
+        )
+        .replace('string split ","', 'string split --max 1 ","')
+        .replace(
+            "__fish_complete_path $metadata[2];",
+            "for path in (__fish_complete_path $metadata[2]);\n"
+            '                echo "$before$path";\n'
+            "            end;",
+        )
+        .replace("echo $metadata[2];", 'echo "$before$metadata[2]";')
+    )
+
+
 def prepare_shells() -> None:
     """Use what differs from Click's own completion."""
-    add_completion_class(_Bash)
+    for kind in (_Bash, _Zsh, _Fish):
+        add_completion_class(kind)

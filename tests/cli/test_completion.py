@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -91,6 +93,27 @@ def test_other_shells_get_whole_words(
     monkeypatch.setenv("COMP_WORDS", "submit predictors sam2 -o memory=rc")
     monkeypatch.setenv("COMP_CWORD", "memory=rc")
     assert "memory=rcms" in kind(cli, {}, "submit", COMPLETE).complete()
+
+
+def test_fish_completes_behind_an_equals_sign(complete: Complete) -> None:
+    del complete
+    if shutil.which("fish") is None:
+        pytest.skip("no fish")
+    prepare_shells()
+    kind = get_completion_class("fish")
+    assert kind is not None
+    Path("comp.fish").write_text(kind(cli, {}, "submit", COMPLETE).source())
+    Path("submit").write_text("#!/bin/sh\necho plain,davis\n")
+    Path("submit").chmod(0o755)
+    line = "source comp.fish; complete -C 'submit score plain --protocol=d'"
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", line],
+        env={**os.environ, "PATH": f".:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["--protocol=davis"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
