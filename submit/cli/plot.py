@@ -264,7 +264,13 @@ def ensemble(
 
 
 @plot.command()
-@click.argument("names", nargs=-1, required=True, shell_complete=complete_trainings)
+@click.argument(
+    "names",
+    nargs=-1,
+    required=True,
+    type=SOURCE,
+    shell_complete=complete_trainings,
+)
 @_file_options
 @trainings_option
 @json_option

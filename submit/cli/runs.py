@@ -15,7 +15,7 @@ from ..system.words import counted
 from ._codabench import ask
 from ._completion import complete_runs
 from ._next import short_path
-from ._options import json_option, runs_dir_option
+from ._options import SOURCE, json_option, runs_dir_option
 from ._output import (
     Cell,
     best_cells,
@@ -70,7 +70,9 @@ class _Seen:
 
 
 @click.command()
-@click.argument("names", nargs=-1, metavar="[RUN]...", shell_complete=complete_runs)
+@click.argument(
+    "names", nargs=-1, metavar="RUN...", type=SOURCE, shell_complete=complete_runs
+)
 @click.option("--delete", is_flag=True, help="Delete these runs with all their masks.")
 @click.option("--yes", is_flag=True, help="Delete without a question.")
 @runs_dir_option
@@ -81,8 +83,8 @@ def runs(
     """List the runs here, show one in full, or delete some.
 
     The list has what made each run, how many of its videos are complete, its size, and
-    its last score if submit score or submit build has measured one. With one RUN all
-    its settings are shown, and why videos are missing.
+    its last score if submit score or submit build has measured one. RUN... are those
+    to list; of a single one all settings are shown, and why videos are missing.
 
     \b
     Example:
