@@ -20,6 +20,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
+from ..system.words import format_bytes, format_seconds
 from ._console import stderr, stdout, uncovered
 from ._encoding import spell
 from ._fitting import FittedTable
@@ -105,40 +106,6 @@ def format_score(value: float | None) -> str:
     '74.23'
     """
     return NOTHING if value is None else f"{100 * value:.2f}"
-
-
-def format_bytes(value: int) -> str:
-    """Write a size in decimal units, as file managers and upload limits do.
-
-    >>> format_bytes(33_600_000)
-    '33.6 MB'
-    """
-    if value < 1000:
-        return f"{value} B"
-    size = float(value)
-    for unit in ("kB", "MB", "GB"):
-        size /= 1000
-        if size < 999.95:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1000:.1f} TB"
-
-
-def format_seconds(value: float) -> str:
-    """Write a duration with two units at most.
-
-    >>> format_seconds(123.4), format_seconds(3720), format_seconds(8.25)
-    ('2 min 03 s', '1 h 02 min', '8.2 s')
-    """
-    if value < 59.95:
-        return f"{value:.1f} s"
-    seconds = round(value)
-    if seconds < 3600:
-        return f"{seconds // 60} min {seconds % 60:02d} s"
-    minutes = round(value / 60)
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    hours = round(value / 3600)
-    return f"{hours // 24} d {hours % 24:02d} h"
 
 
 def number(header: str) -> Column:

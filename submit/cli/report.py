@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import RunError
 from ..system.files import run_path
 from ._options import (
     OUTPUT,
@@ -26,7 +28,9 @@ from ._splits import open_split
 
 if TYPE_CHECKING:
     from ..data import Split
+    from ..report.costs import MeasuredEnsemble
     from ..report.page import ReportedRun
+    from ..runs import Run
 
 
 @click.command()
@@ -64,6 +68,12 @@ if TYPE_CHECKING:
     metavar="PIXELS",
     help="Longer side of the frames in the viewer.",
 )
+@click.option(
+    "--members",
+    is_flag=True,
+    help="Also measure what each member of an ensemble among the runs brings: it is "
+    "left out, and the others are merged and scored. Needs truth.",
+)
 @workers_option
 @runs_dir_option
 @json_option
@@ -75,6 +85,7 @@ def report(
     expected_path: Path | None,
     most: int,
     side: int,
+    members: bool,
     workers: int | None,
     runs: Path,
     as_json: bool,
@@ -104,6 +115,8 @@ def report(
             "--expected-score predicts scores where there is no truth, and "
             f"{split} has truth; leave the option out"
         )
+    if members and not truth:
+        raise click.UsageError(f"--members needs truth, and {split} has none")
     with ExitStack() as stack:
         sources = [_source(stack, runs, name, opened, workers) for name in names]
         require_once([one.name for one in sources])
@@ -127,6 +140,7 @@ def report(
                 )
             for text in look.notes:
                 warn(text)
+        measured = _measure(runs, names, opened, workers) if members else []
         checks = {}
         for one in sources:
             total = masks_to_check(opened)
@@ -142,6 +156,7 @@ def report(
                 scores=scores,
                 preview=look,
                 checks=checks,
+                ensembles=measured,
                 most=most,
                 long_side=side,
                 workers=workers,
@@ -165,6 +180,7 @@ def _source(
     stack: ExitStack, runs: Path, name: str, split: Split, workers: int | None
 ) -> ReportedRun:
     """Open a run, a folder or a zip."""
+    from ..report.costs import cost_of
     from ..report.page import ReportedRun
     from ..runs import Run
 
@@ -173,5 +189,60 @@ def _source(
     if Run.exists(path):
         run = Run.open(path)
         details = {name: record.details for name, record in run.videos.items()}
-        return ReportedRun(run.name, masks, facts_of_run(run), details)
+        return ReportedRun(
+            run.name, masks, facts_of_run(run), details, cost_of(run, _members(run))
+        )
     return ReportedRun(name, masks, {"masks": str(masks.path)})
+
+
+def _members(run: Run) -> list[Run]:
+    """The members of an ensemble that are beside it; none unless all of them are."""
+    from ..runs import Run
+
+    names = run.settings.get("members") or () if run.kind == "ensemble" else ()
+    paths = [run.path.parent / name for name in names]
+    if not all(Run.exists(path) for path in paths):
+        return []
+    return [Run.open(path) for path in paths]
+
+
+def _measure(
+    runs: Path, names: Sequence[str], split: Split, workers: int | None
+) -> list[MeasuredEnsemble]:
+    """Measure what the members of each ensemble bring.
+
+    Raises:
+        RunError: No run is an ensemble, or its members are not there.
+    """
+    from ..report.costs import MeasuredEnsemble, cost_of
+    from ..runs import Run
+    from ..tuning.members import frames_to_merge, member_steps
+
+    opened = [
+        Run.open(path)
+        for path in (run_path(runs, name) for name in names)
+        if Run.exists(path)
+    ]
+    ensembles = [run for run in opened if run.kind == "ensemble"]
+    if not ensembles:
+        raise RunError(
+            f"--members: expected an ensemble among the runs, found {', '.join(names)};"
+            " merge runs with submit ensemble, or leave the option out"
+        )
+    measured = []
+    for ensemble in ensembles:
+        members = {run.name: run for run in _members(ensemble)}
+        if not members:
+            raise RunError(
+                f"{ensemble.path}: not all of its members are in "
+                f"{ensemble.path.parent}; leave --members out"
+            )
+        method = ensemble.settings["method"]
+        total = frames_to_merge(split, len(members))
+        with progress(f"members of {ensemble.name}", total=total) as bar:
+            steps = member_steps(
+                split, members, method=method, workers=workers, progress=bar.advance
+            )
+        costs = {name: cost_of(run) for name, run in members.items()}
+        measured.append(MeasuredEnsemble(ensemble.name, method, steps, costs))
+    return measured

@@ -21,10 +21,12 @@ from ..system.files import atomic_folder
 from ..system.machine import release
 from ..system.outputs import OutputKind
 from ..system.pool import run_in_threads
+from ..system.words import format_bytes, format_seconds
 from ..tuning import Preview
+from .costs import Cost, MeasuredEnsemble, cost_rows, member_rows
 from .marks import marks_of, summary_rows
 from .strips import Strips, write_strips
-from .tables import difference_rows, object_rows, timeline, total_rows
+from .tables import attribute_tables, difference_rows, object_rows, timeline, total_rows
 from .views import MaskView, has_truth, view_of_masks, view_of_truth
 
 __all__ = ["REPORT", "Report", "ReportedRun", "write_report"]
@@ -41,12 +43,14 @@ class ReportedRun:
         masks: Its masks.
         facts: How it was made, as names and values.
         details: What its manifest says of each video; see `VideoRecord`.
+        cost: What it took; None where that is not known.
     """
 
     name: str
     masks: Masks
     facts: Mapping[str, str]
     details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ def write_report(
     scores: Mapping[str, SplitScore] | None = None,
     preview: Preview | None = None,
     checks: Mapping[str, CheckResult] | None = None,
+    ensembles: Sequence[MeasuredEnsemble] = (),
     most: int = 24,
     long_side: int = 480,
     workers: int | None = None,
@@ -88,6 +93,7 @@ def write_report(
         scores: The scores of each run by name, if there is truth.
         preview: The comparison of the runs without truth.
         checks: What the check found in each run, by name.
+        ensembles: What the members of ensembles bring.
         most: Largest number of frames shown of each video.
         long_side: Longer side of these frames in pixels.
         workers: Threads; one for each core by default.
@@ -155,7 +161,15 @@ def write_report(
             "objects": object_rows(videos, found, scores, preview, findings),
         }
         (partial / "data.js").write_text(_assignment("window.REPORT", data), "ascii")
-        _write_page(partial, split, sources, scores, preview, checks, videos)
+        tables = {
+            "attributes": attribute_tables(videos, found, scores),
+            "costs": cost_rows(
+                {one.name: one.cost for one in sources if one.cost is not None}, scores
+            ),
+            "ensembles": [(one, member_rows(one)) for one in ensembles],
+            "checks": summary_rows(checks),
+        }
+        _write_page(partial, split, sources, scores, preview, videos, tables)
         total = sum(
             path.stat().st_size for path in partial.rglob("*") if path.is_file()
         )
@@ -196,8 +210,8 @@ def _write_page(
     sources: Sequence[ReportedRun],
     scores: Mapping[str, SplitScore],
     preview: Preview | None,
-    checks: Mapping[str, CheckResult],
     videos: Mapping[str, SplitVideo],
+    tables: Mapping[str, Any],
 ) -> None:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -217,10 +231,12 @@ def _write_page(
         totals=total_rows(scores),
         differences=difference_rows([compare_entries(*pair) for pair in pairs]),
         preview=preview,
-        checks=summary_rows(checks),
+        **tables,
         notes=sorted({_clean(note) for one in scores.values() for note in one.notes})
         + [_clean(note) for note in (preview.notes if preview else ())],
         sources=sources,
+        duration=format_seconds,
+        memory=lambda size: format_bytes(size) if size else "–",
         videos=len(videos),
         frames=sum(video.length for video in videos.values()),
         objects=sum(len(video.objects) for video in videos.values()),

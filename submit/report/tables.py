@@ -14,11 +14,19 @@ from ..metrics.measures import MEASURES
 from ..scoring import SplitScore
 from ..scoring.compare import Comparison
 from ..tuning import Preview
+from .attributes import ATTRIBUTES, facts_of_track, group_scores
 from .marks import Mark, finding_rows
+from .numbers import percent, percents
 from .strips import Strips
 from .views import TRUTH
 
-__all__ = ["difference_rows", "object_rows", "timeline", "total_rows"]
+__all__ = [
+    "attribute_tables",
+    "difference_rows",
+    "object_rows",
+    "timeline",
+    "total_rows",
+]
 
 #: Resamples for the intervals of totals.
 _RESAMPLES = 2000
@@ -31,7 +39,7 @@ def total_rows(scores: Mapping[str, SplitScore]) -> list[dict[str, Any]]:
         cells = []
         for name in MEASURES:
             total = getattr(score.totals, name)
-            cells.append({"value": _percent(total), "interval": _interval(score, name)})
+            cells.append({"value": percent(total), "interval": _interval(score, name)})
         rows.append({"run": run, "cells": cells})
     return rows
 
@@ -51,7 +59,7 @@ def _interval(score: SplitScore, measure: str) -> list[float | None] | None:
     values = np.array([value for _, value in found])
     means = resampled_means(values, video_of, _RESAMPLES, 0)
     low, high = expanded_interval(means, videos)
-    return [_percent(max(low, 0.0)), _percent(min(high, 1.0))]
+    return [percent(max(low, 0.0)), percent(min(high, 1.0))]
 
 
 def difference_rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:
@@ -61,10 +69,10 @@ def difference_rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:
             "name": f"{one.other} − {one.baseline}",
             "cells": [
                 {
-                    "value": _percent(each.difference),
+                    "value": percent(each.difference),
                     "interval": None
                     if each.low is None or not np.isfinite(each.low)
-                    else [_percent(each.low), _percent(each.high)],
+                    else [percent(each.low), percent(each.high)],
                     "significant": each.is_clear,
                 }
                 for each in (one.measures[name] for name in MEASURES)
@@ -108,7 +116,7 @@ def object_rows(
                     "video": number,
                     "id": key,
                     "scores": [
-                        _percent(one.videos[name].objects[key].jf_dot)
+                        percent(one.videos[name].objects[key].jf_dot)
                         for one in scores.values()
                     ]
                     if known
@@ -119,8 +127,8 @@ def object_rows(
                     "length": video.length,
                     "objects": len(video.objects),
                     "gone": int(np.sum(there[:-1] & ~there[1:] & (track[1:] >= 0))),
-                    "agreement": _percent(look.agreement if look else None),
-                    "expected": _percent(look.expected if look else None),
+                    "agreement": percent(look.agreement if look else None),
+                    "expected": percent(look.expected if look else None),
                     "doubt": round(look.doubt, 4) if look else None,
                     "why": list(look.reasons) if look else [],
                     "findings": finding_rows(
@@ -129,6 +137,41 @@ def object_rows(
                 }
             )
     return rows
+
+
+def attribute_tables(
+    videos: Mapping[str, SplitVideo],
+    strips: Mapping[str, Strips],
+    scores: Mapping[str, SplitScore],
+) -> list[dict[str, Any]]:
+    """For each attribute the mean J&Ḟ of its groups; none without scores."""
+    facts = [
+        facts_of_track(video, key, strips[name].areas[TRUTH][:, place])
+        for name, video in videos.items()
+        if scores and all(name in one.videos for one in scores.values())
+        for place, key in enumerate(video.objects)
+    ]
+    return [
+        {
+            "title": attribute.title,
+            "rows": [
+                {
+                    "group": one.group,
+                    "objects": one.objects,
+                    "cells": [
+                        {
+                            "value": percent(mean),
+                            "interval": percents(*(one.intervals[run] or (None, None))),
+                        }
+                        for run, mean in one.means.items()
+                    ],
+                }
+                for one in group_scores(name, facts, scores)
+            ],
+        }
+        for name, attribute in ATTRIBUTES.items()
+        if facts
+    ]
 
 
 def timeline(
@@ -167,7 +210,3 @@ def timeline(
         "areas": [found.T.tolist() for found in strips.areas.values()],
         "scores": measured,
     }
-
-
-def _percent(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else round(100 * value, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["counted", "did_you_mean", "size_text"]
+__all__ = ["counted", "did_you_mean", "format_bytes", "format_seconds", "size_text"]
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
@@ -53,3 +53,37 @@ def did_you_mean(name: str, known: Iterable[str], rest: str = "") -> str:
     if not near:
         return rest and f"; {rest}"
     return f"; did you mean {by_form[near[0]]!r}? {rest[:1].upper()}{rest[1:]}".rstrip()
+
+
+def format_bytes(value: int) -> str:
+    """Write a size in decimal units, as file managers and upload limits do.
+
+    >>> format_bytes(33_600_000)
+    '33.6 MB'
+    """
+    if value < 1000:
+        return f"{value} B"
+    size = float(value)
+    for unit in ("kB", "MB", "GB"):
+        size /= 1000
+        if size < 999.95:
+            return f"{size:.1f} {unit}"
+    return f"{size / 1000:.1f} TB"
+
+
+def format_seconds(value: float) -> str:
+    """Write a duration with two units at most.
+
+    >>> format_seconds(123.4), format_seconds(3720), format_seconds(8.25)
+    ('2 min 03 s', '1 h 02 min', '8.2 s')
+    """
+    if value < 59.95:
+        return f"{value:.1f} s"
+    seconds = round(value)
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    minutes = round(value / 60)
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    hours = round(value / 3600)
+    return f"{hours // 24} d {hours % 24:02d} h"

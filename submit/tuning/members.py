@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
 
 from ..data import Split
 from ..ensemble import DEFAULT_METHOD, MergeSettings
+from ..metrics.bootstrap import expanded_interval, resampled_means
 from ..runs import Run
 from .candidate import Candidate
-from .evaluate import Evaluator
+from .evaluate import Evaluator, Sample
 
 __all__ = ["MemberStep", "frames_to_merge", "member_steps"]
+
+#: Low and high end, in percent.
+Interval: TypeAlias = tuple[float, float]
+
+#: Resamples for the intervals.
+_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -23,8 +33,14 @@ class MemberStep:
         alone: Its own score, in percent.
         merged: The score with all members so far.
         error: The standard error of `merged`; None for a single video.
-        without: The score of the whole ensemble without this member; None where it is
+        without: The score of the whole ensemble without this member; NaN where it is
             the only one.
+        alone_interval: The 95 % interval of `alone` by bootstrap over videos; None for
+            a single video, as for the others.
+        merged_interval: That of `merged`.
+        brings: By how much the score of the whole ensemble is higher than `without`;
+            None where it is the only one.
+        brings_interval: Its interval, from the differences of objects.
     """
 
     member: str
@@ -32,6 +48,10 @@ class MemberStep:
     merged: float
     error: float | None
     without: float | None
+    alone_interval: Interval | None = None
+    merged_interval: Interval | None = None
+    brings: float | None = None
+    brings_interval: Interval | None = None
 
 
 def frames_to_merge(split: Split, members: int) -> int:
@@ -82,11 +102,15 @@ def member_steps(
         )
 
     alone = {name: 100 * evaluator.mean(candidate((name,))) for name in runs}
+    whole = candidate(tuple(runs))
     order = sorted(runs, key=lambda name: (-alone[name], name))
     steps = []
     for place, name in enumerate(order, 1):
         merged = evaluator.sample(candidate(tuple(order[:place])))
         rest = tuple(other for other in order if other != name)
+        change = (
+            evaluator.change(whole, candidate(rest), evaluator.videos) if rest else None
+        )
         steps.append(
             MemberStep(
                 member=name,
@@ -94,6 +118,20 @@ def member_steps(
                 merged=100 * merged.mean,
                 error=100 * merged.error,
                 without=100 * evaluator.mean(candidate(rest)) if rest else float("nan"),
+                alone_interval=_interval(evaluator.sample(candidate((name,)))),
+                merged_interval=_interval(merged),
+                brings=None if change is None else 100 * change.mean,
+                brings_interval=None if change is None else _interval(change),
             )
         )
     return steps
+
+
+def _interval(sample: Sample) -> Interval | None:
+    """The interval of a mean in percent; None for a single video."""
+    videos = len(np.unique(sample.video_of))
+    if videos < 2:
+        return None
+    means = resampled_means(sample.values, sample.video_of, _RESAMPLES, 0)
+    low, high = expanded_interval(means, videos)
+    return 100 * low, 100 * high

@@ -58,6 +58,12 @@ ROWS = (
         workers=1,
     ),
     Row(f"{_REPORT} --output r --videos similar", stdout=["videos  1"]),
+    Row(
+        "report both one --split split -o r --members",
+        before=["ensemble one true --name both"],
+        check=lambda done: "Members of both" in Path("r/index.html").read_text(),
+    ),
+    Row(f"{_REPORT} -o r --members", code=1, stderr=["expected an ensemble"]),
     Row(f"{_REPORT} -o r --meta gone.json", code=1, stderr=[_NO_META]),
     Row(f"{_REPORT} -o r --runs mine", code=1, stderr=[_NO_RUN]),
     Row(

@@ -58,6 +58,8 @@ def test_with_truth_the_page_has_scores_and_a_row_for_each_object(
     total = 100 * json.loads(score.stdout)["totals"]["jf_dot"]
     assert f"<b>{total:.2f}</b>" in page
     assert "two − one" in page
+    assert "absent at times" in page
+    assert "gain over" in page
 
 
 def test_the_timeline_has_all_frames_and_the_strips_the_chosen_ones(
