@@ -123,7 +123,7 @@ class ModelFolder:
                 "expected a folder for transformers, such as "
                 f"huggingface.co/{family.known}"
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise PredictorError(
                 f"{path}: cannot be read ({error}); download it again"
             ) from error

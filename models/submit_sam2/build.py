@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import pickle
-import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -317,11 +316,7 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
             f"{path}: is not a checkpoint, or holds more than weights, which is not "
             "loaded since it could run any code; expected an official .pt file"
         ) from error
-    # What another kind of file says to an unpickler can fail in any of these ways.
-    except (
-        *(RuntimeError, EOFError, OSError, ValueError, LookupError),
-        *(AttributeError, TypeError, struct.error),
-    ) as error:
+    except Exception as error:  # Damaged files raise exceptions of many types.
         raise PredictorError(
             f"{path}: is damaged or not a checkpoint ({_first_line(error)}); "
             "download it again"

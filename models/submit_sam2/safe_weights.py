@@ -51,17 +51,21 @@ def files_of(index: Path) -> list[Path]:
     try:
         content = json.loads(index.read_text("utf-8"))
         names = sorted({str(name) for name in content["weight_map"].values()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        *(OSError, ValueError, KeyError, TypeError, AttributeError),
+        RecursionError,
+    ) as error:
         raise PredictorError(
             f"{index}: expected an index of safetensors files with a weight_map; "
             "download it again"
         ) from error
-    if missing := [name for name in names if not (index.parent / name).is_file()]:
+    beside = index.parent
+    if missing := [n for n in names if "/" in n or not (beside / n).is_file()]:
         raise PredictorError(
             f"{index}: names files that are not beside it: {', '.join(missing)}; "
             "download them"
         )
-    return [index.parent / name for name in names]
+    return [beside / name for name in names]
 
 
 def _open(path: Path) -> Any:

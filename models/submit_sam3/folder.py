@@ -48,7 +48,7 @@ def read_config(path: Path) -> Sam3Config:
     """
     try:
         content = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PredictorError(
             f"{path}: cannot be read ({error}); download it again"
         ) from error

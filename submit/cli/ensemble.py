@@ -118,7 +118,10 @@ def ensemble(
     from ..pipeline import ensemble_runs, run_of_part
 
     table = {} if file is None else read_ensemble_table(file)
-    paths = [run_path(runs, member) for member in members or table.get("members", ())]
+    if not members and file is not None and "members" in table:
+        settings = MergeSettings.from_table(table, where=str(file), at=("ensemble",))
+        members = settings.members
+    paths = [run_path(runs, member) for member in members]
     if not paths:
         raise click.UsageError("name the runs to merge, or a settings file that does")
     table["members"] = [path.name for path in paths]

@@ -16,7 +16,7 @@ from .answers import Reply
 from .clock import Clock, utc
 from .competition import Competition, Quota
 from .redaction import clean
-from .submission import Details, LeaderboardRow, Submission
+from .submission import UNKNOWN_FORM, Details, LeaderboardRow, Submission
 from .tokens import Token
 from .transport import STALL, Observer, Transport
 
@@ -224,7 +224,7 @@ class Client(Closing):
                 total=round(float(value["quota"]) * 1e9),
                 used=round(float(value.get("storage_used") or 0)),
             )
-        except (KeyError, TypeError, ValueError):
+        except UNKNOWN_FORM:
             pass
         raise ServerError(
             "the server describes the storage in an unknown way",
@@ -279,9 +279,18 @@ class Client(Closing):
                 size = each.get("submission_file_size")
                 if size is None:
                     size = each.get("file_size")
-                number = int(each["id"])
-                return DataRecord(number, key, None if size is None else round(size))
-        return None
+                try:
+                    number = int(each["id"])
+                    count = None if size is None else round(float(size))
+                except UNKNOWN_FORM:
+                    break
+                return DataRecord(number, key, count)
+        else:
+            return None
+        raise ServerError(
+            "the server describes the upload in an unknown way",
+            "look for a newer version of mose-submit",
+        )
 
     def delete_record(self, number: int) -> None:
         """Delete an uploaded file that no submission refers to."""
@@ -435,7 +444,10 @@ class Client(Closing):
             value = reply.json()
             before = len(rows)
             for row in _rows(value, key):
-                rows.setdefault(row.get("id"), row)
+                number = row.get("id")
+                # Without a number that can be compared, each row is another one.
+                known = isinstance(number, int | str)
+                rows.setdefault(number if known else ("", len(rows)), row)
             total = value.get("count") if isinstance(value, Mapping) else None
             if not isinstance(total, int) or len(rows) >= total or len(rows) == before:
                 break

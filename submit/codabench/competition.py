@@ -21,7 +21,7 @@ from ..errors import (
 )
 from .clock import format_time, parse_time
 from .redaction import clean
-from .submission import Task
+from .submission import UNKNOWN_FORM, Task
 
 __all__ = [
     "Board",
@@ -278,7 +278,7 @@ class Competition:
                 if isinstance(queue, Mapping)
                 else None,
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except UNKNOWN_FORM as error:
             # The error text could quote the object, which holds a password.
             kind = type(error).__name__
         raise ServerError(

@@ -12,7 +12,10 @@ from ..errors import ServerError
 from .clock import parse_time
 from .redaction import clean
 
-__all__ = ["Details", "LeaderboardRow", "Score", "Submission", "Task"]
+__all__ = ["UNKNOWN_FORM", "Details", "LeaderboardRow", "Score", "Submission", "Task"]
+
+#: What reading an object raises that the server describes in an unknown way.
+UNKNOWN_FORM = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 FINAL = frozenset({"Finished", "Failed", "Cancelled"})
 
@@ -134,7 +137,7 @@ class Submission:
                 scores=tuple(_scores(value.get("scores") or ())),
                 runs_by_itself=value.get("auto_run") is not False,
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except UNKNOWN_FORM as error:
             kind = type(error).__name__
         raise ServerError(
             f"the server describes a submission in an unknown way ({kind})",
@@ -217,6 +220,10 @@ def _scores(rows: Iterable[Mapping[str, Any]]) -> list[Score]:
     return [score for *_, score in sorted(found, key=lambda each: each[:2])]
 
 
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _number_of(value: Any) -> int:
     return int(value["id"] if isinstance(value, Mapping) else value)
 
@@ -247,7 +254,7 @@ class Details:
             )
         logs = {
             clean(each.get("name"), longest=60): each["data_file"]
-            for each in value.get("logs") or ()
+            for each in _listed(value.get("logs"))
             if isinstance(each, Mapping) and isinstance(each.get("data_file"), str)
         }
         result = value.get("scoring_result")
@@ -289,7 +296,7 @@ class LeaderboardRow:
                 scores=tuple(_scores(value.get("scores") or ())),
                 created=parse_time(value.get("created_when")),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except UNKNOWN_FORM as error:
             kind = type(error).__name__
         raise ServerError(
             f"the server describes the leaderboard in an unknown way ({kind})",

@@ -23,6 +23,11 @@ from ..errors import MaskError
 
 __all__ = ["read_channels", "read_volume"]
 
+#: Most bytes of a volume: 254 objects in a frame of 2560×1440 pixels.
+_MOST = 1 << 30
+#: What to do about numbers that are not in the file itself.
+_INSIDE = "expected the scores in the file itself, as Cutie and XMem write them"
+
 
 def read_volume(source: Path | bytes, *, name: str | None = None) -> NDArray[np.uint8]:
     """Read the volume of a frame.
@@ -40,7 +45,7 @@ def read_volume(source: Path | bytes, *, name: str | None = None) -> NDArray[np.
     """
     name = str(source) if name is None else name
     with _opened(source, name) as file:
-        data = file.get("data")
+        data = _member(file, name)
         if (
             not hasattr(data, "shape")
             or data.dtype != np.uint8
@@ -52,6 +57,13 @@ def read_volume(source: Path | bytes, *, name: str | None = None) -> NDArray[np.
                 "× height × width, as Cutie and XMem save scores, found "
                 f"{_content_of(file)}"
             )
+        if data.nbytes > _MOST:
+            raise MaskError(
+                f"{name}: data has the shape {data.shape}, {data.nbytes:,} bytes; "
+                f"expected at most {_MOST:,}"
+            )
+        if data.external or data.is_virtual:
+            raise MaskError(f"{name}: its numbers are in other files; {_INSIDE}")
         try:
             volume: NDArray[np.uint8] = data[()]
         except (OSError, RuntimeError) as error:
@@ -74,7 +86,7 @@ def read_channels(source: Path | bytes, *, name: str | None = None) -> dict[int,
     """
     name = str(source) if name is None else name
     with _opened(source, name) as file:
-        group = file.get("data")
+        group = _member(file, name)
         found: dict[int, int] = {}
         try:
             # A dict of integers: a group of scalars, named by the keys.
@@ -114,9 +126,30 @@ def _opened(source: Path | bytes, name: str) -> Any:
         raise MaskError(f"{name}: cannot be read ({reason})") from error
 
 
+def _member(file: Any, name: str) -> Any:
+    """The object `data` of an HDF5 file; None without one.
+
+    Raises:
+        MaskError: It is a link to another file, or damaged.
+    """
+    from h5py import HardLink
+
+    try:
+        if (link := file.get("data", getlink=True)) is None:
+            return None
+        if not isinstance(link, HardLink):
+            raise MaskError(f"{name}: data is a link; {_INSIDE}")
+        return file.get("data")
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise MaskError(f"{name}: is damaged ({error})") from error
+
+
 def _content_of(file: Any) -> str:
     """Describe the content of an HDF5 file, for a message."""
-    data = file.get("data")
-    if hasattr(data, "shape"):
-        return f"{data.dtype} of shape {data.shape}"
-    return f"the groups {', '.join(file) or 'none'}"
+    try:
+        data = file.get("data")
+        if hasattr(data, "shape"):
+            return f"{data.dtype} of shape {data.shape}"
+        return f"the groups {', '.join(file) or 'none'}"
+    except Exception as error:  # Damaged files raise exceptions of many types.
+        return f"a damaged file ({error})"

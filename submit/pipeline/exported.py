@@ -14,13 +14,17 @@ from ..postprocess import Postprocess
 from ..runs import KnownMasks, Run, Standing, Stock
 from ..runs.identity import standing_of, take_stock
 from ..runs.masks import read_digests
+from ..runs.record import is_digests
 from ..runs.store import Store, log_path, read_store
 from ..system.files import Lock, remove_partial
+from ..system.names import is_plain_name
 
 __all__ = ["ExportRecord", "Exported"]
 
 #: File beside the exported videos. Hidden, so that it does not count as a video.
 _RECORD = ".export.json"
+#: Types of a number that may be missing.
+_COUNT = (int, type(None))
 
 
 @dataclass(frozen=True)
@@ -75,18 +79,24 @@ class ExportRecord:
         try:
             content, changes = read_store(folder / _RECORD)
             entries = {**content["videos"], **changes.get("videos", {})}
+            run, expected = content.get("run"), content.get("expected")
+            if not isinstance(run, str | None) or type(expected) not in _COUNT:
+                raise TypeError
             return cls(
                 folder,
-                {name: Exported(**entry) for name, entry in entries.items() if entry},
+                {name: _exported(name, e) for name, e in entries.items() if e},
                 exists=True,
-                run=content.get("run"),
+                run=run,
                 done=Postprocess.from_table(content.get("postprocess", {}), _RECORD),
-                expected=content.get("expected"),
+                expected=expected,
                 revision=int(content.get("revision", 0)),
             )
         except (FileNotFoundError, NotADirectoryError):
             exists = False
-        except (OSError, ValueError, KeyError, TypeError, SettingsError):
+        except (
+            *(OSError, ValueError, KeyError, TypeError, AttributeError),
+            *(OverflowError, SettingsError),
+        ):
             # A record that cannot be read counts as empty.
             exists = True
         return cls(folder, {}, exists=exists)
@@ -259,6 +269,24 @@ class ExportRecord:
                 for name, found in sorted(self._videos.items())
             },
         }
+
+
+def _exported(name: str, entry: Mapping[str, Any]) -> Exported:
+    """An entry of a record; its names become parts of paths that may be deleted.
+
+    Raises:
+        ValueError: No export wrote it.
+        TypeError: The same.
+    """
+    found = Exported(**entry)
+    if not (
+        is_plain_name(name)
+        and isinstance(found.source, str)
+        and isinstance(found.masks, str)
+        and (found.files is None or is_digests(found.files))
+    ):
+        raise ValueError(f"{name!r:.60} was not exported")
+    return found
 
 
 def _in_words(settings: Postprocess) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import platform
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,11 +22,13 @@ from ..system.files import (
     write_json,
 )
 from ..system.machine import git_commit
+from ..system.names import is_plain_name
 from ..system.parts import Part
 from ..system.refusals import refusals_of
 from ..system.words import did_you_mean
 from .identity import Identity, Standing, fingerprint, standing_of
 from .masks import KnownMasks, read_digests
+from .record import VideoRecord, worker_key
 from .soft import SoftVideo, VideoMasks
 from .store import Store, log_path, read_store
 
@@ -41,62 +43,6 @@ _MANIFEST, _FAILURES, _LOCK = "manifest.json", "failed.json", ".lock"
 _PACKAGES = ("mose-submit", "torch", "numpy", "scikit-image", "pillow", "numba")
 #: Runs of these kinds are cheap to make again, so a recipe may replace them.
 _CHEAP = ("import", "ensemble")
-#: Length of the key by which videos refer to their worker.
-_KEY = 8
-
-
-@dataclass(frozen=True)
-class VideoRecord:
-    """The manifest's entry for a complete video.
-
-    Attributes:
-        frames: Number of frames.
-        objects: Object ids.
-        size: Height and width in pixels.
-        seconds: Wall-clock time it took.
-        digest: SHA-256 of the soft file, or of the folder of masks.
-        soft: Whether it is a soft file.
-        details: Further results of the step, such as the disagreement of members.
-        source: Digest of its inputs; None in runs of earlier versions.
-        masks: Digest of each mask by stem, without a soft file; None in runs of earlier
-            versions.
-        worker: The description of its worker: `facts`, which decide the result, and
-            further information. None without a model.
-    """
-
-    frames: int
-    objects: tuple[int, ...]
-    size: tuple[int, int]
-    seconds: float
-    digest: str
-    soft: bool = True
-    details: Mapping[str, Any] = field(default_factory=dict)
-    source: str | None = None
-    masks: Mapping[str, str] | None = None
-    worker: Mapping[str, Any] | None = None
-
-    def to_entry(self) -> dict[str, Any]:
-        """The entry as JSON; a worker is named by a key."""
-        entry = {name: value for name, value in vars(self).items() if value is not None}
-        if not self.details:
-            del entry["details"]
-        if self.worker is not None:
-            entry["worker"] = _key(self.worker)
-        return entry
-
-    @classmethod
-    def from_entry(
-        cls, entry: Mapping[str, Any], workers: Mapping[str, Any]
-    ) -> VideoRecord:
-        """Read an entry of a manifest."""
-        return cls(
-            **{
-                **entry,
-                "objects": tuple(entry["objects"]),
-                "size": tuple(entry["size"]),
-                "worker": workers[entry["worker"]] if "worker" in entry else None,
-            }
-        )
 
 
 @dataclass(frozen=True)
@@ -300,8 +246,13 @@ class Run:
                 **_read_failures(path / _FAILURES),
                 **changes.get("failures", {}),
             }
+            _require_form(manifest)
             return cls(path, manifest, _without_none(failures))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        # What another program wrote there can fail in any of these ways.
+        except (
+            *(KeyError, TypeError, ValueError, AttributeError),
+            OverflowError,
+        ) as error:
             what = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise RunError(
                 f"{manifest_path}: is not a run's manifest ({what}); delete the "
@@ -558,7 +509,7 @@ class Run:
         """
         changes: dict[str, Mapping[str, Any]] = {"videos": {video: record.to_entry()}}
         if record.worker is not None:
-            key = _key(record.worker)
+            key = worker_key(record.worker)
             if key not in self._workers:
                 self._workers[key] = record.worker
                 changes["workers"] = {key: record.worker}
@@ -589,7 +540,7 @@ class Run:
 
     def _content(self) -> dict[str, Any]:
         used = {
-            _key(record.worker): record.worker
+            worker_key(record.worker): record.worker
             for record in self.videos.values()
             if record.worker is not None
         }
@@ -635,8 +586,21 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _key(worker: Mapping[str, Any]) -> str:
-    return fingerprint(worker)[:_KEY]
+def _require_form(manifest: Mapping[str, Any]) -> None:
+    """Make sure that a manifest is a command's: names of videos are parts of paths.
+
+    Raises:
+        ValueError: It is not.
+    """
+    for key in ("settings", "split", "environment"):
+        if not isinstance(manifest[key], Mapping):
+            raise ValueError(f"{key} is {manifest[key]!r:.60}")
+    expected = manifest.get("expected")
+    if expected is not None and not isinstance(expected, list):
+        raise ValueError(f"expected is {expected!r:.60}")
+    for name in (*manifest["videos"], *(expected or ())):
+        if not is_plain_name(name):
+            raise ValueError(f"{name!r:.60} is not the name of a video")
 
 
 def _without_none(entries: Mapping[str, Any]) -> dict[str, Any]:

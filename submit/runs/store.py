@@ -63,7 +63,8 @@ def read_store(path: Path) -> tuple[dict[str, Any], Tables]:
     if patches and patches[0] == {"revision": content.get("revision", 0)}:
         for patch in patches[1:]:
             for table, entries in patch.items():
-                changes.setdefault(table, {}).update(entries)
+                if isinstance(entries, dict):
+                    changes.setdefault(table, {}).update(entries)
     return content, changes
 
 
@@ -71,13 +72,9 @@ def _patch(line: bytes) -> dict[str, Any] | None:
     """Read a line of a log; None if it is incomplete or was lost in a power cut."""
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(value, dict) or not (
-        "revision" in value or all(isinstance(part, dict) for part in value.values())
-    ):
-        return None
-    return value
+    return value if isinstance(value, dict) else None
 
 
 class Store:

@@ -13,6 +13,7 @@ __all__ = [
     "NaturalKey",
     "frame_number",
     "in_natural_order",
+    "is_plain_name",
     "is_text",
     "natural_key",
     "reads_utf_8",
@@ -70,6 +71,21 @@ def is_text(name: str) -> bool:
 def reads_utf_8() -> bool:
     """Whether Python reads names of files as UTF-8 here; the locale decides it."""
     return codecs.lookup(sys.getfilesystemencoding()).name == "utf-8"
+
+
+def is_plain_name(name: object) -> bool:
+    """Whether a name from a file is one of a file in a folder, and leads nowhere else.
+
+    >>> is_plain_name("a"), is_plain_name("../a"), is_plain_name("..")
+    (True, False, False)
+    """
+    return (
+        isinstance(name, str)
+        and name not in ("", ".", "..")
+        and "/" not in name
+        and "\0" not in name
+        and is_text(name)
+    )
 
 
 def in_natural_order(names: Iterable[str]) -> list[str]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import pickle
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -98,6 +98,15 @@ class TrainingFolder:
                 found = read_json(self.record)
             except ValueError as error:
                 raise TrainingError(str(error)) from error
+            except OSError as error:
+                raise TrainingError(
+                    f"{self.record}: cannot be read ({error.strerror})"
+                ) from error
+            if not isinstance(found, dict):
+                raise TrainingError(
+                    f"{self.record}: is not the record of a training; choose another "
+                    "--name"
+                )
             if found.get("schema") != _SCHEMA:
                 raise TrainingError(
                     f"{self.record}: has schema {found.get('schema')}, expected "
@@ -141,19 +150,16 @@ class TrainingFolder:
         import torch
 
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        except (
-            RuntimeError,
-            EOFError,
-            ValueError,
-            KeyError,
-            pickle.PickleError,
-        ) as error:
-            reason = str(error).partition("\n")[0][:200]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Of damaged pickles.
+                content = torch.load(path, map_location="cpu", weights_only=True)
+            if not isinstance(content, dict):
+                raise ValueError("it is not a table")
+        except Exception as error:  # Damaged files raise exceptions of many types.
+            reason = str(error).partition("\n")[0][:200] or type(error).__name__
             raise TrainingError(
                 f"{path}: is damaged ({reason}); remove it to begin this training again"
             ) from error
-        assert isinstance(content, dict)
         return content
 
     def write_facts(self, path: Path, facts: Mapping[str, Any]) -> None:
@@ -172,13 +178,14 @@ class Log:
     def __init__(self, path: Path, step: int) -> None:
         lines = []
         if path.exists():
-            for line in path.read_text("utf-8").splitlines():
-                with contextlib.suppress(ValueError):
-                    found = json.loads(line)
-                    if found["step"] <= step and not found.get("unfinished"):
-                        lines.append(line)
+            for line in path.read_bytes().splitlines():
+                found = _entry(line)
+                if found is None or found.get("unfinished"):
+                    continue
+                if found["step"] <= step:
+                    lines.append(line)
         with atomic_open(path, parents=False) as stream:
-            stream.write("".join(f"{line}\n" for line in lines).encode())
+            stream.write(b"".join(line + b"\n" for line in lines))
         self._path = path
         self._stream = path.open("a", encoding="utf-8")
 
@@ -220,7 +227,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     """
     log = TrainingFolder(path).log
     try:
-        lines = log.read_text("utf-8").splitlines()
+        lines = log.read_bytes().splitlines()
     except OSError as error:
         raise TrainingError(
             f"{log}: cannot be read ({error.strerror}); expected the folder of a "
@@ -228,10 +235,25 @@ def read_log(path: Path) -> list[dict[str, Any]]:
         ) from error
     found = []
     for line in lines:
-        # The last line may be half written.
-        with contextlib.suppress(ValueError):
-            found.append(json.loads(line))
+        if (entry := _entry(line)) is not None:
+            found.append(entry)
     return found
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    """A line of a log; None if it is damaged, as the last one may be half written."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or type(found.get("step")) is not int:
+        return None
+    numbers = [found.get(key) for key in ("loss", "jf_dot")]
+    span = found.get("interval")
+    if span is not None:
+        numbers += span if isinstance(span, list) and len(span) == 2 else [span]
+    known = all(type(each) in (int, float, type(None)) for each in numbers)
+    return found if known else None
 
 
 def _differences(old: Any, new: Any, place: str = "") -> Iterator[str]:

@@ -64,6 +64,8 @@ _CONFIDENCE = 0.9
 _SPECK = 1e-5
 #: A smaller standard deviation counts as 0.
 _FLAT = 1e-9
+#: Features are logits, shares and counts, all far below.
+_LARGEST = 1e9
 
 Floats = NDArray[np.float64]
 
@@ -255,27 +257,61 @@ class ExpectedScore:
             content: dict[str, Any] = read_json(path)
             if content.pop("schema") != SCHEMA:
                 raise ValueError(f"expected schema {SCHEMA}")
-            rows = tuple(
-                Row(**{**row, "features": tuple(row["features"])})
-                for row in content.pop("rows")
-            )
-            if any(len(row.features) != len(FEATURES) for row in rows) or not rows:
-                raise ValueError(f"expected rows of {len(FEATURES)} features")
+            rows = tuple(map(_row, content.pop("rows")))
+            if not rows:
+                raise ValueError("expected rows of objects, found none")
             return cls(
                 metric=content["metric"],
                 runs=tuple(content["runs"]),
                 makers={k: str(v) for k, v in content["makers"].items()},
                 penalty=float(content["penalty"]),
                 rows=rows,
-                calibration=Calibration(**content["calibration"]),
+                calibration=_calibration(content["calibration"]),
             )
         except OSError as error:
             raise SettingsError(f"{path}: cannot be read ({error.strerror})") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (
+            *(ValueError, KeyError, TypeError, AttributeError),
+            OverflowError,
+        ) as error:
             raise SettingsError(
                 f"{path}: is not a model of submit tune --expected-score ({error}); "
                 "write it again"
             ) from error
+
+
+def _row(entry: Mapping[str, Any]) -> Row:
+    """A row of a file, which may be damaged or hostile.
+
+    Raises:
+        ValueError, KeyError, TypeError: It is not one that `save` wrote.
+    """
+    row = Row(**{**entry, "features": tuple(entry["features"])})
+    numbers = [each for each in row.features if each is not None]
+    if (
+        len(row.features) != len(FEATURES)
+        or not all(map(_is_moderate, (*numbers, row.score)))
+        or not isinstance(row.run, str)
+        or not isinstance(row.video, str)
+    ):
+        raise ValueError(
+            f"expected rows of {len(FEATURES)} features, found {row!r:.60}"
+        )
+    return row
+
+
+def _calibration(entry: Mapping[str, Any]) -> Calibration:
+    """The accuracy in a file; see `_row`."""
+    found = Calibration(**entry)
+    numbers = [each for each in vars(found).values() if each is not None]
+    if not all(map(_is_moderate, numbers)):
+        raise ValueError("expected numbers in calibration")
+    return found
+
+
+def _is_moderate(value: Any) -> bool:
+    """Whether it is a number whose square can be computed, too."""
+    return type(value) in (int, float) and abs(value) < _LARGEST
 
 
 @dataclass(frozen=True, eq=False)

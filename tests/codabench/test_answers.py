@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from submit.codabench.answers import Reply, refusal, sentence
+from submit.codabench.client import Client
 from submit.codabench.redaction import clean, redact
 from submit.errors import (
     CodabenchError,
@@ -172,3 +173,50 @@ def test_the_log_of_the_http_library_has_no_signatures(
     caplog.set_level("DEBUG")
     logging.getLogger(name).debug("GET %s", f"https://h/x?Signature={SECRET}")
     assert caplog.messages == ["GET https://h/x?[hidden]"]
+
+
+class Answering:
+    """A transport that gives one answer to everything."""
+
+    url = "https://example.org/"
+    proxy = None
+
+    def __init__(self, value: Any) -> None:
+        body = json.dumps(value).encode()
+        self.reply = Reply(200, {"content-type": "application/json"}, body, self.url)
+
+    def call(self, *_: Any, **__: Any) -> Reply:
+        return self.reply
+
+
+INFINITE = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("value", "ask"),
+    [
+        ({"id": INFINITE}, lambda client: client.submission(1)),
+        (
+            {"id": 1, "scores": [{"column_key": "a", "score": 1, "index": INFINITE}]},
+            lambda client: client.submission(1),
+        ),
+        ({"id": 1, "children": [INFINITE]}, lambda client: client.submission(1)),
+        ({"id": INFINITE}, lambda client: client.competition()),
+        ({"quota": INFINITE}, lambda client: client.quota()),
+        ({"results": [{"key": "k"}]}, lambda client: client.record("k")),
+        (
+            {"results": [{"key": "k", "id": 1, "file_size": []}]},
+            lambda client: client.record("k"),
+        ),
+        ([{"id": [1]}], lambda client: client.submissions()),
+    ],
+)
+def test_numbers_that_are_none_are_an_unknown_answer(value: Any, ask: Any) -> None:
+    client = Client(transport=Answering(value))  # type: ignore[arg-type]
+    with pytest.raises(ServerError, match="unknown way"):
+        ask(client)
+
+
+def test_a_list_of_logs_that_is_none_has_no_logs() -> None:
+    client = Client(transport=Answering({"logs": 3}))  # type: ignore[arg-type]
+    assert client.details(1).logs == {}

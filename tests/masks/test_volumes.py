@@ -6,6 +6,7 @@ hickle's own: a dataset `data`, or for a dict a group `data` of scalars.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,49 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
             read_volume(broken, name="it")
     with pytest.raises(MaskError, match="cannot be read"):
         read_volume(tmp_path / "none.hkl")
+
+
+def test_numbers_of_other_files_are_not_read(tmp_path: Path) -> None:
+    other = write(tmp_path / "other.hkl", data=VOLUME)
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(bytes(60))
+    path = tmp_path / "a.hkl"
+    ways: tuple[Callable[[Any], object], ...] = (
+        lambda file: file.__setitem__("data", h5py.ExternalLink(str(other), "data")),
+        lambda file: file.__setitem__("data", h5py.SoftLink("/elsewhere")),
+        lambda file: file.create_dataset(
+            "data", VOLUME.shape, np.uint8, external=[(str(secret), 0, 60)]
+        ),
+        lambda file: file.create_virtual_dataset(
+            "data", virtual_layout(other, VOLUME.shape)
+        ),
+    )
+    for make in ways:
+        with h5py.File(path, "w") as file:
+            make(file)
+        with pytest.raises(MaskError, match=r"a\.hkl: .*expected the scores in the fi"):
+            read_volume(path)
+
+
+def virtual_layout(other: Path, shape: tuple[int, ...]) -> Any:
+    layout = h5py.VirtualLayout(shape, np.uint8)
+    layout[...] = h5py.VirtualSource(str(other), "data", shape)
+    return layout
+
+
+def test_a_small_file_cannot_ask_for_a_large_memory(tmp_path: Path) -> None:
+    path = tmp_path / "a.hkl"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("data", (3, 1 << 20, 1 << 20), np.uint8, chunks=(1, 64, 64))
+    assert path.stat().st_size < 10_000
+    with pytest.raises(MaskError, match=r"3,298,534,883,328 bytes; expected at most"):
+        read_volume(path)
+
+
+def test_a_damaged_table_of_groups_is_told(tmp_path: Path) -> None:
+    data = write(tmp_path / "a.hkl", data={"1": 1}).read_bytes()
+    path = tmp_path / "b.hkl"
+    # The signature of the table in which the groups stand.
+    path.write_bytes(data.replace(b"SNOD", b"XNOD"))
+    with pytest.raises(MaskError, match=r"b\.hkl: "):
+        read_channels(path)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,11 @@ from submit.data import SplitVideo, read_split
 from submit.errors import MaskError, RunError
 from submit.masks import quantise, to_labels
 from submit.pipeline.export import export_video
+from submit.pipeline.exported import ExportRecord
 from submit.png.palette import DAVIS_PALETTE, encode
 from submit.runs import HardVideo, MaskWriter, SoftVideo, SoftWriter, VideoMasks
+from submit.system.files import locked
+from tests.runs.making import make_run
 
 WriteSplit = Callable[..., Path]
 
@@ -190,3 +194,23 @@ def test_a_video_without_first_mask_is_not_exported(
     video.masks["00000"].unlink()
     with pytest.raises(MaskError, match=r"Annotations/a/00000\.png: cannot be read"):
         export(soft, video, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["../thesis", "/tmp/thesis", ".."])
+def test_a_record_cannot_have_another_folder_deleted(tmp_path: Path, name: str) -> None:
+    run = make_run(tmp_path / "r", "v")
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    thesis = tmp_path / "thesis"
+    thesis.mkdir()
+    entry = {"source": "a", "masks": "b", "files": {"00000": "c"}}
+    record = {"run": "r", "expected": 2, "videos": {name: entry, "w": entry}}
+    (folder / ".export.json").write_text(json.dumps(record))
+    # A video that the run lacks is deleted from an export of it.
+    with locked(folder / ".lock") as lock:
+        found = ExportRecord.open(folder)
+        with found.writing(run, None, lock, renew=True):
+            pass
+    assert thesis.is_dir()
+    assert folder.is_dir()
+    assert found.videos == {}

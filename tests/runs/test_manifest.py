@@ -728,3 +728,58 @@ def test_masks_have_no_older_format(tmp_path: Path) -> None:
     with Run.making(path, imported) as run:
         run.require_format(["w"])
     assert Run.open(path).schema == SCHEMA
+
+
+@pytest.mark.parametrize("name", ["../../out", "/etc/out", "..", "", "a/b", "a\0"])
+def test_a_name_that_leads_out_of_the_run_is_refused(tmp_path: Path, name: str) -> None:
+    make_run(tmp_path / "r", "v")
+    path = tmp_path / "r" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["videos"][name] = manifest["videos"].pop("v")
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(RunError, match="is not the name of a video"):
+        Run.open(tmp_path / "r")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("frames", "3"),
+        ("frames", -1),
+        ("objects", [[1]]),
+        ("size", [20]),
+        ("digest", None),
+        ("soft", 1),
+        ("details", []),
+        ("masks", {"../00000": "a"}),
+        ("masks", {"00000": 1}),
+    ],
+)
+def test_an_entry_that_no_command_writes_is_refused(
+    tmp_path: Path, key: str, value: object
+) -> None:
+    make_run(tmp_path / "r", "v")
+    path = tmp_path / "r" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["videos"]["v"][key] = value
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(RunError, match=rf"manifest\.json: is not a run.s .*{key} is"):
+        Run.open(tmp_path / "r")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"revision": 2, "videos": None},
+        {"videos": 3, "revision": 1},
+        "[" * 100_000,
+    ],
+    ids=["null", "number", "deep"],
+)
+def test_a_strange_line_of_a_log_is_left_out(tmp_path: Path, line: Any) -> None:
+    run = make_run(tmp_path / "r", "v")
+    text = line if isinstance(line, str) else json.dumps(line)
+    head = json.dumps({"revision": run._revision})
+    log = tmp_path / "r" / "manifest.log"
+    log.write_text(f'{head}\n{text}\n{{"failures": {{"w": "killed"}}}}\n')
+    assert Run.open(tmp_path / "r").failures == {"w": "killed"}

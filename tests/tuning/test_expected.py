@@ -129,6 +129,20 @@ def test_a_model_is_what_was_saved(tmp_path: Path) -> None:
         {"rows": []},
         {"rows": [{"run": "a"}]},
         {"rows": [{"run": "a", "video": "v", "features": [1.0], "score": 0.5}]},
+        *(
+            {
+                "rows": [
+                    {"run": "a", "video": "v", "features": [1] * 5, "score": 1} | bad
+                ]
+            }
+            for bad in (
+                {"features": ["a", 1, 1, 1, 1]},
+                {"features": [[1], 1, 1, 1, 1]},
+                {"features": [1e300, 1, 1, 1, 1]},
+                {"video": ["v"]},
+                {"score": None},
+            )
+        ),
         {"calibration": {"videos": 3}},
         {"runs": None},
         {"makers": None},
