@@ -8,6 +8,7 @@ python tools/bench.py bookkeeping
 python tools/bench.py scheduling
 python tools/bench.py threads
 python tools/bench.py directions
+python tools/bench.py memory
 python tools/bench.py train --official sam2 --python venv/bin/python
 python tools/bench.py train-memory
 
@@ -33,6 +34,7 @@ from PIL import Image
 from bench_bookkeeping import bookkeeping
 from bench_directions import directions
 from bench_ensemble import ensemble
+from bench_memory import memory
 from bench_scheduling import scheduling
 from bench_threads import threads
 from bench_train import train, train_memory
@@ -218,6 +220,7 @@ bench.add_command(bookkeeping)
 bench.add_command(scheduling)
 bench.add_command(threads)
 bench.add_command(directions)
+bench.add_command(memory)
 bench.add_command(train)
 bench.add_command(train_memory)
 
