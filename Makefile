@@ -10,6 +10,7 @@ PYTHON ?= python3
 VENV ?= .venv
 ARGS ?=
 RUNS ?=
+KEEP ?=
 
 RECIPE ?= examples/sample.toml
 
@@ -94,6 +95,18 @@ docs-check: $(STAMP) ## Fail if one of these pages is out of date
 .PHONY: build
 build: $(STAMP) ## Build the wheel and the source archive into dist/
 	$(BIN)/python -m build
+
+.PHONY: smoke
+smoke: ## Try the wheel alone in an empty environment (PYTHON=)
+	bash .github/smoke $(PYTHON)
+
+.PHONY: lowest
+lowest: ## Run the tests with the lowest versions that setup.cfg allows (KEEP=)
+	mkdir -p build
+	$(PYTHON) tools/lowest.py $(addprefix --keep=,$(KEEP)) > build/lowest.txt
+	test -x build/lowest/bin/python || $(PYTHON) -m venv build/lowest
+	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check --constraint build/lowest.txt --editable '.[dev]'
+	build/lowest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 .PHONY: clean
 clean: ## Remove the files of other targets, except .venv and runs/

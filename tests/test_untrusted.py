@@ -1,4 +1,4 @@
-"""Files from strangers are data: none of them runs code, wherever it is read."""
+"""Files from strangers are data: no reader runs code of them."""
 
 from __future__ import annotations
 

@@ -333,7 +333,7 @@ def masks_kinds(places: Places) -> Iterator[Kind]:
     def check(path: Path) -> None:
         check_masks(path, split, team=True, workers=1)
 
-    def mend(path: Path) -> None:
+    def correct(path: Path) -> None:
         repair(path, places.out / "repaired.zip", split, workers=1)
 
     def take(path: Path) -> None:
@@ -348,7 +348,7 @@ def masks_kinds(places: Places) -> Iterator[Kind]:
 
     zipped, damage = stream.getvalue(), partial(damaged_zip, inner=damaged_png_or_bytes)
     yield Kind("zip, checked", "masks.zip", zipped, damage, check)
-    yield Kind("zip, repaired", "masks.zip", zipped, damage, mend)
+    yield Kind("zip, repaired", "masks.zip", zipped, damage, correct)
     yield Kind("zip, imported", "masks.zip", zipped, damage, take)
 
     def packed(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 import struct
 import tempfile
@@ -28,6 +29,8 @@ __all__ = ["MaskZip", "open_masks"]
 #: Bytes to read at once if the decompressor cannot limit its output: bzip2 and LZMA
 #: make up to 80 MB of so many.
 _PIECE = 1 << 12
+#: Which part of the free space of the disk one unpacked file may take.
+_SHARE = 2
 # The local header of a file: signature, version, flags, method, time, date, CRC, stored
 # and full size, lengths of name and extra field (APPNOTE.TXT, section 4.3.7).
 _LOCAL = struct.Struct("<4s5H3L2H")
@@ -106,6 +109,14 @@ class MaskZip(Masks):
         where = f"{self.path}: {shown(name)}"
         if info is None:
             raise ArchiveError(f"{where} is not there")
+        # zipfile makes no more bytes of it than its entry says.
+        place = tempfile.gettempdir()
+        room = shutil.disk_usage(place).free // _SHARE
+        if info.file_size > room:
+            raise ArchiveError(
+                f"{where} unpacks to {info.file_size:,} bytes, and only {room:,} of "
+                f"{place} may be used; unpack it yourself, or set TMPDIR"
+            )
         with contextlib.ExitStack() as stack:
             with refusals_of(Path(tempfile.gettempdir())):
                 unpacked = stack.enter_context(tempfile.TemporaryFile())

@@ -156,10 +156,22 @@ def _errors_become_messages() -> Iterator[None]:
         raise _Bug(error) from error
     except (KeyboardInterrupt, click.Abort) as error:
         raise _Interrupted from error
-    except (click.ClickException, click.exceptions.Exit):
+    except click.ClickException as error:
+        _make_safe(error)
+        raise
+    except click.exceptions.Exit:
         raise
     except Exception as error:
         raise _Bug(error) from error
+
+
+def _make_safe(error: click.ClickException) -> None:
+    """Keep what was typed, such as names of files, from driving the terminal."""
+    from ._output import escape
+
+    lines = error.message.split("\n")
+    # Click reads it when it is shown.
+    error.message = "\n".join(escape(line.expandtabs(4)) for line in lines)  # type: ignore[misc]
 
 
 def _warn(text: str) -> None:
@@ -230,7 +242,11 @@ class LazyGroup(click.Group):
 
             if show_standing():
                 ctx.exit()
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.ClickException as error:
+            _make_safe(error)
+            raise
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command line, with output in any encoding and one thread."""

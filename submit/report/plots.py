@@ -112,6 +112,7 @@ def opened_figure(
         "pdf.fonttype": 42,  # Text stays text; conferences refuse type 3 fonts.
         "svg.fonttype": "none",
         "svg.hashsalt": "mose-submit",
+        "text.parse_math": False,  # A dollar in a name is a dollar.
     }
     with matplotlib.rc_context(settings):
         tall = _ASPECT * size.width if height is None else height

@@ -258,8 +258,10 @@ class ExpectedScore:
             if content.pop("schema") != SCHEMA:
                 raise ValueError(f"expected schema {SCHEMA}")
             rows = tuple(map(_row, content.pop("rows")))
-            if not rows:
-                raise ValueError("expected rows of objects, found none")
+            if len({row.video for row in rows}) < 2:
+                raise ValueError("expected rows of two videos or more")
+            if not (_is_moderate(content["penalty"]) and content["penalty"] > 0):
+                raise ValueError("expected a positive penalty")
             return cls(
                 metric=content["metric"],
                 runs=tuple(content["runs"]),

@@ -95,6 +95,15 @@ def test_a_timeline_has_the_truth_and_each_run(draw: Run) -> None:
 
 
 @pytest.mark.slow
+def test_a_dollar_in_a_name_is_no_formula(draw: Run, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    (tmp_path / "runs" / "one").rename(tmp_path / "runs" / "a$_{$")
+    truth, one = draw("timeline", "a$_{$", "b", "--object", "2", output="a.svg")["data"]
+    assert (truth["name"], one["name"]) == ("truth", "a$_{$")
+    assert "a$_{$" in (tmp_path / "a.svg").read_text("utf-8")
+
+
+@pytest.mark.slow
 def test_members_are_merged_in_the_order_of_their_scores(draw: Run) -> None:
     pytest.importorskip("matplotlib")
     steps = draw("ensemble", "two", "one")["data"]

@@ -143,6 +143,9 @@ def test_a_model_is_what_was_saved(tmp_path: Path) -> None:
                 {"score": None},
             )
         ),
+        {"rows": [{"run": "a", "video": "v", "features": [1] * 5, "score": 1}]},
+        {"penalty": 0},
+        {"penalty": float("nan")},
         {"calibration": {"videos": 3}},
         {"runs": None},
         {"makers": None},

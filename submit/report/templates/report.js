@@ -14,7 +14,11 @@ window.VIDEOS = window.VIDEOS || {};
   };
   const draw = (tag, attributes, ...children) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    for (const [key, value] of Object.entries(attributes)) {
+      // The page's policy forbids styles in markup.
+      if (key === "style") node.style.cssText = value;
+      else node.setAttribute(key, value);
+    }
     node.append(...children);
     return node;
   };
