@@ -77,7 +77,7 @@ LINES = {
     "prompts": "import true --as-prompts -o p.json --split split --frames 2,last",
     "prompt masks": "import true --as-prompts -o p --split split --frames 2,last",
     "anchors": (
-        "anchors one two --split split --min-agreement 0.1 --distance 1 -o a.json"
+        "anchors one true --split split --min-agreement 0.1 --distance 1 -o a.json"
     ),
     "an ensemble": "ensemble one two --name new",
     "an export": "export two -o masks",
