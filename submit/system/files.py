@@ -378,10 +378,14 @@ def require_writable(path: Path) -> None:
             if len(os.fsencode(name)) > os.pathconf(folder, "PC_NAME_MAX"):
                 raise refusal(errno.ENAMETOOLONG, path)
         # It has no name where the system can do that, so that a kill leaves no file.
-        with tempfile.TemporaryFile(dir=folder, prefix=".", suffix=PARTIAL) as file:
-            file.write(b"0")
-            file.flush()
-            sync(file.fileno())
+        try:
+            with tempfile.TemporaryFile(dir=folder, prefix=".", suffix=PARTIAL) as file:
+                file.write(b"0")
+                file.flush()
+                sync(file.fileno())
+        except OSError as error:
+            # Its name says nothing to the user, and may lie far above the path.
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def sync(file: int) -> None:

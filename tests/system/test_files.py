@@ -390,6 +390,18 @@ def test_two_processes_cannot_hold_one_lock(tmp_path: Path) -> None:
         pass
 
 
+def test_a_refusal_names_the_output_and_no_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(dir: Path, **more: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(dir / ".x.partial"))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    told = r"/a/b/c: cannot be written, the file system is read-only; choose another"
+    with pytest.raises(StorageError, match=told):
+        require_writable(tmp_path / "a" / "b" / "c")
+
+
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP])
 def test_a_disk_without_fsync_is_written_to(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
