@@ -78,6 +78,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "leaderboard": "Show the leaderboard of a phase, with your submissions marked",
     },
     "The whole chain": {
+        "plan": "Say what a recipe will take: time, memory, disk",
         "build": "Run all steps of a recipe, from the split to the checked zip",
     },
     "The shell": {

@@ -185,6 +185,19 @@ def _found(given: Given, data: Any) -> str:
     return typed("logs", given["submission"])
 
 
+def _planned(given: Given, data: Any) -> str | None:
+    if not data["fits"]:
+        return None
+    named = [
+        (f"--{name}", given[name])
+        for name in ("split", "predictor")
+        if given[name] is not None
+    ]
+    options = [("-o", one) for one in given["settings"]]
+    words = [word for pair in (*named, *options) for word in pair]
+    return typed("build", given["recipe"], *words)
+
+
 def _fetched(given: Given, data: Any) -> str:
     from ..weights import KNOWN, own_folder
 
@@ -247,6 +260,7 @@ NEXT: Mapping[str, Step] = {
     "cancel": lambda given, _: typed("status"),
     "history": lambda given, _: typed("leaderboard"),
     "leaderboard": lambda given, _: typed("history"),
+    "plan": _planned,
     "build": lambda given, data: typed("upload", data.zip),
 }
 #: Commands after which nothing follows, or whose result names what does.

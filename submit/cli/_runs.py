@@ -26,6 +26,7 @@ __all__ = [
     "masks_of",
     "missing_videos",
     "model_executor",
+    "model_workers",
     "new_run_path",
     "open_runs",
     "raise_failures",
@@ -140,15 +141,28 @@ def model_executor(
         return RayExecutor(
             workers=workers, device="cpu" if only else device, cores=described.cores
         )
-    from ..executors.devices import choose_devices
     from ..executors.local import LocalExecutor
+
+    count, devices = model_workers(predictor, workers, device)
+    return LocalExecutor(workers=count, devices=devices)
+
+
+def model_workers(
+    predictor: Predictor, workers: int | None, device: str
+) -> tuple[int, Sequence[str]]:
+    """The workers of this machine for a model, and the devices that they use in turn.
+
+    Raises:
+        PredictorError: The device is not there, or the model cannot use it.
+    """
+    from ..executors.devices import choose_devices
     from ..system.machine import cores
 
+    described = predictor.describe()
     devices = choose_devices(device, described.devices, predictor=described.model)
     if devices[0] != "cpu":
-        return LocalExecutor(workers=workers or len(devices), devices=devices)
-    fair = max(1, cores() // described.cores)
-    return LocalExecutor(workers=workers or fair, devices=devices)
+        return workers or len(devices), devices
+    return workers or max(1, cores() // described.cores), devices
 
 
 def masks_of(

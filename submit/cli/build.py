@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import OptionError
-from ._completion import complete_predictors
-from ._options import (
-    PATH,
-    device_option,
-    force_option,
-    json_option,
-    optional_split,
-    settings_option,
-    workers_option,
-)
+from ._options import device_option, force_option, json_option, workers_option
 from ._output import (
     Cell,
     emit,
@@ -31,8 +20,8 @@ from ._output import (
     table,
 )
 from ._progress import progress
+from ._recipes import chosen_recipe, recipe_arguments
 from ._runs import local_executor, model_executor
-from ._splits import meta_file
 from ._views import score_columns, score_rows
 
 if TYPE_CHECKING:
@@ -43,16 +32,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("recipe", type=PATH)
-@optional_split("Use this split instead of the recipe's.", meta=True)
-@click.option(
-    "--predictor",
-    metavar="NAME",
-    shell_complete=complete_predictors,
-    help="Run this model in every predict step and route, with the -o given here. The "
-    "runs then go to a folder of their own: the recipe's, with -NAME at its end.",
-)
-@settings_option
+@recipe_arguments
 @force_option
 @workers_option
 @device_option
@@ -79,17 +59,8 @@ def build(
       submit build examples/sample.toml
     """
     from ..pipeline import build as pipeline
-    from ..pipeline.recipe import read_recipe
 
-    chain = read_recipe(recipe)
-    if split is not None:
-        chain = dataclasses.replace(chain, split=split, meta=None, sample=None)
-    if (meta := meta_file()) is not None:
-        chain = dataclasses.replace(chain, meta=meta)
-    if predictor is not None:
-        chain = chain.with_predictor(predictor, _pairs(settings))
-    elif settings:
-        raise click.UsageError("-o needs --predictor")
+    chain = chosen_recipe(recipe, split, predictor, settings)
     result = pipeline.build(
         chain,
         executor=local_executor(workers),
@@ -101,16 +72,6 @@ def build(
         note=note,
     )
     emit(_view(result), result, as_json=as_json)
-
-
-def _pairs(settings: tuple[str, ...]) -> dict[str, str]:
-    pairs = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        if not equals:
-            raise OptionError(f"option {setting!r}: expected key=value")
-        pairs[key] = value
-    return pairs
 
 
 def _view(result: BuildResult) -> RenderableType:

@@ -46,11 +46,19 @@ class LocalExecutor:
         workers: Number of processes; with 1 the work is done in this process, unless
             the jobs need another number of threads than this process uses.
         devices: Devices that the workers use in turn.
+        processes: Whether one worker gets a process of its own, too.
     """
 
-    def __init__(self, *, workers: int = 1, devices: Sequence[str] = ("cpu",)) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int = 1,
+        devices: Sequence[str] = ("cpu",),
+        processes: bool = False,
+    ) -> None:
         self._workers = workers
         self._devices = tuple(devices)
+        self._processes = processes
 
     def map(
         self,
@@ -62,13 +70,15 @@ class LocalExecutor:
     ) -> None:
         """Run all jobs, long ones first, and call `notify` with each event."""
         count = min(self._workers, len(jobs))
-        processes = count > 1 or threads not in (None, prepared_threads())
+        processes = (
+            self._processes or count > 1 or threads not in (None, prepared_threads())
+        )
 
         def run(
             build: Build, jobs: Sequence[Job], notify: Callable[[Event], None]
         ) -> None:
             queue = longest_first(jobs)
-            if processes:
+            if processes and queue:
                 many = min(count, len(queue))
                 _Pool(build, self._devices, many, threads or 1).run(queue, notify)
             elif queue:

@@ -37,7 +37,7 @@ from .recipe import Recipe
 from .routing import only_videos, routed_objects, routed_settings
 from .steps import AnchorsStep, EnsembleStep, ImportStep, PredictStep, RouteStep
 
-__all__ = ["BuildResult", "BuiltRun", "build"]
+__all__ = ["BuildResult", "Builder", "BuiltRun", "build"]
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def build(
     for text in (*split.notes, split.absent_note):
         if text is not None:
             note(text)
-    builder = _Builder(
+    builder = Builder(
         recipe, split, postprocess, executor, model_executor, device, workers, monitor
     )
     # Check the options of all models first, before hours of prediction.
@@ -153,7 +153,7 @@ def _open_split(recipe: Recipe, monitor: Monitor) -> Split:
 
 
 @dataclass(frozen=True)
-class _Builder:
+class Builder:
     """Makes the runs of a recipe, and the zip."""
 
     recipe: Recipe
@@ -253,15 +253,12 @@ class _Builder:
         """Pack and check the submitted run; returns the zip's SHA-256."""
         submission, zip_path = self.recipe.submission, self.recipe.zip_path
         run = Run.open(self.recipe.runs_folder / submission.run)
-        masks = self._export(run)
-        stamps = Stamps(run.path)
-        team = digest(submission.team) if submission.team else None
-        source = {"masks": self._masks(run), "team": team}
-        packed = stamps.get("packed", source)
-        if packed is None or not zip_path.is_file() or digest(zip_path) != packed:
+        masks = self.export(run)
+        stamps, packed = Stamps(run.path), self._packed(run)
+        if packed is None:
             packed = pack(masks, zip_path, team=submission.team).sha256
-            stamps.set("packed", source, packed)
-        checked = {"zip": packed, **self._scoring_inputs(first_only=True)}
+            stamps.set("packed", self._packing_source(run), packed)
+        checked = self._checking_source(packed)
         if stamps.get("checked", checked) is None:
             found = check_masks(
                 zip_path,
@@ -276,6 +273,78 @@ class _Builder:
                 )
             stamps.set("checked", checked, "no findings")
         return str(packed)
+
+    def is_submitted(self, run: Run) -> bool:
+        """Whether the zip of the run is there and was checked."""
+        packed = self._packed(run)
+        checked = None if packed is None else self._checking_source(packed)
+        return bool(checked and Stamps(run.path).get("checked", checked))
+
+    def is_scored(self, run: Run) -> bool:
+        """Whether the scores of the run are known."""
+        return Stamps(run.path).get("scored", self._scoring_source(run)) is not None
+
+    @cached_property
+    def has_truth(self) -> bool:
+        """Whether runs can be scored: all frames of the split are annotated."""
+        return all(video.fully_annotated for video in self.split.videos.values())
+
+    def export(self, run: Run) -> KnownMasks:
+        """Export a run; masks of other post-processing are replaced.
+
+        A run of masks keeps them as they are; post-processed masks go into another
+        folder.
+        """
+        postprocess, own = self._postprocess(run), self._in_own_folder(run)
+        folder = self._export_folder(run)
+        outcome = export_run(
+            run,
+            self.split,
+            executor=self.executor,
+            folder=None if own else folder,
+            postprocess=postprocess,
+            renew=True,
+            monitor=self.monitor,
+        )
+        outcome.require_complete(str(folder))
+        if own:
+            return exported_masks(run, after=outcome)
+        return ExportRecord.open(folder).masks(
+            run.videos, remedy=f"delete {folder} and build again"
+        )
+
+    def exports(self, run: Run) -> tuple[ExportRecord, Postprocess]:
+        """What was exported of a run, and the post-processing it will have."""
+        return ExportRecord.open(self._export_folder(run)), self._postprocess(run)
+
+    def _in_own_folder(self, run: Run) -> bool:
+        """Whether the masks of a run are exported into its own folder."""
+        return run.is_soft or self._postprocess(run).is_off
+
+    def _export_folder(self, run: Run) -> Path:
+        own = self._in_own_folder(run)
+        return run.masks_folder if own else run.path / "postprocessed"
+
+    def _packing_source(self, run: Run) -> dict[str, Any]:
+        """Everything that decides the zip."""
+        team = self.recipe.submission.team
+        return {"masks": self._masks(run), "team": digest(team) if team else None}
+
+    def _packed(self, run: Run) -> str | None:
+        """The digest of the zip, if it is there and is that of the run."""
+        zip_path = self.recipe.zip_path
+        packed = Stamps(run.path).get("packed", self._packing_source(run))
+        if packed is None or not zip_path.is_file() or digest(zip_path) != packed:
+            return None
+        return str(packed)
+
+    def _checking_source(self, packed: str) -> dict[str, Any]:
+        """Everything that decides the findings."""
+        return {"zip": packed, **self._scoring_inputs(first_only=True)}
+
+    def _scoring_source(self, run: Run) -> dict[str, Any]:
+        """Everything that decides the scores."""
+        return {"masks": self._masks(run), **self._scoring_inputs(first_only=False)}
 
     def _route(self, step: RouteStep, path: Path) -> StepOutcome:
         """Predict the objects of a route another way, and take them from there."""
@@ -336,31 +405,6 @@ class _Builder:
             monitor=self.monitor,
         )
 
-    def _export(self, run: Run) -> KnownMasks:
-        """Export; masks of other post-processing are replaced.
-
-        A run of masks keeps them as they are; post-processed masks go into another
-        folder.
-        """
-        postprocess = self._postprocess(run)
-        own = run.is_soft or postprocess.is_off
-        folder = run.masks_folder if own else run.path / "postprocessed"
-        outcome = export_run(
-            run,
-            self.split,
-            executor=self.executor,
-            folder=None if own else folder,
-            postprocess=postprocess,
-            renew=True,
-            monitor=self.monitor,
-        )
-        outcome.require_complete(str(folder))
-        if own:
-            return exported_masks(run, after=outcome)
-        return ExportRecord.open(folder).masks(
-            run.videos, remedy=f"delete {folder} and build again"
-        )
-
     def _postprocess(self, run: Run) -> Postprocess:
         """The post-processing of a run: none unless it is the submitted one."""
         handed_in = run.name == self.recipe.submission.run
@@ -396,11 +440,10 @@ class _Builder:
 
     def _scores(self, run: Run) -> Totals | None:
         """The official scores of a run, with all details below `scores/`."""
-        if not all(video.fully_annotated for video in self.split.videos.values()):
+        if not self.has_truth:
             return None
-        masks = self._export(run)
-        stamps = Stamps(run.path)
-        source = {"masks": self._masks(run), **self._scoring_inputs(first_only=False)}
+        masks = self.export(run)
+        stamps, source = Stamps(run.path), self._scoring_source(run)
         if (known := stamps.get("scored", source)) is not None:
             return Totals(**known)
         title = f"score {run.name}"

@@ -8,9 +8,11 @@ import functools
 import gc
 import os
 import sys
+from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
+    "ProcessMemory",
     "cores",
     "end_quickly",
     "git_commit",
@@ -18,6 +20,7 @@ __all__ = [
     "memory_available",
     "memory_in_use",
     "peak_memory",
+    "process_memory",
     "release",
     "release_memory",
     "return_freed_memory",
@@ -129,6 +132,33 @@ def peak_memory() -> dict[str, int]:
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
         found["peak_gpu_memory"] = torch.cuda.max_memory_allocated()
     return found
+
+
+@dataclass(frozen=True)
+class ProcessMemory:
+    """Bytes of memory of a process.
+
+    Attributes:
+        own: What only it has; several processes need it several times.
+        shared: What it shares with others that run the same programs: libraries.
+    """
+
+    own: int
+    shared: int
+
+
+def process_memory() -> ProcessMemory:
+    """The most memory that this process has taken; not on Linux, all is its own."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as stream:
+            found = dict(line.split(":", 1) for line in stream)
+        peak, shared = (
+            sum(int(found[key].split()[0]) for key in keys) * 1024
+            for keys in (["VmHWM"], ["RssFile", "RssShmem"])
+        )
+        return ProcessMemory(peak - shared, shared)
+    except (OSError, KeyError):
+        return ProcessMemory(memory_in_use(), 0)
 
 
 def memory_available() -> int | None:

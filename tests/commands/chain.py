@@ -114,6 +114,44 @@ ROWS = (
         code=1,
         stderr=["--device cuda:77: is not there"],
     ),
+    Row(
+        "plan recipe.toml --split valid --meta few.json --workers 1 --frames 4 --json",
+        data={
+            "steps.0.name": "plain",
+            "steps.0.does": "predict",
+            "steps.0.videos": 3,
+            "steps.0.frames": 18,
+            "probed": 24,
+            "steps.0.workers": 1,
+            "choices.0.workers": 1,
+            "fits": True,
+        },
+        check=lambda done: not Path("built").exists(),
+    ),
+    Row(
+        "plan recipe.toml",
+        before=["build recipe.toml"],
+        stdout=["plain  predict       0  done", "probed  0 frames", "fits    yes"],
+    ),
+    Row(
+        "plan recipe.toml --predictor model.py:CentrePredictor -o radius=3",
+        before=[
+            "predict split --predictor static --name plain "
+            "--runs built-model-CentrePredictor"
+        ],
+        code=1,
+        stdout=["fits           no"],
+        stderr=[
+            "built-model-CentrePredictor/plain: this run was made with other settings",
+            "give the step another name",
+        ],
+    ),
+    Row("plan recipe.toml --option radius=3", code=2, stderr=["-o needs --predictor"]),
+    Row(
+        "plan recipe.toml --device cuda:77",
+        code=1,
+        stderr=["--device cuda:77: is not there"],
+    ),
     Row("completion bash", stdout=["_SUBMIT_COMPLETE=bash_complete", "-o nospace"]),
     Row("completion csh", code=2, stderr=["'csh' is not one of 'bash', 'zsh', 'fish'"]),
 )

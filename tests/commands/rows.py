@@ -221,7 +221,10 @@ def one_process(patch: pytest.MonkeyPatch) -> Opened:
     opened = Opened()
 
     class Local(Inline):
-        def __init__(self, *, workers: int = 1, devices: Sequence[str]) -> None:
+        def __init__(
+            self, *, workers: int = 1, devices: Sequence[str], processes: bool = False
+        ) -> None:
+            del processes
             super().__init__()
             opened.workers.append(workers)
             opened.devices.extend(devices)
