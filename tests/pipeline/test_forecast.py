@@ -212,7 +212,7 @@ def test_what_does_not_fit_is_said_with_the_way_out(
 def test_a_model_that_fails_in_the_probe_is_a_problem(
     plan: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*args: Any) -> None:
+    def fail(*args: Any, **more: Any) -> None:
         raise MemoryError("2 GiB")
 
     monkeypatch.setattr("submit.pipeline.video.tracked", fail)
