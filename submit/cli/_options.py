@@ -28,6 +28,7 @@ __all__ = [
     "PATH",
     "SOURCE",
     "device_option",
+    "executor_option",
     "force_option",
     "json_option",
     "meta_option",
@@ -302,6 +303,18 @@ def device_option(command: Command) -> Command:
         show_envvar=True,
         metavar="DEVICE",
         help="Where models run: auto, cpu, cuda or cuda:N.",
+    )(command)
+
+
+def executor_option(command: Command) -> Command:
+    """Add `--executor`; the command gets `executor: str`."""
+    return click.option(
+        "--executor",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        envvar="SUBMIT_EXECUTOR",
+        show_envvar=True,
+        help="Processes of this machine, or a Ray cluster (RAY_ADDRESS).",
     )(command)
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "model_workers",
     "new_run_path",
     "open_runs",
+    "plain_executor",
     "raise_failures",
     "require_once",
     "run_folders",
@@ -122,6 +123,20 @@ def local_executor(workers: int | None, *, device: str = "cpu") -> LocalExecutor
     from ..system.machine import cores
 
     return LocalExecutor(workers=workers or cores(), devices=(device,))
+
+
+def plain_executor(kind: str, workers: int | None) -> Executor:
+    """Workers without a model, on this machine or in a Ray cluster.
+
+    Args:
+        kind: `local` or `ray`.
+        workers: How many; None for one for each core.
+    """
+    if kind == "local":
+        return local_executor(workers)
+    from ..executors.ray import RayExecutor
+
+    return RayExecutor(workers=workers, device="cpu")
 
 
 def model_executor(

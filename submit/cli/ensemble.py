@@ -13,6 +13,7 @@ from ..system.files import run_path
 from ._options import (
     PATH,
     SOURCE,
+    executor_option,
     json_option,
     optional_split,
     part_option,
@@ -22,7 +23,7 @@ from ._options import (
 from ._output import NOTHING, emit, number, stack
 from ._output import table as table_of
 from ._progress import progress
-from ._runs import local_executor, new_run_path, raise_failures
+from ._runs import new_run_path, plain_executor, raise_failures
 from ._splits import open_split
 from ._views import outcome_view
 
@@ -82,6 +83,7 @@ if TYPE_CHECKING:
 @optional_split(
     "The split, if it was moved; only method vote needs it, for the first masks."
 )
+@executor_option
 @part_option
 @workers_option
 @runs_dir_option
@@ -97,6 +99,7 @@ def ensemble(
     file: Path | None,
     missing: str,
     split: Path | None,
+    executor: str,
     part: Part | None,
     workers: int | None,
     runs: Path,
@@ -139,7 +142,7 @@ def ensemble(
     outcome = ensemble_runs(
         [run_of_part(one, part) for one in paths],
         path,
-        executor=local_executor(workers),
+        executor=plain_executor(executor, workers),
         settings=MergeSettings.from_table(table)
         if file is None
         else MergeSettings.from_table(table, where=str(file), at=("ensemble",)),

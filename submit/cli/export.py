@@ -16,6 +16,7 @@ from ._options import (
     OUTPUT,
     PATH,
     SOURCE,
+    executor_option,
     json_option,
     optional_split,
     part_option,
@@ -25,7 +26,7 @@ from ._options import (
 )
 from ._output import emit, facts, note
 from ._progress import progress
-from ._runs import local_executor, raise_failures
+from ._runs import plain_executor, raise_failures
 
 if TYPE_CHECKING:
     from ..data import Split
@@ -62,6 +63,7 @@ def _postprocess_options(command: Command) -> Command:
     help="Read these settings from the table [postprocess] of a file (of submit tune).",
 )
 @_postprocess_options
+@executor_option
 @part_option
 @workers_option
 @runs_dir_option
@@ -72,6 +74,7 @@ def export(
     split: Path | None,
     videos: tuple[str, ...],
     settings: Path | None,
+    executor: str,
     part: Part | None,
     workers: int | None,
     runs: Path,
@@ -111,7 +114,7 @@ def export(
     outcome = export_run(
         opened,
         source,
-        executor=local_executor(workers),
+        executor=plain_executor(executor, workers),
         folder=output,
         postprocess=wanted,
         videos=chosen,

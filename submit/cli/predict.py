@@ -16,6 +16,7 @@ from ._completion import (
 from ._options import (
     PATH,
     device_option,
+    executor_option,
     json_option,
     name_option,
     part_option,
@@ -99,12 +100,7 @@ if TYPE_CHECKING:
     default=True,
     help="Keep soft masks, which ensembles and export need, or palette masks only.",
 )
-@click.option(
-    "--executor",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    help="Processes of this machine, or a Ray cluster (RAY_ADDRESS).",
-)
+@executor_option
 @part_option
 @workers_option
 @device_option
@@ -173,6 +169,7 @@ def predict(
         ),
         executor=lambda model: model_executor(model, workers, device, kind=executor),
         device=device,
+        remote=executor == "ray",
         part=part,
         monitor=progress,
     )

@@ -6,26 +6,50 @@ file system. Needs the extra `ray`: pip install mose-submit[ray].
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import PredictorError, SubmitError
 from ..system.threads import variables
 from ..system.warned import warnings_to
-from .base import Began, Event, Finished, Job, Warned, Worker, do_job, longest_first
+from .base import (
+    Attempts,
+    Build,
+    Event,
+    Finished,
+    Job,
+    Progressed,
+    Warned,
+    Worker,
+    do_job,
+    longest_first,
+)
 
 __all__ = ["RayExecutor"]
 
 #: Seconds between two polls of the workers' messages.
 _POLL = 0.5
+#: Seconds for which an actor gathers progress before it sends it.
+_GATHERED = 0.2
+#: How many nodes a job may lose before it is recorded as failed.
+_MOST_LOST = 3
+#: How many actors may die in a row while they start.
+_STARTS = 3
+#: Seconds without any worker after which that is said.
+_PATIENCE = 30.0
 
 
 class RayExecutor:
     """Runs jobs in actors of a Ray cluster: that of RAY_ADDRESS, or a local one.
 
-    If an actor dies, only its video fails; between two videos, none fails.
+    If a node is lost, its videos are begun again on others, before anything else; one
+    that loses three nodes fails. If an actor dies and its node does not, its video is
+    tried once more when all others have ended, alone.
 
     Args:
         workers: Number of actors; None for as many as the cluster has GPUs, or shares
@@ -45,7 +69,7 @@ class RayExecutor:
 
     def map(
         self,
-        build: Callable[[str], Worker],
+        build: Build,
         jobs: Sequence[Job],
         notify: Callable[[Event], None],
         *,
@@ -55,8 +79,6 @@ class RayExecutor:
         if not jobs:
             return
         ray = _connected()
-        from ray.util.queue import Queue
-
         found = ray.cluster_resources()
         gpus = int(found.get("GPU", 0)) if self._device in ("auto", "cuda") else 0
         if not gpus and self._device.startswith("cuda"):
@@ -66,77 +88,285 @@ class RayExecutor:
                 "or, where there are GPUs, cuda, which Ray numbers by itself"
             )
         fair = gpus or int(found.get("CPU", 1)) // self._cores
-        count = max(1, min(self._workers or fair, len(jobs)))
-        needs = {"num_gpus": 1} if gpus else {"num_cpus": self._cores}
+        # Without num_cpus=0, a node with more GPUs than cores would leave some idle.
+        needs = {"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": self._cores}
         environment = {"env_vars": variables(threads or 1)}
-        device = "cuda" if gpus else self._device.replace("auto", "cpu")
-        events = Queue()
         actor = ray.remote(**needs, runtime_env=environment)(_Actor)
-        queue = list(reversed(longest_first(jobs)))
-        running: dict[Any, tuple[Any, Job]] = {}
-        began: set[str] = set()
-        returned: set[str] = set()
+        device = "cuda" if gpus else self._device.replace("auto", "cpu")
 
-        def give(worker: Any) -> None:
-            job = queue.pop()
-            running[worker.do.remote(job)] = (worker, job)
+        def run(
+            build: Build, jobs: Sequence[Job], notify: Callable[[Event], None]
+        ) -> None:
+            with _Events(ray, notify) as events:
+                _Cluster(
+                    ray,
+                    lambda: actor.remote(build, device, events.queue, os.getcwd()),
+                    events,
+                    count=max(1, min(self._workers or fair, len(jobs))),
+                    needs=", ".join(f"{key}={n}" for key, n in needs.items()),
+                ).run(longest_first(jobs))
 
-        def hear() -> None:
-            for event in events.get_nowait_batch(events.qsize()):
-                if isinstance(event, Began):
-                    began.add(event.name)
-                else:
-                    notify(event)
+        attempts = Attempts(build, jobs, notify)
+        run(build, jobs, attempts.first)
+        for job in attempts.again:
+            run(attempts.build, [job], attempts.second)
 
+
+class _Cluster:
+    """The actors and their jobs.
+
+    Args:
+        ray: The package.
+        start: Starts an actor.
+        events: Passes on what actors say.
+        count: How many actors there are at most.
+        needs: What each of them requests, for a message.
+    """
+
+    def __init__(
+        self,
+        ray: Any,
+        start: Callable[[], Any],
+        events: _Events,
+        *,
+        count: int,
+        needs: str,
+    ) -> None:
+        self._ray = ray
+        self._start = start
+        self._events = events
+        self._count = count
+        self._needs = needs
+        self._waiting: list[Job] = []
+        self._starting: dict[Any, Any] = {}
+        self._running: dict[Any, tuple[Any, Job]] = {}
+        self._lost: Counter[str] = Counter()
+        self._dead_starts = 0
+        self._idle_since = time.monotonic()
+
+    def run(self, queue: Sequence[Job]) -> None:
+        """Give the jobs to actors, in order, until all have ended."""
+        self._waiting = list(reversed(queue))
         try:
-            for _ in range(count):
-                give(actor.remote(build, device, events))
-            while running:
-                done, _ = ray.wait(list(running), timeout=_POLL)
-                hear()
+            while self._waiting or self._running:
+                self._start_actors()
+                references = [*self._starting, *self._running]
+                done, _ = self._ray.wait(references, timeout=_POLL)
+                self._events.pass_on()
                 for reference in done:
-                    worker, job = running.pop(reference)
-                    try:
-                        outcome = ray.get(reference)
-                    except ray.exceptions.RayActorError as error:
-                        worker = actor.remote(build, device, events)
-                        if job.name not in began | returned:
-                            # It died before it saw its job, so another actor gets the
-                            # job.
-                            returned.add(job.name)
-                            queue.append(job)
-                            give(worker)
-                            continue
-                        outcome = Finished(job.name, error=_unexpected_exit(error))
-                    if isinstance(outcome, SubmitError):
-                        raise outcome
-                    notify(outcome)
-                    if queue:
-                        give(worker)
+                    if reference in self._starting:
+                        self._handle_start(reference)
+                    else:
+                        self._handle_end(reference)
+                self._say_idle()
         finally:
-            events.shutdown(force=True)
-            for worker, _job in running.values():
-                ray.kill(worker)
+            # Without a driver they would end as well, but later.
+            for worker in self._starting.values():
+                self._ray.kill(worker)
+            for worker, _ in self._running.values():
+                self._ray.kill(worker)
+
+    def _start_actors(self) -> None:
+        """Start as many actors as there are jobs for."""
+        there = len(self._starting) + len(self._running)
+        wanted = min(self._count - there, len(self._waiting) - len(self._starting))
+        for _ in range(wanted):
+            worker = self._start()
+            self._starting[worker.ready.remote()] = worker
+
+    def _handle_start(self, reference: Any) -> None:
+        """Give a new actor its first job.
+
+        Raises:
+            PredictorError: Several actors in a row died while they started.
+            SubmitError: It cannot make its worker.
+        """
+        worker = self._starting.pop(reference)
+        try:
+            error = self._ray.get(reference)
+        except self._ray.exceptions.RayActorError as death:
+            self._dead_starts += 1
+            if self._dead_starts == _STARTS:
+                raise PredictorError(
+                    f"{_STARTS} Ray actors died while they started ({_first(death)}); "
+                    "if the log of the node does not say why, memory ran out: run with "
+                    "fewer --workers"
+                ) from death
+            return
+        if error is not None:
+            raise error
+        self._dead_starts = 0
+        self._give(worker)
+
+    def _handle_end(self, reference: Any) -> None:
+        """Note how a job has ended, and give its actor the next one.
+
+        Raises:
+            SubmitError: All other jobs would fail as well.
+        """
+        worker, job = self._running.pop(reference)
+        try:
+            outcome = self._ray.get(reference)
+        except self._ray.exceptions.RayActorError as death:
+            self._handle_death(job, death)
+            return
+        if isinstance(outcome, SubmitError):
+            raise outcome
+        self._events.say(outcome)
+        self._give(worker)
+
+    def _handle_death(self, job: Job, death: Exception) -> None:
+        """Return the job of a dead actor, if its node was lost, or record it."""
+        reason = f"its Ray actor died ({_first(death)})"
+        if not self._is_node_lost(death):
+            error = (
+                f"{reason}, probably because memory ran out; run the same command "
+                "again with fewer --workers"
+            )
+            self._events.say(Finished(job.name, error=error, again=reason))
+            return
+        self._lost[job.name] += 1
+        if self._lost[job.name] == _MOST_LOST:
+            error = (
+                f"{_MOST_LOST} nodes of the Ray cluster were lost while they did it; "
+                "look at why, and run the same command again"
+            )
+            self._events.say(Finished(job.name, error=error))
+            return
+        self._events.say(
+            Warned(job.name, f"{job.name}: its node was lost; another one begins it")
+        )
+        self._waiting.append(job)
+
+    def _give(self, worker: Any) -> None:
+        """Give an actor the next job; without one it ends, and its share is free."""
+        if not self._waiting:
+            self._ray.kill(worker)
+            return
+        job = self._waiting.pop()
+        number = self._lost[job.name]
+        self._events.begin(job.name, number)
+        self._running[worker.do.remote(job, number)] = (worker, job)
+
+    def _is_node_lost(self, death: Exception) -> bool:
+        """Whether an actor died because its node did."""
+        text = str(death)
+        return "node" in text.lower() and any(
+            not node["Alive"] and node["NodeID"] in text for node in self._ray.nodes()
+        )
+
+    def _say_idle(self) -> None:
+        """Say it if no actor finds room for a long time."""
+        if self._running:
+            self._idle_since = time.monotonic()
+        elif time.monotonic() - self._idle_since > _PATIENCE:
+            self._idle_since = float("inf")
+            self._events.say(
+                Warned(
+                    "",
+                    "no node of the Ray cluster has room for a worker yet, which needs "
+                    f"{self._needs}; waiting",
+                )
+            )
+
+
+class _Events:
+    """What actors say while they work, in a queue on the node of this process.
+
+    On any other node it could be lost. What an earlier actor said of a job that is
+    begun again is not repeated.
+    """
+
+    def __init__(self, ray: Any, notify: Callable[[Event], None]) -> None:
+        from ray.util.queue import Queue
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        here = ray.get_runtime_context().get_node_id()
+        self.queue = Queue(
+            actor_options={
+                "num_cpus": 0,
+                "scheduling_strategy": NodeAffinitySchedulingStrategy(here, soft=False),
+            }
+        )
+        self._notify = notify
+        self._number: dict[str, int] = {}
+        self._told: Counter[str] = Counter()
+        self._seen: Counter[str] = Counter()
+
+    def begin(self, name: str, number: int) -> None:
+        """Note that an actor begins a job, after so many others were lost."""
+        self._number[name] = number
+        self._seen[name] = 0
+
+    def pass_on(self) -> None:
+        """Pass on what has been said since the last call."""
+        for number, event in self.queue.get_nowait_batch(self.queue.qsize()):
+            if event.name and number != self._number.get(event.name):
+                continue
+            if isinstance(event, Progressed):
+                self._seen[event.name] += event.frames
+                new = self._seen[event.name] - self._told[event.name]
+                if new <= 0:
+                    continue
+                self._told[event.name] += new
+                event = Progressed(event.name, new)
+            self._notify(event)
+
+    def say(self, event: Event) -> None:
+        """Pass on something that this process says."""
+        self._notify(event)
+
+    def __enter__(self) -> _Events:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.queue.shutdown(force=True)
 
 
 class _Actor:
     """A worker on some node; returns a `SubmitError` if all jobs would fail."""
 
-    def __init__(
-        self, build: Callable[[str], Worker], device: str, events: Any
-    ) -> None:
+    def __init__(self, build: Build, device: str, events: Any, folder: str) -> None:
+        # Paths are those of the driver, also if they are relative.
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
         self._build, self._device, self._events = build, device, events
         self._worker: Worker | None = None
+        self._gathered = 0
+        self._sent = 0.0
 
-    def do(self, job: Job) -> Finished | SubmitError:
+    def ready(self) -> SubmitError | None:
+        """Make the worker."""
         try:
-            if self._worker is None:
+            with warnings_to(lambda text: self._events.put((0, Warned("", text)))):
                 self._worker = self._build(self._device)
-            self._events.put(Began(job.name))
-            with warnings_to(lambda text: self._events.put(Warned(job.name, text))):
-                return do_job(self._worker, job, self._events.put)
         except SubmitError as error:
             return error
+        return None
+
+    def do(self, job: Job, number: int) -> Finished | SubmitError:
+        """Do a job, after so many actors of it were lost."""
+        assert self._worker is not None
+
+        def send(event: Event) -> None:
+            if isinstance(event, Progressed):
+                # A message takes about as long as exporting a frame.
+                self._gathered += event.frames
+                if time.monotonic() - self._sent < _GATHERED:
+                    return
+                event = Progressed(job.name, self._gathered)
+                self._gathered, self._sent = 0, time.monotonic()
+            self._events.put((number, event))
+
+        try:
+            with warnings_to(lambda text: send(Warned(job.name, text))):
+                ended = do_job(self._worker, job, send)
+        except SubmitError as error:
+            return error
+        if self._gathered:
+            self._events.put((number, Progressed(job.name, self._gathered)))
+            self._gathered = 0
+        return ended
 
 
 def _connected() -> Any:
@@ -163,9 +393,6 @@ def _connected() -> Any:
     return ray
 
 
-def _unexpected_exit(error: Exception) -> str:
-    first = str(error).strip().splitlines()[0]
-    return (
-        f"its Ray actor died ({first}), probably because memory ran out; run the same "
-        "command again with fewer --workers"
-    )
+def _first(error: Exception) -> str:
+    """The first line of what Ray says."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

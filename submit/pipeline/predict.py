@@ -320,6 +320,7 @@ def predict_split(
     *,
     executor: Callable[[Predictor], Executor],
     device: str = "auto",
+    remote: bool = False,
     part: Part | None = None,
     monitor: Monitor = silent,
 ) -> StepOutcome:
@@ -330,7 +331,9 @@ def predict_split(
         path: The run's folder.
         plan: Which model, and how.
         executor: Chooses the executor that runs the videos, for the model.
-        device: Where to describe the model.
+        device: What the workers compute on: `auto`, or a device.
+        remote: Whether they are on other machines; then the model is described on any
+            device of this one.
         part: The part of these videos to predict; None for all.
         monitor: Opens the progress bar.
 
@@ -345,7 +348,8 @@ def predict_split(
     if part is not None:
         split = split_of_part(split, part)
     # Built first, so that an error names the file of an option.
-    predictor, plan = plan.build(device), plan.located()
+    predictor = plan.build("auto" if remote else device)
+    plan = plan.located()
     given = None if plan.prompts is None else read_prompts(plan.prompts, split)
     require_taken(
         split,

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import IO, Any, TypeVar
 
 from ..errors import StorageError
+from .holders import Holder, holding
 from .homes import user_path
 from .refusals import refusal, refusals_of
 from .texts import decode_text, parse_json
@@ -62,6 +63,11 @@ _PIECE = 1 << 20
 
 #: What a file system without fsync says.
 _NO_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP})
+
+#: What a file system without locks says, such as Lustre without its option `flock`.
+_NO_LOCKS = frozenset(
+    {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL}
+)
 
 #: How often to try to make a lock file while others remove its folder.
 _LOCK_TRIES = 1000
@@ -526,9 +532,12 @@ class Lock:
 
     path: Path
     _stream: IO[str]
+    _holder: Holder | None = None
 
     def is_in_place(self) -> bool:
-        """Whether the file is still at its path."""
+        """Whether the file is still at its path, and held by this process."""
+        if self._holder is not None and not self._holder.is_mine():
+            return False
         held = os.fstat(self._stream.fileno())
         try:
             return os.path.samestat(held, self.path.stat())
@@ -570,31 +579,37 @@ def locked(path: Path, *, busy: str | None = None) -> Iterator[Lock]:
     """Hold an exclusive lock on a file while the block runs.
 
     The lock belongs to the process and ends with it in any case. Its holder may remove
-    the file.
+    the file. On a file system without locks a file beside the folder stands for the
+    lock; see `holders`.
 
     Args:
         path: The file, which is made if it is missing, and stays.
         busy: The message when another process holds the lock.
 
     Raises:
-        StorageError: Another process holds the lock, or the disk has no locks.
+        StorageError: Another process holds the lock, or the disk refuses.
     """
+    busy = busy or (
+        f"{path.parent}: another command is writing here; wait for it to end"
+    )
     while True:
-        with _opened_for_lock(path) as stream:
+        with contextlib.ExitStack() as stack:
+            stream = stack.enter_context(_opened_for_lock(path))
+            holder = None
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise StorageError(
-                    busy
-                    or f"{path.parent}: another command is writing here; wait for it "
-                    "to end"
-                ) from None
-            except OSError as error:  # Some network disks have no locks.
-                raise StorageError(
-                    f"{path}: cannot be locked ({error.strerror}); choose a folder on "
-                    "another disk, with --runs or --name for example"
-                ) from error
-            lock = Lock(path, stream)
+                raise StorageError(busy) from None
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise StorageError(
+                        f"{path}: cannot be locked ({error.strerror}); choose a folder "
+                        "on another disk, with --runs or --name for example"
+                    ) from error
+                # Not in the folder, which the holder may remove.
+                beside = path.parent.with_name(f".{path.parent.name}{path.name}")
+                holder = stack.enter_context(holding(beside, busy=busy))
+            lock = Lock(path, stream, holder)
             # The last holder may have removed the file that was just opened; then its
             # lock has no effect.
             if lock.is_in_place():

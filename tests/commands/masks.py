@@ -181,6 +181,14 @@ ROWS = (
         data={"masks": "part-2-of-2/out", "done": ["small"]},
     ),
     Row(
+        f"{_ENSEMBLE} --executor ray",
+        check=lambda done: done.opened.devices == ["ray cpu"],
+    ),
+    Row(
+        "export one -o out --executor ray",
+        check=lambda done: done.opened.devices == ["ray cpu"],
+    ),
+    Row(
         "merge-parts new --runs mine --partial --json",
         code=1,
         stderr=["expected mine/part-I-of-N/new"],

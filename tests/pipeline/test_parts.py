@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from submit.cli import cli
 from submit.runs import Run
+from submit.system.files import locked
 from tests import splits
 
 Submit = Callable[..., Result]
@@ -195,6 +196,29 @@ def test_files_are_copied_where_the_disk_has_no_links(
     masks = tmp_path / "runs/x/masks"
     assert sum(1 for _ in masks.glob("*/*.png")) == sum(FRAMES.values())
     _zip(submit, "x")
+
+
+@pytest.mark.parametrize("locks", [True, False], ids=["locks", "no-locks"])
+def test_two_jobs_work_on_one_run_at_once_and_no_two_on_one_part(
+    submit: Submit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: bool
+) -> None:
+    if not locks:
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr("fcntl.flock", refuse)
+        monkeypatch.setattr("submit.system.holders._BEAT", 0.01)
+    first = tmp_path / "runs/part-1-of-2/x"
+    with locked(first / ".lock"):
+        _predict(submit, "x", "--part 2/2")
+        line = "predict split --predictor static --name x --part 1/2"
+        assert "another command is writing here" in submit(line, code=1).output
+    _predict(submit, "x", "--part 1/2")
+    submit("merge-parts x")
+    assert len(Run.open(tmp_path / "runs/x").videos) == 4
+    left = [path.name for path in (tmp_path / "runs").glob("**/.*.lock")]
+    assert left == []
 
 
 @pytest.mark.slow

@@ -432,15 +432,15 @@ def test_a_disk_that_refuses_bytes_late_keeps_the_old_file(
     }
 
 
-def test_a_disk_without_locks_is_said(
+def test_a_disk_that_refuses_a_lock_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> None:
-        raise OSError(errno.ENOSYS, "Function not implemented")
+        raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr("fcntl.flock", refuse)
     with (
-        pytest.raises(StorageError, match=r"cannot be locked \(Function not impl"),
+        pytest.raises(StorageError, match=r"cannot be locked \(Input/output"),
         locked(tmp_path / ".lock"),
     ):
         pytest.fail("nothing is held")

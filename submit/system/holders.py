@@ -1,0 +1,166 @@
+"""Locks for file systems that have none, such as Lustre without its option `flock`.
+
+A holder is a file that exactly one process makes. While it runs, a thread writes into
+the file every few seconds. A file that stays the same for some time was left by a
+process that was killed, on whatever machine; then the next one takes its place. No
+clock is compared with another machine's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..errors import StorageError
+from .refusals import refusals_of
+
+__all__ = ["Holder", "holding"]
+
+#: Seconds between two signs of life.
+_BEAT = 10.0
+#: Seconds without one after which the process of a holder is dead. Network file systems
+#: may show a file as it was some seconds ago.
+_PATIENCE = 60.0
+#: Seconds after which it is clear which of several processes took a dead one's place.
+_SETTLED = 2.0
+
+
+class Holder:
+    """The file of this process, and the thread that keeps it alive.
+
+    Args:
+        path: The file, which this process has made.
+        word: What only this process writes there.
+    """
+
+    def __init__(self, path: Path, word: str) -> None:
+        self._path = path
+        self._word = word
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+        self._thread.start()
+
+    def is_mine(self) -> bool:
+        """Whether no other process has taken the place of this one."""
+        return _read(self._path).startswith(self._word)
+
+    def release(self) -> None:
+        """Remove the file."""
+        self._ended.set()
+        self._thread.join()
+        if self.is_mine():
+            with contextlib.suppress(OSError):
+                self._path.unlink()
+
+    def _beat(self) -> None:
+        count = 0
+        while not self._ended.wait(_BEAT):
+            count += 1
+            with contextlib.suppress(OSError):
+                if not self.is_mine():
+                    return
+                file = os.open(self._path, os.O_WRONLY)
+                try:
+                    os.pwrite(file, _line(self._word, count), 0)
+                finally:
+                    os.close(file)
+
+
+@contextlib.contextmanager
+def holding(path: Path, *, busy: str) -> Iterator[Holder]:
+    """Be the only process that holds a file while the block runs.
+
+    If another one was killed while it held it, this waits until that is certain: at
+    once on the same machine, else for a minute.
+
+    Args:
+        path: The file; it is removed at the end.
+        busy: The message when another process holds it.
+
+    Raises:
+        StorageError: Another process holds it, or the disk refuses.
+    """
+    word = f"{platform.node()} {os.getpid()} {uuid.uuid4().hex} "
+    with refusals_of(path):
+        if not _make(path, word):
+            _await_death(path, busy)
+            if not _make(path, word):
+                raise StorageError(busy)
+            # Several may have waited, and one of them removed the file of another.
+            time.sleep(_SETTLED)
+            if not _read(path).startswith(word):
+                raise StorageError(busy)
+    holder = Holder(path, word)
+    try:
+        yield holder
+    finally:
+        holder.release()
+
+
+def _make(path: Path, word: str) -> bool:
+    """Make the file of this process, unless there is one."""
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    except FileExistsError:
+        return False
+    try:
+        os.write(file, _line(word, 0))
+    finally:
+        os.close(file)
+    return True
+
+
+def _await_death(path: Path, busy: str) -> None:
+    """Wait until the process of a file is dead, and remove the file.
+
+    Raises:
+        StorageError: The process is alive.
+    """
+    there = _read(path)
+    until = time.monotonic() + _PATIENCE
+    while not _died_here(there) and time.monotonic() < until:
+        time.sleep(min(1.0, _PATIENCE / 10))
+        now = _read(path)
+        if not now:
+            return
+        # A process that has just made it may not have written yet.
+        if there and now != there:
+            host, process = now.split()[:2]
+            raise StorageError(f"{busy} (process {process} of {host})")
+        there = now
+    if _read(path) == there:
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+
+
+def _died_here(line: str) -> bool:
+    """Whether a line was written by a process of this machine that has ended."""
+    words = line.split()
+    if len(words) < 2 or words[0] != platform.node() or not words[1].isdecimal():
+        return False
+    try:
+        os.kill(int(words[1]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _read(path: Path) -> str:
+    """What is in the file; empty if it is not there."""
+    try:
+        return path.read_text("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _line(word: str, count: int) -> bytes:
+    # Always of one length, so that no reader sees half of it.
+    return f"{word}{count:012d}\n".encode()
