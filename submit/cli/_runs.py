@@ -136,7 +136,7 @@ def plain_executor(kind: str, workers: int | None) -> Executor:
         return local_executor(workers)
     from ..executors.ray import RayExecutor
 
-    return RayExecutor(workers=workers, device="cpu")
+    return RayExecutor(workers=workers, device="cpu", cores=1)
 
 
 def model_executor(

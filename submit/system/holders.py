@@ -2,7 +2,7 @@
 
 A holder is a file that exactly one process makes. While it runs, a thread writes into
 the file every few seconds. A file that stays the same for some time was left by a
-process that was killed, on whatever machine; then the next one takes its place. No
+process that was killed, on any machine; then the next one takes its place. No
 clock is compared with another machine's.
 """
 
