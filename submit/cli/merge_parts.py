@@ -43,7 +43,7 @@ def merge_parts(
     """Join what jobs with --part have made.
 
     RUN|DIR... are runs of which predict, ensemble or export made parts, or folders that
-    were given to export with -o. Every file is compared with what was
+    were given to export or score with -o. Every file is compared with what was
     written. The result is the same as without --part, byte for byte. The command can be
     repeated.
 
@@ -94,7 +94,10 @@ def _join(
         merge_run,
         parts_of_run,
     )
+    from ..pipeline.outcome import StepOutcome
     from ..runs import Run
+    from ..scoring import scored_parts
+    from .score import join_scores
 
     path = run_path(runs, source)
     if folders := parts_of_run(path):
@@ -104,6 +107,9 @@ def _join(
         run = Run.open(runs / str(records[0].run))
         outcome = merge_export(folder, run, partial=partial, monitor=progress)
         return outcome, tuple(record.folder for record in records)
+    if places := scored_parts(folder):
+        videos = join_scores(folder)
+        return StepOutcome(source, done=list(videos)), places
     raise RunError(
         f"{source}: no parts of it are there; expected {path.parent}/part-I-of-N/"
         f"{path.name} (make them with submit predict --part I/N)"

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import ScoringError
 from ._options import (
     OUTPUT,
     SOURCE,
     force_option,
     json_option,
+    part_option,
     runs_dir_option,
     split_option,
     videos_option,
@@ -28,7 +30,9 @@ from ._views import MOSEV2, score_cells, score_columns
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ..scoring import DavisSplitScore, SplitScore
+    from ..data import Split
+    from ..scoring import DavisSplitScore, ScoredPart, SplitScore, VideoFrames
+    from ..system.parts import Part
 
 
 #: The numbers of the classic protocol.
@@ -67,6 +71,7 @@ DAVIS = {
     help="Also score masks with problems, as the server does.",
 )
 @click.option("--objects", is_flag=True, help="Show every object, not only the totals.")
+@part_option
 @force_option
 @workers_option
 @runs_dir_option
@@ -79,6 +84,7 @@ def score(
     protocol: str,
     as_server: bool,
     objects: bool,
+    part: Part | None,
     force: bool,
     workers: int | None,
     runs: Path,
@@ -90,46 +96,53 @@ def score(
     place. The split needs a mask for every frame and no images. Problems for which the
     server lowers the score without a message are reported.
 
+    With --part the frames' scores are written to part-I-of-N/DIR, and submit
+    merge-parts DIR makes the official numbers of all parts.
+
     \b
     Example:
       submit score both --split work/sample -o work/scores
     """
     from ..pipeline.last_score import remember_score
     from ..pipeline.sources import find_run
-    from ..scoring import (
-        SCORES_FOLDER,
-        SplitScore,
-        frames_to_score,
-        score_davis,
-        score_split,
-        scores_json,
-        write_scores,
-    )
+    from ..scoring import ScoredPart, SplitScore, scores_json, write_scores
+    from ..scoring.texts import SCORES_FOLDER
     from ..system.outputs import claim
 
     davis = protocol == "davis"
     if davis and as_server:
         raise click.UsageError("--as-server goes with the protocol mosev2")
+    if part is not None and output is None:
+        raise click.UsageError("--part needs -o DIR, where parts are joined")
+    if part is not None and output is not None:
+        output = part.place(output)
     if output is not None:
         claim(output, SCORES_FOLDER, force=force, inputs=(source, split))
     opened = open_split(split, videos, say_subset=False)
-    with (
-        masks_of(runs, source, opened, workers=workers) as masks,
-        progress("score", total=frames_to_score(opened)) as bar,
-    ):
-        scores = (
-            score_davis(opened, masks, workers=workers, progress=bar.advance)
-            if davis
-            else score_split(
-                opened,
-                masks,
-                workers=workers,
-                as_server=as_server,
-                progress=bar.advance,
-            )
-        )
+    asked = ScoredPart(
+        source=source,
+        identity=_identity(runs, source),
+        runs=str(runs),
+        split=str(split),
+        fingerprint=opened.fingerprint,
+        meta=None if opened.meta_path is None else str(opened.meta_path),
+        videos=tuple(opened.videos),
+        protocol=protocol,
+        as_server=as_server,
+    )
+    if part is not None:
+        mine = part.of({one.name: one.length for one in opened.videos.values()})
+        opened = opened.only(mine)
+        if not mine:
+            # There are more parts than videos.
+            assert output is not None
+            asked.write(output, ())
+            note(f"part {part} has no videos; written to {output}")
+            return
+    scores = _scored(asked, opened, workers)
     run = find_run(runs, source)
-    if run is not None and isinstance(scores, SplitScore) and not (videos or as_server):
+    some = videos or part is not None or as_server
+    if run is not None and isinstance(scores, SplitScore) and not some:
         remember_score(run, opened, scores.totals)
     for text in scores.notes:
         warn(text)
@@ -137,8 +150,76 @@ def score(
     # First, since writing the files may fail.
     emit(view, json.loads(scores_json(scores)), as_json=as_json)
     if output is not None:
-        write_scores(scores, output)
+        if part is None:
+            write_scores(scores, output)
+        else:
+            asked.write(output, (video.frames for video in scores.videos.values()))
         note(f"written to {output}")
+
+
+def join_scores(folder: Path) -> Sequence[str]:
+    """Write the scores of all parts into one folder; returns the videos.
+
+    Raises:
+        ScoringError: A part is missing, or the masks or the split have changed.
+    """
+    from ..data import read_split
+    from ..scoring import read_scored_parts, write_scores
+    from ..scoring.texts import SCORES_FOLDER
+    from ..system.outputs import claim
+
+    asked, known = read_scored_parts(folder)
+    claim(folder, SCORES_FOLDER, inputs=(asked.source, asked.split))
+    split = read_split(asked.split, meta=asked.meta, videos=asked.videos)
+    for what, there, now in (
+        (asked.source, asked.identity, _identity(Path(asked.runs), asked.source)),
+        (asked.split, asked.fingerprint, split.fingerprint),
+    ):
+        if there != now:
+            raise ScoringError(
+                f"{what}: has changed since its parts were scored; score them again"
+            )
+    write_scores(_scored(asked, split, None, known), folder)
+    return asked.videos
+
+
+def _scored(
+    asked: ScoredPart,
+    split: Split,
+    workers: int | None,
+    known: Mapping[str, VideoFrames] | None = None,
+) -> SplitScore | DavisSplitScore:
+    """Score the videos of a split that are not known yet."""
+    from ..scoring import frames_to_score, score_davis, score_split
+
+    runs = Path(asked.runs)
+    with (
+        masks_of(runs, asked.source, split, workers=workers) as masks,
+        progress("score", total=frames_to_score(split)) as bar,
+    ):
+        if asked.protocol == "davis":
+            return score_davis(
+                split, masks, workers=workers, known=known, progress=bar.advance
+            )
+        return score_split(
+            split,
+            masks,
+            workers=workers,
+            as_server=asked.as_server,
+            known=known,
+            progress=bar.advance,
+        )
+
+
+def _identity(runs: Path, source: str) -> str | None:
+    """A digest of a run or a zip; None for a folder."""
+    from ..pipeline.sources import find_run
+    from ..system.files import digest
+
+    run = find_run(runs, source)
+    if run is not None:
+        return run.identity
+    return digest(Path(source)) if Path(source).is_file() else None
 
 
 def _view(

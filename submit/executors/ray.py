@@ -259,7 +259,7 @@ class _Cluster:
         """Say it if no actor finds room for a long time."""
         if self._running:
             self._idle_since = time.monotonic()
-        elif time.monotonic() - self._idle_since > _PATIENCE:
+        elif self._waiting and time.monotonic() - self._idle_since > _PATIENCE:
             self._idle_since = float("inf")
             self._events.say(
                 Warned(

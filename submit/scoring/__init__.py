@@ -1,5 +1,6 @@
 """Scoring: predicted masks against a split with ground truth, as the server does it."""
 
+from .parts import ScoredPart, read_scored_parts, scored_parts
 from .results import (
     DavisSplitScore,
     DavisTotals,
@@ -28,6 +29,7 @@ __all__ = [
     "DavisSplitScore",
     "DavisTotals",
     "DavisVideoScore",
+    "ScoredPart",
     "SplitScore",
     "Totals",
     "VideoFrames",
@@ -37,8 +39,10 @@ __all__ = [
     "metrics_json",
     "objects_csv",
     "percent",
+    "read_scored_parts",
     "score_davis",
     "score_split",
+    "scored_parts",
     "scores_json",
     "scores_txt",
     "write_scores",

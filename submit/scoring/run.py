@@ -8,7 +8,7 @@ fast. Results do not depend on their number.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +42,7 @@ def score_split(
     *,
     workers: int | None = None,
     as_server: bool = False,
+    known: Mapping[str, VideoFrames] | None = None,
     progress: Callable[[str, int], None] = lambda video, frames: None,
 ) -> SplitScore:
     """Score masks as the MOSEv2 server does.
@@ -54,6 +55,7 @@ def score_split(
         masks: The predicted masks.
         workers: Threads; one for each core by default.
         as_server: Return the server's score for defective masks too, if it gives one.
+        known: Videos that were scored already.
         progress: Called with a video and a number of frames that are done, from the
             caller's thread.
 
@@ -64,7 +66,9 @@ def score_split(
     """
     require_truth(split)
     plan = plan_as_server(split, masks) if as_server else plan_split(split, masks)
-    videos = _score(split, masks, plan, workers, progress, as_server=as_server)
+    videos = _score(
+        split, masks, plan, workers, progress, as_server=as_server, known=known or {}
+    )
     return SplitScore.of(videos, (*_subset_notes(split), *plan.notes))
 
 
@@ -73,6 +77,7 @@ def score_davis(
     masks: Masks,
     *,
     workers: int | None = None,
+    known: Mapping[str, VideoFrames] | None = None,
     progress: Callable[[str, int], None] = lambda video, frames: None,
 ) -> DavisSplitScore:
     """Score masks as DAVIS 2017 does: classic J and F, with recall and decay.
@@ -87,7 +92,9 @@ def score_davis(
     """
     require_truth(split)
     plan = plan_davis(split, masks)
-    videos = _score(split, masks, plan, workers, progress, davis=True)
+    videos = _score(
+        split, masks, plan, workers, progress, davis=True, known=known or {}
+    )
     return DavisSplitScore.of(videos, (*_subset_notes(split), *plan.notes))
 
 
@@ -123,11 +130,13 @@ def _score(
     *,
     as_server: bool = False,
     davis: bool = False,
+    known: Mapping[str, VideoFrames],
 ) -> list[VideoFrames]:
     """Score all frames of a plan."""
     results = {
         name: np.empty((len(frames), len(split.videos[name].objects), 4))
         for name, frames in plan.frames.items()
+        if name not in known
     }
     seconds = dict.fromkeys(plan.frames, 0.0)
 
@@ -146,9 +155,12 @@ def _score(
         seconds[work.video.name] += spent
         progress(work.video.name, len(work.frames))
 
-    run_in_threads(run, list(_pieces(split, plan)), workers=workers, done=done)
+    pieces = [work for work in _pieces(split, plan) if work.video.name not in known]
+    run_in_threads(run, pieces, workers=workers, done=done)
     return [
-        VideoFrames(
+        known[name]
+        if name in known
+        else VideoFrames(
             video=name,
             objects=video.objects,
             frames=plan.frames.get(name, ()),

@@ -22,6 +22,12 @@ def _interval(done: Done) -> list[Any]:
 
 ROWS = (
     Row(
+        "score one --split split --part 2/3 -o out --json",
+        check=lambda done: len(done.at("videos")) == 1,
+        files=["part-2-of-3/out/part.json"],
+    ),
+    Row("score one --split split --part 2/3", code=2, stderr=["--part needs -o DIR"]),
+    Row(
         "score one --split split --videos similar --workers 1 --json",
         check=lambda done: list(done.at("videos")) == ["similar"],
         data={"videos.similar.frames": 4},

@@ -1,0 +1,79 @@
+"""`submit score --part`, joined by `submit merge-parts`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from submit.cli import cli
+from tests import splits
+
+Submit = Callable[..., Result]
+
+
+@pytest.fixture
+def submit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runner: CliRunner
+) -> Submit:
+    """Type a command in a folder with a split with truth, and masks that differ."""
+    monkeypatch.chdir(tmp_path)
+    for name, count in {"a": 7, "b": 4, "c": 5, "d": 4}.items():
+        frames = [f"{number:05d}" for number in range(count)]
+        shown = splits.bars(frames, (1, 2), (24, 32))
+        splits.write_split(tmp_path / "split", {name: shown}, pictures=False)
+        moved = {frame: np.roll(mask, 2, axis=1) for frame, mask in shown.items()}
+        splits.write_masks(tmp_path / "masks" / name, moved)
+
+    def call(line: str, *, code: int = 0) -> Result:
+        result = runner.invoke(cli, line.split())
+        assert result.exit_code == code, result.output
+        return result
+
+    return call
+
+
+def _files(folder: str) -> dict[str, str]:
+    found = {path.name: path.read_text() for path in Path(folder).iterdir()}
+    if "metrics.json" in found:
+        # The time that it took.
+        numbers = json.loads(found.pop("metrics.json"))
+        del numbers["total_time"]
+        found["metrics"] = json.dumps(numbers)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("protocol", "count"), [("mosev2", 3), ("davis", 2), ("mosev2", 6)]
+)
+def test_scores_of_parts_are_joined_to_those_of_the_whole(
+    submit: Submit, protocol: str, count: int
+) -> None:
+    line = f"score masks --split split --protocol {protocol}"
+    submit(f"{line} -o whole")
+    for number in range(1, count + 1):
+        submit(f"{line} -o scores --part {number}/{count}")
+    submit("merge-parts scores --delete")
+    assert _files("scores") == _files("whole")
+    assert not list(Path().glob("part-*/scores"))
+
+
+def test_what_cannot_be_joined_is_said(submit: Submit) -> None:
+    line = "score masks --split split -o scores"
+    submit(f"{line} --part 1/3")
+    submit(f"{line} --part 3/3 --as-server")
+    said = submit("merge-parts scores", code=1).output
+    assert "part-3-of-3/scores: was scored with other as server" in said
+    submit(f"{line} --part 3/3")
+    said = submit("merge-parts scores", code=1).output
+    assert "1 of 4 videos are not scored, such as c; score part 2 of 3" in said
+    submit(f"{line} --part 2/3")
+    Path("part-2-of-3/scores/part.json").write_text("{}")
+    said = submit("merge-parts scores", code=1).output
+    assert "part-2-of-3/scores: cannot be read" in said
+    assert not Path("scores").exists()
