@@ -13,10 +13,11 @@ Frames are numbered from 0; their names in the split do not matter.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,12 @@ class Tree:
         source = images[self._length] if self._length < len(images) else None
         self._length += 1
         path = self.frame_files[stem] = self.frames / f"{stem}.{self._kind}"
+        with _named(self.root):
+            self._write(frame, source, path)
+            self._write_masks(stem, frame, masks)
+
+    def _write(self, frame: Frame, source: Path | None, path: Path) -> None:
+        """Write a frame, or link or copy the file of the split."""
         if source is None or source.suffix.lower() not in _SUFFIXES[self._kind]:
             image = Image.fromarray(frame)
             if self._kind == "jpg":
@@ -101,6 +108,11 @@ class Tree:
                 image.save(path, "PNG", compress_level=1)
         elif not (self._link and _linked(source, path)):
             shutil.copyfile(source, path)
+
+    def _write_masks(
+        self, stem: str, frame: Frame, masks: Mapping[int, NDArray[np.bool_]]
+    ) -> None:
+        """Write the masks that are given in a frame."""
         if not masks:
             return
         labels = np.zeros(frame.shape[:2], np.uint8)
@@ -115,6 +127,17 @@ class Tree:
             folder = self.masks / f"{key:03}"
             folder.mkdir(exist_ok=True)
             write(folder / given.name, mask.astype(np.uint8))
+
+
+@contextlib.contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Name a folder in errors of the disk that name no file."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 def _linked(source: Path, path: Path) -> bool:

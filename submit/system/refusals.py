@@ -80,7 +80,10 @@ def explain(error: OSError, doing: str = "") -> str | None:
     if error.filename is None and error.errno not in _NAMELESS:
         return None
     what, advice = _REFUSALS[error.errno]
-    name = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+    file = error.filename
+    if error.filename2 is not None and error.errno in _EVERYWHERE:
+        file = error.filename2  # A copy fails where it is written.
+    name = "" if file is None else f"{os.fsdecode(file)}: "
     return f"{name}{f'{doing}, ' if doing else ''}{what}; {advice}"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable
@@ -23,6 +25,7 @@ from submit_command import CommandOptions, CommandPredictor
 from submit_command.environment import environment
 from submit_command.predictor import CommandSession
 from submit_command.program import Limits
+from submit_command.tree import Tree
 from tests.conftest import WriteSplit
 
 FRAMES = ("00000", "00001", "00002", "00003")
@@ -560,3 +563,16 @@ def test_a_recipe_of_the_examples_has_legal_options(path: Path) -> None:
     options = parse_options("command", CommandOptions, [f"@{path}", f"files={files}"])
     assert options.name
     assert options.licence
+
+
+def test_a_full_disk_under_the_files_of_a_program_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **more: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    tree = Tree(_video(), kind="png", link=False, per_object=False, place=tmp_path)
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        tree.add(np.zeros((24, 32, 3), np.uint8), {})
+    assert caught.value.filename == str(tree.root)
