@@ -198,3 +198,21 @@ def test_a_file_that_cannot_be_read_is_reported_later(tmp_path: Path) -> None:
     assert options.model == "sam2.1_hiera_large"
     with pytest.raises(PredictorError, match="cannot be read"):
         Sam2Predictor(options, device="cpu").describe()
+
+
+@pytest.mark.slow
+def test_a_session_says_which_frames_it_keeps(open_session: Open, clip: Any) -> None:
+    # The object disappears in the middle, by its presence score.
+    session = open_session(memory="rcms", quality=0.0, promote=2)
+    prompts = {key: Mask(mask) for key, mask in clip.masks.items()}
+    gone = False
+    for number, frame in enumerate(clip.frames):
+        found = session.step(frame, {} if number else prompts)
+        gone = gone or bool((found.presence <= 0).any())
+    kept = session.events
+    session.close()
+    assert gone
+    assert {one.object for one in kept} <= set(clip.masks)
+    assert kept
+    assert all(0 < one.frame < len(clip.frames) for one in kept)
+    assert kept[0].reason == "rcms keeps it: the object disappeared"
