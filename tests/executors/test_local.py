@@ -216,6 +216,16 @@ def test_a_job_that_fails_is_told_and_the_rest_go_on(workers: int) -> None:
     )
 
 
+def test_a_model_that_says_itself_that_memory_ran_out_is_tried_again() -> None:
+    error = PredictorError("net at image_size=1024 ran out of memory; use a GPU")
+    error.__cause__ = MemoryError()
+    (end,) = finished(run([Job("a", 1, ("raise", error))])).values()
+    assert str(end.error).startswith(
+        "net at image_size=1024 ran out of memory; it was tried once more, alone, and "
+        "the same happened; use a machine with more memory"
+    )
+
+
 @pytest.mark.parametrize(
     ("workers", "error"),
     [
