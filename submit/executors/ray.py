@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -97,7 +98,9 @@ class RayExecutor:
         def run(
             build: Build, jobs: Sequence[Job], notify: Callable[[Event], None]
         ) -> None:
-            with _Events(ray, notify) as events:
+            # Ray prints there which nodes were lost, where results are expected.
+            aside = contextlib.redirect_stdout(sys.stderr)
+            with aside, _Events(ray, notify) as events:
                 _Cluster(
                     ray,
                     lambda: actor.remote(build, device, events.queue, os.getcwd()),

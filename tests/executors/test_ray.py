@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import signal
@@ -223,6 +224,7 @@ def submit(
     def call(line: str) -> str:
         done = runner.invoke(cli, line.split())
         assert done.exit_code == 0, done.output
+        assert "--json" not in line or json.loads(done.stdout)
         return done.stderr
 
     return call
@@ -248,7 +250,9 @@ def test_a_node_that_is_lost_in_the_middle_changes_no_byte(
     thread = threading.Thread(target=lose, daemon=True)
     thread.start()
     predict = "predict split --predictor model.py:Held"
-    said = submit(f"{predict} --name far --executor ray --workers 2 --device cpu")
+    said = submit(
+        f"{predict} --name far --executor ray --workers 2 --device cpu --json"
+    )
     thread.join()
     assert "its node was lost; another one begins it" in said
     submit(f"{predict} --name near")
