@@ -459,6 +459,8 @@ class Soak:
 
     def _ended(self, row: Row, command: Command, hit: bool) -> int:
         status, _, wrong = command.end()
+        # The machine may be faster or slower now than it was.
+        self._seconds[command.line] *= 1.1 if hit else 0.8
         row.injected += 1
         row.met += hit
         row.statuses[_words(status)] += 1
@@ -566,6 +568,15 @@ def main(
     folder.mkdir(parents=True, exist_ok=True)
     decode(encode(np.ones((9, 9), np.uint8)))  # Loads compiled code, once for all.
     soak = Soak(folder.resolve(), seed)
+    with contextlib.suppress(KeyboardInterrupt):  # What is known is shown.
+        _run(soak, kills, minutes, chains)
+    _show(soak)
+    sys.exit(bool(soak.wrong))
+
+
+def _run(
+    soak: Soak, kills: int | None, minutes: float | None, chains: int | None
+) -> None:
     if kills is not None:
         soak.kill_builds(kills)
     else:
@@ -575,8 +586,6 @@ def main(
                 soak.ends >= chains if chains is not None else time.monotonic() >= end
             )
         )
-    _show(soak)
-    sys.exit(bool(soak.wrong))
 
 
 if __name__ == "__main__":
