@@ -36,6 +36,7 @@ __all__ = [
     "optional_split",
     "part_option",
     "runs_dir_option",
+    "score_part_option",
     "seed_option",
     "settings_option",
     "split_argument",
@@ -45,6 +46,8 @@ __all__ = [
     "videos_option",
     "workers_option",
 ]
+
+_PART = "Only part I of N of the videos, to be joined by submit merge-parts."
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -274,9 +277,16 @@ def part_option(command: Command) -> Command:
         type=_Part(),
         callback=find,
         metavar="I/N",
-        help="Only part I of N of the videos, to be joined by submit merge-parts. "
-        "Default: the place in a job array of Slurm, else all.",
+        help=f"{_PART} Default: the place in a job array of Slurm, else all.",
     )(command)
+
+
+def score_part_option(command: Command) -> Command:
+    """Add `--part` without the default of Slurm.
+
+    A job that scores a whole run is as usual in an array as one that scores a part.
+    """
+    return click.option("--part", type=_Part(), metavar="I/N", help=_PART)(command)
 
 
 def settings_option(command: Command) -> Command:

@@ -15,8 +15,8 @@ from ._options import (
     SOURCE,
     force_option,
     json_option,
-    part_option,
     runs_dir_option,
+    score_part_option,
     split_option,
     videos_option,
     workers_option,
@@ -71,7 +71,7 @@ DAVIS = {
     help="Also score masks with problems, as the server does.",
 )
 @click.option("--objects", is_flag=True, help="Show every object, not only the totals.")
-@part_option
+@score_part_option
 @force_option
 @workers_option
 @runs_dir_option

@@ -77,3 +77,14 @@ def test_what_cannot_be_joined_is_said(submit: Submit) -> None:
     said = submit("merge-parts scores", code=1).output
     assert "part-2-of-3/scores: cannot be read" in said
     assert not Path("scores").exists()
+
+
+def test_a_job_of_an_array_scores_all_unless_told(
+    submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "2")
+    submit("score masks --split split -o whole")
+    assert Path("whole", "scores.json").is_file()
+    told = submit("score masks --split split --part 1/2", code=2).stderr
+    assert "--part needs -o DIR" in told
