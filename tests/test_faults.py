@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.disks import small_disk
 from tests.killing import BALLAST, Ended, Killing
 
 pytestmark = pytest.mark.slow
@@ -125,17 +126,8 @@ def made(commands: Killing, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MB; skips if this process cannot mount one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", place],
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        pytest.skip("mounting a small disk takes the rights of root")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
+    with small_disk(tmp_path / "disk", "8m") as place:
+        yield place
 
 
 def fresh(folder: Path, made: Path) -> None:

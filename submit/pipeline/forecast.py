@@ -18,7 +18,8 @@ from ..system.machine import memory_available, process_memory
 from .outcome import Monitor, silent
 from .probe import Shape
 from .recipe import Recipe
-from .rehearsal import Obstacle, Rehearsal, Rehearsed
+from .rehearsal import Rehearsal, Rehearsed
+from .remaining import Obstacle
 
 __all__ = [
     "ForecastStep",

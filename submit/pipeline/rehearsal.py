@@ -8,13 +8,13 @@ from pathlib import Path
 
 from ..archive import pack
 from ..checks import check_masks
-from ..data import Split, read_prompts, read_split
+from ..data import Split, read_split
 from ..ensemble import MergeSettings
 from ..errors import RunError, SplitError
 from ..executors import Executor
 from ..postprocess import Postprocess, read_postprocess
 from ..predictors import Predictor
-from ..runs import Identity, KnownMasks, Run
+from ..runs import KnownMasks, Run
 from ..sample import write_sample
 from ..scoring import score_split
 from ..system.machine import ProcessMemory, cores
@@ -35,6 +35,7 @@ from .probe import (
     choose_videos,
 )
 from .recipe import Recipe
+from .remaining import Obstacle, Remaining
 from .steps import (
     AnchorsStep,
     EnsembleStep,
@@ -44,7 +45,7 @@ from .steps import (
     Step,
 )
 
-__all__ = ["Obstacle", "Rehearsal", "Rehearsed"]
+__all__ = ["Rehearsal", "Rehearsed"]
 
 #: What each kind of step does, in a word.
 _VERBS: Mapping[type[Step], str] = {
@@ -57,19 +58,6 @@ _VERBS: Mapping[type[Step], str] = {
 
 #: Marks the shorter one of two videos that are the same at their beginning.
 _HALF = "~half"
-
-
-@dataclass(frozen=True)
-class Obstacle:
-    """What will not go well.
-
-    Attributes:
-        what: What is wrong, with what was expected and found.
-        remedy: What to do.
-    """
-
-    what: str
-    remedy: str
 
 
 @dataclass(frozen=True)
@@ -149,10 +137,8 @@ class Rehearsal:
             recipe=replace(recipe, runs=folder / "runs", sample=None),
             split=self._part,
         )
-        self._lacking: dict[str, set[str]] = {}
-        for step in recipe.steps:
-            self._lacking[step.name] = self._lacks(step)
-        self._needed = self._find_needed()
+        self._left = Remaining(recipe, self._split, self._builder, self._models)
+        self.problems.extend(self._left.problems)
 
     @property
     def frames(self) -> int:
@@ -162,7 +148,7 @@ class Rehearsal:
     @property
     def count(self) -> int:
         """Number of steps to probe."""
-        return len(self._needed) + self._is_open()
+        return len(self._left.needed) + self._left.is_open
 
     def make(self, done: Callable[[str, int], None]) -> None:
         """Probe all steps.
@@ -171,7 +157,7 @@ class Rehearsal:
             done: Called with the name of a step and its frames.
         """
         for step in self._recipe.steps:
-            if step.name not in self._needed:
+            if step.name not in self._left.needed:
                 self.steps.append(Rehearsed(step.name, _VERBS[type(step)]))
                 continue
             try:
@@ -186,119 +172,9 @@ class Rehearsal:
                 # What needs it cannot be probed either.
                 return
             done(step.name, self.frames)
-        if self._is_open():
+        if self._left.is_open:
             self._submit()
             done("submission", self.frames)
-
-    # What is there already.
-
-    def _lacks(self, step: Step) -> set[str]:
-        """The videos that a step will make."""
-        if isinstance(step, AnchorsStep):
-            later = any(self._lacking[name] for name in step.runs)
-            there = self._recipe.anchors_path(step.name).is_file() and not later
-            return set() if there else set(self.shapes)
-        run = self._existing(step.name)
-        found = {
-            name
-            for name in self.shapes
-            if run is None
-            or name not in run.videos
-            or not run.stored(name).path.exists()
-        }
-        if isinstance(step, PredictStep):
-            if run is not None and run.videos:
-                self._require_same(run, step)
-        else:
-            found.update(*(self._lacking[name] for name in step.needs))
-        return found
-
-    def _existing(self, name: str) -> Run | None:
-        path = self._recipe.runs_folder / name
-        return Run.open(path) if Run.exists(path) else None
-
-    def _require_same(self, run: Run, step: PredictStep) -> None:
-        """Note that a run was made in another way, so that it is not continued."""
-        plan = self._builder.plan(step)
-        if step.anchors is not None:
-            return  # What they are is known when they have been chosen.
-        given = (
-            None if plan.prompts is None else read_prompts(plan.prompts, self._split)
-        )
-        settings, _ = plan.located().settings(self._models[step.name], given)
-        wanted = Identity.of("predict", settings, self._split)
-        if found := run.origin.differences(wanted):
-            self.problems.append(
-                Obstacle(
-                    f"{run.path}: this run was made with other settings ("
-                    f"{'; '.join(found)}), so that build refuses to continue it",
-                    "give the step another name, or delete the folder",
-                )
-            )
-
-    def _exported(self) -> list[str]:
-        """The runs whose masks are exported."""
-        names = [
-            step.name
-            for step in self._recipe.steps
-            if not isinstance(step, AnchorsStep)
-        ]
-        return names if self._builder.has_truth else [self._recipe.submission.run]
-
-    def _unexported(self, name: str) -> set[str]:
-        """The videos of a run whose masks will be exported."""
-        run = self._existing(name)
-        if run is None:
-            return set(self.shapes)
-        if not run.is_soft:
-            return set(self._lacking[name])
-        record, wanted = self._builder.exports(run)
-        if record.postprocess.effective() != wanted.effective():
-            return set(self.shapes)
-        return self._lacking[name] | {
-            video
-            for video, entry in run.videos.items()
-            if not record.has(video, source=entry.digest)
-        }
-
-    def _is_unscored(self, name: str) -> bool:
-        run = self._existing(name)
-        if not self._builder.has_truth:
-            return False
-        return (
-            run is None
-            or bool(self._lacking[name] or self._unexported(name))
-            or not self._builder.is_scored(run)
-        )
-
-    def _is_open(self) -> bool:
-        """Whether the zip is still to be made."""
-        name = self._recipe.submission.run
-        run = self._existing(name)
-        return (
-            run is None
-            or bool(self._lacking[name] or self._unexported(name))
-            or not self._builder.is_submitted(run)
-        )
-
-    def _find_needed(self) -> set[str]:
-        """The steps that must be probed: for themselves, or for a later one."""
-        needed: set[str] = set()
-        if self._is_open():
-            needed.add(self._recipe.submission.run)
-        for step in reversed(self._recipe.steps):
-            own = self._lacking[step.name] or (
-                not isinstance(step, AnchorsStep)
-                and step.name in self._exported()
-                and (self._unexported(step.name) or self._is_unscored(step.name))
-            )
-            if own:
-                needed.add(step.name)
-            if step.name in needed and not isinstance(step, PredictStep):
-                needed.update(step.needs)
-        return needed
-
-    # The probes.
 
     def _open(self) -> Split:
         """Open the split; a sample that is not there is written, to time that."""
@@ -355,7 +231,7 @@ class Rehearsal:
             )
         elif isinstance(step, RouteStep):
             way = self._recipe.way(step)
-            self._lacking[way.name] = set(self._lacking[step.name])
+            self._left.lacking[way.name] = set(self._left.lacking[step.name])
             self._predict(
                 way, remark="at most: only videos with such objects are predicted"
             )
@@ -367,7 +243,7 @@ class Rehearsal:
                 replace(step.settings, overrides={}),
                 reweight=step.missing == "reweight",
             )
-        if step.name in self._exported():
+        if step.name in self._left.exported:
             masks = self._export(step.name)
             if self._builder.has_truth:
                 self._score(step.name, masks)
@@ -445,7 +321,7 @@ class Rehearsal:
             Rehearsed(
                 step.name,
                 _VERBS[type(step)],
-                self._lacking[step.name],
+                self._left.lacking[step.name],
                 cost,
                 bytes=sizes,
                 workers=workers or self._workers,
@@ -467,7 +343,7 @@ class Rehearsal:
             Rehearsed(
                 step.name,
                 "anchors",
-                self._lacking[step.name],
+                self._left.lacking[step.name],
                 ThreadCost(find, _object_frames, self._part_shapes.values()),
                 workers=self._workers,
             )
@@ -478,7 +354,7 @@ class Rehearsal:
         executor = ProbeExecutor()
         run = Run.open(self._folder / "runs" / name)
         masks = replace(self._probing, executor=executor).export(run)
-        videos = self._unexported(name)
+        videos = self._left.unexported(name)
         if executor.timings:
             cost = executor.cost(self._part_shapes)
             sizes = Fitted(
@@ -506,7 +382,7 @@ class Rehearsal:
             Rehearsed(
                 name,
                 "score",
-                tuple(self.shapes) if self._is_unscored(name) else (),
+                tuple(self.shapes) if self._left.is_unscored(name) else (),
                 ThreadCost(
                     lambda: score_split(self._part, masks, workers=1),
                     _object_pixels,

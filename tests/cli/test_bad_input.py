@@ -28,6 +28,7 @@ from submit.predictors import (
     StaticPredictor,
     Video,
 )
+from tests.disks import small_disk
 from tests.splits import write_split
 
 HEIGHT, WIDTH, FRAMES = 24, 32, 4
@@ -420,29 +421,18 @@ def test_two_commands_do_not_write_one_run(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 32 kB; skips if this process cannot mount one."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", place],
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        pytest.skip("mounting a small disk takes the rights of root")
-    yield place
-    subprocess.run(["umount", place], check=True)
+    with small_disk(tmp_path / "disk", "32k") as place:
+        yield place
 
 
-def test_a_full_disk_stops_and_loses_nothing(
-    run: Run, split: Path, small_disk: Path
-) -> None:
-    ballast = small_disk / "ballast"
+def test_a_full_disk_stops_and_loses_nothing(run: Run, split: Path, disk: Path) -> None:
+    ballast = disk / "ballast"
     ballast.write_bytes(os.urandom(24 * 1024))
-    line = error_line(predict(run, split, "--runs", small_disk / "runs"))
+    line = error_line(predict(run, split, "--runs", disk / "runs"))
     assert "the disk is full" in line
     assert "run the same command again" in line
-    assert not list(small_disk.rglob("*.partial"))
+    assert not list(disk.rglob("*.partial"))
     ballast.unlink()
-    assert predict(run, split, "--runs", small_disk / "runs").exit_code == 0
+    assert predict(run, split, "--runs", disk / "runs").exit_code == 0

@@ -8,7 +8,6 @@ import json
 import os
 import resource
 import shutil
-import subprocess
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from PIL import Image
 from submit.cli import cli
 from submit.errors import StorageError
 from submit.png.palette import encode
+from tests.disks import small_disk
 
 SIZE = (24, 32)
 FRAMES = 4
@@ -423,21 +423,12 @@ def test_a_file_that_becomes_too_large_is_an_expected_failure(
 @pytest.fixture
 def full_disk(folder: Path) -> Iterator[Path]:
     """A full file system; skips if this process cannot mount one."""
-    disk = folder / "disk"
-    disk.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", disk],
-        capture_output=True,
-        check=False,
-    )
-    if done.returncode:
-        pytest.skip("mounting a small disk takes the rights of root")
-    with contextlib.suppress(OSError), (disk / "ballast").open("wb") as stream:
-        while True:
-            stream.write(bytes(4096))
-            stream.flush()
-    yield disk
-    subprocess.run(["umount", disk], check=True)
+    with small_disk(folder / "disk", "32k") as disk:
+        with contextlib.suppress(OSError), (disk / "ballast").open("wb") as stream:
+            while True:
+                stream.write(bytes(4096))
+                stream.flush()
+        yield disk
 
 
 @pytest.mark.parametrize("name", OUTPUTS)

@@ -29,6 +29,7 @@ from submit.system.files import (
     write_json,
 )
 from submit.system.refusals import storage_failure
+from tests.disks import small_disk
 
 
 def everything(folder: Path) -> list[str]:
@@ -37,17 +38,10 @@ def everything(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 256 kB, where one may be mounted."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)]
-    try:
-        subprocess.run(command, check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("mounting a small disk needs root")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 kB; skips if this process cannot mount one."""
+    with small_disk(tmp_path / "disk", "256k") as place:
+        yield place
 
 
 def test_a_file_appears_only_when_it_is_complete(tmp_path: Path) -> None:
@@ -165,21 +159,21 @@ def test_a_writer_leaves_alone_what_another_one_is_writing(
     assert [child.name for child in tmp_path.iterdir()] == ["a"]
 
 
-def test_a_full_disk_is_said_and_leaves_the_old_file(small_disk: Path) -> None:
-    path = small_disk / "a.bin"
+def test_a_full_disk_is_said_and_leaves_the_old_file(disk: Path) -> None:
+    path = disk / "a.bin"
     write_bytes(path, b"old")
     with pytest.raises(StorageError, match=r"a\.bin: .*the disk is full; make room"):
         write_bytes(path, bytes(1 << 20))
     assert path.read_bytes() == b"old"
-    assert everything(small_disk) == ["a.bin"]
+    assert everything(disk) == ["a.bin"]
     write_bytes(path, b"new")
     assert path.read_bytes() == b"new"
 
 
 def test_a_full_disk_is_said_of_a_folder_and_leaves_the_old_one(
-    small_disk: Path,
+    disk: Path,
 ) -> None:
-    path = small_disk / "video"
+    path = disk / "video"
     with atomic_folder(path) as folder:
         (folder / "a").write_bytes(b"old")
     with (  # noqa: PT012
@@ -188,7 +182,7 @@ def test_a_full_disk_is_said_of_a_folder_and_leaves_the_old_one(
     ):
         for name in range(1000):
             (folder / str(name)).write_bytes(bytes(4096))
-    assert everything(small_disk) == ["video", "video/a"]
+    assert everything(disk) == ["video", "video/a"]
 
 
 def test_a_refusal_at_the_last_moment_is_said_too(
