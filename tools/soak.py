@@ -38,6 +38,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -146,9 +147,14 @@ class Command:
             null = os.open(os.devnull, os.O_RDWR)
             for stream, file in enumerate((null, null, self._errors.fileno())):
                 os.dup2(file, stream)
+            # Those of this process may write elsewhere, as they do in tests.
+            sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+            sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
             cli(self.line.split(), prog_name="submit")
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             sys.stderr.flush()
             os._exit(status)
