@@ -27,6 +27,7 @@ __all__ = [
     "OUTPUT",
     "PATH",
     "SOURCE",
+    "ParamType",
     "device_option",
     "executor_option",
     "force_option",
@@ -54,6 +55,18 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 #: Where the context of a command keeps the meta file that `--meta` names.
 META = "submit.meta"
+
+
+if TYPE_CHECKING:
+    ParamType = click.ParamType
+else:
+
+    class ParamType(click.ParamType):
+        """A type of values, also with a click whose types name no type of Python."""
+
+        def __class_getitem__(cls, kind: object) -> type:
+            """Take the type for type checkers only."""
+            return cls
 
 
 class _Path(click.Path):
@@ -90,7 +103,7 @@ class _Output(_Path):
         return super().convert(value, param, ctx)
 
 
-class _Source(click.ParamType[str]):
+class _Source(ParamType[str]):
     """A run, by its name or folder, or masks by their path."""
 
     name = "text"
@@ -233,7 +246,7 @@ def videos_option(command: Command) -> Command:
     )(command)
 
 
-class _Part(click.ParamType["Part | None"]):
+class _Part(ParamType["Part | None"]):
     """A part of the videos, `I/N`; None for 1/1, which is all of them."""
 
     name = "text"

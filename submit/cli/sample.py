@@ -10,6 +10,7 @@ import click
 from ..system.words import counted
 from ._options import (
     OUTPUT,
+    ParamType,
     force_option,
     json_option,
     seed_option,
@@ -18,7 +19,7 @@ from ._output import emit
 from ._progress import progress
 
 
-class _Size(click.ParamType[tuple[int, int]]):
+class _Size(ParamType[tuple[int, int]]):
     """`WIDTHxHEIGHT` in pixels."""
 
     name = "WxH"
