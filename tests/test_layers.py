@@ -99,6 +99,22 @@ def test_models_import_only_what_a_strangers_could() -> None:
     assert wrong == []
 
 
+def test_no_command_imports_another_one() -> None:
+    """What commands share is in modules whose names begin with an underscore."""
+    commands = {
+        f"submit.cli.{path.stem}" for path in (ROOT / "submit" / "cli").glob("[!_]*.py")
+    }
+    wrong = [
+        (path.name, name)
+        for path in (ROOT / "submit" / "cli").glob("*.py")
+        if path.name != "__init__.py"
+        for name in imported_modules(path, ROOT)
+        if name.rpartition(".")[0] in commands or name in commands
+    ]
+    assert len(commands) > 30
+    assert wrong == []
+
+
 def test_the_core_never_names_a_model_family() -> None:
     families = {folder.name for folder in MODELS.iterdir() if folder.is_dir()}
     wrong = [

@@ -14,6 +14,7 @@ from ..system.words import counted
 from ._options import SOURCE, json_option, runs_dir_option
 from ._output import emit, facts, note, stack
 from ._progress import progress
+from ._scoring import join_scores
 
 if TYPE_CHECKING:
     from ..pipeline import StepOutcome
@@ -97,7 +98,6 @@ def _join(
     from ..pipeline.outcome import StepOutcome
     from ..runs import Run
     from ..scoring import scored_parts
-    from .score import join_scores
 
     path = run_path(runs, source)
     if folders := parts_of_run(path):

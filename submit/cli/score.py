@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import ScoringError
 from ._options import (
     OUTPUT,
     SOURCE,
@@ -22,16 +21,14 @@ from ._options import (
     workers_option,
 )
 from ._output import Cell, emit, note, number, stack, table, warn
-from ._progress import progress
-from ._runs import masks_of
+from ._scoring import identity_of, scored
 from ._splits import open_split
 from ._views import MOSEV2, score_cells, score_columns
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from ..data import Split
-    from ..scoring import DavisSplitScore, ScoredPart, SplitScore, VideoFrames
+    from ..scoring import DavisSplitScore, SplitScore
     from ..system.parts import Part
 
 
@@ -121,7 +118,7 @@ def score(
     opened = open_split(split, videos, say_subset=False)
     asked = ScoredPart(
         source=source,
-        identity=_identity(runs, source),
+        identity=identity_of(runs, source),
         runs=str(runs),
         split=str(split),
         fingerprint=opened.fingerprint,
@@ -139,7 +136,7 @@ def score(
             asked.write(output, ())
             note(f"part {part} has no videos; written to {output}")
             return
-    scores = _scored(asked, opened, workers)
+    scores = scored(asked, opened, workers)
     run = find_run(runs, source)
     some = videos or part is not None or as_server
     if run is not None and isinstance(scores, SplitScore) and not some:
@@ -155,71 +152,6 @@ def score(
         else:
             asked.write(output, (video.frames for video in scores.videos.values()))
         note(f"written to {output}")
-
-
-def join_scores(folder: Path) -> Sequence[str]:
-    """Write the scores of all parts into one folder; returns the videos.
-
-    Raises:
-        ScoringError: A part is missing, or the masks or the split have changed.
-    """
-    from ..data import read_split
-    from ..scoring import read_scored_parts, write_scores
-    from ..scoring.texts import SCORES_FOLDER
-    from ..system.outputs import claim
-
-    asked, known = read_scored_parts(folder)
-    claim(folder, SCORES_FOLDER, inputs=(asked.source, asked.split))
-    split = read_split(asked.split, meta=asked.meta, videos=asked.videos)
-    for what, there, now in (
-        (asked.source, asked.identity, _identity(Path(asked.runs), asked.source)),
-        (asked.split, asked.fingerprint, split.fingerprint),
-    ):
-        if there != now:
-            raise ScoringError(
-                f"{what}: has changed since its parts were scored; score them again"
-            )
-    write_scores(_scored(asked, split, None, known), folder)
-    return asked.videos
-
-
-def _scored(
-    asked: ScoredPart,
-    split: Split,
-    workers: int | None,
-    known: Mapping[str, VideoFrames] | None = None,
-) -> SplitScore | DavisSplitScore:
-    """Score the videos of a split that are not known yet."""
-    from ..scoring import frames_to_score, score_davis, score_split
-
-    runs = Path(asked.runs)
-    with (
-        masks_of(runs, asked.source, split, workers=workers) as masks,
-        progress("score", total=frames_to_score(split)) as bar,
-    ):
-        if asked.protocol == "davis":
-            return score_davis(
-                split, masks, workers=workers, known=known, progress=bar.advance
-            )
-        return score_split(
-            split,
-            masks,
-            workers=workers,
-            as_server=asked.as_server,
-            known=known,
-            progress=bar.advance,
-        )
-
-
-def _identity(runs: Path, source: str) -> str | None:
-    """A digest of a run or a zip; None for a folder."""
-    from ..pipeline.sources import find_run
-    from ..system.files import digest
-
-    run = find_run(runs, source)
-    if run is not None:
-        return run.identity
-    return digest(Path(source)) if Path(source).is_file() else None
 
 
 def _view(
