@@ -28,12 +28,15 @@ from fuzz_mutations import (
 from submit.archive import open_masks, pack, read_team
 from submit.checks import check_masks
 from submit.checks.repair import repair
+from submit.cli._output import format_score
+from submit.cli._runs import facts_of_run
 from submit.data.images import read_frame, read_image_header
 from submit.ensemble.settings import MergeSettings, read_ensemble_table, read_weights
 from submit.errors import SubmitError
 from submit.formats import ImportHints, open_foreign, open_video, soft_frames
 from submit.masks import encode_rle
 from submit.pipeline.exported import ExportRecord
+from submit.pipeline.last_score import last_score
 from submit.pipeline.recipe import read_recipe
 from submit.png import palette, pictures, pillow
 from submit.postprocess.settings import read_postprocess
@@ -198,7 +201,11 @@ def write_run(path: Path) -> Run:
                 size=(HEIGHT, WIDTH),
                 seconds=1.5,
                 digest=digest(file),
-                details={"agreement": 0.5},
+                details={
+                    "prompts": [["00001", 1, "box"]],
+                    "memory": [["00002", 2, "kept"]],
+                    "peak_memory": 1 << 30,
+                },
                 worker={"facts": {"device": "cpu"}},
             ),
         )
@@ -227,6 +234,7 @@ def runs_kinds(places: Places) -> Iterator[Kind]:
     def use(path: Path) -> None:
         run = Run.open(path.parent)
         _ = run.identity, run.origin, run.missing, run.is_soft
+        facts_of_run(run)
         for name in run.videos:
             masks = run.read(name)
             with contextlib.closing(masks):
@@ -258,6 +266,19 @@ def runs_kinds(places: Places) -> Iterator[Kind]:
     yield Kind("log of videos", "manifest.log", log, damaged_lines, read)
     failed = json.dumps({"beta": "memory ran out", "c": "x"}).encode()
     yield Kind("failed.json", "failed.json", failed, damaged_json, read)
+
+    run = Run.open(template)
+
+    def score(path: Path) -> None:
+        for _ in in_run(path):
+            found = last_score(Run.open(path.parent))
+            if found is not None:  # Others do not count, without an error.
+                format_score(found.totals.get("jf_dot"))
+
+    measured = {"identity": run.identity, "split": "split", "videos": 1}
+    measured["totals"] = {"jf_dot": 0.5, "j": 0.5, "jf_r": None}
+    data = json.dumps(measured).encode()
+    yield Kind("last score", ".score.json", data, damaged_json, score)
 
     def soft(path: Path) -> None:
         video = SoftVideo(path)

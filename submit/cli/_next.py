@@ -93,7 +93,9 @@ def _has_truth(split: Path, videos: Mapping[str, object]) -> bool:
     """Whether the first video has masks after the first frame."""
     for name in videos:
         masks = (split / "Annotations" / name).glob("*.png")
-        return next(masks, None) is not None and next(masks, None) is not None
+        with contextlib.suppress(OSError):  # A path of another machine, or damaged.
+            return next(masks, None) is not None and next(masks, None) is not None
+        break
     return False
 
 

@@ -49,21 +49,21 @@ def called(path: Path, folder: Path) -> str:
 
 def facts_of_run(run: Run) -> dict[str, str]:
     """What made a run, every setting that says something, its time and digest."""
+    from ..runs import cost_of
+
     recorded = run.environment.get("options") or {}
     settings = {**run.settings, **({"recorded options": recorded} if recorded else {})}
-    seconds = sum(record.seconds for record in run.videos.values())
-    frames = sum(record.frames for record in run.videos.values())
     words = {key: _in_words(value) for key, value in settings.items()}
-    peaks = {
-        name: max((one.details.get(key, 0) for one in run.videos.values()), default=0)
-        for name, key in (("memory", "peak_memory"), ("on the GPU", "peak_gpu_memory"))
-    }
-    speed = f", {1000 * seconds / frames:.0f} ms a frame" if frames else ""
+    cost = cost_of(run)
+    peaks = {"memory": cost.memory, "on the GPU": cost.gpu_memory}
+    speed = ""
+    if cost.frames:
+        speed = f", {1000 * cost.seconds / cost.frames:.0f} ms a frame"
     return {
         "made by": run.kind,
         **{key.replace("_", " "): value for key, value in words.items() if value},
         "videos": str(len(run.videos)),
-        "time": f"{format_seconds(seconds)}{speed}",
+        "time": f"{format_seconds(cost.seconds)}{speed}",
         **{name: format_bytes(peak) for name, peak in peaks.items() if peak},
         "digest": run.identity[:16],
     }

@@ -180,9 +180,8 @@ def _source(
     stack: ExitStack, runs: Path, name: str, split: Split, workers: int | None
 ) -> ReportedRun:
     """Open a run, a folder or a zip."""
-    from ..report.costs import cost_of
     from ..report.page import ReportedRun
-    from ..runs import Run
+    from ..runs import Run, cost_of
 
     masks = stack.enter_context(masks_of(runs, name, split, workers=workers))
     path = run_path(runs, name)
@@ -214,8 +213,8 @@ def _measure(
     Raises:
         RunError: No run is an ensemble, or its members are not there.
     """
-    from ..report.costs import MeasuredEnsemble, cost_of
-    from ..runs import Run
+    from ..report.costs import MeasuredEnsemble
+    from ..runs import Run, cost_of
     from ..tuning.members import frames_to_merge, member_steps
 
     opened = [

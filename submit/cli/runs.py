@@ -49,7 +49,9 @@ class _Seen:
 
     def to_data(self) -> dict[str, Any]:
         """The run for `--json`."""
-        run = self.run
+        from ..runs import cost_of
+
+        run, cost = self.run, cost_of(self.run)
         return {
             "run": run.name,
             "path": str(run.path),
@@ -60,8 +62,8 @@ class _Seen:
             "expected": len(run.videos) + len(run.missing),
             "missing": list(run.missing),
             "failures": run.failures,
-            "frames": sum(one.frames for one in run.videos.values()),
-            "seconds": sum(one.seconds for one in run.videos.values()),
+            "frames": cost.frames,
+            "seconds": cost.seconds,
             "bytes": self.size,
             "digest": run.identity,
             "created": run.environment.get("created"),

@@ -72,6 +72,8 @@ def export_run(
         with record.writing(run, postprocess, lock, renew=renew) as there:
             stock = there if videos is None else there.only(videos)
             _require_soft_files(run, stock.current)
+            wanted = [name for name in run.videos if name in stock.wanted]
+            _require_in_split(run, split, wanted)
             jobs = [
                 Job(
                     name,
@@ -83,8 +85,7 @@ def export_run(
                         record.postprocess,
                     ),
                 )
-                for name in run.videos
-                if name in stock.wanted
+                for name in wanted
             ]
             return run_jobs(
                 f"export {run.name}",
@@ -126,6 +127,20 @@ def _require_soft_files(
     videos = [run.stored(name) for name in names if run.videos[name].soft]
     there = [video for video in videos if video.path.exists()]
     run_in_threads(StoredVideo.require_unchanged, there, workers=workers)
+
+
+def _require_in_split(run: Run, split: Split, names: Sequence[str]) -> None:
+    """Make sure that videos of a run are those of its split.
+
+    Raises:
+        RunError: One is not.
+    """
+    for name in names:
+        if name not in split.videos:
+            raise RunError(
+                f"{run.path}: its manifest names a video {name}, which is not in "
+                f"{split.root}; delete the folder and make the run again"
+            )
 
 
 def is_exported(run: Run, videos: Collection[str] | None = None) -> bool:

@@ -49,8 +49,20 @@ def last_score(run: Run) -> LastScore | None:
     """The last score of a run; None if there is none, or its masks have changed."""
     try:
         known: Any = read_json(run.path / _FILE)
-        if known["identity"] == run.identity:
-            return LastScore(known["split"], known["videos"], dict(known["totals"]))
+        found = LastScore(known["split"], known["videos"], dict(known["totals"]))
+        if known["identity"] == run.identity and _is_score(found):
+            return found
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return None
+
+
+def _is_score(found: LastScore) -> bool:
+    """Whether values from a file are those of a score."""
+    return (
+        isinstance(found.split, str)
+        and type(found.videos) is int
+        and all(
+            type(each) in (int, float, type(None)) for each in found.totals.values()
+        )
+    )

@@ -1,4 +1,4 @@
-"""What runs cost in time and memory, and what they gain for it."""
+"""Tables of what runs cost in time and memory, and what they gain for it."""
 
 from __future__ import annotations
 
@@ -6,35 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..runs import Run
+from ..runs import RunCost
 from ..scoring import SplitScore
 from ..scoring.compare import compare_entries, entry_of
 from ..tuning.members import MemberStep
 from .numbers import percent, percents
 
-__all__ = ["Cost", "MeasuredEnsemble", "cost_of", "cost_rows", "member_rows"]
+__all__ = ["MeasuredEnsemble", "cost_rows", "member_rows"]
 
 #: The measure in which a gain is counted.
 _MEASURE = "jf_dot"
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a run took.
-
-    Attributes:
-        seconds: Time of its videos, added up; of an ensemble without its members.
-        frames: Frames of these videos.
-        memory: Most bytes of memory of a worker; 0 where that was not recorded.
-        gpu_memory: Most bytes of memory of a GPU; 0 where there was none.
-        member_seconds: Time of the members of an ensemble, where all are known.
-    """
-
-    seconds: float
-    frames: int
-    memory: int = 0
-    gpu_memory: int = 0
-    member_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -51,29 +32,11 @@ class MeasuredEnsemble:
     name: str
     method: str
     steps: Sequence[MemberStep]
-    costs: Mapping[str, Cost]
-
-
-def cost_of(run: Run, members: Sequence[Run] = ()) -> Cost:
-    """The cost of a run; of an ensemble with its members, if all of them are given."""
-    records = run.videos.values()
-
-    def most(key: str) -> int:
-        return max((int(one.details.get(key, 0)) for one in records), default=0)
-
-    return Cost(
-        seconds=sum(one.seconds for one in records),
-        frames=sum(one.frames for one in records),
-        memory=most("peak_memory"),
-        gpu_memory=most("peak_gpu_memory"),
-        member_seconds=sum(cost_of(one).seconds for one in members)
-        if members
-        else None,
-    )
+    costs: Mapping[str, RunCost]
 
 
 def cost_rows(
-    costs: Mapping[str, Cost], scores: Mapping[str, SplitScore]
+    costs: Mapping[str, RunCost], scores: Mapping[str, SplitScore]
 ) -> list[dict[str, Any]]:
     """The cost of each run, and with truth its gain over the cheapest of them."""
 

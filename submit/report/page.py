@@ -15,6 +15,7 @@ from ..checks import CheckResult, Finding
 from ..data import Split, SplitVideo
 from ..errors import SplitError
 from ..metrics.measures import MEASURES
+from ..runs import RunCost
 from ..scoring import SplitScore
 from ..scoring.compare import compare_entries, entry_of
 from ..system.files import atomic_folder
@@ -23,7 +24,7 @@ from ..system.outputs import OutputKind
 from ..system.pool import run_in_threads
 from ..system.words import format_bytes, format_seconds
 from ..tuning import Preview
-from .costs import Cost, MeasuredEnsemble, cost_rows, member_rows
+from .costs import MeasuredEnsemble, cost_rows, member_rows
 from .marks import marks_of, summary_rows
 from .strips import Strips, write_strips
 from .tables import attribute_tables, difference_rows, object_rows, timeline, total_rows
@@ -50,7 +51,7 @@ class ReportedRun:
     masks: Masks
     facts: Mapping[str, str]
     details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    cost: Cost | None = None
+    cost: RunCost | None = None
 
 
 @dataclass(frozen=True)

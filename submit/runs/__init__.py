@@ -10,6 +10,7 @@
 A run holds complete videos only; each is in the manifest with its digest.
 """
 
+from .cost import RunCost, cost_of
 from .identity import Identity, Stamps, Standing, Stock
 from .manifest import SCHEMA, Run, StoredVideo, VideoRecord
 from .masks import HARD_CODE, HardVideo, KnownMasks, MaskWriter, hard_codes
@@ -24,6 +25,7 @@ __all__ = [
     "KnownMasks",
     "MaskWriter",
     "Run",
+    "RunCost",
     "SoftVideo",
     "SoftWriter",
     "Stamps",
@@ -32,6 +34,7 @@ __all__ = [
     "StoredVideo",
     "VideoMasks",
     "VideoRecord",
+    "cost_of",
     "hard_codes",
     "require_run_name",
 ]

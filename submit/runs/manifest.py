@@ -593,14 +593,31 @@ def _require_form(manifest: Mapping[str, Any]) -> None:
         ValueError: It is not.
     """
     for key in ("settings", "split", "environment"):
-        if not isinstance(manifest[key], Mapping):
-            raise ValueError(f"{key} is {manifest[key]!r:.60}")
+        _require(manifest, key, Mapping)
+    for key in ("path", "fingerprint"):
+        _require(manifest["split"], key, str)
+    for key in ("created", "continued", "git_commit"):
+        _require(manifest["environment"], key, str, None)
+    for key in ("versions", "options"):
+        _require(manifest["environment"], key, Mapping, None)
+    _require(manifest["settings"], "members", list, None)
+    _require(manifest, "expected", list, None)
+    _require(manifest, "kind", str)
     expected = manifest.get("expected")
-    if expected is not None and not isinstance(expected, list):
-        raise ValueError(f"expected is {expected!r:.60}")
     for name in (*manifest["videos"], *(expected or ())):
         if not is_plain_name(name):
             raise ValueError(f"{name!r:.60} is not the name of a video")
+
+
+def _require(table: Mapping[str, Any], key: str, *kinds: type | None) -> None:
+    """Make sure that a value is of one of some types; None stands for a missing one.
+
+    Raises:
+        ValueError: It is not.
+    """
+    value = table.get(key)
+    if not any(value is None if k is None else isinstance(value, k) for k in kinds):
+        raise ValueError(f"{key} is {value!r:.60}")
 
 
 def _without_none(entries: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,15 +87,28 @@ def _is_table(value: Any) -> bool:
     return isinstance(value, Mapping)
 
 
+def _has_known_details(details: Mapping[str, Any]) -> bool:
+    """Whether what the report reads has the form that `predict` gives it."""
+    events = (*details.get("prompts", ()), *details.get("memory", ()))
+    peaks = (details.get(key, 0) for key in ("peak_memory", "peak_gpu_memory"))
+    return all(map(_is_event, events)) and all(map(_is_count, peaks))
+
+
+def _is_event(value: Any) -> bool:
+    """Whether it is a frame, an object and a text."""
+    kinds = [str, int, str]
+    return isinstance(value, (list, tuple)) and list(map(type, value)) == kinds
+
+
 #: What the values of an entry must be. Names of masks become parts of paths.
 _FORMS: Mapping[str, Callable[[Any], bool]] = {
     "frames": _is_count,
     "objects": lambda value: all(map(_is_count, value)),
     "size": lambda value: len(value) == 2 and all(map(_is_count, value)),
-    "seconds": lambda value: type(value) in (int, float),
+    "seconds": lambda value: type(value) in (int, float) and math.isfinite(value),
     "digest": lambda value: isinstance(value, str),
     "soft": lambda value: isinstance(value, bool),
-    "details": _is_table,
+    "details": lambda value: _is_table(value) and _has_known_details(value),
     "source": lambda value: value is None or isinstance(value, str),
     "masks": lambda value: value is None or is_digests(value),
     "worker": lambda value: value is None or _is_table(value),

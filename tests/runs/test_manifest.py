@@ -288,6 +288,33 @@ def test_a_manifest_of_something_else_is_said(tmp_path: Path, content: str) -> N
         Run.open(tmp_path / "r")
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (("kind",), {}, "kind is {}"),
+        (("split", "path"), None, "path is None"),
+        (("environment", "versions"), "x", "versions is 'x'"),
+        (("environment", "created"), ["x"], r"created is \['x'\]"),
+        (("settings", "members"), "x", "members is 'x'"),
+        (("videos", "v", "seconds"), float("nan"), "seconds is nan"),
+        (("videos", "v", "details"), {"memory": [["a", 1]]}, "details is"),
+        (("videos", "v", "details"), {"prompts": [[1, 1, "box"]]}, "details is"),
+        (("videos", "v", "details"), {"peak_memory": "x"}, "details is"),
+    ],
+)
+def test_values_that_others_read_have_their_form(
+    tmp_path: Path, place: tuple[str, ...], value: object, said: str
+) -> None:
+    path = make_run(tmp_path / "r", "v").path / "manifest.json"
+    content = table = json.loads(path.read_text())
+    for key in place[:-1]:
+        table = table[key]
+    table[place[-1]] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(RunError, match=rf"is not a run's manifest \({said}"):
+        Run.open(tmp_path / "r")
+
+
 def test_files_that_are_not_json_are_said(tmp_path: Path) -> None:
     run = make_run(tmp_path / "r", "v")
     (run.path / "failed.json").write_text('{"a": ')
