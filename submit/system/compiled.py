@@ -35,7 +35,7 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
         made: Function
         try:
             made = njit(cache=True, nogil=True, **options)(function)
-            _forgive(vars(made)["_cache"])
+            _forgive(made)
         except RuntimeError:  # numba found no place for its cache.
             _say_so()
             made = njit(nogil=True, **options)(function)
@@ -44,9 +44,16 @@ def compiled(**options: Any) -> Callable[[Function], Function]:
     return decorate
 
 
-def _forgive(cache: Any) -> None:
-    """Let numba's cache of a function go without a full disk, or damaged files."""
-    load, save = cache.load_overload, cache.save_overload
+def _forgive(made: Any) -> None:
+    """Let a full disk, or damaged files, under numba's cache fail no call.
+
+    numba has no public place for this. Where its own one is another, these errors are
+    raised as they were, and nothing else changes.
+    """
+    cache: Any = getattr(made, "_cache", None)
+    load, save = (getattr(cache, f"{what}_overload", None) for what in ("load", "save"))
+    if load is None or save is None:
+        return
 
     def load_overload(*args: Any) -> Any:
         try:

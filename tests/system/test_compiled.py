@@ -113,3 +113,10 @@ def test_a_full_disk_under_the_cache_is_said_once_and_a_damaged_one_made_again(
         file.write_bytes(b"")
     assert run(tmp_path, "program.py", **kept) == ("6.0 inf\n", "")
     assert all(file.stat().st_size for file in files)
+
+
+@pytest.mark.slow
+def test_functions_work_without_numbas_own_cache(tmp_path: Path) -> None:
+    (tmp_path / "functions.py").write_text(FUNCTIONS)
+    code = "from functions import total; print(total([1.0, 2.0]))"
+    assert run(tmp_path, "-c", code, NUMBA_DISABLE_JIT="1") == ("3.0\n", "")
