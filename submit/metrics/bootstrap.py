@@ -11,9 +11,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["expanded_interval", "resampled_means"]
+__all__ = ["expanded_interval", "mean_interval", "resampled_means"]
 
 Floats = NDArray[np.float64]
+
+#: Resamples of an interval that only describes, and decides nothing.
+_RESAMPLES = 2000
 
 #: Resamples that are drawn at a time, which limits the memory.
 _BATCH = 1000
@@ -72,3 +75,19 @@ def expanded_interval(
     outer = float(ndtr(far))
     low, high = np.quantile(means, (outer, 1 - outer))
     return float(low), float(high)
+
+
+def mean_interval(
+    values: Floats, video_of: NDArray[np.intp]
+) -> tuple[float, float] | None:
+    """The 95 % interval of a mean over objects; None for a single video.
+
+    Args:
+        values: Value of each object.
+        video_of: Number of each object's video.
+    """
+    videos = len(np.unique(video_of))
+    if videos < 2:
+        return None
+    means = resampled_means(values, video_of, _RESAMPLES, seed=0)
+    return expanded_interval(means, videos)

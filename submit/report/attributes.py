@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import Split, SplitVideo
-from ..metrics.bootstrap import expanded_interval, resampled_means
+from ..metrics.bootstrap import mean_interval
 from ..metrics.frames import FrameScorer
 from ..scoring import SplitScore
 from ..system.pool import checkpoint, run_in_threads
@@ -22,9 +22,6 @@ __all__ = [
     "group_scores",
     "read_facts",
 ]
-
-#: Resamples for the intervals of groups.
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -210,9 +207,5 @@ def group_scores(
 def _interval(
     values: NDArray[np.float64], video_of: NDArray[np.intp]
 ) -> tuple[float, float] | None:
-    videos = len(np.unique(video_of))
-    if videos < 2:
-        return None
-    means = resampled_means(values, video_of, _RESAMPLES, 0)
-    low, high = expanded_interval(means, videos)
-    return max(low, 0.0), min(high, 1.0)
+    found = mean_interval(values, video_of)
+    return found and (max(found[0], 0.0), min(found[1], 1.0))

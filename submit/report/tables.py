@@ -9,7 +9,7 @@ import numpy as np
 
 from ..checks import Finding
 from ..data import SplitVideo
-from ..metrics.bootstrap import expanded_interval, resampled_means
+from ..metrics.bootstrap import mean_interval
 from ..metrics.measures import MEASURES
 from ..scoring import SplitScore
 from ..scoring.compare import Comparison
@@ -27,9 +27,6 @@ __all__ = [
     "timeline",
     "total_rows",
 ]
-
-#: Resamples for the intervals of totals.
-_RESAMPLES = 2000
 
 
 def total_rows(scores: Mapping[str, SplitScore]) -> list[dict[str, Any]]:
@@ -53,13 +50,10 @@ def _interval(score: SplitScore, measure: str) -> list[float | None] | None:
         if (value := getattr(one, measure)) is not None
     ]
     video_of = np.array([place for place, _ in found], np.intp)
-    videos = len(set(video_of.tolist()))
-    if videos < 2:
+    interval = mean_interval(np.array([value for _, value in found]), video_of)
+    if interval is None:
         return None
-    values = np.array([value for _, value in found])
-    means = resampled_means(values, video_of, _RESAMPLES, 0)
-    low, high = expanded_interval(means, videos)
-    return [percent(max(low, 0.0)), percent(min(high, 1.0))]
+    return [percent(max(interval[0], 0.0)), percent(min(interval[1], 1.0))]
 
 
 def difference_rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:
@@ -70,9 +64,7 @@ def difference_rows(found: Sequence[Comparison]) -> list[dict[str, Any]]:
             "cells": [
                 {
                     "value": percent(each.difference),
-                    "interval": None
-                    if each.low is None or not np.isfinite(each.low)
-                    else [percent(each.low), percent(each.high)],
+                    "interval": percents(each.low, each.high),
                     "significant": each.is_clear,
                 }
                 for each in (one.measures[name] for name in MEASURES)

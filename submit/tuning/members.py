@@ -6,11 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-import numpy as np
-
 from ..data import Split
 from ..ensemble import DEFAULT_METHOD, MergeSettings
-from ..metrics.bootstrap import expanded_interval, resampled_means
+from ..metrics.bootstrap import mean_interval
 from ..runs import Run
 from .candidate import Candidate
 from .evaluate import Evaluator, Sample
@@ -19,9 +17,6 @@ __all__ = ["MemberStep", "frames_to_merge", "member_steps"]
 
 #: Low and high end, in percent.
 Interval: TypeAlias = tuple[float, float]
-
-#: Resamples for the intervals.
-_RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -129,9 +124,5 @@ def member_steps(
 
 def _interval(sample: Sample) -> Interval | None:
     """The interval of a mean in percent; None for a single video."""
-    videos = len(np.unique(sample.video_of))
-    if videos < 2:
-        return None
-    means = resampled_means(sample.values, sample.video_of, _RESAMPLES, 0)
-    low, high = expanded_interval(means, videos)
-    return 100 * low, 100 * high
+    found = mean_interval(sample.values, sample.video_of)
+    return found and (100 * found[0], 100 * found[1])
