@@ -90,7 +90,7 @@ def _runs(ctx: Context, incomplete: str) -> list[str | CompletionItem]:
 
 def _trainings(ctx: Context, incomplete: str) -> list[str]:
     del incomplete
-    folder = Path(ctx.params.get("trainings") or "trainings").expanduser()
+    folder = user_path(ctx.params.get("trainings") or "trainings")
     return sorted(path.parent.name for path in folder.glob("*/log.jsonl"))
 
 

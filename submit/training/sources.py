@@ -18,6 +18,7 @@ from ..data.listing import list_frames
 from ..errors import TrainingError
 from ..scoring.holdout import read_list
 from ..system.files import read_json
+from ..system.homes import user_path
 from ..system.words import counted
 from .tables import DataTable
 from .videos import FolderVideo, RleVideo, TrainingVideo
@@ -83,7 +84,7 @@ def _excluded(table: DataTable) -> tuple[str, ...]:
     """The patterns of videos to leave out; a file stands for the names in it."""
     patterns: list[str] = []
     for text in table.exclude:
-        path = Path(os.path.expanduser(text))
+        path = user_path(text)
         patterns += read_list(path) if path.is_file() else [text]
     return tuple(patterns)
 
