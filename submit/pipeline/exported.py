@@ -18,6 +18,7 @@ from ..runs.record import is_digests
 from ..runs.store import Store, log_path, read_store
 from ..system.files import Lock, remove_partial
 from ..system.names import is_plain_name
+from ..system.parts import Part
 
 __all__ = ["ExportRecord", "Exported"]
 
@@ -73,6 +74,15 @@ class ExportRecord:
         self._revision = revision
         self._store: Store | None = None
 
+    @staticmethod
+    def parts(folder: Path) -> dict[Part, Path]:
+        """The folders of the parts of an export, in the order of the parts.
+
+        Args:
+            folder: The folder of the whole export.
+        """
+        return Part.places(folder, _RECORD)
+
     @classmethod
     def open(cls, folder: Path) -> ExportRecord:
         """Read the record of a folder; empty if there is none."""
@@ -94,8 +104,13 @@ class ExportRecord:
         except (FileNotFoundError, NotADirectoryError):
             exists = False
         except (
-            *(OSError, ValueError, KeyError, TypeError, AttributeError),
-            *(OverflowError, SettingsError),
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            OverflowError,
+            SettingsError,
         ):
             # A record that cannot be read counts as empty.
             exists = True

@@ -28,7 +28,6 @@ __all__ = ["export_parts", "merge_export", "merge_run", "parts_of_run"]
 
 #: Most videos or parts that a message lists.
 _LISTED = 4
-_MANIFEST, _RECORD = "manifest.json", ".export.json"
 
 
 def parts_of_run(path: Path) -> tuple[Path, ...]:
@@ -38,14 +37,14 @@ def parts_of_run(path: Path) -> tuple[Path, ...]:
         path: The folder of the whole run.
     """
     return (
-        *Part.places(path, _MANIFEST).values(),
-        *Part.places(path / "masks", _RECORD).values(),
+        *Run.parts(path).values(),
+        *ExportRecord.parts(path / "masks").values(),
     )
 
 
 def export_parts(folder: Path) -> tuple[ExportRecord, ...]:
     """The parts of a folder that a run was exported to."""
-    return tuple(map(ExportRecord.open, Part.places(folder, _RECORD).values()))
+    return tuple(map(ExportRecord.open, ExportRecord.parts(folder).values()))
 
 
 def merge_run(
@@ -67,7 +66,7 @@ def merge_run(
         RunMismatchError: The parts were made with different settings, or the folder
             holds another run.
     """
-    folders = Part.places(path, _MANIFEST)
+    folders = Run.parts(path)
     outcome = StepOutcome(path.name)
     if folders:
         parts = [Run.open(folder) for folder in folders.values()]
@@ -77,7 +76,7 @@ def merge_run(
         _join_run(path, parts, outcome, monitor)
     exports = [
         *(folder / "masks" for folder in folders.values()),
-        *Part.places(path / "masks", _RECORD).values(),
+        *ExportRecord.parts(path / "masks").values(),
     ]
     records = [one for folder in exports if (one := ExportRecord.open(folder)).exists]
     if records:
@@ -106,7 +105,7 @@ def merge_export(
         RunError: See `merge_run`.
         RunMismatchError: See `merge_run`.
     """
-    _require_one_count(folder, Part.places(folder, _RECORD))
+    _require_one_count(folder, ExportRecord.parts(folder))
     return _join_export(
         run, folder, export_parts(folder), partial=partial, monitor=monitor
     )
@@ -187,9 +186,7 @@ def _require_whole(
     if partial or not lacking:
         return
     said = []
-    absent = [
-        str(index) for index in range(1, count + 1) if Part(index, count) not in folders
-    ]
+    absent = [str(part.index) for part in Part.missing(folders)]
     if absent:
         which = ", ".join(absent[:_LISTED])
         more = f" and {len(absent) - _LISTED} more" if len(absent) > _LISTED else ""

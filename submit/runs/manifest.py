@@ -217,7 +217,7 @@ class Run:
         try:
             manifest, changes = read_store(manifest_path)
         except FileNotFoundError:
-            if Part.places(path, _MANIFEST):
+            if cls.parts(path):
                 raise RunError(
                     f"{path}: only parts of this run are there; when all are "
                     f"complete, do: submit merge-parts {path}"
@@ -250,7 +250,10 @@ class Run:
             return cls(path, manifest, _without_none(failures))
         # What another program wrote there can fail in any of these ways.
         except (
-            *(KeyError, TypeError, ValueError, AttributeError),
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
             OverflowError,
         ) as error:
             what = f"no {error}" if isinstance(error, KeyError) else str(error)
@@ -444,6 +447,15 @@ class Run:
             for file in last:
                 file.unlink(missing_ok=True)
             self.path.rmdir()
+
+    @staticmethod
+    def parts(path: Path) -> dict[Part, Path]:
+        """The folders of the parts of a run, in the order of the parts.
+
+        Args:
+            path: The folder of the whole run.
+        """
+        return Part.places(path, _MANIFEST)
 
     def soft_path(self, video: str) -> Path:
         """The soft file of a video."""

@@ -108,11 +108,7 @@ def read_scored_parts(whole: Path) -> tuple[ScoredPart, dict[str, VideoFrames]]:
             )
     frames = {name: one for _, scored in found.values() for name, one in scored.items()}
     if lacking := [name for name in request.videos if name not in frames]:
-        absent = [
-            str(index)
-            for index in range(1, counts[0] + 1)
-            if Part(index, counts[0]) not in found
-        ]
+        absent = [str(part.index) for part in Part.missing(places)]
         raise ScoringError(
             f"{whole}: {len(lacking)} of {len(request.videos)} videos are not scored, "
             f"such as {lacking[0]}; score part {', '.join(absent)} of {counts[0]}"

@@ -8,7 +8,7 @@ no two jobs write into the same one, and no lock has to reach from machine to ma
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from glob import escape
@@ -129,6 +129,17 @@ class Part:
             with suppress(ValueError):  # Such as part 9 of 8.
                 found[cls(int(numbers[1]), int(numbers[2]))] = path
         return dict(sorted(found.items()))
+
+    @classmethod
+    def missing(cls, found: Collection[Part]) -> list[Part]:
+        """The parts that lack for those of one division to be complete.
+
+        Args:
+            found: At least one part; all with one count.
+        """
+        count = next(iter(found)).count
+        every = (cls(index, count) for index in range(1, count + 1))
+        return [part for part in every if part not in found]
 
     def __str__(self) -> str:
         return f"{self.index}/{self.count}"
