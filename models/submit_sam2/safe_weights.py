@@ -52,7 +52,11 @@ def files_of(index: Path) -> list[Path]:
         content = json.loads(index.read_text("utf-8"))
         names = sorted({str(name) for name in content["weight_map"].values()})
     except (
-        *(OSError, ValueError, KeyError, TypeError, AttributeError),
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
         RecursionError,
     ) as error:
         raise PredictorError(

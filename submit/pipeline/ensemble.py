@@ -69,8 +69,7 @@ def ensemble_runs(
     Raises:
         RunError: A member is missing, or lacks a video.
         RunMismatchError: Members come from different splits, are parts of different
-            videos, or the folder holds
-            another ensemble.
+            videos, or the folder holds another ensemble.
         SettingsError: The settings are for other members.
         SplitError: The method is `vote`, and the split is not found.
     """
@@ -81,7 +80,7 @@ def ensemble_runs(
     runs = [by_name[name] for name in merge.members]
     _require_one_split(runs)
     videos = sorted({name for run in runs for name in run.videos})
-    whole = None if part is None else _part_of(part, runs)
+    whole = None if part is None else _part_of(part, runs, videos)
     if whole is not None:
         mine = set(_videos_of(whole, runs))
         videos = [name for name in videos if name in mine]
@@ -155,16 +154,20 @@ def ensemble_runs(
     return outcome
 
 
-def _part_of(part: Part, runs: Sequence[Run]) -> PartOf:
+def _part_of(part: Part, runs: Sequence[Run], videos: Sequence[str]) -> PartOf:
     """What the videos of a part are a part of.
+
+    Args:
+        part: The part.
+        runs: The members.
+        videos: The videos that any of them has.
 
     Raises:
         RunMismatchError: Members are parts of different videos.
     """
     parts = [(run, found) for run in runs if (found := PartOf.read(run)) is not None]
     if not parts:
-        videos = tuple(sorted({name for run in runs for name in run.videos}))
-        return PartOf(part, videos, runs[0].expected)
+        return PartOf(part, tuple(videos), runs[0].expected)
     (first, found), *others = parts
     for run, other in others:
         if (other, run.expected) != (found, first.expected):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..data import Split, read_prompts
 from ..predictors import Predictor
@@ -95,7 +96,7 @@ class Remaining:
             or not self._builder.is_scored(run)
         )
 
-    @property
+    @cached_property
     def is_open(self) -> bool:
         """Whether the zip is still to be made."""
         name = self._recipe.submission.run

@@ -121,7 +121,12 @@ def train(
         if recipe.average.decay:
             average = MovingAverage(module, recipe.average.decay)
         keeper = Keeper(
-            *(folder, trainer, module, stepper, average, ranks),
+            folder,
+            trainer,
+            module,
+            stepper,
+            average,
+            ranks,
             board=recipe.run.tensorboard,
         )
         if begun:

@@ -273,7 +273,10 @@ class ExpectedScore:
         except OSError as error:
             raise SettingsError(f"{path}: cannot be read ({error.strerror})") from error
         except (
-            *(ValueError, KeyError, TypeError, AttributeError),
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
             OverflowError,
         ) as error:
             raise SettingsError(
