@@ -163,6 +163,14 @@ def _errors_become_messages() -> Iterator[None]:
     except click.exceptions.Exit:
         raise
     except Exception as error:
+        from ..system.machine import is_out_of_memory
+
+        if is_out_of_memory(error):
+            said = f" ({error})" if str(error) else ""
+            raise _Failure(
+                f"memory ran out{said}; close other programs, take fewer --workers or "
+                "smaller inputs, or use a machine with more memory"
+            ) from error
         raise _Bug(error) from error
 
 

@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
 from ..errors import PredictorError, SubmitError
-from ..system.machine import end_quickly, release_memory
+from ..system.machine import end_quickly, is_out_of_memory, release_memory
 from ..system.threads import prepared_threads, variables
 from ..system.warned import warnings_to
 from .base import (
@@ -34,13 +34,20 @@ from .base import (
 
 __all__ = ["LocalExecutor"]
 
+#: How many workers may be killed in a row while they start.
+_STARTS = 3
+#: How it is said that a process ended by itself.
+_EXIT = "exit status"
+
 
 class LocalExecutor:
     """Runs jobs in processes of this machine.
 
     If a worker is killed, for example by the system when memory runs out, a new one
     replaces it, and its video is tried once more when all others have ended, alone. If
-    it is killed between two videos, nothing is lost.
+    it is killed between two videos, nothing is lost. If it is killed while it starts,
+    another one starts when no other does; after three in a row the workers that live go
+    on without it, and without any the map ends.
 
     Args:
         workers: Number of processes; with 1 the work is done in this process, unless
@@ -108,17 +115,20 @@ class _Pool:
         self._waiting = [devices[index % len(devices)] for index in range(count)]
         self._members: dict[Connection, _Process] = {}
         self._returned: set[str] = set()
+        self._dead_starts = 0
+        self._missing = ""
 
     def run(self, queue: Sequence[Job], notify: Callable[[Event], None]) -> None:
         """Give the jobs to workers, in order, until all have ended."""
         jobs = list(reversed(queue))
         try:
-            while self._waiting or self._members:
-                while self._waiting:
-                    process = _Process.start(
-                        self._build, self._waiting.pop(0), self._variables
-                    )
-                    self._members[process.connection] = process
+            for _ in range(len(self._waiting)):
+                self._start()
+            while self._members or (self._waiting and jobs):
+                # Several that load weights at once may need more memory than there is.
+                others = self._members.values()
+                if self._waiting and jobs and all(other.ready for other in others):
+                    self._start()
                 for connection in wait(list(self._members)):
                     self._handle(
                         self._members[cast(Connection, connection)], jobs, notify
@@ -126,6 +136,12 @@ class _Pool:
         finally:
             for process in self._members.values():
                 process.kill()
+
+    def _start(self) -> None:
+        """Start a worker on the next device."""
+        device = self._waiting.pop(0)
+        process = _Process.start(self._build, device, self._variables)
+        self._members[process.connection] = process
 
     def _handle(
         self, process: _Process, jobs: list[Job], notify: Callable[[Event], None]
@@ -135,30 +151,76 @@ class _Pool:
             message = process.connection.recv()
         except (EOFError, OSError):
             del self._members[process.connection]
-            end = process.unexpected_exit()
-            if process.began or end.name in self._returned:
-                notify(end)
-            else:
-                # The worker did not see its job. If the next worker exits as well, the
-                # job is the reason.
-                assert process.job is not None
-                self._returned.add(end.name)
-                jobs.append(process.job)
-            if jobs:
-                self._waiting.append(process.device)
+            how = process.unexpected_exit()
+            if process.job is not None:
+                self._handle_death(process, process.job, how, jobs, notify)
+            elif jobs:
+                self._handle_dead_start(process, how)
+                self._say_missing(notify)
             return
         if isinstance(message, SubmitError):
             raise message
         if isinstance(message, Began):
             process.began = True
             return
-        if message is not None:
+        if isinstance(message, _Starved):
+            process.starved = message.reason
+            return
+        if message is None:
+            process.ready = True
+            self._dead_starts = 0
+        else:
             notify(message)
+        self._say_missing(notify)
         if not isinstance(message, (Progressed, Warned)):
             process.give(jobs.pop() if jobs else None)
             if process.job is None:
                 del self._members[process.connection]
                 process.stop()
+
+    def _handle_death(
+        self,
+        process: _Process,
+        job: Job,
+        how: str,
+        jobs: list[Job],
+        notify: Callable[[Event], None],
+    ) -> None:
+        """Record the job of a worker that was killed, or return one not yet begun."""
+        if process.began or job.name in self._returned:
+            killed = f"its worker process was killed ({how})"
+            notify(Finished(job.name, error=killed, again=killed))
+        else:
+            # If the next worker exits as well, the job is the reason.
+            self._returned.add(job.name)
+            jobs.append(job)
+        self._waiting.append(process.device)
+
+    def _handle_dead_start(self, process: _Process, how: str) -> None:
+        """Let another worker start in the place of one that ended before any job.
+
+        After several in a row, or after one that ended by itself, the others go on.
+
+        Raises:
+            PredictorError: No other worker may live.
+        """
+        self._dead_starts += 1
+        killed = bool(process.starved) or not how.startswith(_EXIT)
+        if killed and self._dead_starts < _STARTS:
+            self._waiting.append(process.device)
+            return
+        why = "" if process.starved else "if nothing above says why, memory ran out: "
+        ended = f"a worker process ended while it started ({how}); {why}"
+        others = self._members.values()
+        if not (others if killed else any(other.ready for other in others)):
+            raise PredictorError(f"{ended}run with fewer --workers")
+        self._missing = f"{ended}the other workers go on without it"
+
+    def _say_missing(self, notify: Callable[[Event], None]) -> None:
+        """Say that there are fewer workers, once one of the others has started."""
+        if self._missing and any(other.ready for other in self._members.values()):
+            notify(Warned("", self._missing))
+            self._missing = ""
 
 
 @dataclass
@@ -168,8 +230,10 @@ class _Process:
     process: BaseProcess
     connection: Connection
     device: str
+    ready: bool = False
     job: Job | None = None
     began: bool = False
+    starved: str = ""
 
     @classmethod
     def start(
@@ -211,30 +275,27 @@ class _Process:
         self.process.join()
         self.connection.close()
 
-    def unexpected_exit(self) -> Finished:
-        """Describe how a process ended that still had work to do.
-
-        Raises:
-            PredictorError: It had no job yet, so that the next process would exit as
-                well.
-        """
+    def unexpected_exit(self) -> str:
+        """Say in a few words how a process ended that still had work to do."""
         self.process.join()
         self.connection.close()
         code = self.process.exitcode or 0
-        how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
-        if self.job is None:
-            raise PredictorError(
-                f"a worker process ended while it started ({how}); if nothing above "
-                "says why, memory ran out: run with fewer --workers"
-            )
-        killed = f"its worker process was killed ({how})"
-        return Finished(self.job.name, error=killed, again=killed)
+        if self.starved:
+            return self.starved
+        return signal.Signals(-code).name if code < 0 else f"{_EXIT} {code}"
 
     def kill(self) -> None:
         """End a process at once."""
         self.process.terminate()
         self.process.join()
         self.connection.close()
+
+
+@dataclass(frozen=True)
+class _Starved:
+    """What a worker says whose memory runs out while it starts."""
+
+    reason: str
 
 
 @contextlib.contextmanager
@@ -252,8 +313,8 @@ def _no_interrupts() -> Iterator[None]:
 def _serve(connection: Connection, pickled: bytes, device: str) -> None:
     """Run in the worker process: build once, then do one job after another.
 
-    Sends None when it is ready, then the events of each job, and a `SubmitError` if all
-    later jobs would fail as well.
+    Sends None when it is ready, or `_Starved` if memory runs out before. Then it sends
+    the events of each job, and a `SubmitError` if all later jobs would fail as well.
     """
     end_quickly()
     sending = threading.Lock()
@@ -269,7 +330,14 @@ def _serve(connection: Connection, pickled: bytes, device: str) -> None:
     try:
         with warnings_to(lambda text: send(Warned(name, text))):
             # Its imports may warn, too.
-            worker = pickle.loads(pickled)(device)
+            try:
+                worker = pickle.loads(pickled)(device)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                said = str(error).partition("\n")[0]
+                send(_Starved(f"memory ran out{said and f': {said}'}"))
+                return
             send(None)
             while (job := connection.recv()) is not None:
                 name = job.name

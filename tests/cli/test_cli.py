@@ -161,6 +161,20 @@ def test_an_error_of_the_system_that_nobody_foresaw_is_a_bug(fail: Fail) -> None
     assert "OSError: [Errno 9] Bad file descriptor: a bug of" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(MemoryError(), ""), (RuntimeError("can't allocate memory: 2 GiB"), " (can't")],
+    ids=["python", "torch"],
+)
+def test_memory_that_runs_out_is_no_bug(
+    error: Exception, said: str, fail: Fail
+) -> None:
+    result = fail(error)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: memory ran out{said}")
+    assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), click.Abort()], ids=repr)
 def test_an_interrupted_command_ends_with_the_status_of_the_shell(
     error: BaseException, fail: Fail

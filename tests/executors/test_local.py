@@ -86,6 +86,40 @@ def build_suicide(device: str) -> Worker:
     raise AssertionError
 
 
+def build_at_last(folder: Path, deaths: int, device: str) -> Worker:
+    """Make a worker after so many others were killed at this place."""
+    if len(list(folder.iterdir())) < deaths:
+        (folder / str(os.getpid())).touch()
+        build_suicide(device)
+    return build(device)
+
+
+def build_one(folder: Path, device: str) -> Worker:
+    """Make one worker; all others are killed."""
+    with (folder / "one").open("x"):
+        return functools.partial(wait_until_told, folder)
+
+
+def build_one_or_die(how: str, folder: Path, device: str) -> Worker:
+    try:
+        return build_one(folder, device)
+    except FileExistsError:
+        if how == "MemoryError":
+            raise MemoryError("2 GiB") from None
+        if how == "exit":
+            while not (folder / "began").exists():
+                time.sleep(0.01)
+            sys.exit(3)
+        return build_suicide(device)
+
+
+def wait_until_told(folder: Path, payload: Any, progress: Callable[[int], None]) -> int:
+    (folder / "began").touch()
+    while not (folder / "told").exists():
+        time.sleep(0.01)
+    return os.getpid()
+
+
 @pytest.fixture(autouse=True)
 def importable(monkeypatch: pytest.MonkeyPatch, repository: Path) -> None:
     """Let workers import this file, however pytest was started."""
@@ -255,6 +289,61 @@ def test_a_worker_that_dies_at_its_start_is_not_started_for_ever() -> None:
     jobs = [Job(f"v{n}", 1, ("double", n)) for n in range(3)]
     with pytest.raises(PredictorError, match=r"ended while it started \(SIGKILL\)"):
         run(jobs, workers=2, build=build_suicide)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_while_it_starts_is_started_again(
+    tmp_path: Path,
+) -> None:
+    jobs = [Job(f"v{n}", 1, ("double", n)) for n in range(3)]
+    started = functools.partial(build_at_last, tmp_path, 2)
+    events = run(jobs, build=started, threads=5)
+    assert not any(isinstance(event, Warned) for event in events)
+    assert [end.result for end in finished(events).values()] == [0, 2, 4]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        # That worker exits when the other one has begun its job.
+        ("exit", "(exit status 3); if nothing above says why, memory ran out: the oth"),
+        ("kill", "(SIGKILL); if nothing above says why, memory ran out: the other"),
+        ("MemoryError", "(memory ran out: 2 GiB); the other"),
+    ],
+    ids=["exit", "kill", "memory"],
+)
+def test_the_workers_that_live_go_on_without_those_that_cannot_start(
+    tmp_path: Path, how: str, said: str
+) -> None:
+    events: list[Event] = []
+
+    def notify(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, Warned):
+            (tmp_path / "told").touch()
+
+    jobs = [Job(f"v{n}", 1, None) for n in range(4)]
+    started = functools.partial(build_one_or_die, how, tmp_path)
+    LocalExecutor(workers=2).map(started, jobs, notify)
+    (warned,) = (event.text for event in events if isinstance(event, Warned))
+    assert warned.startswith(f"a worker process ended while it started {said}")
+    ends = finished(events)
+    assert len(ends) == len(jobs)
+    assert len({end.result for end in ends.values()}) == 1
+
+
+@pytest.mark.slow
+def test_memory_that_runs_out_at_every_start_is_said() -> None:
+    jobs = [Job(f"v{n}", 1, None) for n in range(2)]
+    short = functools.partial(build_nothing, MemoryError("2 GiB"))
+    with pytest.raises(PredictorError) as error:
+        run(jobs, workers=2, build=short)
+    assert str(error.value) == (
+        "a worker process ended while it started (memory ran out: 2 GiB); run with "
+        "fewer --workers"
+    )
 
 
 @pytest.mark.slow
