@@ -147,4 +147,7 @@ def test_nothing_unpickles_but_a_worker(repository: Path) -> None:
                 assert text.count("torch.load(") == text.count("weights_only=True"), (
                     path
                 )
-    assert found == [("submit/executors/local.py", "pickle.load")]
+    assert found == [
+        (f"submit/executors/{module}.py", "pickle.load")
+        for module in ("local", "mapping")
+    ]

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ..errors import ArchiveError
 from ..system.files import Closing, open_regular, read_regular
@@ -123,6 +123,11 @@ class Masks(Closing):
 
 class MaskFolder(Masks):
     """The masks in a folder."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process lists the folder itself, if it needs that.
+        listed = ("entries", "_layout")
+        return {key: value for key, value in vars(self).items() if key not in listed}
 
     @cached_property
     def entries(self) -> Sequence[Entry]:

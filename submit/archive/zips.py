@@ -214,7 +214,14 @@ class MaskZip(Masks):
             self._stream = None
 
     def __reduce__(self) -> tuple[type[MaskZip], tuple[Path]]:
-        return MaskZip, (self.path,)
+        return _SentZip, (self.path,)
+
+
+class _SentZip(MaskZip):
+    """A zip that was sent to a worker; it is closed when the worker drops it."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def open_masks(path: Path | str) -> Masks:

@@ -15,6 +15,7 @@ from .base import (
     Worker,
 )
 from .local import LocalExecutor
+from .mapping import map_jobs
 
 __all__ = [
     "Event",
@@ -26,4 +27,5 @@ __all__ = [
     "Progressed",
     "Warned",
     "Worker",
+    "map_jobs",
 ]
