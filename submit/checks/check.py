@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..archive import Masks, MaskZip, open_masks
 from ..data import Split, SplitVideo
+from ..executors import Executor, Job, map_jobs
 from ..system.names import frame_number
-from ..system.pool import run_in_threads
 from ..system.words import counted
 from .findings import CheckResult, Finding
-from .layout import check_layout, listed
-from .pixels import check_video
+from .layout import Found, check_layout, listed
+from .pixels import VideoCheck, check_video
 
 __all__ = ["check_masks", "expected_frames", "masks_to_check"]
 
@@ -26,12 +27,12 @@ def check_masks(
     sample: Path | str | None = None,
     team: bool = False,
     workers: int | None = None,
+    executor: Executor | None = None,
     progress: Callable[[str, int], None] = lambda video, frames: None,
 ) -> CheckResult:
     """Find everything that the server would reject, or silently score lower.
 
-    The zip is read in place. Videos are checked by threads: reading, inflating and
-    comparing masks all run without the interpreter lock.
+    The zip is read in place.
 
     Args:
         source: A zip, or a folder of `<video>/<frame>.png`; masks that are open stay
@@ -41,8 +42,9 @@ def check_masks(
             frames are expected.
         team: Whether a `team.json` is required, as in test phases.
         workers: Threads; one for each core by default.
+        executor: Checks the masks elsewhere; None for threads.
         progress: Called with a video and a number of masks that are done, from any
-            thread.
+            thread; see `map_jobs`.
 
     Raises:
         ArchiveError: There is nothing at the path, or no zip that can be listed.
@@ -64,19 +66,21 @@ def check_masks(
             size=_size(masks),
         )
         result.add([*findings, *layout.findings])
-        jobs = [(found, split.videos[found.name]) for found in layout.videos]
-        seen: list[Finding] = []
         # Long videos first, so that no worker has a long one left at the end.
-        jobs.sort(key=lambda job: -len(job[0].frames))
-        for checked in run_in_threads(
-            lambda job: check_video(masks, *job, progress=progress),
-            jobs,
+        videos = sorted(layout.videos, key=lambda found: -len(found.frames))
+        seen: list[Finding] = []
+        for checked in map_jobs(
+            _Checker(masks, {found.name: split.videos[found.name] for found in videos}),
+            [Job(found.name, len(found.frames), found) for found in videos],
+            executor=executor,
             workers=workers,
+            needs=(masks.path, split.root),
+            progress=progress,
         ):
             result.frames += checked.frames
             seen += checked.findings
         if isinstance(masks, MaskZip):
-            known = {f"{f.folder}{stem}.png" for f, _ in jobs for stem in f.frames}
+            known = {f"{f.folder}{stem}.png" for f in videos for stem in f.frames}
             known |= _of_videos(masks, set(split.others))
             seen += [
                 Finding.of("damaged", name, problem)
@@ -84,6 +88,19 @@ def check_masks(
             ]
         result.add(seen)
     return result
+
+
+@dataclass(frozen=True)
+class _Checker:
+    """Checks videos; it can be sent to another process."""
+
+    masks: Masks
+    videos: Mapping[str, SplitVideo]
+
+    def __call__(self, found: Found, progress: Callable[[int], None]) -> VideoCheck:
+        """Check the masks of one video."""
+        video = self.videos[found.name]
+        return check_video(self.masks, found, video, progress=progress)
 
 
 def _of_videos(masks: Masks, videos: set[str]) -> set[str]:

@@ -55,7 +55,7 @@ def check_video(
     found: Found,
     video: SplitVideo,
     *,
-    progress: Callable[[str, int], None] = lambda video, frames: None,
+    progress: Callable[[int], None] = lambda frames: None,
 ) -> VideoCheck:
     """Read each mask of a video once and check it.
 
@@ -63,14 +63,14 @@ def check_video(
         masks: The submission.
         found: The video in the submission.
         video: The video in the split.
-        progress: Called with the video's name and a number of masks that are done.
+        progress: Called with a number of masks that are done.
     """
     checker = _Checker(found, video, masks)
     for count, frame in enumerate(found.frames, 1):
         checkpoint()
         checker.look(frame, masks, f"{found.folder}{frame}.png")
         if count % 64 == 0 or count == len(found.frames):
-            progress(video.name, (count - 1) % 64 + 1)
+            progress((count - 1) % 64 + 1)
     findings = [replace(one, video=video.name) for one in checker.findings()]
     return VideoCheck(len(found.frames), findings)
 

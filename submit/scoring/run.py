@@ -1,8 +1,7 @@
 """Score a source of masks against a split: read, decode and count on all cores.
 
-The work is cut into ranges of frames, those of long videos first. Workers are threads:
-reading, inflating and counting all run without the interpreter lock, and threads start
-fast. Results do not depend on their number.
+The work is cut into ranges of frames, those of long videos first. Threads or workers of
+an executor do it, see `submit.executors.mapping`; results do not depend on that.
 """
 
 from __future__ import annotations
@@ -12,15 +11,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..archive import FATAL, Masks
 from ..data import Split, SplitVideo
 from ..errors import MaskError, ScoringError
+from ..executors import Executor, Job, map_jobs
 from ..masks import Labels
 from ..metrics.frames import FrameScorer, FrameScores
 from ..png.palette import PackedLabels, decode_packed, read_header
 from ..png.pillow import decode_as_server, size_of_image
-from ..system.pool import checkpoint, run_in_threads
+from ..system.pool import checkpoint
 from ..system.words import size_text
 from .plan import ScoringPlan, plan_as_server, plan_davis, plan_split, require_truth
 from .results import DavisSplitScore, SplitScore, VideoFrames
@@ -41,6 +42,7 @@ def score_split(
     masks: Masks,
     *,
     workers: int | None = None,
+    executor: Executor | None = None,
     as_server: bool = False,
     known: Mapping[str, VideoFrames] | None = None,
     progress: Callable[[str, int], None] = lambda video, frames: None,
@@ -54,10 +56,11 @@ def score_split(
         split: A split with a mask for every frame.
         masks: The predicted masks.
         workers: Threads; one for each core by default.
+        executor: Scores elsewhere; None for threads.
         as_server: Return the server's score for defective masks too, if it gives one.
         known: Videos that were scored already.
-        progress: Called with a video and a number of frames that are done, from the
-            caller's thread.
+        progress: Called with a video and a number of frames that are done, from any
+            thread; see `map_jobs`.
 
     Raises:
         ScoringError: The split has no complete truth, or the masks have a defect (with
@@ -67,7 +70,13 @@ def score_split(
     require_truth(split)
     plan = plan_as_server(split, masks) if as_server else plan_split(split, masks)
     videos = _score(
-        split, masks, plan, workers, progress, as_server=as_server, known=known or {}
+        split,
+        plan,
+        _Scorer.of(split, masks, plan, as_server=as_server),
+        workers=workers,
+        executor=executor,
+        known=known or {},
+        progress=progress,
     )
     return SplitScore.of(videos, (*_subset_notes(split), *plan.notes))
 
@@ -77,6 +86,7 @@ def score_davis(
     masks: Masks,
     *,
     workers: int | None = None,
+    executor: Executor | None = None,
     known: Mapping[str, VideoFrames] | None = None,
     progress: Callable[[str, int], None] = lambda video, frames: None,
 ) -> DavisSplitScore:
@@ -93,7 +103,13 @@ def score_davis(
     require_truth(split)
     plan = plan_davis(split, masks)
     videos = _score(
-        split, masks, plan, workers, progress, davis=True, known=known or {}
+        split,
+        plan,
+        _Scorer.of(split, masks, plan, davis=True),
+        workers=workers,
+        executor=executor,
+        known=known or {},
+        progress=progress,
     )
     return DavisSplitScore.of(videos, (*_subset_notes(split), *plan.notes))
 
@@ -105,7 +121,7 @@ def _subset_notes(split: Split) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class _Work:
+class _Piece:
     """A range of frames of one video.
 
     Attributes:
@@ -115,48 +131,112 @@ class _Work:
         start: Place of the first among the evaluated frames of the video.
     """
 
-    video: SplitVideo
+    video: str
     size: tuple[int, int]
     frames: tuple[str, ...]
     start: int
 
+    @property
+    def name(self) -> str:
+        """What no other range is called."""
+        return f"{self.video}/{self.frames[0]}"
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A range that was scored.
+
+    Attributes:
+        rows: T×N×4 numbers; see `FrameScorer`.
+        seconds: Processor time.
+    """
+
+    rows: NDArray[np.float64]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """Scores ranges of frames; it can be sent to another process.
+
+    Attributes:
+        videos: The videos with their truth.
+        masks: The predicted masks.
+        prefix: Prefix of `<video>/<frame>.png` in the names of the masks.
+        as_server: Whether masks are taken that only the server accepts.
+        davis: Whether to score as DAVIS does.
+    """
+
+    videos: Mapping[str, SplitVideo]
+    masks: Masks
+    prefix: str
+    as_server: bool
+    davis: bool
+
+    @classmethod
+    def of(
+        cls,
+        split: Split,
+        masks: Masks,
+        plan: ScoringPlan,
+        *,
+        as_server: bool = False,
+        davis: bool = False,
+    ) -> _Scorer:
+        videos = {name: split.videos[name] for name in plan.frames}
+        return cls(videos, masks, plan.prefix, as_server, davis)
+
+    def __call__(self, work: _Piece, progress: Callable[[int], None]) -> _Scored:
+        """Score a range of frames.
+
+        Raises:
+            MaskError: A mask cannot be read.
+            ScoringError: The server would fail.
+        """
+        began = time.thread_time()
+        video = self.videos[work.video]
+        scorer = FrameScorer(*work.size, video.objects, davis=self.davis)
+        rows = np.empty((len(work.frames), len(video.objects), 4))
+        for index, frame in enumerate(work.frames):
+            checkpoint()
+            truth = video.packed_mask(frame, size=work.size)
+            name = f"{self.prefix}{video.name}/{frame}.png"
+            data = self.masks.read_entry(name)
+            labels = _decode(data, name, work.size, lenient=self.as_server)
+            rows[index] = scorer.score_packed(truth, labels)
+        progress(len(work.frames))
+        return _Scored(rows, time.thread_time() - began)
+
 
 def _score(
     split: Split,
-    masks: Masks,
     plan: ScoringPlan,
-    workers: int | None,
-    progress: Callable[[str, int], None],
+    scorer: _Scorer,
     *,
-    as_server: bool = False,
-    davis: bool = False,
+    workers: int | None,
+    executor: Executor | None,
     known: Mapping[str, VideoFrames],
+    progress: Callable[[str, int], None],
 ) -> list[VideoFrames]:
-    """Score all frames of a plan."""
-    results = {
+    """Score all frames of a plan but those of known videos."""
+    pieces = [work for work in _pieces(split, plan) if work.video not in known]
+    scored = map_jobs(
+        scorer,
+        [Job(work.name, len(plan.frames[work.video]), work) for work in pieces],
+        executor=executor,
+        workers=workers,
+        needs=(scorer.masks.path, split.root),
+        progress=lambda name, frames: progress(name.rpartition("/")[0], frames),
+    )
+    rows = {
         name: np.empty((len(frames), len(split.videos[name].objects), 4))
         for name, frames in plan.frames.items()
         if name not in known
     }
     seconds = dict.fromkeys(plan.frames, 0.0)
-
-    def run(work: _Work) -> float:
-        began = time.thread_time()
-        scorer = FrameScorer(*work.size, work.video.objects, davis=davis)
-        for index, frame in enumerate(work.frames, work.start):
-            checkpoint()
-            truth = work.video.packed_mask(frame, size=work.size)
-            name = f"{plan.prefix}{work.video.name}/{frame}.png"
-            labels = _decode(masks.read_entry(name), name, work.size, lenient=as_server)
-            results[work.video.name][index] = scorer.score_packed(truth, labels)
-        return time.thread_time() - began
-
-    def done(work: _Work, spent: float) -> None:
-        seconds[work.video.name] += spent
-        progress(work.video.name, len(work.frames))
-
-    pieces = [work for work in _pieces(split, plan) if work.video.name not in known]
-    run_in_threads(run, pieces, workers=workers, done=done)
+    for work, found in zip(pieces, scored, strict=True):
+        rows[work.video][work.start : work.start + len(work.frames)] = found.rows
+        seconds[work.video] += found.seconds
     return [
         known[name]
         if name in known
@@ -164,23 +244,22 @@ def _score(
             video=name,
             objects=video.objects,
             frames=plan.frames.get(name, ()),
-            scores=FrameScores.from_rows(results[name]) if name in results else None,
+            scores=FrameScores.from_rows(rows[name]) if name in rows else None,
             seconds=seconds.get(name, 0.0),
         )
         for name, video in split.videos.items()
     ]
 
 
-def _pieces(split: Split, plan: ScoringPlan) -> Iterator[_Work]:
+def _pieces(split: Split, plan: ScoringPlan) -> Iterator[_Piece]:
     """Cut the work into ranges of frames, long videos first."""
     for name in sorted(plan.frames, key=lambda name: (-len(plan.frames[name]), name)):
         frames = plan.frames[name]
         if not frames:
             continue
-        video = split.videos[name]
-        size = video.mask_size
+        size = split.videos[name].mask_size
         for start in range(0, len(frames), _RANGE):
-            yield _Work(video, size, frames[start : start + _RANGE], start)
+            yield _Piece(name, size, frames[start : start + _RANGE], start)
 
 
 def _decode(

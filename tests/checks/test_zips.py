@@ -13,6 +13,7 @@ from submit.checks import check_masks, masks_to_check
 from submit.data import Split, read_split
 from submit.errors import ArchiveError
 from submit.png.palette import encode
+from tests.inline import Inline
 from tests.submissions import (
     FRAMES,
     SIZE,
@@ -211,6 +212,18 @@ def test_what_is_no_zip_is_an_error(split: Split, tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_text("hello")
     with pytest.raises(ArchiveError, match="is not a zip"):
         check_masks(tmp_path / "a.zip", split)
+
+
+def test_where_masks_are_checked_makes_no_difference(
+    split: Split, masks: Path, tmp_path: Path
+) -> None:
+    (masks / A / "00002.png").write_bytes(b"damaged")
+    (masks / C / "00003.png").write_bytes(encode(labels_of(B, 3) * 7))
+    shutil.rmtree(masks / B)
+    for path in (masks, zip_up(masks, tmp_path / "a.zip")):
+        here = check_masks(path, split)
+        assert len(here.findings) == 3
+        assert check_masks(path, split, executor=Inline()) == here
 
 
 def test_progress_comes_to_the_number_of_masks(split: Split, masks: Path) -> None:

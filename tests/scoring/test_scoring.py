@@ -32,6 +32,7 @@ from submit.scoring import (
     scores_txt,
     write_scores,
 )
+from tests.inline import Inline
 from tests.splits import meta_of, write_masks, write_split
 
 #: Height, width and number of frames. One is too short to have frames that count.
@@ -481,7 +482,7 @@ def test_a_zip_scores_as_its_folder_does(
     assert score(split, path).totals == score(split, masks).totals
 
 
-def test_the_number_of_workers_makes_no_difference(tmp_path: Path) -> None:
+def test_where_frames_are_scored_makes_no_difference(tmp_path: Path) -> None:
     # Long enough to be cut into several ranges of frames.
     root, masks = tmp_path / "split", tmp_path / "masks"
     random = np.random.default_rng(0)
@@ -489,18 +490,22 @@ def test_the_number_of_workers_makes_no_difference(tmp_path: Path) -> None:
         write_masks(folder, list((random.random((100, 9, 70)) < 0.5).astype(np.uint8)))
     split = read_split(root)
     results = []
-    for workers in (1, 5):
+    for workers, executor in ((1, None), (5, None), (1, Inline())):
         done: Counter[str] = Counter()
 
         def report(video: str, frames: int, done: Counter[str] = done) -> None:
             done[video] += frames
 
         with open_masks(masks) as source:
-            results.append(score_split(split, source, workers=workers, progress=report))
+            scored = score_split(
+                split, source, workers=workers, executor=executor, progress=report
+            )
+        results.append(scored)
         assert done == {"long": 98}
         assert frames_to_score(split) == 98
-    assert frames_csv(results[0]) == frames_csv(results[1])
-    assert results[0].totals == results[1].totals
+    for other in results[1:]:
+        assert frames_csv(other) == frames_csv(results[0])
+        assert other.totals == results[0].totals
 
 
 def test_objects_and_frames_are_tables(split: Split, masks: Path) -> None:
