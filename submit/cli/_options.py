@@ -337,7 +337,7 @@ def executor_option(command: Command) -> Command:
         default="local",
         envvar="SUBMIT_EXECUTOR",
         show_envvar=True,
-        help="Processes of this machine, or a Ray cluster (RAY_ADDRESS).",
+        help="This machine, or a Ray cluster (RAY_ADDRESS).",
     )(command)
 
 

@@ -31,6 +31,7 @@ __all__ = [
     "open_runs",
     "plain_executor",
     "raise_failures",
+    "reading_executor",
     "require_once",
     "run_folders",
 ]
@@ -139,6 +140,16 @@ def plain_executor(kind: str, workers: int | None) -> Executor:
     return RayExecutor(workers=workers, device="cpu", cores=1)
 
 
+def reading_executor(kind: str, workers: int | None) -> Executor | None:
+    """Workers that only read masks: None for threads of this process, or Ray's.
+
+    Args:
+        kind: `local` or `ray`.
+        workers: How many; None for one for each core.
+    """
+    return None if kind == "local" else plain_executor(kind, workers)
+
+
 def model_executor(
     predictor: Predictor, workers: int | None, device: str, *, kind: str = "local"
 ) -> Executor:
@@ -186,6 +197,7 @@ def masks_of(
     split: Split | None = None,
     *,
     workers: int | None = None,
+    kind: str = "local",
 ) -> Masks:
     """Open the masks that RUN|DIR|ZIP names; a run is exported if it is not yet.
 
@@ -195,6 +207,7 @@ def masks_of(
         split: The split, if it is not at the place that the run records, or with only
             the videos that are needed.
         workers: Number of processes that export. Default: one per CPU core.
+        kind: Where they are: `local` or `ray`.
 
     Raises:
         RunError: There is neither such a file or folder nor such a run, or a mask of
@@ -206,7 +219,7 @@ def masks_of(
         runs,
         source,
         split,
-        executor=lambda: local_executor(workers),
+        executor=lambda: plain_executor(kind, workers),
         workers=workers,
         monitor=progress,
     )

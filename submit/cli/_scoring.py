@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ScoringError
 from ._progress import progress
-from ._runs import masks_of
+from ._runs import masks_of, reading_executor
 
 if TYPE_CHECKING:
     from ..data import Split
@@ -39,14 +39,16 @@ def join_scores(folder: Path) -> Sequence[str]:
             raise ScoringError(
                 f"{what}: has changed since its parts were scored; score them again"
             )
-    write_scores(scored(asked, split, None, known), folder)
+    write_scores(scored(asked, split, known=known), folder)
     return asked.videos
 
 
 def scored(
     asked: ScoredPart,
     split: Split,
-    workers: int | None,
+    *,
+    executor: str = "local",
+    workers: int | None = None,
     known: Mapping[str, VideoFrames] | None = None,
 ) -> SplitScore | DavisSplitScore:
     """Score the videos of a split that are not known yet."""
@@ -54,17 +56,23 @@ def scored(
 
     runs = Path(asked.runs)
     with (
-        masks_of(runs, asked.source, split, workers=workers) as masks,
+        masks_of(runs, asked.source, split, workers=workers, kind=executor) as masks,
         progress("score", total=frames_to_score(split)) as bar,
     ):
         if asked.protocol == "davis":
             return score_davis(
-                split, masks, workers=workers, known=known, progress=bar.advance
+                split,
+                masks,
+                workers=workers,
+                executor=reading_executor(executor, workers),
+                known=known,
+                progress=bar.advance,
             )
         return score_split(
             split,
             masks,
             workers=workers,
+            executor=reading_executor(executor, workers),
             as_server=asked.as_server,
             known=known,
             progress=bar.advance,

@@ -10,6 +10,7 @@ import click
 from ._options import (
     PATH,
     SOURCE,
+    executor_option,
     json_option,
     runs_dir_option,
     split_option,
@@ -18,7 +19,7 @@ from ._options import (
 )
 from ._output import emit
 from ._progress import progress
-from ._runs import masks_of
+from ._runs import masks_of, reading_executor
 from ._splits import open_split
 from ._views import findings_view
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     "split.",
 )
 @click.option("--team", is_flag=True, help="Require a team.json, as test phases do.")
+@executor_option
 @workers_option
 @runs_dir_option
 @json_option
@@ -47,6 +49,7 @@ def check(
     videos: tuple[str, ...],
     sample: Path | None,
     team: bool,
+    executor: str,
     workers: int | None,
     runs: Path,
     as_json: bool,
@@ -65,7 +68,7 @@ def check(
 
     opened = open_split(split, videos, say_subset=False)
     with (
-        masks_of(runs, source, opened, workers=workers) as masks,
+        masks_of(runs, source, opened, workers=workers, kind=executor) as masks,
         progress("check", total=masks_to_check(opened), unit="masks") as bar,
     ):
         found = check_masks(
@@ -74,6 +77,7 @@ def check(
             sample=sample,
             team=team,
             workers=workers,
+            executor=reading_executor(executor, workers),
             progress=bar.advance,
         )
     emit(findings_view(found), found, as_json=as_json)

@@ -12,6 +12,7 @@ import click
 from ._options import (
     OUTPUT,
     SOURCE,
+    executor_option,
     force_option,
     json_option,
     runs_dir_option,
@@ -68,6 +69,7 @@ DAVIS = {
     help="Also score masks with problems, as the server does.",
 )
 @click.option("--objects", is_flag=True, help="Show every object, not only the totals.")
+@executor_option
 @score_part_option
 @force_option
 @workers_option
@@ -81,6 +83,7 @@ def score(
     protocol: str,
     as_server: bool,
     objects: bool,
+    executor: str,
     part: Part | None,
     force: bool,
     workers: int | None,
@@ -136,7 +139,7 @@ def score(
             asked.write(output, ())
             note(f"part {part} has no videos; written to {output}")
             return
-    scores = scored(asked, opened, workers)
+    scores = scored(asked, opened, executor=executor, workers=workers)
     run = find_run(runs, source)
     some = videos or part is not None or as_server
     if run is not None and isinstance(scores, SplitScore) and not some:

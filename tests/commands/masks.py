@@ -232,6 +232,11 @@ ROWS = (
         code=1,
         stdout=["videos    1 of 1"],
     ),
+    Row(
+        "check one.zip --split split --executor ray",
+        stdout=["masks     18"],
+        check=lambda done: done.opened.devices == ["ray cpu"],
+    ),
     Row("check two --split split --runs mine", code=1, stderr=["mine/two: no such"]),
     Row(
         "repair bare.zip --split split -o f.zip --fill-missing --team team.json"

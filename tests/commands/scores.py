@@ -28,6 +28,11 @@ ROWS = (
     ),
     Row("score one --split split --part 2/3", code=2, stderr=["--part needs -o DIR"]),
     Row(
+        "score one.zip --split split --executor ray",
+        stdout=["one.zip"],
+        check=lambda done: done.opened.devices == ["ray cpu"],
+    ),
+    Row(
         "score one --split split --videos similar --workers 1 --json",
         check=lambda done: list(done.at("videos")) == ["similar"],
         data={"videos.similar.frames": 4},

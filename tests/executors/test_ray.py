@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +39,8 @@ QUICKLY = {
     "health_check_initial_delay_ms": 0,
     "health_check_period_ms": 500,
     "health_check_failure_threshold": 3,
+    # Workers are not to wait for everything else on this machine.
+    "worker_niceness": 0,
 }
 
 
@@ -274,6 +277,39 @@ def test_the_chain_over_a_cluster_gives_the_same_bytes(
         submit(f"pack both --runs {name} -o {name}.zip")
     assert Path("far.zip").read_bytes() == Path("near.zip").read_bytes()
     assert soft_files("far/both") == soft_files("near/both")
+
+
+def test_scores_and_findings_of_a_cluster_are_those_of_threads(
+    add_node: Callable[..., Any],
+    submit: Callable[[str], str],
+    write_split: WriteSplit,
+    runner: CliRunner,
+) -> None:
+    add_node(num_cpus=1)
+    frames = [f"{number:05}" for number in range(40)]
+    write_split(["a", "b"], frames=frames, annotated=40, root="truth")
+    submit("predict truth --predictor static --name run")
+    submit("pack run -o run.zip --partial")
+    damaged = Path("masks")
+    shutil.copytree("runs/run/masks", damaged)
+    (damaged / "b" / "00007.png").write_bytes(b"damaged")
+
+    def result(line: str) -> tuple[int, str]:
+        done = runner.invoke(cli, f"{line} --split truth --json".split())
+        # Where a mask is damaged, the score is an error.
+        return done.exit_code, done.stdout or done.stderr.splitlines()[-1]
+
+    for line, code in (
+        ("score run.zip", 0),
+        ("score masks", 1),
+        ("check masks", 1),
+        ("check run", 0),  # It is exported again, by the cluster too.
+    ):
+        here = result(line)
+        assert here[0] == code
+        if line == "check run":
+            shutil.rmtree("runs/run/masks")
+        assert result(f"{line} --executor ray --workers 2") == here
 
 
 def test_facts_are_those_of_the_node_that_did_the_work(
