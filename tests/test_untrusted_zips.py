@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import shutil
 import stat
+import struct
 import zipfile
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -87,6 +90,93 @@ def test_no_command_writes_outside_its_output(
             for name in archive.namelist():
                 assert ".." not in name
                 assert not name.startswith("/")
+
+
+def overlapping(path: Path, names: Sequence[str], size: int) -> None:
+    """Write a zip whose files all inflate the same bytes, as David Fifield's do.
+
+    The data of each file begins with a stored block that holds the header of the next
+    file, and goes on with what that file inflates: https://www.bamsoftware.com/hacks/
+    zipbomb (C 2019).
+    """
+    packer = zlib.compressobj(1, zlib.DEFLATED, -15)
+    kernel = packer.compress(bytes(size)) + packer.flush()
+    content, body = bytes(size), kernel
+    files: list[tuple[str, bytes, bytes]] = []
+    for name in reversed(names):
+        crc = zlib.crc32(content)
+        sizes = struct.pack("<3L2H", crc, len(body), len(content), len(name), 0)
+        header = struct.pack("<4s5H", b"PK\3\4", 20, 0, 8, 0, 0x21) + sizes
+        header += name.encode()
+        files.append((name, header, body))
+        quote = struct.pack("<B2H", 0, len(header), len(header) ^ 0xFFFF)
+        content, body = header + content, quote + header + body
+    files.reverse()
+    data, directory = files[0][1] + files[0][2], b""
+    for name, header, body in files:
+        begin = len(data) - len(body) - len(header)
+        directory += b"PK\1\2" + struct.pack("<H", 20) + header[4:30]
+        directory += struct.pack("<3H2L", 0, 0, 0, 0, begin) + name.encode()
+    end = struct.pack("<4H2LH", 0, 0, *[len(files)] * 2, len(directory), len(data), 0)
+    path.write_bytes(data + directory + b"PK\5\6" + end)
+
+
+def test_files_that_share_their_bytes_are_not_inflated(
+    here: Path, maps: dict[str, np.ndarray], runner: CliRunner
+) -> None:
+    write_split(here / "truth", {"alpha": maps, "beta": maps})
+    names = [f"alpha/{frame}.png" for frame in FRAMES]
+    names += [f"gamma/{number:05}.png" for number in range(97)]
+    overlapping(here / "a.zip", names, 1 << 20)
+    with zipfile.ZipFile(here / "a.zip") as archive:
+        infos = archive.infolist()
+        last = infos[-1]
+        assert archive.read(last) == bytes(1 << 20)
+    assert sum(info.file_size for info in infos) > 100 * (1 << 20)
+    assert (here / "a.zip").stat().st_size < 1 << 15
+    inflated: list[int] = []
+    with open_masks(here / "a.zip") as masks:
+        assert len(masks.read_entry(names[-1])) == 1 << 20
+        for name in names[:-1]:
+            with pytest.raises(ArchiveError, match=f"{name} is damaged .it overlaps"):
+                inflated.append(len(masks.read_entry(name)))
+            with pytest.raises(ArchiveError, match=f"{name} is damaged .it overlaps"):
+                masks.open_entry(name)
+    assert inflated == []
+
+    def run(line: str) -> Result:
+        return runner.invoke(cli, line.split())
+
+    checked = run("check a.zip --split split --json")
+    assert checked.exit_code == 1
+    assert "it overlaps with the next file" in checked.stdout
+    for line in (
+        "score a.zip --split truth",
+        "import a.zip --split split --name r --runs out",
+    ):
+        result = run(line)
+        assert result.exit_code == 1
+        assert "it overlaps with the next file" in result.stderr
+    assert run("repair a.zip --split split -o out/b.zip").exit_code == 1
+
+
+def test_masks_that_inflate_more_than_masks_can_are_not_inflated(
+    here: Path, maps: dict[str, np.ndarray], runner: CliRunner
+) -> None:
+    with zipfile.ZipFile(here / "a.zip", "w", zipfile.ZIP_BZIP2) as archive:
+        for frame in FRAMES:
+            archive.writestr(f"alpha/{frame}.png", bytes(1 << 20))
+            archive.writestr(f"gamma/{frame}.png", bytes(1 << 20))
+            archive.writestr(f"beta/{frame}.png", encode(maps[frame]))
+    with (
+        open_masks(here / "a.zip") as masks,
+        pytest.raises(
+            ArchiveError, match=r"00000\.png has more than \d+ bytes when it"
+        ),
+    ):
+        masks.read_entry("alpha/00000.png")
+    result = runner.invoke(cli, ["check", "a.zip", "--split", "split", "--json"])
+    assert "inflates to more than a mask can" in result.stdout
 
 
 def bomb(path: Path, name: str) -> int:

@@ -17,6 +17,9 @@ __all__ = ["LARGEST_FILE", "Entry", "shown", "unpacked_name"]
 LARGEST_FILE = 1 << 28
 #: Largest ratio of unpacked to packed bytes, by compression method.
 _MOST_INFLATION = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: 1032}
+#: What other methods may add to the ratio of deflate, in bytes: a zip of a million
+#: small entries would inflate for hours otherwise.
+_SPARE = 1 << 16
 
 #: Characters of a name that a message shows.
 _SHOWN = 100
@@ -59,6 +62,15 @@ class Entry:
         inflation = _MOST_INFLATION.get(self.method)
         possible = self.size if inflation is None else self.stored * inflation
         return min(self.size, possible) > LARGEST_FILE
+
+    @property
+    def most(self) -> int:
+        """Most bytes that are read of it; more is a mistake or an attack."""
+        if self.method in _MOST_INFLATION:
+            return LARGEST_FILE
+        # bzip2 and LZMA make more of zeros than of any PNG, which is compressed.
+        deflated = self.stored * _MOST_INFLATION[zipfile.ZIP_DEFLATED]
+        return min(deflated + _SPARE, LARGEST_FILE)
 
     @property
     def is_too_long(self) -> bool:

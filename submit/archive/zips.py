@@ -76,25 +76,25 @@ class MaskZip(Masks):
             ArchiveError: It is not there, damaged, encrypted or packed in a way that
                 cannot be read.
         """
-        info = self._contents.files.get(name)
+        info = self._find(name)
         where = f"{self.path}: {shown(name)}"
-        if info is None:
-            raise ArchiveError(f"{where} is not there")
         if (data := _read_plain(self._open().fileno(), info)) is not None:
             return data
+        most = _entry(info).most
         pieces: list[bytes] = []
         size = 0
         try:
             for piece in self._pieces(info):
                 pieces.append(piece)
                 size += len(piece)
-                if size > LARGEST_FILE:
+                if size > most:
                     break
         except Exception as error:  # Each of the decompressors has its own.
             raise ArchiveError(f"{where} {_problem(info, error)}") from error
-        if size > LARGEST_FILE:
+        if size > most:
             raise ArchiveError(
-                f"{where} has more than {LARGEST_FILE} bytes, which no mask has"
+                f"{where} has more than {most} bytes when it is unpacked, from "
+                f"{info.compress_size}, which no mask has"
             )
         return b"".join(pieces)
 
@@ -105,10 +105,8 @@ class MaskZip(Masks):
             ArchiveError: See `read_entry`.
             StorageError: There is no room for it.
         """
-        info = self._contents.files.get(name)
+        info = self._find(name)
         where = f"{self.path}: {shown(name)}"
-        if info is None:
-            raise ArchiveError(f"{where} is not there")
         # zipfile makes no more bytes of it than its entry says.
         place = tempfile.gettempdir()
         room = shutil.disk_usage(place).free // _SHARE
@@ -134,6 +132,21 @@ class MaskZip(Masks):
             stack.pop_all()
         return unpacked
 
+    def _find(self, name: str) -> zipfile.ZipInfo:
+        """The file of a name.
+
+        Raises:
+            ArchiveError: It is not there, or overlaps with the next one. Files that
+                share their bytes could inflate to more than any disk holds.
+        """
+        contents = self._contents
+        info = contents.files.get(name)
+        if info is None:
+            raise ArchiveError(f"{self.path}: {shown(name)} is not there")
+        if info.header_offset in contents.overlapping:
+            raise ArchiveError(f"{self.path}: {shown(name)} {_OVERLAPS}")
+        return info
+
     def _checksum(self, name: str) -> tuple[int, int]:
         """Size and CRC-32 of a file, as the zip's directory has them."""
         info = self._contents.files[name]
@@ -142,8 +155,8 @@ class MaskZip(Masks):
     def damaged(self, known: Collection[str]) -> Iterator[tuple[str, str]]:
         """Find files that the server cannot unpack among those not read yet.
 
-        Huge files are not read. Files that overlap are named too, read or not: Python
-        refuses them since 3.11.8.
+        Huge files are not read, and neither are those that overlap, which Python
+        refuses since 3.11.8.
 
         Args:
             known: Names of entries that were read.
@@ -152,22 +165,28 @@ class MaskZip(Masks):
             Name and problem of each file that cannot be unpacked.
         """
         contents = self._contents
-        yield from _overlapping(contents)
         # Of files with equal names the server unpacks the last only.
         for info in {info.filename: info for info in contents.infos}.values():
             name = unpacked_name(info.filename)
             if name in known and contents.files[name] is info:
                 continue
-            if _entry(info).is_huge:
+            if info.header_offset in contents.overlapping:
+                yield info.orig_filename, _OVERLAPS
+                continue
+            entry = _entry(info)
+            if entry.is_huge:
                 # The local header is checked without reading the file.
                 if (problem := self._why_not_opened(info)) is not None:
                     yield info.orig_filename, problem
                 continue
             if _read_plain(self._open().fileno(), info) is not None:
                 continue
+            size = 0
             try:
-                for _ in self._pieces(info):
-                    pass
+                for piece in self._pieces(info):
+                    size += len(piece)
+                    if size > entry.most:
+                        break
             except Exception as error:  # Each of the decompressors has its own.
                 yield info.orig_filename, _problem(info, error)
 
@@ -267,6 +286,24 @@ class _Contents:
         return tuple(map(_entry, self.infos))
 
     @cached_property
+    def overlapping(self) -> frozenset[int]:
+        """Where the files begin that end behind the start of the next one.
+
+        Several entries of one file, which zipfile only warns of, do not count.
+        """
+        found = set()
+        end = self.end
+        for info in sorted(self.infos, key=lambda i: i.header_offset, reverse=True):
+            name = info.orig_filename.encode(
+                "utf-8" if info.flag_bits & _UTF8 else "cp437"
+            )
+            begin = info.header_offset + _LOCAL.size + len(name)
+            if info.header_offset < end < begin + info.compress_size:
+                found.add(info.header_offset)
+            end = info.header_offset
+        return frozenset(found)
+
+    @cached_property
     def layout(self) -> tuple[str, dict[str, list[str]]]:
         """The wrapper, and frames by video."""
         return layout_of(self.entries)
@@ -298,18 +335,6 @@ def _open(path: Path) -> IO[bytes]:
         return open_regular(path)
     except OSError as error:
         raise unreadable(path, error) from error
-
-
-def _overlapping(contents: _Contents) -> Iterator[tuple[str, str]]:
-    """Find files that end behind the start of the next one."""
-    end = contents.end
-    for info in sorted(contents.infos, key=lambda i: i.header_offset, reverse=True):
-        name = info.orig_filename.encode("utf-8" if info.flag_bits & _UTF8 else "cp437")
-        # Several entries of one file are a warning only.
-        begin = info.header_offset + _LOCAL.size + len(name)
-        if info.header_offset < end < begin + info.compress_size:
-            yield info.orig_filename, _damaged("it overlaps with the next file")
-        end = info.header_offset
 
 
 def _read_plain(file: int, info: zipfile.ZipInfo) -> bytes | None:
@@ -382,6 +407,9 @@ def _problem(info: zipfile.ZipInfo, error: Exception) -> str:
 
 def _damaged(reason: str) -> str:
     return f"is damaged ({reason}); write or download the zip again"
+
+
+_OVERLAPS = _damaged("it overlaps with the next file")
 
 
 def _stamp(path: Path) -> tuple[int, int, int]:

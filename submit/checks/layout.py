@@ -163,6 +163,8 @@ def _check_unpacking(entries: Sequence[Entry]) -> Iterator[Finding]:
         if entry.is_huge:
             what = f"comes to {entry.size / 1e9:,.1f} GB when it is unpacked"
             yield Finding.of("huge", entry.written, what)
+    swollen = [e.written for e in entries if e.size > e.most and not e.is_huge]
+    yield from _about("huge", swollen, "inflates to more than a mask can")
 
 
 def _check_names(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 import warnings
 import zipfile
@@ -117,6 +118,13 @@ def test_only_what_can_come_to_much_is_huge() -> None:
     assert Entry("a", gigabytes, 900, method=zipfile.ZIP_BZIP2).is_huge
 
 
+def test_bzip2_and_lzma_are_read_as_far_as_deflate_could_inflate() -> None:
+    assert Entry("a", 1 << 20, 900, method=zipfile.ZIP_DEFLATED).most == 1 << 28
+    # 1032 times the 900 bytes, and 64 KiB.
+    assert Entry("a", 1 << 20, 900, method=zipfile.ZIP_BZIP2).most == 994_336
+    assert Entry("a", 1 << 20, 1 << 20, method=zipfile.ZIP_LZMA).most == 1 << 28
+
+
 def test_long_names_are_cut_in_the_middle() -> None:
     assert shown("v/00000.png") == "v/00000.png"
     cut = shown("v" * 65_000 + "/00000.png")
@@ -127,14 +135,16 @@ def test_long_names_are_cut_in_the_middle() -> None:
 def test_a_file_that_inflates_to_much_is_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("submit.archive.zips.LARGEST_FILE", 1 << 20)
+    for module in ("entry", "zips"):
+        monkeypatch.setattr(f"submit.archive.{module}.LARGEST_FILE", 1 << 14)
+    data = random.Random(1).randbytes((1 << 14) + 1)
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2):
         path = tmp_path / f"{method}.zip"
         with zipfile.ZipFile(path, "w", method) as archive:
-            archive.writestr("v/0.png", bytes(1 << 20))
-            archive.writestr("v/1.png", bytes((1 << 20) + 1))
-        refused = pytest.raises(ArchiveError, match="more than 1048576 bytes")
+            archive.writestr("v/0.png", data[:-1])
+            archive.writestr("v/1.png", data)
+        refused = pytest.raises(ArchiveError, match="more than 16384 bytes")
         with MaskZip(path) as masks:
-            assert masks.read("v", "0") == bytes(1 << 20)
+            assert masks.read("v", "0") == data[:-1]
             with refused:
                 masks.read("v", "1")

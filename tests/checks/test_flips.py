@@ -98,6 +98,8 @@ def agrees_with_zipfile(split: Split, data: bytes, folder: Path) -> None:
         return
     # Python refuses files that overlap since 3.11.8 only.
     assert [what for what in refused if "overlaps" not in what] == []
+    if refused:
+        return
     with open_masks(path) as masks:
         names = {entry.name for entry in masks.entries if not entry.is_folder}
         assert {name: masks.read_entry(name) for name in names} == expected
