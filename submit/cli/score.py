@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ._dividing import request_of
 from ._options import (
     OUTPUT,
     SOURCE,
@@ -22,7 +23,7 @@ from ._options import (
     workers_option,
 )
 from ._output import Cell, emit, note, number, stack, table, warn
-from ._scoring import identity_of, scored
+from ._scoring import scored
 from ._splits import open_split
 from ._views import MOSEV2, score_cells, score_columns
 
@@ -104,8 +105,9 @@ def score(
       submit score both --split work/sample -o work/scores
     """
     from ..pipeline.last_score import remember_score
+    from ..pipeline.parts import split_of_part
     from ..pipeline.sources import find_run
-    from ..scoring import ScoredPart, SplitScore, scores_json, write_scores
+    from ..scoring import SplitScore, scores_json, write_scored_part, write_scores
     from ..scoring.texts import SCORES_FOLDER
     from ..system.outputs import claim
 
@@ -119,27 +121,26 @@ def score(
     if output is not None:
         claim(output, SCORES_FOLDER, force=force, inputs=(source, split))
     opened = open_split(split, videos, say_subset=False)
-    asked = ScoredPart(
-        source=source,
-        identity=identity_of(runs, source),
-        runs=str(runs),
-        split=str(split),
-        fingerprint=opened.fingerprint,
-        meta=None if opened.meta_path is None else str(opened.meta_path),
-        videos=tuple(opened.videos),
-        protocol=protocol,
-        as_server=as_server,
-    )
+    settings = {"protocol": protocol, "as_server": as_server}
+    asked = None
     if part is not None:
-        mine = part.of({one.name: one.length for one in opened.videos.values()})
-        opened = opened.only(mine)
-        if not mine:
+        asked = request_of(source, opened, runs=runs, settings=settings)
+        opened = split_of_part(opened, part)
+        if not opened.videos:
             # There are more parts than videos.
             assert output is not None
-            asked.write(output, ())
+            write_scored_part(output, asked, ())
             note(f"part {part} has no videos; written to {output}")
             return
-    scores = scored(asked, opened, executor=executor, workers=workers)
+    scores = scored(
+        source,
+        opened,
+        runs=runs,
+        protocol=protocol,
+        as_server=as_server,
+        executor=executor,
+        workers=workers,
+    )
     run = find_run(runs, source)
     some = videos or part is not None or as_server
     if run is not None and isinstance(scores, SplitScore) and not some:
@@ -150,10 +151,11 @@ def score(
     # First, since writing the files may fail.
     emit(view, json.loads(scores_json(scores)), as_json=as_json)
     if output is not None:
-        if part is None:
+        if asked is None:
             write_scores(scores, output)
         else:
-            asked.write(output, (video.frames for video in scores.videos.values()))
+            frames = [video.frames for video in scores.videos.values()]
+            write_scored_part(output, asked, frames)
         note(f"written to {output}")
 
 

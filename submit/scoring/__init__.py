@@ -1,6 +1,6 @@
 """Scoring: predicted masks against a split with ground truth, as the server does it."""
 
-from .parts import ScoredPart, read_scored_parts, scored_parts
+from .parts import SCORED_PARTS, read_scored_parts, write_scored_part
 from .results import (
     DavisSplitScore,
     DavisTotals,
@@ -25,11 +25,11 @@ from .texts import (
 
 __all__ = [
     "OFFICIAL_NAMES",
+    "SCORED_PARTS",
     "SCORES_FOLDER",
     "DavisSplitScore",
     "DavisTotals",
     "DavisVideoScore",
-    "ScoredPart",
     "SplitScore",
     "Totals",
     "VideoFrames",
@@ -42,8 +42,8 @@ __all__ = [
     "read_scored_parts",
     "score_davis",
     "score_split",
-    "scored_parts",
     "scores_json",
     "scores_txt",
+    "write_scored_part",
     "write_scores",
 ]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,73 +11,38 @@ from numpy.typing import NDArray
 
 from ..errors import ScoringError
 from ..metrics.frames import FrameScores
-from ..system.files import read_json, write_json
-from ..system.parts import Part
+from ..system.partial import PartialResults, Request
 from .results import VideoFrames
 
-__all__ = ["ScoredPart", "read_scored_parts", "scored_parts"]
+__all__ = ["SCORED_PARTS", "read_scored_parts", "write_scored_part"]
 
-#: The file in the folder of a part.
-_REQUEST = "part.json"
+#: What `submit score --part` writes.
+SCORED_PARTS = PartialResults(
+    file="part.json",
+    verb="score",
+    done="scored",
+    error=ScoringError,
+    settings={"protocol": str, "as_server": bool},
+)
 
 
-@dataclass(frozen=True)
-class ScoredPart:
-    """What was asked of `submit score`, apart from the part.
+def write_scored_part(
+    folder: Path, request: Request, videos: Iterable[VideoFrames]
+) -> None:
+    """Keep the frames of a part in its folder.
 
-    Attributes:
-        source: The masks, as they were named.
-        identity: Digest of the masks; None for a folder.
-        runs: Where runs are kept.
-        split: The split's folder.
-        fingerprint: The split's fingerprint.
-        meta: The meta file that was named.
-        videos: All videos that are to be scored, in all parts.
-        protocol: `mosev2` or `davis`.
-        as_server: Whether masks with problems are scored, too.
+    Args:
+        folder: The folder of the part.
+        request: What was asked of all parts.
+        videos: The videos of this part.
+
+    Raises:
+        StorageError: The disk refuses.
     """
-
-    source: str
-    identity: str | None
-    runs: str
-    split: str
-    fingerprint: str
-    meta: str | None
-    videos: tuple[str, ...]
-    protocol: str
-    as_server: bool
-
-    def write(self, folder: Path, videos: Iterable[VideoFrames]) -> None:
-        """Keep the frames of a part in its folder.
-
-        Args:
-            folder: The folder of the part.
-            videos: Its videos.
-
-        Raises:
-            StorageError: The disk refuses.
-        """
-        frames = [
-            {
-                "video": one.video,
-                "objects": one.objects,
-                "frames": one.frames,
-                "seconds": one.seconds,
-                "scores": None
-                if one.scores is None
-                else {name: rows.tolist() for name, rows in vars(one.scores).items()},
-            }
-            for one in videos
-        ]
-        write_json(folder / _REQUEST, {"request": asdict(self), "frames": frames})
+    SCORED_PARTS.write(folder, request, {one.video: _entry(one) for one in videos})
 
 
-def scored_parts(whole: Path) -> tuple[Path, ...]:
-    """The folders of parts of a folder of scores."""
-    return tuple(Part.places(whole, _REQUEST).values())
-
-
-def read_scored_parts(whole: Path) -> tuple[ScoredPart, dict[str, VideoFrames]]:
+def read_scored_parts(whole: Path) -> tuple[Request, dict[str, VideoFrames]]:
     """Read the scores of all parts of a folder.
 
     Args:
@@ -91,45 +54,22 @@ def read_scored_parts(whole: Path) -> tuple[ScoredPart, dict[str, VideoFrames]]:
     Raises:
         ScoringError: A part is missing, damaged, or belongs to another request.
     """
-    places = Part.places(whole, _REQUEST)
-    counts = sorted({part.count for part in places})
-    if len(counts) > 1:
-        raise ScoringError(
-            f"{whole}: has parts of different divisions, of {counts[0]} and of "
-            f"{counts[1]}; delete those that are not meant"
-        )
-    found = {part: _read(folder) for part, folder in places.items()}
-    (first, (request, _)), *others = found.items()
-    for part, (other, _) in others:
-        if differing := _differences(request, other):
-            raise ScoringError(
-                f"{places[part]}: was scored with other {', '.join(differing)} than "
-                f"{places[first]}; score it again"
-            )
-    frames = {name: one for _, scored in found.values() for name, one in scored.items()}
-    if lacking := [name for name in request.videos if name not in frames]:
-        absent = [str(part.index) for part in Part.missing(places)]
-        raise ScoringError(
-            f"{whole}: {len(lacking)} of {len(request.videos)} videos are not scored, "
-            f"such as {lacking[0]}; score part {', '.join(absent)} of {counts[0]}"
-        )
-    return request, frames
+    return SCORED_PARTS.read(whole, _frames)
 
 
-def _read(folder: Path) -> tuple[ScoredPart, dict[str, VideoFrames]]:
-    try:
-        content = read_json(folder / _REQUEST)
-        asked = content["request"]
-        request = ScoredPart(**{**asked, "videos": tuple(asked["videos"])})
-        frames = [_frames(entry) for entry in content["frames"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ScoringError(
-            f"{folder}: cannot be read ({error}); score this part again"
-        ) from error
-    return request, {one.video: one for one in frames}
+def _entry(frames: VideoFrames) -> dict[str, Any]:
+    scores = frames.scores
+    return {
+        "objects": frames.objects,
+        "frames": frames.frames,
+        "seconds": frames.seconds,
+        "scores": None
+        if scores is None
+        else {name: rows.tolist() for name, rows in vars(scores).items()},
+    }
 
 
-def _frames(entry: Mapping[str, Any]) -> VideoFrames:
+def _frames(video: str, entry: Mapping[str, Any]) -> VideoFrames:
     objects, frames = tuple(entry["objects"]), tuple(entry["frames"])
     rows = entry["scores"]
 
@@ -137,7 +77,7 @@ def _frames(entry: Mapping[str, Any]) -> VideoFrames:
         return np.array(rows[name], dtype).reshape(len(frames), len(objects))
 
     return VideoFrames(
-        video=entry["video"],
+        video=video,
         objects=objects,
         frames=frames,
         scores=None
@@ -150,13 +90,3 @@ def _frames(entry: Mapping[str, Any]) -> VideoFrames:
         ),
         seconds=entry["seconds"],
     )
-
-
-def _differences(one: ScoredPart, other: ScoredPart) -> list[str]:
-    """The names of what differs."""
-    other_values = vars(other)
-    return [
-        name.replace("_", " ")
-        for name, value in vars(one).items()
-        if json.dumps(value) != json.dumps(other_values[name])
-    ]
