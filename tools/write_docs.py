@@ -108,7 +108,9 @@ behaviour of the server was tested with the organisers' scorer for each problem
 The exit status is 1 if something is fatal or costly. A problem in a frame that is not
 scored (the first and the last) is a note. With `--sample` the organisers' sample
 submission decides the expected videos and frames. `--team` requires the `team.json` of
-the test phases. `--json` prints all findings for scripts.
+the test phases. `--json` prints all findings for scripts, `-o DIR` also writes them to
+`check.json` there. `--part` and `--executor ray` divide the work
+([cluster.md](cluster.md)).
 
 `submit repair ZIP -o FIXED.zip --split SPLIT` repairs what needs no guesses and lists
 the corrections: root folder, unrelated files, names, palette, first masks, and with

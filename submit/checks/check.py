@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from .findings import CheckResult, Finding
 from .layout import Found, check_layout, listed
 from .pixels import VideoCheck, check_video
 
-__all__ = ["check_masks", "expected_frames", "masks_to_check"]
+__all__ = ["check_masks", "check_videos", "expected_frames", "masks_to_check"]
 
 
 def check_masks(
@@ -28,6 +28,7 @@ def check_masks(
     team: bool = False,
     workers: int | None = None,
     executor: Executor | None = None,
+    known: Mapping[str, VideoCheck] | None = None,
     progress: Callable[[str, int], None] = lambda video, frames: None,
 ) -> CheckResult:
     """Find everything that the server would reject, or silently score lower.
@@ -43,6 +44,7 @@ def check_masks(
         team: Whether a `team.json` is required, as in test phases.
         workers: Threads; one for each core by default.
         executor: Checks the masks elsewhere; None for threads.
+        known: Videos whose masks were checked already; see `check_videos`.
         progress: Called with a video and a number of masks that are done, from any
             thread; see `map_jobs`.
 
@@ -66,28 +68,93 @@ def check_masks(
             size=_size(masks),
         )
         result.add([*findings, *layout.findings])
-        # Long videos first, so that no worker has a long one left at the end.
-        videos = sorted(layout.videos, key=lambda found: -len(found.frames))
-        seen: list[Finding] = []
-        for checked in map_jobs(
-            _Checker(masks, {found.name: split.videos[found.name] for found in videos}),
-            [Job(found.name, len(found.frames), found) for found in videos],
-            executor=executor,
+        checks = dict(known or {})
+        checks |= _check_videos(
+            masks,
+            split,
+            [found for found in layout.videos if found.name not in checks],
             workers=workers,
-            needs=(masks.path, split.root),
+            executor=executor,
             progress=progress,
-        ):
-            result.frames += checked.frames
-            seen += checked.findings
+        )
+        seen: list[Finding] = []
+        for found in layout.videos:
+            result.frames += checks[found.name].frames
+            seen += checks[found.name].findings
         if isinstance(masks, MaskZip):
-            known = {f"{f.folder}{stem}.png" for f in videos for stem in f.frames}
-            known |= _of_videos(masks, set(split.others))
+            read = {
+                f"{found.folder}{stem}.png"
+                for found in layout.videos
+                for stem in found.frames
+            }
+            read |= _of_videos(masks, set(split.others))
             seen += [
                 Finding.of("damaged", name, problem)
-                for name, problem in masks.damaged(known)
+                for name, problem in masks.damaged(read)
             ]
         result.add(seen)
     return result
+
+
+def check_videos(
+    masks: Masks,
+    split: Split,
+    videos: Collection[str] | None = None,
+    *,
+    sample: Path | str | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    progress: Callable[[str, int], None] = lambda video, frames: None,
+) -> dict[str, VideoCheck]:
+    """Check the masks of some videos only, for `check_masks` of all of them.
+
+    See `check_masks` for the other arguments.
+
+    Args:
+        masks: The submission.
+        split: What it is for.
+        videos: Names of the videos; None for all.
+        sample: See `check_masks`.
+        workers: See `check_masks`.
+        executor: See `check_masks`.
+        progress: See `check_masks`.
+
+    Returns:
+        What was found in each of them that has masks, by name.
+    """
+    expected, _ = expected_frames(split, sample)
+    layout = check_layout(masks, expected, others=split.others)
+    return _check_videos(
+        masks,
+        split,
+        [found for found in layout.videos if videos is None or found.name in videos],
+        workers=workers,
+        executor=executor,
+        progress=progress,
+    )
+
+
+def _check_videos(
+    masks: Masks,
+    split: Split,
+    videos: Sequence[Found],
+    *,
+    workers: int | None,
+    executor: Executor | None,
+    progress: Callable[[str, int], None],
+) -> dict[str, VideoCheck]:
+    """Check videos of a layout."""
+    # Long videos first, so that no worker has a long one left at the end.
+    ordered = sorted(videos, key=lambda found: -len(found.frames))
+    checks: list[VideoCheck] = map_jobs(
+        _Checker(masks, {found.name: split.videos[found.name] for found in ordered}),
+        [Job(found.name, len(found.frames), found) for found in ordered],
+        executor=executor,
+        workers=workers,
+        needs=(masks.path, split.root),
+        progress=progress,
+    )
+    return {found.name: one for found, one in zip(ordered, checks, strict=True)}
 
 
 @dataclass(frozen=True)

@@ -129,12 +129,15 @@ def _merged(given: Given, data: Any) -> str | None:
 
 def _joined(given: Given, data: Any) -> str | None:
     del data
+    from ..pipeline.exported import ExportRecord
     from ..runs import Run
 
     source, *_ = given["sources"]
-    if not Run.exists(given["runs"] / source):
+    if Run.exists(given["runs"] / source):
+        return after_run(given["runs"], source)
+    if ExportRecord.open(Path(source)).exists:
         return typed("pack", source, "-o", f"{Path(source).name}.zip")
-    return after_run(given["runs"], source)
+    return None
 
 
 def _imported(given: Given, data: Any) -> str | None:
@@ -152,6 +155,8 @@ def _packed(given: Given, data: Any) -> str | None:
 
 
 def _checked(given: Given, data: Any) -> str | None:
+    if given["part"] is not None:
+        return None
     source = given["source"]
     if not source.endswith(".zip"):
         return None if data.findings else typed("pack", source, "-o", f"{source}.zip")
@@ -242,7 +247,9 @@ NEXT: Mapping[str, Step] = {
     "repair": lambda given, _: typed(
         "upload", given["output"], "--split", given["split"]
     ),
-    "score": lambda given, _: _reported(given, (given["source"],)),
+    "score": lambda given, _: (
+        None if given["part"] is not None else _reported(given, (given["source"],))
+    ),
     "compare": lambda given, _: _reported(given, (given["baseline"], *given["others"])),
     "tune": lambda given, _: typed(
         "ensemble", "--settings", given["output"], "--name", "tuned", *_runs(given)

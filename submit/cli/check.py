@@ -7,30 +7,41 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..system.words import counted
+from ._checking import check_part, checked
+from ._dividing import digest_of_file, request_of
 from ._options import (
+    OUTPUT,
     PATH,
     SOURCE,
     executor_option,
+    force_option,
     json_option,
     runs_dir_option,
+    score_part_option,
     split_option,
     videos_option,
     workers_option,
 )
-from ._output import emit
-from ._progress import progress
-from ._runs import masks_of, reading_executor
+from ._output import emit, facts, note
 from ._splits import open_split
 from ._views import findings_view
 
 if TYPE_CHECKING:
-    pass
+    from ..system.parts import Part
 
 
 @click.command()
 @click.argument("source", metavar="ZIP|DIR|RUN", type=SOURCE)
 @split_option
 @videos_option
+@click.option(
+    "-o",
+    "--output",
+    type=OUTPUT,
+    metavar="DIR",
+    help="Write check.json here: what --json prints.",
+)
 @click.option(
     "--sample",
     type=PATH,
@@ -40,6 +51,8 @@ if TYPE_CHECKING:
 )
 @click.option("--team", is_flag=True, help="Require a team.json, as test phases do.")
 @executor_option
+@score_part_option
+@force_option
 @workers_option
 @runs_dir_option
 @json_option
@@ -47,9 +60,12 @@ def check(
     source: str,
     split: Path,
     videos: tuple[str, ...],
+    output: Path | None,
     sample: Path | None,
     team: bool,
     executor: str,
+    part: Part | None,
+    force: bool,
     workers: int | None,
     runs: Path,
     as_json: bool,
@@ -60,25 +76,71 @@ def check(
     what it costs and how to repair it. The exit status is 1 if something is fatal or
     costs points.
 
+    With --part the masks of the part's videos are checked, what was found is written to
+    part-I-of-N/DIR, and the exit status is 0. submit merge-parts DIR checks the rest
+    once and gives the result and exit status of the whole.
+
     \b
     Example:
       submit check both.zip --split MOSEv2/valid
     """
-    from ..checks import check_masks, masks_to_check
+    from ..checks import CHECK_FOLDER, write_check, write_checked_part
+    from ..system.outputs import claim
 
+    if part is not None and output is None:
+        raise click.UsageError("--part needs -o DIR, where parts are joined")
+    if part is not None and output is not None:
+        output = part.place(output)
+    if output is not None:
+        claim(output, CHECK_FOLDER, force=force, inputs=(source, split, sample))
     opened = open_split(split, videos, say_subset=False)
-    with (
-        masks_of(runs, source, opened, workers=workers, kind=executor) as masks,
-        progress("check", total=masks_to_check(opened), unit="masks") as bar,
-    ):
-        found = check_masks(
-            masks,
+    if part is not None and output is not None:
+        settings = {
+            "sample": None if sample is None else str(sample),
+            "sample_digest": None if sample is None else digest_of_file(sample),
+            "team": team,
+        }
+        asked = request_of(source, opened, runs=runs, settings=settings)
+        parts = check_part(
+            source,
             opened,
+            part,
+            runs=runs,
             sample=sample,
-            team=team,
+            executor=executor,
             workers=workers,
-            executor=reading_executor(executor, workers),
-            progress=bar.advance,
         )
+        write_checked_part(output, asked, parts)
+        there = [one for one in parts.values() if one is not None]
+        counts = {
+            "videos": len(there),
+            "frames": sum(one.frames for one in there),
+            "findings": sum(len(one.findings) for one in there),
+        }
+        emit(
+            facts(
+                {
+                    "part": str(output),
+                    "checked": f"{counted(counts['videos'], 'video')}, "
+                    f"{counted(counts['frames'], 'mask')}",
+                    "findings": f"{counts['findings']} in these masks",
+                }
+            ),
+            {"part": output, **counts},
+            as_json=as_json,
+        )
+        return
+    found = checked(
+        source,
+        opened,
+        runs=runs,
+        sample=sample,
+        team=team,
+        executor=executor,
+        workers=workers,
+    )
+    # First, since writing the file may fail.
     emit(findings_view(found), found, as_json=as_json)
+    if output is not None:
+        note(f"written to {write_check(found, output)}")
     click.get_current_context().exit(found.exit_code)

@@ -11,12 +11,16 @@ import click
 from ..errors import RunError
 from ..system.files import run_path
 from ..system.words import counted
+from ._checking import join_checks
 from ._options import SOURCE, json_option, runs_dir_option
 from ._output import emit, facts, note, stack
 from ._progress import progress
 from ._scoring import join_scores
+from ._views import findings_view
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from ..pipeline import StepOutcome
 
 
@@ -44,9 +48,9 @@ def merge_parts(
     """Join what jobs with --part have made.
 
     RUN|DIR... are runs of which predict, ensemble or export made parts, or folders that
-    were given to export or score with -o. Every file is compared with what was
-    written. The result is the same as without --part, byte for byte. The command can be
-    repeated.
+    were given to export, score or check with -o. Every file is compared with what was
+    written. The result is the same as without --part, byte for byte; that of check has
+    its exit status, too. The command can be repeated.
 
     \b
     Example:
@@ -60,22 +64,27 @@ def merge_parts(
         for _, folders in joined.values():
             for folder in folders:
                 shutil.rmtree(folder)
-    emit(
-        stack(
-            *(
-                facts(
-                    {
-                        "joined": source,
-                        "videos": counted(len(one.done), "video"),
-                        "already there": counted(len(one.skipped), "video"),
-                    }
-                )
-                for source, (one, _) in joined.items()
+    views: list[RenderableType] = []
+    code = 0
+    for source, (one, _) in joined.items():
+        if (found := one.details.get("check")) is not None:
+            views.append(findings_view(found))
+            code = max(code, found.exit_code)
+        views.append(
+            facts(
+                {
+                    "joined": source,
+                    "videos": counted(len(one.done), "video"),
+                    "already there": counted(len(one.skipped), "video"),
+                }
             )
-        ),
+        )
+    emit(
+        stack(*views),
         {source: vars(one) for source, (one, _) in joined.items()},
         as_json=as_json,
     )
+    click.get_current_context().exit(code)
 
 
 def _join(
@@ -89,6 +98,7 @@ def _join(
     Raises:
         RunError: There are no parts of it, or some are missing.
     """
+    from ..checks import CHECKED_PARTS
     from ..pipeline.joining import (
         export_parts,
         merge_export,
@@ -97,7 +107,7 @@ def _join(
     )
     from ..pipeline.outcome import StepOutcome
     from ..runs import Run
-    from ..scoring import scored_parts
+    from ..scoring import SCORED_PARTS
 
     path = run_path(runs, source)
     if folders := parts_of_run(path):
@@ -107,9 +117,15 @@ def _join(
         run = Run.open(runs / str(records[0].run))
         outcome = merge_export(folder, run, partial=partial, monitor=progress)
         return outcome, tuple(record.folder for record in records)
-    if places := scored_parts(folder):
-        videos = join_scores(folder)
-        return StepOutcome(source, done=list(videos)), places
+    scored, checked = SCORED_PARTS.folders(folder), CHECKED_PARTS.folders(folder)
+    if scored or checked:
+        outcome = StepOutcome(source)
+        # One folder may have both.
+        if scored:
+            outcome.done = list(join_scores(folder))
+        if checked:
+            outcome.done, outcome.details["check"] = join_checks(folder)
+        return outcome, tuple(sorted({*scored, *checked}))
     raise RunError(
         f"{source}: no parts of it are there; expected {path.parent}/part-I-of-N/"
         f"{path.name} (make them with submit predict --part I/N)"

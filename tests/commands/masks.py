@@ -237,6 +237,18 @@ ROWS = (
         stdout=["masks     18"],
         check=lambda done: done.opened.devices == ["ray cpu"],
     ),
+    Row(
+        "check one --split split -o out --force --json",
+        prepare=lambda stage: put("out/check.json"),
+        check=lambda done: read("out/check.json") == done.at(""),
+    ),
+    Row("check one --split split --output out", files=["out/check.json"]),
+    Row(
+        "check one --split split -o out --part 2/3 --json",
+        data={"part": "part-2-of-3/out", "videos": 1, "frames": 6},
+        files=["part-2-of-3/out/checked.json"],
+    ),
+    Row("check one --split split --part 2/3", code=2, stderr=["--part needs -o DIR"]),
     Row("check two --split split --runs mine", code=1, stderr=["mine/two: no such"]),
     Row(
         "repair bare.zip --split split -o f.zip --fill-missing --team team.json"

@@ -1,0 +1,135 @@
+"""`submit check --part`, joined by `submit merge-parts`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from submit.cli import cli
+from submit.png.palette import encode
+from tests.submissions import A, B, labels_of, write_masks, write_split, zip_up
+
+Submit = Callable[..., Result]
+
+
+@pytest.fixture
+def submit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runner: CliRunner
+) -> Submit:
+    """Type a command in a folder with a split and defective masks of it.
+
+    The zip has defects of its own: a file that is damaged and not a mask, a folder that
+    is no video, and a video that is not there.
+    """
+    monkeypatch.chdir(tmp_path)
+    write_split(tmp_path / "split")
+    masks = write_masks(tmp_path / "masks")
+    (masks / A / "00002.png").write_bytes(b"damaged")
+    (masks / A / "00003.png").write_bytes(encode(labels_of(A, 3) * 7))
+    shutil.rmtree(masks / B)
+    (masks / "other").mkdir()
+    (masks / "other" / "00000.png").write_bytes(b"no video")
+    zip_up(masks, tmp_path / "a.zip")
+    with zipfile.ZipFile("a.zip", "a") as archive:
+        archive.writestr("notes.txt", b"beside the videos")
+    data = bytearray(Path("a.zip").read_bytes())
+    data[data.index(b"beside the videos")] ^= 1
+    Path("a.zip").write_bytes(data)
+
+    def call(line: str, *, code: int = 0) -> Result:
+        result = runner.invoke(cli, line.split())
+        assert result.exit_code == code, result.output
+        return result
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("source", "count", "more"),
+    [
+        ("a.zip", 2, "--team --sample sample.zip"),
+        pytest.param("masks", 5, f"--videos {A} --videos c*", marks=pytest.mark.slow),
+    ],
+)
+def test_findings_of_parts_are_joined_to_those_of_the_whole(
+    submit: Submit, source: str, count: int, more: str
+) -> None:
+    zip_up(write_masks(Path("sample")), Path("sample.zip"))
+    line = f"check {source} --split split {more}"
+    whole = submit(f"{line} -o whole --json", code=1)
+    for number in range(1, count + 1):
+        submit(f"{line} -o checked --part {number}/{count}")
+    joined = submit("merge-parts checked --delete --json", code=1)
+    assert json.loads(joined.stdout)["checked"]["details"]["check"] == json.loads(
+        whole.stdout
+    )
+    assert Path("whole/check.json").read_text() == whole.stdout
+    assert Path("checked/check.json").read_text() == whole.stdout
+    assert not list(Path().glob("part-*/checked"))
+
+
+def test_masks_are_read_by_the_parts_and_the_rest_is_read_once(
+    submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "check a.zip --split split -o checked --json"
+    parts = [submit(f"{line} --part {number}/2").stdout for number in (1, 2)]
+    assert [json.loads(part)["frames"] for part in parts] == [12, 0]
+    monkeypatch.setattr("submit.checks.check.check_video", None)
+    shown = submit("merge-parts checked", code=1).stdout
+    assert "fatal unreadable, 1" in shown
+    assert "fatal damaged, 1" in shown
+    assert "costly absent-video, 6" in shown
+    assert "videos         3 videos" in shown
+
+
+def test_what_was_checked_and_has_changed_is_not_joined(submit: Submit) -> None:
+    line = "check a.zip --split split -o checked"
+    submit(f"{line} --part 1/2")
+    submit(f"{line} --part 2/2 --team")
+    said = submit("merge-parts checked", code=1).output
+    assert "part-2-of-2/checked: was checked with other team" in said
+    submit(f"{line} --part 2/2")
+    Path("part-2-of-2/checked/checked.json").write_text('{"request": []}')
+    said = submit("merge-parts checked", code=1).output
+    assert "part-2-of-2/checked: cannot be read" in said
+    shutil.rmtree("part-2-of-2")
+    said = submit("merge-parts checked", code=1).output
+    assert "videos are not checked, such as " in said
+    assert "check part 2 of 2" in said
+    submit(f"{line} --part 2/2")
+    with zipfile.ZipFile("a.zip", "a") as archive:
+        archive.writestr("more.txt", b"")
+    said = submit("merge-parts checked", code=1).output
+    assert "a.zip: has changed since its parts were checked; check them again" in said
+    assert not Path("checked").exists()
+
+
+def test_scores_and_findings_may_be_in_one_folder(submit: Submit) -> None:
+    shutil.copytree("split/Annotations", "full/Annotations")
+    for video in Path("full/Annotations").iterdir():
+        shutil.rmtree(video)
+    write_masks(Path("full/Annotations"))
+    shutil.copytree("full/Annotations", "good")
+    for number in (1, 2):
+        part = f"-o out --part {number}/2"
+        submit(f"score good --split full {part}")
+        submit(f"check good --split full {part}")
+    submit("merge-parts out --delete")
+    found = sorted(path.name for path in Path("out").iterdir())
+    assert {"check.json", "scores.json"} < set(found)
+    assert not list(Path().glob("part-*/out"))
+
+
+def test_a_finding_of_another_form_is_refused(submit: Submit) -> None:
+    submit("check a.zip --split split -o checked --part 1/2")
+    submit("check a.zip --split split -o checked --part 2/2")
+    for path in Path().glob("part-*/checked/checked.json"):
+        path.write_text(path.read_text().replace('"unreadable"', '"strange"'))
+    said = submit("merge-parts checked", code=1).output
+    assert "a finding has another form" in said
