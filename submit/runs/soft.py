@@ -26,6 +26,7 @@ from zlib_ng import zlib_ng
 
 from ..errors import MaskError, RunError
 from ..masks import OLD_VALUES, VALUES, Codes, Values, parse_header, quantise
+from ..png.palette import MOST_PIXELS
 from ..predictors.numbers import nonsense
 from ..system.files import atomic_open, stream_digest
 from ..system.words import counted
@@ -46,11 +47,10 @@ _MOST_HEADER = 1024
 #: The highest id of an object.
 _HIGHEST_ID = 254
 
-#: Side of the largest logits of a model that does not work at the frame's size.
-_LARGEST_MODEL = 4096
-
-#: Longest side of a frame.
-_LARGEST_SIDE = 1 << 16
+#: Side of the largest logits of a model that does not work at the frame's size, for a
+#: few objects and for any number. SAM 2 and SAM 3 have 256 and 288.
+_LARGEST_MODEL, _LARGEST_FOR_MANY = 4096, 1024
+_A_FEW_OBJECTS = 8
 
 #: Most numbers that a message lists.
 _FEW = 4
@@ -143,10 +143,10 @@ class SoftWriter:
             codes = quantise(logits)
             if wrong := _wrong_score(objects, presence, iou):
                 raise MaskError(wrong)
-            if codes.size > len(objects) * _most_pixels(self._size):
+            if codes.size > (most := _most_logits(len(objects), self._size)):
                 raise MaskError(
-                    f"expected logits of at most {_most_pixels(self._size):,} pixels "
-                    f"for each object, found the shape {codes.shape}"
+                    f"expected at most {most:,} logits for "
+                    f"{counted(len(objects), 'object')}, found the shape {codes.shape}"
                 )
         except MaskError as error:
             raise MaskError(f"{self.path}: frame {frame}: {error}") from error
@@ -242,7 +242,7 @@ class SoftVideo:
         """
         frame = self.frames[index]
         try:
-            most = len(self.objects) * _most_pixels(self.size)
+            most = _most_logits(len(self.objects), self.size)
             array = self._array(frame, most=most)
             if array.dtype != np.int8 or array.ndim != 3:
                 raise ValueError(
@@ -339,17 +339,23 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _most_pixels(size: tuple[int, int]) -> int:
-    """Most pixels of a plane of logits for a frame size."""
-    return max(size[0] * size[1], _LARGEST_MODEL**2)
+def _most_logits(objects: int, size: tuple[int, int]) -> int:
+    """Most logits of a frame with so many objects; more objects never have fewer."""
+    usual = max(size[0] * size[1], _LARGEST_FOR_MANY**2)
+    return max(objects * usual, min(objects, _A_FEW_OBJECTS) * _LARGEST_MODEL**2)
 
 
 def _size(array: NDArray[Any]) -> tuple[int, int]:
     """Height and width of the frames."""
     sides = array.tolist() if array.shape == (2,) and array.dtype.kind in "iu" else []
-    if not sides or not all(1 <= side <= _LARGEST_SIDE for side in sides):
+    if not sides or min(sides) < 1:
         raise ValueError(
             f"size: expected height and width in pixels, found {_described(array)}"
+        )
+    if sides[0] * sides[1] > MOST_PIXELS:
+        raise ValueError(
+            f"size: expected frames of at most {MOST_PIXELS:,} pixels, found "
+            f"{sides[0]}×{sides[1]}"
         )
     return sides[0], sides[1]
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from submit.errors import MaskError, RunError, StorageError
 from submit.masks import OLD_VALUES, VALUES, dequantise
 from submit.runs import SoftVideo, SoftWriter
+from submit.runs.soft import _most_logits
 from submit.system.files import digest, remove_partial
 
 Random = np.random.Generator
@@ -381,6 +382,10 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no scores": ({"iou": None}, "it has no array 'iou'"),
     "size 0": ({"size": np.array([0, 8])}, r"size: expected .*, found \[0, 8\]"),
     "three sizes": ({"size": np.array([6, 8, 1])}, "size: expected height and width"),
+    "size of a bomb": (
+        {"size": np.array([65_536, 65_536])},
+        "size: expected frames of at most 178,956,970 pixels, found 65536×65536",
+    ),
     "float size": ({"size": np.array([6.0, 8])}, "size: expected height and width"),
     "large objects": ({"objects": np.arange(999)}, "objects inflates to 8,120 bytes"),
     "large scores": ({"iou": np.zeros((2, 999))}, "iou inflates to 16,112 bytes"),
@@ -480,11 +485,25 @@ def test_scores_that_cannot_be_meant_are_not_written(
         writer.write("00007", (1, 3), plane, floats(0, presence), floats(1, iou))
 
 
+@pytest.mark.parametrize(
+    ("objects", "size", "side"),
+    [(1, (6, 8), 4096), (8, (6, 8), 4096), (254, (6, 8), 1024), (254, (720, 1280), 0)],
+    ids=["one", "a few", "many", "at the frame's size"],
+)
+def test_the_largest_logits_that_a_model_may_have_are_bounded(
+    objects: int, size: tuple[int, int], side: int
+) -> None:
+    most = _most_logits(objects, size)
+    assert most >= objects * max(size[0] * size[1], side**2)
+    assert most <= max(objects * max(size[0] * size[1], 1024**2), 8 * 4096**2)
+    assert most <= _most_logits(objects + 1, size)
+
+
 @pytest.mark.slow
 def test_logits_that_no_reader_would_take_are_not_written(tmp_path: Path) -> None:
     plane = np.broadcast_to(np.float32(0), (1, 2**13, 2**12))
     with (
-        pytest.raises(MaskError, match="at most 16,777,216 pixels for each object"),
+        pytest.raises(MaskError, match="at most 16,777,216 logits for 1 object, found"),
         SoftWriter(tmp_path / "v.npz", size=(6, 8)) as writer,
     ):
         writer.write("00000", (1,), plane, None, None)
