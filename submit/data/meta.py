@@ -210,6 +210,11 @@ def _meta_file(
             raise SplitError(f"{path}: video {name}: {error}") from None
         videos[name] = meta
         dropped += [(name, key) for key in none]
+    if (frames := sum(meta.length or 0 for meta in videos.values())) > _LONGEST:
+        raise SplitError(
+            f"{path}: the lengths of its videos come to {frames:,} frames, expected at "
+            f"most {_LONGEST:,}"
+        )
     return MetaFile(path, videos, tuple(_about_ids(path, dropped)), is_shared)
 
 

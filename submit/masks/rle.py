@@ -16,6 +16,9 @@ from ..errors import MaskError
 
 __all__ = ["decode_rle", "encode_rle"]
 
+#: Where the last five bits of a number may begin; runs have less than 2³² pixels.
+_LONGEST = 60
+
 
 def decode_rle(rle: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
     """Decode a mask.
@@ -84,7 +87,8 @@ def _runs(text: str) -> list[int]:
     number = shift = 0
     for character in text:
         code = ord(character) - 48
-        if not 0 <= code < 64:
+        # A number of any length would take time that grows with its square.
+        if not 0 <= code < 64 or shift > _LONGEST:
             raise MaskError(f"expected counts of COCO RLE, found {_short(text)}")
         number |= (code & 31) << shift
         shift += 5

@@ -38,7 +38,7 @@ def read_toml(path: Path, error: type[SubmitError] = SettingsError) -> dict[str,
         raise error(str(reason)) from reason
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as reason:
+    except ValueError as reason:  # Numbers of more digits than Python reads, too.
         raise error(f"{path}: is not valid TOML: {reason}") from reason
     except RecursionError as reason:
         raise error(f"{path}: is nested too deeply to be read") from reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+from collections import Counter
 from typing import Any
 
 __all__ = ["decode_text", "parse_json"]
@@ -72,7 +73,6 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A table in which no key is given twice."""
     table = dict(pairs)
     if len(table) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        twice, _ = Counter(key for key, _ in pairs).most_common(1)[0]
         raise _TwiceError(f"the key {twice!r} is given twice in a table")
     return table

@@ -293,7 +293,7 @@ def _change(content: dict[str, Any], text: str) -> None:
         )
     try:
         found = tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         found = value.strip()
     places: list[Any] = [content]
     for each in keys[:-1]:

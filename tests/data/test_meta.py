@@ -180,6 +180,13 @@ def test_what_cannot_be_is_said_with_its_video(
     assert len(str(error.value)) < 400
 
 
+def test_lengths_that_come_to_too_much_are_refused(root: Path) -> None:
+    write_meta(root / "meta.json", {name: {"length": 9_000_000} for name in "ab"})
+    said = r"meta\.json: the lengths of its videos come to 18,000,000 frames, expected"
+    with pytest.raises(SplitError, match=said):
+        read_split(root)
+
+
 def test_numbers_may_be_written_as_text_or_with_a_point(root: Path) -> None:
     objects = ["2", 1, 3.0, "04"]
     write_meta(root / "meta.json", {"a": {"length": "3", "height": 24.0, "width": 32}})

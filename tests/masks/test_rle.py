@@ -73,3 +73,11 @@ def test_runs_go_down_the_columns(mask: NDArray[np.bool_]) -> None:
 def test_what_is_no_such_mask_is_refused(rle: Any, message: str) -> None:
     with pytest.raises(MaskError, match=message):
         decode_rle(rle, (2, 3))
+
+
+@pytest.mark.parametrize("character", ["o", "P"])
+def test_a_number_of_any_length_is_refused_in_no_time(character: str) -> None:
+    """Read digit by digit, these would take minutes: their square counts."""
+    counts = character * 4_000_000
+    with pytest.raises(MaskError, match="expected counts of COCO RLE, found"):
+        decode_rle({"size": [4, 4], "counts": counts}, (4, 4))

@@ -77,6 +77,22 @@ def test_deep_nesting_is_an_error_and_no_traceback(
         read(path)
 
 
+def test_a_number_of_too_many_digits_is_an_error_and_no_traceback(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "file"
+    path.write_text("a = " + "1" * 5000)
+    with pytest.raises(SubmitError, match="file: is not valid TOML: Exceeds the limit"):
+        read_toml(path)
+
+
+def test_a_key_given_twice_is_found_among_very_many() -> None:
+    """Counting each key by itself would take hours."""
+    pairs = ", ".join(f'"{key}": 0' for key in [*range(100_000), 99_999])
+    with pytest.raises(ValueError, match="the key '99999' is given twice"):
+        parse_json(f"{{{pairs}}}", unique=True)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[1, 2", '{"a": 1} x', "1" * 5000])
 def test_what_is_no_json_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match="is not valid JSON"):
