@@ -10,8 +10,8 @@ that comes to its end must give the SHA-256 of the undisturbed one.
 With `--minutes` the commands of the chain run one by one (sample, predict, ensemble,
 export, pack, check, score), most of them with one random fault: a kill, Ctrl-C, a full
 disk, a disk that becomes read-only, damaged frames, a split that vanishes, two equal
-commands at once, a clock that is wrong. Then the fault is taken away and the command
-runs again. What must hold:
+commands at once, files of another time, a clock that jumps. Then the fault is taken
+away and the command runs again. What must hold:
 
 * it ends with status 0 and the bytes of the undisturbed chain;
 * a command that failed has said so in one line without a traceback;
@@ -22,8 +22,8 @@ One process imports the toolkit and forks for each command, so that hundreds of 
 cost one start of Python. Workers are started as ever.
 
 The folder is a small file system of its own where this process may mount one (root on
-Linux); otherwise there are no faults of the disk. The exit status is 1 if anything did
-not hold.
+Linux); otherwise there are no faults of the disk. The clock jumps on Linux, where a C
+compiler can make `tools/moving_clock.c`. The exit status is 1 if anything did not hold.
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ import os
 import random
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -69,6 +70,9 @@ _DISK = 24 << 20
 _PATIENCE = 600.0
 #: Seconds in which workers must end after their parent.
 _LAST = 60.0
+#: Where a clock jumps to, in seconds from now: two hours and a day away, and near 1971
+#: and 2100.
+_JUMPS = (0, 7200, -86_400, -55 * 31_556_952, 73 * 31_556_952)
 
 _RECIPE = """
 split = "split"
@@ -128,10 +132,19 @@ class Row:
 
 
 class Command:
-    """A command of `submit` in a process group of its own."""
+    """A command of `submit` in a process group of its own.
 
-    def __init__(self, line: str, folder: Path) -> None:
+    Args:
+        line: What follows `submit`.
+        folder: Where it runs.
+        variables: What is added to its environment; with any, Python starts again.
+    """
+
+    def __init__(
+        self, line: str, folder: Path, variables: Mapping[str, str] | None = None
+    ) -> None:
         self.line = line
+        self._variables = variables
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._status: int | None = None
         self._pid = os.fork()
@@ -147,6 +160,10 @@ class Command:
             null = os.open(os.devnull, os.O_RDWR)
             for stream, file in enumerate((null, null, self._errors.fileno())):
                 os.dup2(file, stream)
+            if self._variables:
+                call = "from submit.cli import cli; cli(prog_name='submit')"
+                arguments = [sys.executable, "-c", call, *self.line.split()]
+                os.execve(sys.executable, arguments, {**os.environ, **self._variables})
             # Those of this process may write elsewhere, as they do in tests.
             sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
             sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
@@ -243,6 +260,7 @@ class Soak:
         self._seconds: dict[str, float] = {}
         self._wanted: dict[str, str] = {}
         self._is_disk = False
+        self._clock: Path | None = None
 
     # ── the undisturbed chain ──
 
@@ -336,6 +354,12 @@ class Soak:
     def disturb_chain(self, until: Callable[[], bool]) -> None:
         """Run the chain under faults, again and again, until `until` says so."""
         self._is_disk = _mount(self.folder)
+        self._aside = tempfile.TemporaryDirectory()
+        self._clock = _moving_clock(Path(self._aside.name))
+        if self._clock is None:
+            click.echo(
+                "without a C compiler on Linux the clock does not jump", err=True
+            )
         try:
             self.prepare(_CHAIN)
             while not until():
@@ -345,6 +369,7 @@ class Soak:
                 self.compare(self._row("whole chains"))
                 click.echo(f"{self.ends} chains at their end", err=True)
         finally:
+            self._aside.cleanup()
             if self._is_disk:
                 subprocess.run(["umount", self.folder], check=True)
 
@@ -369,8 +394,10 @@ class Soak:
                 lambda command, seconds: self._kill(command, "parent", seconds)
             ),
             "Ctrl-C": self._meet(self._interrupt),
-            "clock of 1970 or 2100": self._turn_clock,
+            "files of 1970 or 2100": self._turn_clock,
         }
+        if self._clock is not None:
+            found["clock that jumps"] = self._jump
         if "--workers" in line:
             found["kill of a worker"] = self._meet(
                 lambda command, seconds: self._kill(command, "worker", seconds)
@@ -466,6 +493,26 @@ class Soak:
         for path in self.folder.rglob("*"):
             os.utime(path, (when, when))
 
+    def _jump(self, row: Row, line: str) -> None:
+        """Set the system clock of a command again and again while it runs."""
+        assert self._clock is not None
+        offset = self._clock.with_name("offset")
+        offset.write_bytes(struct.pack("q", 0))
+        variables = {"LD_PRELOAD": str(self._clock), "MOVING_CLOCK": str(offset)}
+        command = Command(line, self.folder, variables)
+        row.injected += 1
+        hit = False
+        while command.wait(self._random.uniform(0, self._seconds[line])):
+            hit = True
+            with offset.open("r+b", buffering=0) as stream:
+                stream.write(struct.pack("q", self._random.choice(_JUMPS)))
+        status, last, wrong = command.end()
+        row.met += hit
+        row.statuses[_words(status)] += 1
+        row.wrong += [f"{line}: {text}" for text in wrong]
+        if status:
+            row.wrong.append(f"{line}: the clock jumped: status {status}, {last}")
+
     def _ended(self, row: Row, command: Command, hit: bool) -> int:
         status, _, wrong = command.end()
         # The machine may be faster or slower now than it was.
@@ -526,6 +573,20 @@ class Soak:
 def _words(status: int) -> str:
     """An exit status as a table shows it."""
     return signal.Signals(-status).name if status < 0 else str(status)
+
+
+def _moving_clock(folder: Path) -> Path | None:
+    """Compile the clock that another process can move; None where that fails."""
+    if sys.platform != "linux":
+        return None
+    made = folder / "moving_clock.so"
+    source = Path(__file__).with_name("moving_clock.c")
+    line = ["cc", "-shared", "-fPIC", "-o", str(made), str(source), "-ldl"]
+    try:
+        failed = subprocess.run(line, capture_output=True, check=False).returncode
+    except OSError:
+        return None
+    return None if failed else made
 
 
 def _mount(folder: Path) -> bool:

@@ -25,6 +25,10 @@ class Clock(Protocol):
         ...
 
 
+#: Runs on while a laptop sleeps, as far as the system has such a clock.
+_RUNNING_ON = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 class SystemClock:
     """The machine's own clock."""
 
@@ -34,7 +38,7 @@ class SystemClock:
 
     def monotonic(self) -> float:
         """Monotonic seconds."""
-        return time.monotonic()
+        return time.clock_gettime(_RUNNING_ON)
 
     def sleep(self, seconds: float) -> None:
         """Wait."""

@@ -128,6 +128,7 @@ class Transport:
         self.url = check_url(url)
         self.clock = clock or SystemClock()
         self.skew = 0.0
+        self._server_time: tuple[float, float] | None = None
         self._token = token
         self._stall = stall
         self._observer = observer or _Unobserved()
@@ -160,8 +161,11 @@ class Transport:
 
     @property
     def server_now(self) -> datetime:
-        """The time by the server's clock."""
-        return utc(self.clock.now() + self.skew)
+        """The time by the server's clock, also if this machine's is set meanwhile."""
+        if self._server_time is None:
+            return utc(self.clock.now())
+        then, at = self._server_time
+        return utc(then + self.clock.monotonic() - at)
 
     @property
     def proxy(self) -> str | None:
@@ -414,7 +418,9 @@ class Transport:
 
     def _note_clock(self, reply: Reply) -> None:
         if reply.date is not None:
-            self.skew = reply.date.timestamp() - self.clock.now()
+            server = reply.date.timestamp()
+            self.skew = server - self.clock.now()
+            self._server_time = server, self.clock.monotonic()
 
     def _session(self) -> requests.Session:
         from http.cookiejar import DefaultCookiePolicy
@@ -468,6 +474,8 @@ def _reason(error: BaseException) -> str:
     """Say in words what went wrong, without the text of the error: it names URLs."""
     import requests
 
+    if "not yet valid" in (text := str(error)) or "certificate has expired" in text:
+        return "its certificate is not valid now; is this machine's clock right?"
     reasons: tuple[tuple[type[BaseException], str], ...] = (
         (requests.exceptions.ProxyError, "the proxy does not answer"),
         (requests.exceptions.SSLError, "its certificate cannot be trusted"),

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ import requests
 
 from submit.codabench import Client, Token, check_url
 from submit.codabench.addresses import check_signed
+from submit.codabench.clock import SystemClock
+from submit.codabench.transport import _reason
 from submit.errors import CodabenchError, LoginError, NetworkError, ServerError
 from tests.codabench.conftest import Run, UploadZip
 from tests.codabench.fake_server import FakeServer
@@ -199,6 +202,40 @@ def test_errors_of_the_network_carry_no_addresses_along(
         assert caught.value.__context__ is None
         with pytest.raises(NetworkError):
             client.profile()
+
+
+@pytest.mark.parametrize("said", ["is not yet valid", "has expired"])
+def test_a_certificate_that_the_clock_makes_invalid_is_said(said: str) -> None:
+    inner = f"[SSL: CERTIFICATE_VERIFY_FAILED] verify failed: certificate {said}"
+    reason = _reason(requests.exceptions.SSLError(inner))
+    assert reason == "its certificate is not valid now; is this machine's clock right?"
+    other = _reason(requests.exceptions.SSLError("self signed certificate"))
+    assert other == "its certificate cannot be trusted"
+
+
+@pytest.mark.parametrize("jump", [7200.0, -86_400.0, -1.7e9, 2.3e9])
+def test_the_servers_time_stays_when_the_clock_of_this_machine_is_set(
+    client: Client, world: World, clock: FakeClock, jump: float
+) -> None:
+    client.profile()
+    before = client.server_now
+    clock.start += jump
+    world.skew -= jump
+    assert client.server_now == before
+    clock.sleep(60.0)
+    assert client.server_now - before == timedelta(seconds=60)
+    client.profile()
+    assert client.transport.skew == pytest.approx(-jump, abs=1)
+    assert abs(client.server_now - before - timedelta(seconds=60)) < timedelta(
+        seconds=2
+    )
+
+
+def test_the_monotonic_clock_runs_on() -> None:
+    clock = SystemClock()
+    before = clock.monotonic()
+    clock.sleep(0.0)
+    assert clock.monotonic() >= before
 
 
 def test_a_name_that_nobody_knows_is_said(clock: FakeClock) -> None:
