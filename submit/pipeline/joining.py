@@ -343,7 +343,8 @@ def _link_file(source: Path, target: Path) -> None:
     Raises:
         StorageError: The disk refuses.
     """
-    with scratch_file(target) as scratch:
+    with scratch_file(target) as draft:
+        scratch = draft.path
         try:
             scratch.unlink(missing_ok=True)
             os.link(source, scratch)

@@ -6,13 +6,14 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,16 +28,21 @@ from .texts import decode_text, parse_json
 __all__ = [
     "PARTIAL",
     "Closing",
+    "Draft",
     "Lock",
     "atomic_folder",
     "atomic_open",
+    "checkpoint_path",
     "digest",
+    "draft_file",
+    "draft_folder",
     "folder_digest",
     "locked",
     "open_regular",
     "read_json",
     "read_regular",
     "read_text",
+    "remove_kept",
     "remove_partial",
     "removed",
     "require_writable",
@@ -54,6 +60,13 @@ _Closing = TypeVar("_Closing", bound="Closing")
 #: Ends the name of everything that is still being written. The name starts with a dot,
 #: so that it does not count as a result.
 PARTIAL = ".partial"
+
+#: Ends the name of what is still being written and belongs to a checkpoint, so that
+#: another process can continue it.
+_KEPT = ".kept"
+
+#: Ends the name of a checkpoint.
+_CHECKPOINT = "checkpoint"
 
 #: Largest settings file or list in bytes; a device would never end.
 _LARGEST_TEXT = 1 << 26
@@ -128,11 +141,89 @@ def _hold(partial: Path) -> Iterator[None]:
         os.close(file)
 
 
+class Draft:
+    """A file or folder under its temporary name, which may be continued.
+
+    Attributes:
+        path: Where it is now.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._is_kept = False
+
+    def keep(self, path: Path) -> str:
+        """Let it stay when its writer fails or is killed, for a checkpoint of `path`.
+
+        Without a checkpoint `remove_partial` removes it all the same.
+
+        Args:
+            path: The file or folder that the checkpoint belongs to, in the same folder.
+
+        Returns:
+            Its name then.
+
+        Raises:
+            OSError: It cannot be renamed.
+        """
+        if not self._is_kept:
+            start = f"{_partial_start(path)}{os.getpid()}"
+            names = (path.with_name(f"{start}.{n}{_KEPT}") for n in itertools.count())
+            kept = next(name for name in names if not os.path.lexists(name))
+            os.rename(self.path, kept)
+            self.path, self._is_kept = kept, True
+        return self.path.name
+
+    def remove(self) -> None:
+        """Remove it, unless it is kept."""
+        if self._is_kept:
+            return
+        _remove(self.path)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def checkpoint_path(path: Path) -> Path:
+    """The checkpoint of a file or folder that is being written: a hidden file."""
+    return path.with_name(f"{_partial_start(path)}{_CHECKPOINT}")
+
+
+def remove_kept(path: Path, *, but: Collection[str] = ()) -> None:
+    """Remove what checkpoints of `path` have kept.
+
+    Args:
+        path: The file or folder that they belong to.
+        but: Names that stay.
+    """
+    start = _partial_start(path)
+    with contextlib.suppress(OSError):
+        for name in os.listdir(path.parent):
+            if name not in but and _kept_start(name) == start:
+                _remove(path.with_name(name))
+
+
+def _kept_start(name: str) -> str | None:
+    """What the name of a kept file has in common with its checkpoint's."""
+    stem, end = name.removesuffix(_KEPT), name.endswith(_KEPT)
+    start, _, numbers = stem.rpartition(".")[0].rpartition(".")[0], "", stem
+    process, _, number = numbers.removeprefix(f"{start}.").partition(".")
+    if not (end and start and process.isdecimal() and number.isdecimal()):
+        return None
+    return f"{start}."
+
+
 @contextlib.contextmanager
-def _being_written(path: Path, make: Callable[[Path], object]) -> Iterator[Path]:
+def _being_written(path: Path, make: Callable[[Path], object]) -> Iterator[Draft]:
     """Make the temporary file or folder for `path`, and lock it.
 
-    Files of killed writers of `path` are removed first.
+    Files of killed writers of `path` are removed first. After an error the draft is
+    removed, unless it is kept.
     """
     partial = _partial(path)
     _remove_leftovers(path)
@@ -144,7 +235,12 @@ def _being_written(path: Path, make: Callable[[Path], object]) -> Iterator[Path]
                 stack.enter_context(_hold(partial))
             # Another process may have removed it before it was locked.
             if partial.exists():
-                yield partial
+                draft = Draft(partial)
+                try:
+                    yield draft
+                except BaseException:
+                    draft.remove()
+                    raise
                 return
 
 
@@ -236,6 +332,15 @@ def atomic_open(
         StorageError: The disk is full, read-only or forbids the write, or the folder
             was removed.
     """
+    with draft_file(path, private=private, parents=parents) as (_, stream):
+        yield stream
+
+
+@contextlib.contextmanager
+def draft_file(
+    path: Path, *, private: bool = False, parents: bool = True
+) -> Iterator[tuple[Draft, IO[bytes]]]:
+    """The same as `atomic_open` for a file that may be kept while it is written."""
     with refusals_of(path), _reporting_removal(path.parent):
         path = _target(path, folder=False, parents=parents)
         mode = 0o600 if private else 0o666
@@ -244,17 +349,12 @@ def atomic_open(
             partial.unlink(missing_ok=True)
             partial.touch(mode)
 
-        with _being_written(path, make) as partial:
-            try:
-                with partial.open("wb") as stream:
-                    yield stream
-                    stream.flush()
-                    sync(stream.fileno())
-                os.replace(partial, path)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    partial.unlink(missing_ok=True)
-                raise
+        with _being_written(path, make) as draft:
+            with draft.path.open("wb") as stream:
+                yield draft, stream
+                stream.flush()
+                sync(stream.fileno())
+            os.replace(draft.path, path)
 
 
 @contextlib.contextmanager
@@ -269,6 +369,13 @@ def atomic_folder(path: Path, *, parents: bool = True) -> Iterator[Path]:
         StorageError: The disk is full, read-only or forbids the write, or the folder
             around it was removed.
     """
+    with draft_folder(path, parents=parents) as draft:
+        yield draft.path
+
+
+@contextlib.contextmanager
+def draft_folder(path: Path, *, parents: bool = True) -> Iterator[Draft]:
+    """The same as `atomic_folder` for a folder that may be kept while it is filled."""
     with refusals_of(path), _reporting_removal(path.parent):
         path = _target(path, folder=True, parents=parents)
 
@@ -276,22 +383,18 @@ def atomic_folder(path: Path, *, parents: bool = True) -> Iterator[Path]:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir()
 
-        with _being_written(path, make) as partial:
-            try:
-                yield partial
-                if path.exists():
-                    # A folder cannot be replaced in one step. If the process is killed
-                    # between these two lines there is no folder, and the next run makes
-                    # it again.
-                    shutil.rmtree(path)
-                os.replace(partial, path)
-            except BaseException:
-                shutil.rmtree(partial, ignore_errors=True)
-                raise
+        with _being_written(path, make) as draft:
+            yield draft
+            if path.exists():
+                # A folder cannot be replaced in one step. If the process is killed
+                # between these two lines there is no folder, and the next run makes
+                # it again.
+                shutil.rmtree(path)
+            os.replace(draft.path, path)
 
 
 @contextlib.contextmanager
-def scratch_file(path: Path, *, parents: bool = True) -> Iterator[Path]:
+def scratch_file(path: Path, *, parents: bool = True) -> Iterator[Draft]:
     """Name a file for data that is needed while `path` is made; it is deleted then.
 
     Its name is that of a partial file, so that `remove_partial` removes the one of a
@@ -309,10 +412,11 @@ def scratch_file(path: Path, *, parents: bool = True) -> Iterator[Path]:
         scratch = path.with_name(
             f"{_partial_start(path)}{os.getpid()}.scratch{PARTIAL}"
         )
+    draft = Draft(scratch)
     try:
-        yield scratch
+        yield draft
     finally:
-        scratch.unlink(missing_ok=True)
+        draft.remove()
 
 
 def run_path(runs: Path, name: str) -> Path:
@@ -492,15 +596,20 @@ def folder_digest(files: Mapping[str, str]) -> str:
 
 
 def remove_partial(folder: Path) -> None:
-    """Remove the partial files of a killed command in `folder`."""
+    """Remove the partial files of a killed command in `folder`.
+
+    What belongs to a checkpoint stays, and the checkpoint.
+    """
     if not folder.is_dir():
         return
     for child in folder.iterdir():
-        if child.name.startswith(".") and child.name.endswith(PARTIAL):
-            if child.is_dir():
-                shutil.rmtree(child, ignore_errors=True)
-            else:
-                child.unlink(missing_ok=True)
+        if not child.name.startswith("."):
+            continue
+        start = _kept_start(child.name)
+        if child.name.endswith(PARTIAL) or (
+            start is not None and not child.with_name(start + _CHECKPOINT).exists()
+        ):
+            _remove(child)
 
 
 class Closing:

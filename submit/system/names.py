@@ -16,6 +16,7 @@ __all__ = [
     "is_plain_name",
     "is_text",
     "natural_key",
+    "plain_name",
     "reads_utf_8",
 ]
 
@@ -86,6 +87,17 @@ def is_plain_name(name: object) -> bool:
         and "\0" not in name
         and is_text(name)
     )
+
+
+def plain_name(name: object) -> str:
+    """Return a name from a file if it is plain: see `is_plain_name`.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if not is_plain_name(name):
+        raise ValueError(f"{name!r:.60} is no name of a file")
+    return str(name)
 
 
 def in_natural_order(names: Iterable[str]) -> list[str]:

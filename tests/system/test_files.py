@@ -20,9 +20,13 @@ from submit.system.files import (
     PARTIAL,
     atomic_folder,
     atomic_open,
+    checkpoint_path,
     digest,
+    draft_file,
+    draft_folder,
     locked,
     read_json,
+    remove_kept,
     remove_partial,
     require_writable,
     write_bytes,
@@ -455,3 +459,54 @@ def test_a_lock_says_what_it_was_told_to_say(tmp_path: Path) -> None:
         locked(tmp_path / "lock", busy="another process uploads it"),
     ):
         pass
+
+
+def test_a_kept_draft_outlives_an_error_and_its_checkpoint_decides(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.b"
+    with pytest.raises(ValueError, match="bug"), draft_file(path) as (draft, stream):  # noqa: PT012
+        stream.write(b"begun")
+        name = draft.keep(path)
+        assert draft.keep(path) == name, "it is renamed once"
+        stream.flush()
+        raise ValueError("bug")
+    kept = tmp_path / name
+    checkpoint_path(path).touch()
+    # Those of other files, whose names begin in the same way.
+    others = [tmp_path / f".a.b.c.{os.getpid()}.0.kept", tmp_path / ".a.1.0.kept"]
+    for other in others:
+        other.mkdir()
+    remove_partial(tmp_path)
+    assert kept.read_bytes() == b"begun"
+    assert not any(other.exists() for other in others)
+    checkpoint_path(path).unlink()
+    remove_partial(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_kept_is_removed_by_name(tmp_path: Path) -> None:
+    path, names = tmp_path / "a", []
+    for _ in range(2):
+        with pytest.raises(ValueError, match="bug"), draft_folder(path) as draft:  # noqa: PT012
+            names.append(draft.keep(path))
+            raise ValueError("bug")
+    assert len(set(names)) == 2
+    other = tmp_path / ".a.b.1.0.kept"
+    other.touch()
+    remove_kept(path, but=names[1:])
+    assert sorted(child.name for child in tmp_path.iterdir()) == sorted(
+        [names[1], other.name]
+    )
+    remove_kept(path)
+    assert [child.name for child in tmp_path.iterdir()] == [other.name]
+
+
+def test_a_kept_draft_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with draft_file(path) as (draft, stream):
+        stream.write(b"be")
+        draft.keep(path)
+        stream.write(b"gun")
+    assert path.read_bytes() == b"begun"
+    assert list(tmp_path.iterdir()) == [path]
