@@ -7,7 +7,6 @@ decoded before its size is known to be right.
 from __future__ import annotations
 
 import contextlib
-import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ..errors import SplitError
 from ..system.files import open_regular
+from ..system.warned import FILTERS
 from ..system.words import size_text
 
 __all__ = [
@@ -45,10 +45,6 @@ _CONVERTED = frozenset(
     {"1", "L", "P", "RGB", "RGBA", "RGBX", "RGBa", "LA", "La", "PA", "CMYK", "YCbCr"}
 )
 _ALPHA = frozenset({"RGBA", "RGBa", "LA", "La", "PA"})
-
-#: Warning filters belong to the whole process, so only one thread at a time may change
-#: them.
-_FILTERS = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -182,7 +178,7 @@ def _opened(path: Path, failure: str) -> Iterator[tuple[Image.Image, ImageHeader
 
 
 def _identify(stream: IO[bytes]) -> tuple[Image.Image, ImageHeader]:
-    with _FILTERS, warnings.catch_warnings():
+    with FILTERS, warnings.catch_warnings():
         # Warnings of damaged tags, and of huge sizes, which the caller checks.
         warnings.simplefilter("ignore")
         image = Image.open(stream, formats=_FORMATS)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["warnings_to"]
+__all__ = ["FILTERS", "say", "warnings_to"]
+
+#: Held by a thread that changes the filters of warnings for a moment. They belong to
+#: the process, so that a warning of another thread would be lost.
+FILTERS = threading.Lock()
+
+
+def say(text: str, category: type[Warning]) -> None:
+    """Give a warning, while no other thread changes the filters."""
+    with FILTERS:
+        warnings.warn(text, category, stacklevel=3)
 
 
 @contextmanager
