@@ -34,13 +34,16 @@ from .protocol import (
     MemoryEvent,
     Prediction,
     Predictor,
+    ResumableSession,
     Session,
+    State,
     Video,
     memory_events,
 )
 from .published import PUBLISHED, SOURCES, PublishedModel, published_for
-from .registry import GROUP, build, installed, load
+from .registry import GROUP, build, installed, load, package_of
 from .remarks import Remark
+from .states import read_state, restore_session, session_state, write_state
 from .static import StaticOptions, StaticPredictor
 
 __all__ = [
@@ -70,7 +73,9 @@ __all__ = [
     "PublishedModel",
     "Registry",
     "Remark",
+    "ResumableSession",
     "Session",
+    "State",
     "StaticOptions",
     "StaticPredictor",
     "Video",
@@ -85,8 +90,13 @@ __all__ = [
     "memory_events",
     "option",
     "option_infos",
+    "package_of",
     "parse_options",
     "published_for",
+    "read_state",
+    "restore_session",
+    "session_state",
     "sparing_settings",
     "weights_path",
+    "write_state",
 ]

@@ -13,8 +13,10 @@ from .protocol import (
     MemoryEvent,
     Prediction,
     Session,
+    State,
     memory_events,
 )
+from .states import restore_session, session_state
 
 __all__ = ["as_delayed", "immediate"]
 
@@ -57,6 +59,12 @@ class _WithoutDelay:
 
     def finish(self) -> Iterator[Prediction]:
         return iter(())
+
+    def state(self) -> State | None:
+        return session_state(self._inner)
+
+    def restore(self, state: State) -> None:
+        restore_session(self._inner, state)
 
     def close(self) -> None:
         self._inner.close()

@@ -29,9 +29,11 @@ from .protocol import (
     Prediction,
     Predictor,
     Session,
+    State,
     Video,
     memory_events,
 )
+from .states import restore_session, session_state
 
 __all__ = [
     "GuardedPredictor",
@@ -209,6 +211,16 @@ class GuardedPredictor:
             found = tuple(memory_events(inner))
         return tuple(self._require(one, MemoryEvent, "events") for one in found)
 
+    def _state(self, inner: AnySession) -> State | None:
+        """The state of a session of this model; None if it cannot be continued."""
+        with self._blamed():
+            return session_state(inner)
+
+    def _restore(self, inner: AnySession, state: State) -> None:
+        """Continue a session of this model."""
+        with self._blamed():
+            restore_session(inner, state)
+
     def _checked(self, found: object, method: str) -> Prediction:
         """Make sure that a model returned a prediction, of possible numbers.
 
@@ -254,6 +266,14 @@ class _GuardedSession:
         with self._guard._blamed():
             found = self._inner.step(frame, prompts)
         return self._guard._checked(found, "step")
+
+    def state(self) -> State | None:
+        found = self._guard._state(self._inner)
+        return None if found is None else {"known": sorted(self._known), "inner": found}
+
+    def restore(self, state: State) -> None:
+        self._known = set(state["known"])
+        self._guard._restore(self._inner, state["inner"])
 
     def close(self) -> None:
         with self._guard._blamed():
@@ -325,6 +345,23 @@ class _GuardedDelayedSession:
                 f"{self._frames - missing} frames after {self._frames} frames, the "
                 f"last {missing} are missing"
             )
+
+    def state(self) -> State | None:
+        found = None if self._error else self._guard._state(self._inner)
+        if found is None:
+            return None
+        return {
+            "objects": self._objects,
+            "awaited": list(self._awaited),
+            "frames": self._frames,
+            "inner": found,
+        }
+
+    def restore(self, state: State) -> None:
+        self._objects = state["objects"]
+        self._awaited = deque(state["awaited"])
+        self._frames = state["frames"]
+        self._guard._restore(self._inner, state["inner"])
 
     def close(self) -> None:
         with self._guard._blamed():

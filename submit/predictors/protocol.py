@@ -15,7 +15,8 @@ The toolkit builds one predictor per worker process and opens one session per vi
     prediction = session.step(frame1, {})
     session.close()
 
-A model that needs frames beyond the one it predicts opens a `DelayedSession`.
+A model that needs frames beyond the one it predicts opens a `DelayedSession`. A session
+of either kind that is a `ResumableSession` can be continued by another process.
 """
 
 from __future__ import annotations
@@ -45,13 +46,19 @@ __all__ = [
     "MemoryEvent",
     "Prediction",
     "Predictor",
+    "ResumableSession",
     "Session",
+    "State",
     "Video",
     "memory_events",
 ]
 
 
 Frame: TypeAlias = "NDArray[np.uint8]"
+
+#: What a session knows, as plain data: a tree of dict, list, tuple, str, int, float,
+#: bool and None, with NumPy arrays and PyTorch tensors of numbers; no other objects.
+State: TypeAlias = Any
 
 
 @dataclass(frozen=True)
@@ -259,6 +266,39 @@ class DelayedSession(Protocol):
 
 
 AnySession: TypeAlias = Session | DelayedSession
+
+
+@runtime_checkable
+class ResumableSession(Protocol):
+    """What a session of either kind has in addition, if it can be continued.
+
+    A long video is interrupted when its worker dies: memory runs out, a job reaches its
+    time limit, a node is lost. Then another process opens the video again, in the same
+    way, restores the state of a checkpoint and goes on with the next frame. From there
+    on its predictions must be equal, bit for bit, to those without an interruption.
+    """
+
+    def state(self) -> State | None:
+        """Return what later frames depend on, between two calls of `step`.
+
+        Returns:
+            Plain data: see `State`. It may refer to arrays of the session, since it is
+            written before the next call. It does not depend on options with
+            `decides=False`, such as a batch: they may differ when it is restored. None
+            if this session cannot be continued.
+        """
+        ...
+
+    def restore(self, state: State) -> None:
+        """Take the state of another session of the same video and options.
+
+        It is called once, before the first `step`. The arrays belong to the session
+        then; tensors are on the processor.
+
+        Args:
+            state: What `state` returned, equal in types and values.
+        """
+        ...
 
 
 def memory_events(session: AnySession) -> Sequence[MemoryEvent]:

@@ -15,7 +15,7 @@ from .protocol import Predictor
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-__all__ = ["GROUP", "build", "installed", "load"]
+__all__ = ["GROUP", "build", "installed", "load", "package_of"]
 
 GROUP = "submit.predictors"
 
@@ -67,11 +67,18 @@ def build(name: str, settings: Iterable[str], *, device: str = "auto") -> Predic
     def make() -> Predictor:
         return kind(parse_options(name, kind.Options, settings), device=device)
 
+    return GuardedPredictor(name, package_of(name), make)
+
+
+def package_of(name: str) -> ModelPackage:
+    """The package that provides the model called `name`, or its file.
+
+    Raises:
+        PredictorError: The model is unknown.
+    """
     if file := PluginFile.parse(name):
-        package = ModelPackage(str(file.path))
-    else:
-        package = _package_of(_find(name))
-    return GuardedPredictor(name, package, make)
+        return ModelPackage(str(file.path))
+    return _package_of(_find(name))
 
 
 def _package_of(point: EntryPoint) -> ModelPackage:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .prompts import AcceptedPrompts, Box, Mask, Prompt, Prompts
-from .protocol import Description, Frame, Prediction, Session, Video
+from .protocol import Description, Frame, Prediction, Session, State, Video
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +68,12 @@ class _StaticSession:
                 np.float32
             ),
         )
+
+    def state(self) -> State:
+        return dict(self._masks)
+
+    def restore(self, state: State) -> None:
+        self._masks = state
 
     def close(self) -> None:
         self._masks.clear()

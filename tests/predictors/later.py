@@ -15,11 +15,14 @@ from submit.predictors import (
     Frame,
     Prediction,
     Prompts,
+    State,
     StaticOptions,
     StaticPredictor,
     Video,
     as_delayed,
     option,
+    restore_session,
+    session_state,
 )
 
 #: How each predictions of a video may be wrong, by name.
@@ -79,6 +82,14 @@ class LaterSession:
 
     def finish(self) -> Iterator[Prediction]:
         yield from FAULTS[self._options.fault](list(self._held))
+
+    def state(self) -> State:
+        held = [(one.objects, one.logits, one.presence) for one in self._held]
+        return {"held": held, "inner": session_state(self._inner)}
+
+    def restore(self, state: State) -> None:
+        self._held = deque(Prediction(*one) for one in state["held"])
+        restore_session(self._inner, state["inner"])
 
     def close(self) -> None:
         self._inner.close()
