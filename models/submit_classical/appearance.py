@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
+from submit.predictors import State
+
 from .features import CHANNELS, COLOURS, Floats
 
 __all__ = ["REACH", "Appearance", "describe"]
@@ -25,6 +27,8 @@ _CLIP = 1.2
 _CHUNK = 2048
 _RIDGE = 0.003
 _FADE = 0.9
+#: Weights before anything was learned.
+_NOTHING: Floats = np.zeros(0, np.float32)
 
 
 def describe(features: Floats, positions: Floats) -> Floats:
@@ -91,6 +95,28 @@ class Appearance:
         #: Of the given masks, their mean.
         self._first: Floats | None = None
         self._given = 0
+        #: Weights by all frames, by the given masks, and by those without position.
+        self._weights = self._first_weights = self._placeless_weights = _NOTHING
+
+    def state(self) -> State:
+        """Return what was learned, as plain data."""
+        return {
+            "recent": self._recent,
+            "amount": self._amount,
+            "first": self._first,
+            "given": self._given,
+            "weights": self._weights,
+            "first_weights": self._first_weights,
+            "placeless_weights": self._placeless_weights,
+        }
+
+    def restore(self, state: State) -> None:
+        """Take what another model with the same options has learned."""
+        self._recent, self._amount = state["recent"], state["amount"]
+        self._first, self._given = state["first"], state["given"]
+        self._weights = state["weights"]
+        self._first_weights = state["first_weights"]
+        self._placeless_weights = state["placeless_weights"]
 
     @property
     def trained(self) -> bool:

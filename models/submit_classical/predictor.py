@@ -37,6 +37,7 @@ from submit.predictors import (
     Prompt,
     Prompts,
     Session,
+    State,
     Video,
 )
 
@@ -124,6 +125,27 @@ class ClassicalSession:
                 self._tracks[key].learn(scene, self._rivals(key))
         return self._prediction()
 
+    def state(self) -> State:
+        """Return what later frames depend on, as plain data.
+
+        Raises:
+            PredictorError: The session is closed.
+        """
+        tracks = {key: track.state() for key, track in self._tracks.items()}
+        return {"previous": self._open().previous, "tracks": tracks}
+
+    def restore(self, state: State) -> None:
+        """Continue where another session of the same video and options stood.
+
+        Raises:
+            PredictorError: The session is closed.
+        """
+        self._open().previous = state["previous"]
+        self._tracks = {
+            key: ObjectTrack.of(one, self._options)
+            for key, one in state["tracks"].items()
+        }
+
     def close(self) -> None:
         """Free the memory of the session. It may be called twice."""
         self._reader = None
@@ -136,12 +158,8 @@ class ClassicalSession:
             raise PredictorError(
                 f"{self._video.name}: a frame must be {expected}, found {frame.shape}"
             )
-        if self._reader is None:
-            raise PredictorError(
-                f"video {self._video.name}: the session is closed; open another one"
-            )
         tracks = list(self._tracks.values())
-        scene = self._reader.read(frame, [track.probability for track in tracks])
+        scene = self._open().read(frame, [track.probability for track in tracks])
         if scene.change is None:
             return scene
         boxes = {
@@ -166,6 +184,14 @@ class ClassicalSession:
         for key, track in self._tracks.items():
             track.learn(scene, self._rivals(key))
         return scene
+
+    def _open(self) -> SceneReader:
+        """The reader of frames, if the session is not closed."""
+        if self._reader is None:
+            raise PredictorError(
+                f"video {self._video.name}: the session is closed; open another one"
+            )
+        return self._reader
 
     def _mask(self, frame: Frame, prompt: Prompt) -> NDArray[np.bool_]:
         """Return the mask that a prompt gives; empty for an absence."""

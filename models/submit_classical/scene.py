@@ -61,12 +61,16 @@ class WorkingFrame:
 
 
 class SceneReader:
-    """Computes a `WorkingFrame` of each frame of a video; keeps one frame."""
+    """Computes a `WorkingFrame` of each frame of a video; keeps one frame.
+
+    Attributes:
+        previous: The latest frame, H×W grey levels; None before the first.
+    """
 
     def __init__(self, height: int, width: int) -> None:
         self._size = (height, width)
         self._estimator = FlowEstimator()
-        self._previous: NDArray[np.uint8] | None = None
+        self.previous: NDArray[np.uint8] | None = None
 
     def read(self, frame: NDArray[np.uint8], objects: Sequence[Floats]) -> WorkingFrame:
         """Read the next frame.
@@ -78,7 +82,7 @@ class SceneReader:
         """
         small = resize(frame, *self._size)
         grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
-        previous, self._previous = self._previous, grey
+        previous, self.previous = self.previous, grey
         change = None
         if previous is not None:
             flow = self._estimator.estimate(previous, grey)

@@ -48,19 +48,30 @@ class ObjectPose:
 
 
 class Template:
-    """The average shape of an object in its own coordinates."""
+    """The average shape of an object in its own coordinates.
+
+    Attributes:
+        shape: A soft mask of its cells.
+    """
 
     def __init__(self, mask: Floats, pose: ObjectPose) -> None:
-        self._shape = _align(mask, pose)
+        self.shape = _align(mask, pose)
+
+    @classmethod
+    def of(cls, shape: Floats) -> Template:
+        """The template that has this shape."""
+        template = cls.__new__(cls)
+        template.shape = shape
+        return template
 
     def update(self, mask: Floats, pose: ObjectPose) -> None:
         """Update the average shape with an H×W soft mask."""
-        self._shape += _RATE * (_align(mask, pose) - self._shape)
+        self.shape += _RATE * (_align(mask, pose) - self.shape)
 
     def draw(self, pose: ObjectPose, height: int, width: int) -> Floats:
         """Draw the shape as an H×W soft mask."""
         drawn = cv2.warpAffine(
-            self._shape, _matrix(pose), (width, height), flags=cv2.INTER_LINEAR
+            self.shape, _matrix(pose), (width, height), flags=cv2.INTER_LINEAR
         )
         return np.asarray(drawn, np.float32)
 
@@ -71,11 +82,11 @@ class Template:
             Positions N×2 in object sizes from the centre, and N weights. The weights of
             points inside sum to 1, those of points around the shape to -1.
         """
-        inside = self._shape > 0.6
+        inside = self.shape > 0.6
         if inside.sum() < 4:
-            inside = self._shape >= 0.7 * self._shape.max()
-        near = cv2.dilate((self._shape > 0.3).astype(np.uint8), np.ones((9, 9)))
-        around = (near > 0) & (self._shape < 0.15)
+            inside = self.shape >= 0.7 * self.shape.max()
+        near = cv2.dilate((self.shape > 0.3).astype(np.uint8), np.ones((9, 9)))
+        around = (near > 0) & (self.shape < 0.15)
         positions, weights = [], []
         for cells, sign, most in ((inside, 1.0, 160), (around, -1.0, 100)):
             index = np.flatnonzero(cells)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from submit.predictors import State
 
 from .appearance import Appearance, describe
 from .features import CHANNELS, Floats
@@ -74,6 +78,47 @@ class ObjectTrack:
         self._plausible = np.ones(self.logits.shape, np.bool_)
         if not mask.any():
             self.hide()
+
+    def state(self) -> State:
+        """Return all that is known of the object, as plain data."""
+        pose, motion = self._pose, self._motion
+        return {
+            "logits": self.logits,
+            "probability": self.probability,
+            "settled": self._state,
+            "presence": astuple(self.presence),
+            "pose": (pose.centre, pose.size),
+            "template": self._template.shape,
+            "motion": motion and (motion.scale, motion.source, motion.target),
+            "given": self._given,
+            "shown": self._shown,
+            "box": astuple(self._box),
+            "scores": self._scores,
+            "plausible": self._plausible,
+            "velocity": self._velocity,
+            "reference": self._reference,
+            "appearance": self._appearance.state(),
+        }
+
+    @classmethod
+    def of(cls, state: State, options: ClassicalOptions) -> ObjectTrack:
+        """The track that has this state, with the same options."""
+        track = cls.__new__(cls)
+        track._options = options
+        track.logits, track.probability = state["logits"], state["probability"]
+        track._state = state["settled"]
+        track.presence = Presence(*state["presence"])
+        track._pose = ObjectPose(*state["pose"])
+        track._template = Template.of(state["template"])
+        motion = state["motion"]
+        track._motion = None if motion is None else Similarity(*motion)
+        track._given, track._shown = state["given"], state["shown"]
+        track._box = PixelBox(*state["box"])
+        track._scores, track._plausible = state["scores"], state["plausible"]
+        track._velocity, track._reference = state["velocity"], state["reference"]
+        track._appearance = Appearance(options.waves, options.adapt)
+        track._appearance.restore(state["appearance"])
+        return track
 
     @property
     def trained(self) -> bool:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from submit.predictors import State
+
 from .model import Seen
 
 __all__ = ["Answers", "join_objects"]
@@ -71,6 +73,28 @@ class Answers:
                 return
             seen = join_objects([one.popleft() for one in deques])
             yield self._frames.popleft(), seen
+
+    def state(self) -> State:
+        """Return all that is held, as plain data."""
+        objects = {
+            key: {
+                "undecided": {n: seen.state() for n, seen in one.undecided.items()},
+                "decided": [seen.state() for seen in one.decided],
+            }
+            for key, one in self._objects.items()
+        }
+        return {"objects": objects, "frames": list(self._frames)}
+
+    def restore(self, state: State) -> None:
+        """Take what another one held."""
+        self._objects = {
+            key: _Object(
+                {number: Seen(*seen) for number, seen in one["undecided"].items()},
+                deque(Seen(*seen) for seen in one["decided"]),
+            )
+            for key, one in state["objects"].items()
+        }
+        self._frames = deque(state["frames"])
 
 
 def join_objects(parts: Sequence[Seen]) -> Seen:

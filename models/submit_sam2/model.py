@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from submit.predictors import State
+
 from .config import Sam2Config, TrackerConfig
 from .modeling.hiera import Hiera
 from .modeling.layers import Perceptron
@@ -102,6 +104,10 @@ class Seen:
             self.iou[index],
             self.pointers[index],
         )
+
+    def state(self) -> State:
+        """The four tensors, as plain data: `Seen(*state)` is the same again."""
+        return self.logits, self.presence, self.iou, self.pointers
 
     def cpu(self) -> Seen:
         """The same in the processor's memory."""

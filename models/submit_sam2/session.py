@@ -15,6 +15,7 @@ from submit.predictors import (
     Prediction,
     Prompt,
     Prompts,
+    State,
     Video,
 )
 
@@ -83,6 +84,14 @@ class TrackerSession:
         seen = self._advance(frame, prompts)
         with self._explain():
             return _prediction(self._open().objects, seen)
+
+    def state(self) -> State:
+        """Return what later frames depend on, as plain data."""
+        return self._open().state()
+
+    def restore(self, state: State) -> None:
+        """Continue where another session of the same video and options stood."""
+        self._open().restore(state)
 
     def _open(self) -> Tracker:
         """The tracker, if the session is not closed."""
@@ -158,6 +167,14 @@ class DelayedTrackerSession:
     def finish(self) -> Iterator[Prediction]:
         """Predict the remaining frames."""
         return self._inner._decided(at_end=True)
+
+    def state(self) -> State:
+        """Return what later frames depend on, as plain data."""
+        return self._inner.state()
+
+    def restore(self, state: State) -> None:
+        """Continue where another session of the same video and options stood."""
+        self._inner.restore(state)
 
     def close(self) -> None:
         """Free the memory of the session. It may be called twice."""

@@ -15,6 +15,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from submit.predictors import State
+
 from .answers import Answers, join_objects
 from .memory import MemoryPolicy, Pick, Promotion, Recall
 from .model import ABSENT, Features, Seen
@@ -66,6 +68,20 @@ class Track:
             del self.maps[known]
         for known in self.pointers.keys() - kept.pointers:
             del self.pointers[known]
+
+    def state(self) -> State:
+        """Return the policy's knowledge and what is kept, as plain data."""
+        return {
+            "policy": self.policy.state(),
+            "maps": self.maps,
+            "pointers": self.pointers,
+        }
+
+    def restore(self, state: State, device: torch.device) -> None:
+        """Take those of another track, to a device."""
+        self.policy.restore(state["policy"])
+        self.maps = {key: one.to(device) for key, one in state["maps"].items()}
+        self.pointers = {key: one.to(device) for key, one in state["pointers"].items()}
 
 
 class Tracker:
@@ -197,6 +213,26 @@ class Tracker:
                 self._answers.decide(key, track.policy.decided(at_end=True))
         for objects, seen in self._answers.complete():
             yield objects, self._above_zero(seen)
+
+    def state(self) -> State:
+        """Return what later frames depend on, between two frames, as plain data.
+
+        How objects are batched is no part of it.
+        """
+        return {
+            "frame": self._frame,
+            "objects": {key: track.state() for key, track in self._tracks.items()},
+            "answers": None if self._answers is None else self._answers.state(),
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue where another tracker of the same video and settings stood."""
+        self._frame = state["frame"]
+        for key, one in state["objects"].items():
+            self._tracks[key] = track = Track(self._policy())
+            track.restore(one, self._network.device)
+        if self._answers is not None:
+            self._answers.restore(state["answers"])
 
     def _above_zero(self, seen: Seen) -> Seen:
         """Shift the presence so that an object is visible above zero."""

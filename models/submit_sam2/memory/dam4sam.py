@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, ClassVar
 
-from submit.predictors import option
+from submit.predictors import State, option
 
 from .policy import POLICIES, Kept, Promotion, Recall, Sighting
 from .sam2 import Sam2Memory
@@ -199,3 +199,23 @@ class Dam4SamMemory(Sam2Memory):
         if self._newest is not None:
             maps.add(self._newest)
         return Kept(frozenset(maps), frozenset({*self._conditioning, *self._window}))
+
+    def state(self) -> State:
+        """Return what is known of the object, as plain data."""
+        return {
+            **super().state(),
+            "areas": list(self._areas),
+            "added": self._added,
+            "sharp": self._sharp,
+            "newest": self._newest,
+            "spaced": list(self._spaced),
+        }
+
+    def restore(self, state: State) -> None:
+        """Take what another policy with the same options knows of the object."""
+        super().restore(state)
+        self._areas.extend(state["areas"])
+        self._added = state["added"]
+        self._sharp = state["sharp"]
+        self._newest = state["newest"]
+        self._spaced.extend(state["spaced"])

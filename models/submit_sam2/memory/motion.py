@@ -8,7 +8,9 @@ another, so here each is a filter of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+
+from submit.predictors import State
 
 from .policy import PixelBox
 
@@ -96,6 +98,14 @@ class BoxMotion:
         united = (last - first) * (lower - upper)
         united += (right - left) * (bottom - top) - common
         return common / united if united else 0.0
+
+    def state(self) -> State:
+        """Return all numbers of the filter, as plain data."""
+        return [astuple(one) for one in (self._x, self._y, self._shape, self._height)]
+
+    def restore(self, state: State) -> None:
+        """Take the numbers of another one."""
+        self._x, self._y, self._shape, self._height = (_Value(*one) for one in state)
 
 
 def _measure(box: PixelBox | None) -> tuple[float, float, float, float]:

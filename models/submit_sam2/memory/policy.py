@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
-from submit.predictors import Registry
+from submit.predictors import Registry, State
 
 __all__ = [
     "POLICIES",
@@ -292,6 +292,17 @@ class MemoryPolicy(Protocol):
             The numbers of the picks that answer the next frames, in their order; the
             number of the frame if it has a prompt.
         """
+        ...
+
+    def state(self) -> State:
+        """Return what is known of the object, between two frames, as plain data.
+
+        Options are no part of it.
+        """
+        ...
+
+    def restore(self, state: State) -> None:
+        """Take what another policy with the same options knows of the object."""
         ...
 
 

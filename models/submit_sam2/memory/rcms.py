@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from submit.predictors import option
+from submit.predictors import State, option
 
 from .policy import POLICIES, Kept, Promotion, Sighting
 from .sam2 import Sam2Memory
@@ -83,3 +83,17 @@ class RcmsMemory(Sam2Memory):
         """Say what must be kept after the latest frame."""
         kept = super().kept()
         return Kept(kept.maps | set(self._good), kept.pointers | set(self._good))
+
+    def state(self) -> State:
+        """Return what is known of the object, as plain data."""
+        return {
+            **super().state(),
+            "good": list(self._good),
+            "disappeared": self._disappeared,
+        }
+
+    def restore(self, state: State) -> None:
+        """Take what another policy with the same options knows of the object."""
+        super().restore(state)
+        self._good.extend(state["good"])
+        self._disappeared = state["disappeared"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from submit.predictors import option_infos
+from submit.predictors import State, option_infos
 
 from .policy import (
     POLICIES,
@@ -165,6 +165,22 @@ class Sam2Memory:
         """Nothing is decided later."""
         del at_end
         return ()
+
+    def state(self) -> State:
+        """Return what is known of the object, as plain data."""
+        return {
+            "conditioning": self._conditioning,
+            "window": self._window,
+            "latest": self._latest,
+            "promoted": [tuple(one) for one in self._promoted],
+        }
+
+    def restore(self, state: State) -> None:
+        """Take what another policy with the same options knows of the object."""
+        self._conditioning = state["conditioning"]
+        self._window = state["window"]
+        self._latest = state["latest"]
+        self._promoted = [Promotion(*one) for one in state["promoted"]]
 
 
 def by_rank(

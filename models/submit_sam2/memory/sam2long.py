@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
-from submit.predictors import option
+from submit.predictors import State, option
 
 from .policy import POLICIES, Kept, Offer, Pick, Recall, Sighting
 from .sam2 import Sam2Memory, by_rank
@@ -71,6 +71,17 @@ class _Pathway:
     reliable: tuple[_Step, ...] = ()
     latest: _Step | None = None
     undecided: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, state: State) -> _Pathway:
+        """The pathway that was made plain data by `astuple`."""
+        score, reliable, latest, undecided = state
+        return cls(
+            score,
+            tuple(_Step(*one) for one in reliable),
+            None if latest is None else _Step(*latest),
+            undecided,
+        )
 
 
 class _Branch(NamedTuple):
@@ -289,6 +300,22 @@ class Sam2LongMemory(Sam2Memory):
             frozenset(known for one in upcoming for known, _ in one.pointers),
             frozenset(known for one in self._pathways for known in one.undecided),
         )
+
+    def state(self) -> State:
+        """Return what is known of the object, as plain data."""
+        return {
+            **super().state(),
+            "pathways": [astuple(one) for one in self._pathways],
+            "places": self._places,
+            "decided": self._decided,
+        }
+
+    def restore(self, state: State) -> None:
+        """Take what another policy with the same options knows of the object."""
+        super().restore(state)
+        self._pathways = [_Pathway.of(one) for one in state["pathways"]]
+        self._places = state["places"]
+        self._decided = state["decided"]
 
 
 def _weights(presence: Sequence[float]) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
-from submit.predictors import option
+from submit.predictors import State, option
 
 from .policy import POLICIES, MemoryPolicy, Recall, Sighting
 from .sam2 import Sam2Memory, by_rank
@@ -52,6 +52,14 @@ class _Company:
         seen = self._seen[frame]
         visible = sum(one for one, _ in seen) / len(seen)
         return visible * sum(iou for _, iou in seen) / len(seen)
+
+    def state(self) -> State:
+        """Return what was noted, as plain data."""
+        return self._seen
+
+    def restore(self, state: State) -> None:
+        """Take what another one has noted; each of the objects gives the same."""
+        self._seen = state
 
 
 @POLICIES.register
@@ -152,3 +160,17 @@ class Sam3Memory(Sam2Memory):
         aged = enumerate(ranked[: min(self._pointers, len(ranked)) - 1], 1)
         pointers += [(known, age) for age, known in aged if known not in near]
         return Recall(maps, tuple(pointers))
+
+    def state(self) -> State:
+        """Return what is known of the object, as plain data."""
+        return {
+            **super().state(),
+            "company": self._company.state(),
+            "pending": self._pending,
+        }
+
+    def restore(self, state: State) -> None:
+        """Take what another policy with the same options knows of the object."""
+        super().restore(state)
+        self._company.restore(state["company"])
+        self._pending = state["pending"]

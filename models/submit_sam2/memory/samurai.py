@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from submit.predictors import option
+from submit.predictors import State, option
 
 from .motion import BoxMotion
 from .policy import POLICIES, Offer, Pick, Recall, Sighting
@@ -168,6 +168,28 @@ class SamuraiMemory(Sam2Memory):
         near = self._nearest(frame)
         maps = by_rank(near, self._good, frame, places=self._memories)
         return Recall(maps, self._aged(frame, near))
+
+    def state(self) -> State:
+        """Return what is known of the object, as plain data."""
+        return {
+            **super().state(),
+            "motion": None if self._motion is None else self._motion.state(),
+            "stable": self._stable,
+            "fit": self._fit,
+            "good": self._good,
+            "is_first": self._is_first,
+        }
+
+    def restore(self, state: State) -> None:
+        """Take what another policy with the same options knows of the object."""
+        super().restore(state)
+        if state["motion"] is not None:
+            self._motion = BoxMotion(None)
+            self._motion.restore(state["motion"])
+        self._stable = state["stable"]
+        self._fit = state["fit"]
+        self._good = state["good"]
+        self._is_first = state["is_first"]
 
 
 def _best(scores: Sequence[float]) -> int:
