@@ -18,9 +18,12 @@ from ..predictors import (
     Predictor,
     Prompts,
     Session,
+    State,
     Video,
     immediate,
     memory_events,
+    restore_session,
+    session_state,
 )
 from .variant import Variant
 from .wrappers import AugmentedPredictor
@@ -65,6 +68,19 @@ class _MergedSession:
 
     def step(self, frame: Frame, prompts: Prompts) -> Prediction:
         return _mean([member.step(frame, prompts) for member in self._members])
+
+    def state(self) -> State | None:
+        """Those of all variants; None if one of them cannot be continued."""
+        found = []
+        for member in self._members:
+            found.append(session_state(member))
+            if found[-1] is None:
+                return None
+        return found
+
+    def restore(self, state: State) -> None:
+        for member, one in zip(self._members, state, strict=True):
+            restore_session(member, one)
 
     def close(self) -> None:
         for member in self._members:

@@ -12,8 +12,11 @@ from ..predictors import (
     Prediction,
     Prompts,
     Session,
+    State,
     Video,
     memory_events,
+    restore_session,
+    session_state,
 )
 from .augmentation import Augmentation
 
@@ -60,6 +63,12 @@ class _View:
         shown = self._view.show_prompts(prompts, frame.shape[1])
         return self._view.back(self._inner.step(self._view.show(frame), shown))
 
+    def state(self) -> State | None:
+        return session_state(self._inner)
+
+    def restore(self, state: State) -> None:
+        restore_session(self._inner, state)
+
     def close(self) -> None:
         self._inner.close()
 
@@ -81,6 +90,12 @@ class _DelayedView:
 
     def finish(self) -> Iterator[Prediction]:
         return map(self._view.back, self._inner.finish())
+
+    def state(self) -> State | None:
+        return session_state(self._inner)
+
+    def restore(self, state: State) -> None:
+        restore_session(self._inner, state)
 
     def close(self) -> None:
         self._inner.close()

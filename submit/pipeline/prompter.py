@@ -31,9 +31,12 @@ from ..predictors import (
     Prompt,
     Prompts,
     Session,
+    State,
     Video,
     immediate,
     memory_events,
+    restore_session,
+    session_state,
 )
 
 __all__ = ["PromptedPredictor"]
@@ -144,6 +147,16 @@ class _MaskMaker:
         self._known |= made.keys()
         return made
 
+    def state_with(self, inner: AnySession) -> State | None:
+        """The state of both; the prompter itself knows nothing of earlier frames."""
+        found = session_state(inner)
+        return None if found is None else {"known": sorted(self._known), "inner": found}
+
+    def restore_with(self, inner: AnySession, state: State) -> None:
+        """Continue both."""
+        self._known = set(state["known"])
+        restore_session(inner, state["inner"])
+
     def _masks(self, frame: Frame, asked: Prompts) -> dict[int, NDArray[np.bool_]]:
         session = immediate(self._prompter.session(self._video))
         try:
@@ -180,6 +193,12 @@ class _Prompted:
     def step(self, frame: Frame, prompts: Prompts) -> Prediction:
         return self._inner.step(frame, self._makes(frame, prompts))
 
+    def state(self) -> State | None:
+        return self._makes.state_with(self._inner)
+
+    def restore(self, state: State) -> None:
+        self._makes.restore_with(self._inner, state)
+
     def close(self) -> None:
         self._inner.close()
 
@@ -199,6 +218,12 @@ class _DelayedPrompted:
 
     def finish(self) -> Iterator[Prediction]:
         return self._inner.finish()
+
+    def state(self) -> State | None:
+        return self._makes.state_with(self._inner)
+
+    def restore(self, state: State) -> None:
+        self._makes.restore_with(self._inner, state)
 
     def close(self) -> None:
         self._inner.close()

@@ -39,7 +39,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -53,8 +53,11 @@ from ...predictors import (
     Prompt,
     Prompts,
     Session,
+    State,
     Video,
     immediate,
+    restore_session,
+    session_state,
 )
 from ..augmentation import AUGMENTATIONS, Augmentation
 from ..window import Window, box_of, extent_of, window_for
@@ -111,11 +114,32 @@ class ZoomedSession:
             if key in self._known or (window := self._window_for(prompt)) is None:
                 continue
             session = self._open(self._video.length - self._seen)
-            zoom = self._zooms[key] = _Zoom(key, window, session)
+            zoom = self._zooms[key] = _Zoom(key, window, session, self._seen)
             views[key] = zoom.start(frame, prompt)
         self._known |= prompts.keys()
         self._seen += 1
         return self._paste(full, views) if self._zooms else full
+
+    def state(self) -> State | None:
+        """Those of all sessions; None if one of them cannot be continued."""
+        full = session_state(self._full)
+        zooms = {key: zoom.state() for key, zoom in self._zooms.items()}
+        if full is None or any(one is None for one in zooms.values()):
+            return None
+        known = sorted(self._known)
+        return {"full": full, "zooms": zooms, "known": known, "seen": self._seen}
+
+    def restore(self, state: State) -> None:
+        """Continue all sessions; those of windows are opened again."""
+        restore_session(self._full, state["full"])
+        for key, one in state["zooms"].items():
+            session = self._open(self._video.length - one["began"])
+            top, left, height, width, frame = one["window"]
+            window = Window(top, left, height, width, frame)
+            zoom = self._zooms[key] = _Zoom(key, window, session, one["began"])
+            zoom.restore(one)
+        self._known = frozenset(state["known"])
+        self._seen = state["seen"]
 
     def close(self) -> None:
         """Free all sessions."""
@@ -172,12 +196,31 @@ class _Zoom:
         trusted: Whether the window's logits are used in that frame.
     """
 
-    def __init__(self, key: int, window: Window, session: Session) -> None:
+    def __init__(self, key: int, window: Window, session: Session, began: int) -> None:
         self.window = window
         self.session = session
         self.trusted = True
         self._key = key
+        self._began = began
         self._box: Box | None = None
+
+    def state(self) -> State | None:
+        """What is needed to continue; None if the session cannot be continued."""
+        if (found := session_state(self.session)) is None:
+            return None
+        return {
+            "window": astuple(self.window),
+            "began": self._began,
+            "trusted": self.trusted,
+            "box": None if self._box is None else astuple(self._box),
+            "session": found,
+        }
+
+    def restore(self, state: State) -> None:
+        """Continue in the window that is known already."""
+        self.trusted = state["trusted"]
+        self._box = None if state["box"] is None else Box(*state["box"])
+        restore_session(self.session, state["session"])
 
     def start(self, frame: Frame, prompt: Prompt) -> Prediction:
         """Show the first frame."""
