@@ -19,7 +19,8 @@ from submit.errors import SubmitError
 from submit.formats import ImportHints, open_foreign, open_video, soft_frames
 from submit.masks import read_channels, read_volume
 from submit.masks.arrays import ArrayFile
-from submit.runs import SoftVideo
+from submit.runs import Checkpoint, SoftVideo
+from submit.system.files import checkpoint_path
 from submit.training.folder import TrainingFolder
 from submit_sam2.build import known_model, read_state
 from tests.splits import bars, write_split
@@ -109,6 +110,15 @@ READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
 def split(tmp_path: Path) -> Path:
     maps = bars(["00000", "00001"], (1,), (12, 16))
     return write_split(tmp_path / "split", {"alpha": maps}, annotated=1)
+
+
+def test_a_checkpoint_of_a_video_runs_no_code(tmp_path: Path) -> None:
+    path, sprung = checkpoint_path(tmp_path / "alpha.npz"), tmp_path / "sprung"
+    for make in FILES:
+        path.write_bytes(make(Trap(sprung)))
+        with pytest.raises(ValueError, match="is damaged"):
+            Checkpoint(tmp_path / "alpha.npz", "").read()
+        assert not sprung.exists(), make.__name__
 
 
 @pytest.mark.usefixtures("split")

@@ -82,7 +82,9 @@ class Finished:
 
 @dataclass(frozen=True)
 class Postponed:
-    """A job has failed once; it is tried again from its start when no other one runs.
+    """A job has failed once; it is tried again when no other one runs.
+
+    Its progress counts from the start: a worker reports what it need not do again.
 
     Attributes:
         name: The video's name.

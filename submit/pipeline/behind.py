@@ -44,6 +44,12 @@ class Behind(Generic[T]):
         if self._error is not None:
             raise self._error
 
+    def settle(self) -> None:
+        """Wait until all items so far are written; raises as `put` does."""
+        self._queue.join()
+        if self._error is not None:
+            raise self._error
+
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -59,9 +65,10 @@ class Behind(Generic[T]):
     def _run(self) -> None:
         """Run in the thread: read the queue to its end, also after an error."""
         while (item := self._queue.get()) is not None:
-            if self._dropped or self._error is not None:
-                continue
             try:
-                self._write(*item)
+                if not self._dropped and self._error is None:
+                    self._write(*item)
             except BaseException as error:
                 self._error = error
+            finally:
+                self._queue.task_done()

@@ -161,7 +161,7 @@ def run_jobs(
                     bar.note(f"Warning: {event.text}")
                 return
             if isinstance(event, Postponed):
-                # Its frames count from the first again.
+                # Its frames count from the first; those that are saved, at once.
                 begun.add(event.name)
                 bar.add(event.name, frames[event.name])
                 bar.note(

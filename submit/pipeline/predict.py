@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..augment import augmented, parse_variant
 from ..data import GivenPrompts, Split, SplitVideo, read_prompts, read_split
 from ..errors import (
@@ -30,12 +32,14 @@ from ..predictors import (
     expand_settings,
     load,
     option_infos,
+    package_of,
     parse_options,
     sparing_settings,
 )
 from ..runs import Identity, Run, Standing, VideoRecord
 from ..runs.identity import fingerprint, option_settings, require_facts, take_stock
 from ..system.files import digest
+from ..system.machine import release
 from ..system.parts import Part
 from .direction import DIRECTIONS
 from .outcome import Monitor, StepOutcome, run_jobs, silent
@@ -199,6 +203,11 @@ class PredictPlan:
         )
         return plan, ", ".join(dict.fromkeys((*tracking, *prompting)))
 
+    def packages(self) -> list[str]:
+        """The packages of the models, with their versions."""
+        names = [self.predictor, *([] if self.prompter is None else [self.prompter])]
+        return [str(package_of(name)) for name in names]
+
     def _tta(self) -> list[str]:
         """The variants, sorted, since the order of a sum decides last bits."""
         return sorted(str(parse_variant(text)) for text in self.tta)
@@ -263,7 +272,8 @@ class _Maker:
         # An error in weights or options would fail every video.
         if self.probe is not None:
             predictor.session(self.probe).close()
-        return VideoPredictor(predictor, worker)
+        versions = [release(), f"numpy {np.__version__}", *self.plan.packages()]
+        return VideoPredictor(predictor, worker, versions=versions)
 
     def sparing(self) -> tuple[_Maker, str]:
         """The same with less memory; see `SparingBuild`."""
@@ -390,6 +400,7 @@ def predict_split(
                     soft=plan.soft,
                     late_objects=plan.late_objects,
                     source=sources[name],
+                    identity=fingerprint(settings),
                     prompts=None if given is None else given.videos.get(name),
                     direction=plan.direction,
                 ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,10 +20,15 @@ from ..predictors import (
     Prediction,
     Predictor,
     Prompts,
+    State,
     Video,
     as_delayed,
     memory_events,
+    restore_session,
+    session_state,
 )
+from ..system.machine import is_out_of_memory
+from .saving import Unusable
 
 __all__ = ["PredictedFrame", "Remembered", "tracked"]
 
@@ -83,6 +89,8 @@ def tracked(
     prompts: Mapping[str, Prompts],
     *,
     remembered: Callable[[Sequence[Remembered]], None] = lambda found: None,
+    resting: Callable[[Callable[[], State | None]], None] = lambda state: None,
+    begun: State | None = None,
 ) -> Generator[PredictedFrame, None, None]:
     """Show a model the frames of a video, and yield what it predicts.
 
@@ -94,18 +102,25 @@ def tracked(
         frames: Stems, in the order in which the model gets them.
         prompts: What it is given, by frame; at least one of `frames` has prompts.
         remembered: Called after the last frame with the frames that it remembers.
+        resting: Called between two frames, when all predictions so far were taken, with
+            a function that returns the state of the pass; None if it cannot be
+            continued.
+        begun: Such a state of an earlier call, to continue that pass.
 
     Yields:
-        One for each frame, in the order of `frames`.
+        One for each frame, in the order of `frames`; those that `begun` had yielded
+        before are left out.
 
     Raises:
         MaskError: A prediction has impossible numbers.
         SplitError: A frame cannot be read.
+        Unusable: `begun` is not the state of such a pass.
     """
     first = next(index for index, frame in enumerate(frames) if prompts.get(frame))
-    for frame in frames[:first]:
-        nothing = Prediction(objects=(), logits=np.zeros((0, 1, 1), np.float32))
-        yield PredictedFrame.of(frame, nothing)
+    if begun is None:
+        for frame in frames[:first]:
+            nothing = Prediction(objects=(), logits=np.zeros((0, 1, 1), np.float32))
+            yield PredictedFrame.of(frame, nothing)
     images = {frame: video.images[frame] for frame in frames[first:]}
     session = predictor.session(
         Video(
@@ -114,10 +129,14 @@ def tracked(
     )
     with contextlib.ExitStack() as stack:
         stack.callback(session.close)
-        reader = stack.enter_context(FrameReader(images, size=video.size))
         fed = _Fed(video, session)
+        if begun is not None:
+            shown = fed.restore(begun)
+            images = {frame: images[frame] for frame in frames[first + shown :]}
+        reader = stack.enter_context(FrameReader(images, size=video.size))
         for frame, image in reader:
             yield from fed.step(frame, image, prompts.get(frame, {}))
+            resting(fed.state)
         yield from fed.finish()
         given = frames[first:]
         remembered(
@@ -137,12 +156,14 @@ class _Fed:
         #: Frames without a prediction: one, or as many as the model is behind.
         self._awaited: deque[str] = deque()
         self._shown = ""
+        self._count = 0
 
     def step(
         self, frame: str, image: NDArray[np.uint8], prompts: Prompts
     ) -> Iterator[PredictedFrame]:
         """Show the next frame; yields the predictions that are now final."""
         self._shown = frame
+        self._count += 1
         self._awaited.append(frame)
         with self._located():
             found = self._session.step(image, prompts)
@@ -161,6 +182,37 @@ class _Fed:
                     return
                 written = self._named(prediction)
             yield written
+
+    def state(self) -> State | None:
+        """What is needed to continue after this frame; None if that is not possible."""
+        found = session_state(self._session)
+        if found is None:
+            return None
+        return {
+            "shown": self._count,
+            "awaited": list(self._awaited),
+            "session": found,
+        }
+
+    def restore(self, state: State) -> int:
+        """Continue after the frame in which another one had this state.
+
+        Returns:
+            How many frames that one had shown.
+
+        Raises:
+            Unusable: It is not the state of such a session.
+        """
+        try:
+            self._count = operator.index(state["shown"])
+            self._awaited = deque(map(str, state["awaited"]))
+            restore_session(self._session, state["session"])
+            return self._count
+        except Exception as error:  # States of other versions raise any exception.
+            if is_out_of_memory(error):
+                raise
+            reason = str(error).partition("\n")[0]
+            raise Unusable(f"is not one of this model ({reason})") from error
 
     def _named(self, prediction: Prediction) -> PredictedFrame:
         named = PredictedFrame.of(self._awaited[0], prediction)

@@ -10,6 +10,7 @@
 A run holds complete videos only; each is in the manifest with its digest.
 """
 
+from .checkpoint import Checkpoint
 from .cost import RunCost, cost_of
 from .identity import Identity, Stamps, Standing, Stock
 from .manifest import SCHEMA, Run, StoredVideo, VideoRecord
@@ -20,6 +21,7 @@ from .soft import SoftVideo, SoftWriter, VideoMasks
 __all__ = [
     "HARD_CODE",
     "SCHEMA",
+    "Checkpoint",
     "HardVideo",
     "Identity",
     "KnownMasks",

@@ -7,6 +7,7 @@ masks that were changed, removed or added are never used.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,10 @@ from ..data import SplitVideo
 from ..errors import MaskError, RunError
 from ..masks import HARD_LOGIT, VALUES, Codes, Labels, Values, to_labels
 from ..png.palette import decode, encode
-from ..system.files import folder_digest
+from ..predictors import State
+from ..system.files import Draft, digest, folder_digest
+from ..system.names import plain_name
+from ..system.refusals import storage_failure
 from ..system.words import size_text
 from .soft import Floats
 
@@ -198,13 +202,63 @@ class MaskWriter:
 
     Frame 0 is the annotation, not the output of a model: it is not scored, and servers
     and people compare it.
+
+    Args:
+        folder: An existing empty folder under its temporary name.
+        video: The video.
+        begun: What `so_far` of another writer returned, to continue its folder.
+
+    Raises:
+        ValueError: The folder that was begun is not there as it was.
     """
 
-    def __init__(self, folder: Path, video: SplitVideo) -> None:
+    def __init__(
+        self, folder: Path, video: SplitVideo, *, begun: State | None = None
+    ) -> None:
         self._folder = folder
         self._video = video
         self._first: Labels | None = video.first_mask()
         self._files: dict[str, str] = {}
+        if begun is not None:
+            self._continue(begun)
+
+    def so_far(self, draft: Draft, path: Path) -> State:
+        """Say what was written, so that another writer can continue it.
+
+        The temporary folder is kept from here on: see `Draft.keep`. The masks are not
+        synced: their digests show what a power cut has taken.
+
+        Args:
+            draft: The temporary folder.
+            path: The folder whose checkpoint this belongs to, beside this one.
+
+        Raises:
+            OSError: The disk refuses.
+        """
+        name = draft.keep(path)
+        self._folder = draft.path
+        return {"name": name, "files": self._files}
+
+    def _continue(self, begun: State) -> None:
+        """Copy the masks that another writer has written.
+
+        Raises:
+            ValueError: They are not what was written.
+        """
+        source = self._folder.with_name(plain_name(begun["name"]))
+        try:
+            for name, known in begun["files"].items():
+                copy = self._folder / plain_name(name)
+                shutil.copyfile(source / name, copy)
+                if digest(copy) != known:
+                    raise ValueError(f"{source.name}/{name} has changed")
+        except OSError as error:
+            if storage_failure(error) is not None:
+                raise
+            raise ValueError(f"{source.name}: {error.strerror}") from error
+        self._files = dict(begun["files"])
+        if self._files:
+            self._first = None
 
     @property
     def digest(self) -> str:

@@ -12,13 +12,14 @@ stands for. Files of schema 2 have no `values`: their codes are steps of 1/8.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import struct
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +28,11 @@ from zlib_ng import zlib_ng
 from ..errors import MaskError, RunError
 from ..masks import OLD_VALUES, VALUES, Codes, Values, parse_header, quantise
 from ..png.palette import MOST_PIXELS
+from ..predictors import State
 from ..predictors.numbers import nonsense
-from ..system.files import atomic_open, stream_digest
+from ..system.files import draft_file, stream_digest, sync
+from ..system.names import plain_name
+from ..system.refusals import storage_failure
 from ..system.words import counted
 
 __all__ = ["SoftVideo", "SoftWriter", "VideoMasks"]
@@ -39,6 +43,9 @@ _LEVEL = 2
 
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+
+#: Bytes that are copied at once.
+_BLOCK = 1 << 20
 
 
 #: Largest header of an array in NumPy's format, in bytes.
@@ -95,20 +102,103 @@ class SoftWriter:
 
     with SoftWriter(path, size=(480, 854)) as writer:
         writer.write("00000", (1, 2), logits, presence, iou)
+
+    Args:
+        path: The file.
+        size: Height and width of the video's frames.
+        begun: What `so_far` of another writer returned, to continue its file.
+
+    Raises:
+        ValueError: The file that was begun is not there as it was.
     """
 
-    def __init__(self, path: Path, *, size: tuple[int, int]) -> None:
+    def __init__(
+        self, path: Path, *, size: tuple[int, int], begun: State | None = None
+    ) -> None:
         self.path = path
         self._size = size
+        self._begun = begun
         self._stack = contextlib.ExitStack()
         self._objects: tuple[int, ...] = ()
         self._presence: list[Floats | None] = []
         self._iou: list[Floats | None] = []
+        #: The digest of the bytes that were there at the last `so_far`.
+        self._sha, self._digested = hashlib.sha256(), 0
 
     def __enter__(self) -> SoftWriter:
-        stream = self._stack.enter_context(atomic_open(self.path, parents=False))
-        self._zip = self._stack.enter_context(zipfile.ZipFile(stream, "w"))
+        with contextlib.ExitStack() as stack:
+            self._draft, self._stream = stack.enter_context(
+                draft_file(self.path, parents=False)
+            )
+            self._zip = stack.enter_context(zipfile.ZipFile(self._stream, "w"))
+            if self._begun is not None:
+                self._continue(self._begun)
+            self._stack = stack.pop_all()
         return self
+
+    def sync(self) -> None:
+        """Wait until all that was written is on the disk.
+
+        Raises:
+            OSError: The disk refuses.
+        """
+        self._stream.flush()
+        sync(self._stream.fileno())
+
+    def so_far(self, path: Path) -> State:
+        """Say what was written, so that another writer can continue it.
+
+        The temporary file is kept from here on: see `Draft.keep`.
+
+        Args:
+            path: The file or folder whose checkpoint this belongs to, beside this one.
+
+        Raises:
+            OSError: The disk refuses.
+        """
+        self._stream.flush()
+        length = self._zip.start_dir
+        with self._draft.path.open("rb") as stream:
+            stream.seek(self._digested)
+            self._sha.update(stream.read(length - self._digested))
+        self._digested = length
+        return {
+            "name": self._draft.keep(path),
+            "length": length,
+            "digest": self._sha.hexdigest(),
+            "objects": self._objects,
+            "presence": self._table(self._presence),
+            "iou": self._table(self._iou),
+        }
+
+    def _continue(self, begun: State) -> None:
+        """Copy what was begun, and take its members into the zip's directory.
+
+        A copy, since its writer may be alive on a node that was lost.
+
+        Raises:
+            ValueError: It is not what was written.
+        """
+        length = begun["length"]
+        try:
+            with self.path.with_name(plain_name(begun["name"])).open("rb") as source:
+                _copy(source, self._stream, length, self._sha)
+                infos = _members(source, length)
+        except OSError as error:
+            if storage_failure(error) is not None:
+                raise
+            raise ValueError(f"{begun['name']}: {error.strerror}") from error
+        if self._sha.hexdigest() != begun["digest"]:
+            raise ValueError(f"{begun['name']} is not what was written there")
+        self._digested = length
+        self._zip.filelist.extend(infos)
+        self._zip.NameToInfo.update({info.filename: info for info in infos})
+        self._zip.start_dir = length
+        self._objects = tuple(begun["objects"])
+        self._presence = list(begun["presence"])
+        self._iou = list(begun["iou"])
+        if not len(infos) == len(self._presence) == len(self._iou):
+            raise ValueError(f"{begun['name']} has {len(infos)} frames")
 
     def write(
         self,
@@ -181,10 +271,7 @@ class SoftWriter:
         return table
 
     def _member(self, name: str, array: NDArray[Any]) -> None:
-        info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
-        info.compress_type = zipfile.ZIP_DEFLATED
-        info.external_attr = 0o644 << 16
-        with self._zip.open(info, "w", force_zip64=True) as stream:
+        with self._zip.open(_info(name), "w", force_zip64=True) as stream:
             # zipfile has no public way to another compressor. By `writestr` with zlib
             # at level 2, a frame of 2×180×320 takes 0.57 ms in place of 0.41 ms, and
             # 2 % more bytes. If a version of Python renames this attribute, zlib is
@@ -192,6 +279,51 @@ class SoftWriter:
             raw = -zlib.MAX_WBITS
             stream._compressor = zlib_ng.compressobj(_LEVEL, zlib.DEFLATED, raw)  # type: ignore[attr-defined]
             np.lib.format.write_array(stream, np.ascontiguousarray(array))
+
+
+def _copy(source: IO[bytes], target: IO[bytes], length: int, sha: Any) -> None:
+    """Copy the first bytes of a file, and digest them."""
+    while length > 0:
+        block = source.read(min(length, _BLOCK))
+        if not block:
+            raise ValueError("it is shorter than it was")
+        sha.update(block)
+        target.write(block)
+        length -= len(block)
+
+
+def _members(stream: IO[bytes], length: int) -> list[zipfile.ZipInfo]:
+    """The entries of a zip's directory for the members in its first bytes.
+
+    Raises:
+        ValueError: One is not as `SoftWriter` writes it.
+    """
+    found: list[zipfile.ZipInfo] = []
+    place = 0
+    while place < length:
+        stream.seek(place)
+        header = stream.read(30)
+        name_length, extra_length = struct.unpack("<HH", header[26:30])
+        rest = stream.read(name_length + extra_length)
+        info = _info(rest[:name_length].decode().removesuffix(".npy"))
+        info.header_offset, info.CRC = place, int.from_bytes(header[14:18], "little")
+        info.file_size, info.compress_size = struct.unpack("<QQ", rest[-16:])
+        # This also completes the entry as writing the member did.
+        if info.FileHeader(zip64=True) != header + rest:
+            raise ValueError("it has another form")
+        found.append(info)
+        place += len(header + rest) + info.compress_size
+    if place != length:
+        raise ValueError("its last frame is not complete")
+    return found
+
+
+def _info(name: str) -> zipfile.ZipInfo:
+    """The entry of an array before it is written."""
+    info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.external_attr = 0o644 << 16
+    return info
 
 
 class SoftVideo:

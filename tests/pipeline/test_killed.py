@@ -1,0 +1,190 @@
+"""`kill -9` in the middle of a video: what was saved is not made again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import WriteSplit
+
+pytestmark = pytest.mark.slow
+
+FRAMES = tuple(f"{index:05}" for index in range(9))
+
+#: A model that writes a line for each frame, and is killed before some of them, once.
+MODEL = '''
+import math
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+from submit.pipeline import saving
+from submit.predictors import StaticOptions, StaticPredictor, option
+
+saving.EVERY, saving.SHARE = 0.0, math.inf  # After every frame.
+
+
+@dataclass(frozen=True)
+class Options:
+    """What happens."""
+
+    log: str = option("", "File of the frames that were made.", decides=False)
+    kills: str = option("", "Lines of it after which it is killed.", decides=False)
+
+
+class Dying(StaticPredictor):
+    """Repeats the first mask."""
+
+    Options = Options
+
+    def __init__(self, options, *, device="auto"):
+        super().__init__(StaticOptions(), device=device)
+        self.options = options
+
+    def session(self, video, *, scale=1.0):
+        return Session(super().session(video), video.name, self.options)
+
+
+class Session:
+    def __init__(self, inner, name, options):
+        self.inner, self.name, self.options = inner, name, options
+
+    def step(self, frame, prompts):
+        with open(self.options.log, "a+") as log:
+            print(self.name, file=log, flush=True)
+            log.seek(0)
+            lines = log.read().splitlines()
+        if f"{self.name}:{lines.count(self.name)}" in self.options.kills.split("/"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        found = self.inner.step(frame, prompts)
+        found.logits[:] *= 1 + frame.mean() / 256
+        return found
+
+    def state(self):
+        return self.inner.state()
+
+    def restore(self, state):
+        self.inner.restore(state)
+
+    def close(self):
+        self.inner.close()
+'''
+
+Predict = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def predict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_split: WriteSplit
+) -> Predict:
+    """Run `submit predict` in a process of its own."""
+    monkeypatch.chdir(tmp_path)
+    write_split(("a", "b"), frames=FRAMES)
+    Path("model.py").write_text(MODEL)
+
+    def call(
+        name: str, *words: str, kills: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, "-m", "submit", "predict", "split", "--name", name]
+        line += ["--predictor", "model.py:Dying", "-o", f"log={name}.log"]
+        line += ["-o", f"kills={kills}", *words]
+        return subprocess.run(line, capture_output=True, text=True, check=False)
+
+    return call
+
+
+def results(name: str) -> dict[str, str]:
+    """The digests of what a run has, and of what it should not have left."""
+    run = Path("runs") / name
+    return {
+        path.relative_to(run).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for folder in ("soft", "masks")
+        for path in sorted((run / folder).rglob("*"))
+        if path.is_file()
+    }
+
+
+def made(name: str) -> list[str]:
+    """The videos of the frames that were made, in order."""
+    return Path(f"{name}.log").read_text().split()
+
+
+@pytest.mark.parametrize("words", [(), ("--no-soft",)], ids=["soft", "masks"])
+def test_a_worker_that_is_killed_costs_no_frame_that_was_saved(
+    predict: Predict, words: tuple[str, ...]
+) -> None:
+    assert predict("usual", *words).returncode == 0
+    done = predict("killed", *words, "--workers", "2", kills="a:4/b:7")
+    assert done.returncode == 0, done.stderr
+    assert "a: its worker process was killed (SIGKILL); it is tried once" in done.stderr
+    assert "a: continued after frame 00002" in done.stderr
+    assert "b: continued after frame 00005" in done.stderr
+    assert results("killed") == results("usual")
+    # The frame in which it was killed was begun twice.
+    assert sorted(made("killed")) == ["a"] * 10 + ["b"] * 10
+
+
+@pytest.mark.parametrize("words", [(), ("--no-soft",)], ids=["soft", "masks"])
+def test_a_command_that_is_killed_costs_no_frame_that_was_saved(
+    predict: Predict, words: tuple[str, ...]
+) -> None:
+    assert predict("usual", *words).returncode == 0
+    kills = "a:3/a:6/b:9"
+    for _ in kills.split("/"):
+        done = predict("killed", *words, kills=kills)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert list(Path("runs/killed").rglob("*.checkpoint"))
+    done = predict("killed", *words, kills=kills)
+    assert done.returncode == 0, done.stderr
+    assert results("killed") == results("usual")
+    assert sorted(made("killed")) == ["a"] * 11 + ["b"] * 10
+    manifest = json.loads(Path("runs/killed/manifest.json").read_text())
+    assert set(manifest["videos"]) == {"a", "b"}
+
+
+def test_a_worker_that_is_killed_twice_is_recorded_and_continued_by_the_next_command(
+    predict: Predict,
+) -> None:
+    assert predict("usual").returncode == 0
+    done = predict("killed", "--workers", "2", kills="a:4/a:6")
+    assert done.returncode == 1
+    assert "it was tried once more, alone, and the same happened" in done.stderr
+    again = predict("killed")
+    assert again.returncode == 0, again.stderr
+    assert "a: continued after frame 00003" in again.stderr
+    assert results("killed") == results("usual")
+    assert made("killed").count("a") == len(FRAMES) + 2
+
+
+def test_the_only_video_of_a_run_is_continued(predict: Predict) -> None:
+    """A run without a finished video is replaced, unless one of it was saved."""
+    assert predict("usual", "--videos", "a").returncode == 0
+    done = predict("killed", "--videos", "a", kills="a:5")
+    assert done.returncode == -signal.SIGKILL
+    other = predict("killed", "--videos", "a", "--variant", "hflip", kills="a:7")
+    assert other.returncode == -signal.SIGKILL
+    assert "continued" not in other.stderr
+    done = predict("killed", "--videos", "a", "--variant", "hflip")
+    assert done.returncode == 0, done.stderr
+    assert "a: continued after frame" in done.stderr
+
+
+def test_ctrl_c_keeps_what_was_saved(predict: Predict) -> None:
+    words = ("--videos", "a")
+    assert predict("usual", *words).returncode == 0
+    Path("model.py").write_text(MODEL.replace("SIGKILL", "SIGINT"))
+    done = predict("stopped", *words, kills="a:4")
+    assert done.returncode == 130, done.stderr
+    assert list(Path("runs/stopped").rglob("*.checkpoint"))
+    done = predict("stopped", *words, kills="a:4")
+    assert done.returncode == 0, done.stderr
+    assert results("stopped") == results("usual")
+    assert made("stopped").count("a") == len(FRAMES) + 1
