@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -24,6 +25,8 @@ from ..predictors import (
     build,
     load,
     option_infos,
+    read_state,
+    write_state,
 )
 from ..system.words import counted
 from .clip import Clip
@@ -338,6 +341,45 @@ def _independence(subject: _Subject) -> Iterator[Problem]:
     )
 
 
+def _resumption(subject: _Subject) -> Iterator[Problem]:
+    """A session whose state is restored in another process goes on as before.
+
+    One that has no state passes.
+    """
+    clip = subject.clip
+    with Walk(subject.predictor, clip, subject.script) as session:
+        for index in range(clip.length):
+            session.step()
+            if index not in (0, clip.joins, clip.length - 2):
+                continue
+            if (state := session.state()) is None:
+                return
+            stream = io.BytesIO()
+            try:
+                write_state(state, stream)
+            except TypeError as error:
+                yield (
+                    f"frame {index}: state() is no plain data: {error}",
+                    "convert what is no plain data: deque to list, NamedTuple to "
+                    "tuple, np.float32 to float, objects to their parts",
+                )
+                return
+            reached = len(session.predictions)
+            # Another process has another predictor.
+            with Walk(subject.build(), clip, subject.script) as other:
+                other.restore(read_state(stream), session)
+                for _ in range(index + 1, clip.length):
+                    other.step()
+                other.finish()
+            yield from _compared(
+                subject.predictions[reached:],
+                other.predictions,
+                f"restored after frame {index}, a session gave other masks",
+                "return in state() all that a later frame depends on, and set all of "
+                "it in restore()",
+            )
+
+
 def _compared(
     one: Sequence[Prediction], other: Sequence[Prediction], wrong: str, remedy: str
 ) -> Iterator[Problem]:
@@ -494,6 +536,7 @@ REQUIREMENTS: Mapping[str, Requirement] = {
     "place": _place,
     "determinism": _determinism,
     "independence": _independence,
+    "resumption": _resumption,
     "prompts": _prompts,
     "scale": _scale,
     "close": _close,

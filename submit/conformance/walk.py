@@ -20,7 +20,10 @@ from ..predictors import (
     Prediction,
     Predictor,
     Prompts,
+    State,
     as_delayed,
+    restore_session,
+    session_state,
 )
 from .clip import Clip
 
@@ -141,6 +144,26 @@ class Walk:
             found = self._session.step(given.frame, prompts)
         given.require_unchanged(self._clip)
         self._take(found)
+
+    def state(self) -> State | None:
+        """The state of the session; None if it cannot be continued.
+
+        Raises:
+            Broken: The model fails.
+        """
+        with explained(f"state() after frame {self._frame - 1}"):
+            return session_state(self._session)
+
+    def restore(self, state: State, before: Walk) -> None:
+        """Continue where another walk stood that had this state.
+
+        Raises:
+            Broken: The model fails.
+        """
+        self._frame, self._taken = before._frame, before._taken
+        self._objects, self._awaited = before._objects, before._awaited.copy()
+        with explained(f"restore() after frame {self._frame - 1}"):
+            restore_session(self._session, state)
 
     def finish(self) -> None:
         """Take the predictions that are still to come.

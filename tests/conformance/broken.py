@@ -397,3 +397,34 @@ class KeepsSessions(Good):
         found.big = np.zeros(99_999)
         self.__dict__.setdefault("kept", []).append(found)
         return found
+
+
+class Amnesiac(_With):
+    class kind(Session):
+        def changed(self, prediction: Prediction) -> Any:
+            logits = prediction.logits + np.float32(9 * (self.count > 1))
+            return replace(prediction, logits=logits)
+
+        def state(self) -> Any:
+            return {"masks": self.masks}
+
+        def restore(self, state: Any) -> None:
+            self.masks = state["masks"]
+
+
+class Opaque(_With):
+    class kind(Session):
+        def state(self) -> Any:
+            return {"masks": set(self.masks)}
+
+        def restore(self, state: Any) -> None:
+            pass
+
+
+class Unrestored(_With):
+    class kind(Session):
+        def state(self) -> Any:
+            return {"masks": self.masks}
+
+        def restore(self, state: Any) -> None:
+            self.masks = state["mask"]

@@ -51,6 +51,13 @@ LATER = HERE.parent / "predictors" / "later.py"
         ("SaysAbsent", "place", "presence is -4 in the frame of its prompt"),
         ("Random", "determinism", "other masks the second time"),
         ("OneState", "independence", "other masks while a second one was open"),
+        ("Amnesiac", "resumption", "restored after frame 0, a session gave other"),
+        (
+            "Opaque",
+            "resumption",
+            "is no plain data: state.inner.masks is a builtins.set",
+        ),
+        ("Unrestored", "resumption", "restore() after frame 0: raised KeyError"),
         ("NoPoints", "prompts", "raised NotImplementedError: points"),
         ("NoCorrections", "prompts", "correction, frame 2: object 3: its mask lies"),
         ("NoScale", "scale", "at scale 0.5: scale 0.5: expected 1"),
