@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import shutil
+import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from PIL import Image
@@ -35,16 +39,18 @@ from submit.ensemble.settings import MergeSettings, read_ensemble_table, read_we
 from submit.errors import SubmitError
 from submit.formats import ImportHints, open_foreign, open_video, soft_frames
 from submit.masks import encode_rle
+from submit.pipeline import saving
 from submit.pipeline.exported import ExportRecord
 from submit.pipeline.last_score import last_score
 from submit.pipeline.recipe import read_recipe
+from submit.pipeline.video import VideoPredictor, VideoTask
 from submit.png import palette, pictures, pillow
 from submit.postprocess.settings import read_postprocess
-from submit.predictors import parse_options
+from submit.predictors import StaticOptions, StaticPredictor, parse_options
 from submit.runs import Identity, Run, SoftWriter, VideoRecord
 from submit.runs.soft import SoftVideo
 from submit.scoring.holdout import read_list
-from submit.system.files import digest
+from submit.system.files import checkpoint_path, digest
 from submit.training.folder import TrainingFolder, read_log
 from submit.training.index import index_source
 from submit.training.recipe import read_recipe as read_training
@@ -226,6 +232,42 @@ def soft_file(path: Path) -> bytes:
     return content
 
 
+def video_task(places: Places, path: Path) -> VideoTask:
+    """A video to predict."""
+    return VideoTask(
+        places.split.videos["alpha"],
+        path,
+        soft=True,
+        late_objects=False,
+        source="s",
+        identity="i",
+    )
+
+
+def make_video(
+    task: VideoTask, progress: Callable[[int], None] = lambda frames: None
+) -> None:
+    """Predict a video."""
+    VideoPredictor(StaticPredictor(StaticOptions()), {"facts": {}})(task, progress)
+
+
+def interrupt(task: VideoTask) -> tuple[Path, Path]:
+    """Interrupt a video; returns its checkpoint, and what that has kept."""
+
+    def stop(frames: int) -> None:
+        if (folder / checkpoint.name).exists():
+            raise KeyboardInterrupt
+
+    folder, checkpoint = task.path.parent, checkpoint_path(task.path)
+    with (
+        patch.multiple(saving, EVERY=0.0, SHARE=math.inf),
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        make_video(task, stop)
+    (kept,) = folder.glob(".*.kept")
+    return checkpoint, kept
+
+
 def runs_kinds(places: Places) -> Iterator[Kind]:
     """What the toolkit wrote, perhaps on another machine."""
     template = places.root / "template"
@@ -288,6 +330,18 @@ def runs_kinds(places: Places) -> Iterator[Kind]:
 
     content = soft_file(places.root / "x.npz")
     yield Kind("soft masks", "alpha.npz", content, damaged_zip, soft)
+
+    task = video_task(places, places.folder("saved") / "alpha.npz")
+    checkpoint, kept = interrupt(task)
+
+    def resume(path: Path) -> None:
+        (path.parent / kept.name).write_bytes(kept.read_bytes())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            make_video(replace(task, path=path.parent / "alpha.npz"))
+
+    data = checkpoint.read_bytes()
+    yield Kind("checkpoint of a video", checkpoint.name, data, damaged_zip, resume)
 
     def export(path: Path) -> None:
         record = ExportRecord.open(path.parent)

@@ -299,7 +299,11 @@ class Soak:
         for name, sha in self._wanted.items():
             if found.get(name) != sha:
                 row.wrong.append(f"{name} has other bytes: {found.get(name)}")
-        left = sorted(self.folder.rglob("*.partial*"))
+        left = sorted(
+            path
+            for kind in ("*.partial*", "*.kept", "*.checkpoint")
+            for path in self.folder.rglob(kind)
+        )
         if left:
             row.wrong.append(f"left: {', '.join(path.name for path in left)}")
 
