@@ -79,8 +79,8 @@ def test_every_fault_names_tests_that_are_there(repository: Path) -> None:
         if line.startswith("| ")
     ]
     named = [re.findall(r"`(tests/[a-z0-9_/]+\.py)`", row) for row in rows]
-    # Each of the five tables has a head.
-    assert rows.count("test |") == named.count([]) == 5
+    # Each table has a head.
+    assert rows.count("test |") == named.count([])
     missing = [
         path for row in named for path in row if not (repository / path).exists()
     ]

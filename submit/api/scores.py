@@ -64,7 +64,7 @@ def score(
     split = split_behind(truth, patterns)
     run = masks
     if not isinstance(run, OpenRun):
-        run = open_run(run, split=OpenSplit(read_split(split.root)))
+        run = open_run(run, split=OpenSplit(read_split(split.place)))
     with run.open_masks(split) as opened:
         return Scores(score_split(split, opened, workers=workers))
 

@@ -53,7 +53,7 @@ class OpenSplit(Mapping[str, "OpenVideo"]):
 
     def __init__(self, split: Split) -> None:
         self._split = split
-        self.path = split.root
+        self.path = split.place
         self.videos = tuple(split.videos)
 
     def __getitem__(self, name: str) -> OpenVideo:
@@ -224,4 +224,4 @@ def split_behind(split: OpenSplit | Path | str, videos: Sequence[str] = ()) -> S
     own = split._split
     if not videos:
         return own
-    return read_split(own.root, meta=own.meta_path, videos=videos)
+    return read_split(own.place, meta=own.meta_path, videos=videos)

@@ -61,7 +61,7 @@ def check_masks(
         layout = check_layout(masks, expected, others=split.others, team=team)
         result = CheckResult(
             path=str(masks.path),
-            split=str(split.root),
+            split=str(split.place),
             videos=len(layout.videos),
             expected_videos=len(expected),
             subset=split.subset_note,
@@ -151,7 +151,7 @@ def _check_videos(
         [Job(found.name, len(found.frames), found) for found in ordered],
         executor=executor,
         workers=workers,
-        needs=(masks.path, split.root),
+        needs=(masks.path, *split.needs),
         progress=progress,
     )
     return {found.name: one for found, one in zip(ordered, checks, strict=True)}

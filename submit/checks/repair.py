@@ -100,7 +100,7 @@ def repair(
         repairer = _Repairer(masks, split, expected, fill_missing=fill_missing)
         if not repairer.sources:
             raise ArchiveError(
-                f"{source}: holds no mask of {split.root}; expected files such as "
+                f"{source}: holds no mask of {split.place}; expected files such as "
                 f"{next(iter(expected))}/00000.png, in any folder (submit import takes "
                 "one folder for each object as well)"
             )

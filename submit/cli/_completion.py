@@ -21,6 +21,7 @@ from click.shell_completion import (
 )
 
 from ..system.homes import user_path
+from ..system.urls import StorageUrl
 
 if TYPE_CHECKING:
     from ..predictors import OptionInfo
@@ -106,7 +107,8 @@ def _sources(ctx: Context, incomplete: str) -> list[str | CompletionItem]:
 def _videos(ctx: Context, incomplete: str) -> Iterable[str]:
     """The videos of the split that is named, else those of the first run."""
     del incomplete
-    if split := ctx.params.get("split"):
+    split = ctx.params.get("split")
+    if split and not isinstance(split, StorageUrl):
         for kind in ("JPEGImages", "Annotations"):
             folder = user_path(split) / kind
             if folder.is_dir():

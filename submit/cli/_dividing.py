@@ -34,7 +34,7 @@ def request_of(
         source=source,
         identity=_identity_of(runs, source),
         runs=str(runs),
-        split=str(split.root),
+        split=str(split.place),
         fingerprint=split.fingerprint,
         meta=None if split.meta_path is None else str(split.meta_path),
         videos=tuple(split.videos),

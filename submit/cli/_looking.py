@@ -17,6 +17,7 @@ from ._splits import open_split
 if TYPE_CHECKING:
     from ..data import Split, SplitVideo
     from ..report.views import MaskView
+    from ..system.urls import Place
 
 __all__ = ["no_truth_option", "open_video", "open_views"]
 
@@ -30,7 +31,7 @@ def no_truth_option(command: Command) -> Command:
     )(command)
 
 
-def open_video(path: Path, name: str) -> tuple[Split, SplitVideo]:
+def open_video(path: Place, name: str) -> tuple[Split, SplitVideo]:
     """Open one video of a split, whose frames can be read.
 
     Returns:

@@ -7,16 +7,20 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 from rich.text import Text
 
+from ..system.urls import is_url
 from ._console import stderr
 from ._options import usual_runs
 from ._output import escape
 
-__all__ = ["LAST", "NEXT", "after_run", "follow", "short_path", "typed"]
+if TYPE_CHECKING:
+    from ..runs import Run
+
+__all__ = ["LAST", "NEXT", "after_run", "follow", "short_path", "short_split", "typed"]
 
 #: The parameters of a command.
 Given: TypeAlias = Mapping[str, Any]
@@ -70,16 +74,22 @@ def after_run(folder: Path, name: str) -> str:
     from ..runs import Run
 
     run = Run.open(folder / name)
-    split = Path(run.split["path"])
+    split = run.split["path"]
     where = () if folder == usual_runs() else ("--runs", folder)
-    if _has_truth(split, run.videos):
-        return typed("score", name, "--split", short_path(split), *where)
+    if not is_url(split) and _has_truth(Path(split), run.videos):
+        return typed("score", name, "--split", short_split(run), *where)
     return typed("pack", name, "-o", f"{name}.zip", *where)
 
 
 def _runs(given: Given) -> tuple[object, ...]:
     folder = given.get("runs", usual_runs())
     return () if folder == usual_runs() else ("--runs", folder)
+
+
+def short_split(run: Run) -> str:
+    """What to type for the split of a run: its path, or its URL."""
+    split = str(run.split["path"])
+    return split if is_url(split) else str(short_path(Path(split)))
 
 
 def short_path(path: Path) -> Path:
@@ -99,14 +109,14 @@ def _has_truth(split: Path, videos: Mapping[str, object]) -> bool:
     return False
 
 
-def _split_of(given: Given, source: str) -> Path | None:
+def _split_of(given: Given, source: str) -> str | None:
     """The split that is named, else that of a run."""
     from ..pipeline.sources import find_run
 
     if given.get("split") is not None:
-        return Path(given["split"])
+        return str(given["split"])
     run = find_run(given["runs"], source)
-    return None if run is None else short_path(Path(run.split["path"]))
+    return None if run is None else short_split(run)
 
 
 def _shown_run(given: Given, data: Any) -> str | None:

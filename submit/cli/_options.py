@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..system.homes import user_path
+from ..system.urls import StorageUrl, is_url, place
 from ._completion import (
     complete_runs,
     complete_settings,
@@ -27,6 +28,7 @@ __all__ = [
     "OUTPUT",
     "PATH",
     "SOURCE",
+    "SPLIT",
     "ParamType",
     "device_option",
     "executor_option",
@@ -85,7 +87,37 @@ class _Path(click.Path):
         """Take a path, with the home folder written out."""
         if value == "":
             self.fail("it is empty; expected a path", param, ctx)
+        if is_url(value):
+            self.fail(
+                "it is a URL; expected a path of this machine (URLs are taken for "
+                "splits)",
+                param,
+                ctx,
+            )
         return super().convert(os.path.expanduser(value), param, ctx)
+
+
+class _Split(_Path):
+    """A folder, or its URL in a storage."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str] | StorageUrl,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Take a URL, or else a path."""
+        if isinstance(value, StorageUrl):
+            return value
+        if is_url(value):
+            try:
+                found = place(value)
+            except ValueError as error:
+                self.fail(str(error), param, ctx)
+            if isinstance(found, StorageUrl):
+                return found
+            value = found
+        return super().convert(value, param, ctx)
 
 
 class _Output(_Path):
@@ -114,6 +146,10 @@ class _Source(ParamType[str]):
         """Take a text that is not empty, with the home folder written out."""
         if not value:
             self.fail("it is empty; expected a run or a path", param, ctx)
+        if is_url(value):
+            self.fail(
+                "it is a URL; expected a run, or a path of this machine", param, ctx
+            )
         return os.path.expanduser(str(value))
 
     def shell_complete(
@@ -126,6 +162,8 @@ class _Source(ParamType[str]):
 #: An input of a command. The code that reads it reports a missing one: it knows what to
 #: do.
 PATH = _Path(path_type=Path)
+#: A split.
+SPLIT = _Split(path_type=Path)
 #: An output of a command; `submit.system.outputs.claim` checks it.
 OUTPUT = _Output(path_type=Path)
 #: A run, or masks in a folder or zip.
@@ -144,23 +182,23 @@ def json_option(command: Command) -> Command:
 
 
 def split_argument(command: Command) -> Command:
-    """Add the argument SPLIT and `--meta`; the command gets `split: Path`."""
-    return click.argument("split", type=PATH)(meta_option(command))
+    """Add the argument SPLIT and `--meta`; the command gets `split: Place`."""
+    return click.argument("split", type=SPLIT)(meta_option(command))
 
 
 def split_option(command: Command) -> Command:
-    """Add `--split`, which must be given, and `--meta`; it gets `split: Path`."""
+    """Add `--split`, which must be given, and `--meta`; it gets `split: Place`."""
     return click.option(
         "--split",
-        type=PATH,
+        type=SPLIT,
         required=True,
-        metavar="DIR",
+        metavar="DIR|URL",
         help="The split: a folder with Annotations and JPEGImages.",
     )(meta_option(command))
 
 
 def optional_split(words: str, *, meta: bool = False) -> Callable[[Command], Command]:
-    """Add `--split`, which may be left out; the command gets `split: Path | None`.
+    """Add `--split`, which may be left out; the command gets `split: Place | None`.
 
     Args:
         words: Its help.
@@ -168,7 +206,7 @@ def optional_split(words: str, *, meta: bool = False) -> Callable[[Command], Com
     """
 
     def add(command: Command) -> Command:
-        option = click.option("--split", type=PATH, metavar="DIR", help=words)
+        option = click.option("--split", type=SPLIT, metavar="DIR|URL", help=words)
         return option(meta_option(command) if meta else command)
 
     return add

@@ -16,6 +16,7 @@ from ._splits import meta_file
 
 if TYPE_CHECKING:
     from ..pipeline.recipe import Recipe
+    from ..system.urls import Place
 
 __all__ = ["chosen_recipe", "recipe_arguments"]
 
@@ -39,7 +40,7 @@ def recipe_arguments(command: Command) -> Command:
 
 def chosen_recipe(
     path: Path,
-    split: Path | None,
+    split: Place | None,
     predictor: str | None,
     settings: tuple[str, ...],
 ) -> Recipe:

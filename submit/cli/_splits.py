@@ -13,6 +13,7 @@ from ._output import note
 
 if TYPE_CHECKING:
     from ..data import Split
+    from ..system.urls import Place
 
 __all__ = ["meta_file", "open_split"]
 
@@ -24,7 +25,7 @@ def meta_file() -> Path | None:
 
 
 def open_split(
-    path: Path,
+    path: Place,
     videos: Sequence[str] = (),
     *,
     say_subset: bool = True,
@@ -35,13 +36,14 @@ def open_split(
     The meta file is that of `--meta`, if the command has the option.
 
     Args:
-        path: The split's folder.
+        path: The split's folder or URL.
         videos: Shell patterns of the videos, as in `--videos`; without any, all videos.
         say_subset: Whether to say that these are some of the videos only.
         say_absent: Whether to say that the meta file lists videos without a folder.
 
     Raises:
         SplitError: It cannot be read, or a pattern matches nothing.
+        StorageError: It is in a storage that cannot be read.
     """
     from ..data import read_split
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._next import after_run, short_path, typed
+from ._next import after_run, short_split, typed
 from ._options import usual_runs
 from ._output import emit, facts, stack, table
 from ._runs import called, run_folders
@@ -51,7 +51,7 @@ def show_standing() -> bool:
                 called(run.path, folder),
                 run.kind,
                 _videos(run),
-                str(short_path(_split(run))),
+                short_split(run),
             ]
             for run in runs[:_SHOWN]
         ],
@@ -65,11 +65,6 @@ def show_standing() -> bool:
     pairs["all commands"] = "submit --help"
     emit(stack(*([listed] if runs else []), facts(pairs)), None, as_json=False)
     return True
-
-
-def _split(run: Run) -> Path:
-    """The folder of the split that a run is of."""
-    return Path(run.split["path"])
 
 
 def _videos(run: Run) -> str:
@@ -94,7 +89,7 @@ def _next(folder: Path, runs: list[Run], zips: list[Path]) -> str:
     if not complete:
         return "submit predict SPLIT --predictor NAME --name RUN"
     newest = complete[0]
-    split = short_path(_split(newest))
+    split = short_split(newest)
     if (
         zips
         and zips[-1].stat().st_mtime > (newest.path / "manifest.json").stat().st_mtime

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +22,9 @@ from ._output import emit, facts, warn
 from ._progress import progress
 from ._runs import open_runs
 from ._splits import open_split
+
+if TYPE_CHECKING:
+    from ..system.urls import Place
 
 
 @click.command()
@@ -62,7 +66,7 @@ from ._splits import open_split
 @json_option
 def anchors(
     names: tuple[str, ...],
-    split: Path,
+    split: Place,
     videos: tuple[str, ...],
     output: Path,
     per_object: int,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rich.table import Column
 
     from ..pipeline.build import BuildResult
+    from ..system.urls import Place
 
 
 @click.command()
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 @json_option
 def build(
     recipe: Path,
-    split: Path | None,
+    split: Place | None,
     predictor: str | None,
     settings: tuple[str, ...],
     force: bool,

@@ -29,6 +29,7 @@ from ._views import findings_view
 
 if TYPE_CHECKING:
     from ..system.parts import Part
+    from ..system.urls import Place
 
 
 @click.command()
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
 @json_option
 def check(
     source: str,
-    split: Path,
+    split: Place,
     videos: tuple[str, ...],
     output: Path | None,
     sample: Path | None,

@@ -24,6 +24,7 @@ from ._views import comparison_view
 if TYPE_CHECKING:
     from ..data import Split
     from ..scoring.compare import ScoredEntry
+    from ..system.urls import Place
 
 
 @click.command()
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 def compare(
     baseline: str,
     others: tuple[str, ...],
-    split: Path,
+    split: Place,
     videos: tuple[str, ...],
     resamples: int,
     workers: int | None,

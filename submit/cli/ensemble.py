@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..ensemble import MemberSummary
     from ..pipeline import StepOutcome
     from ..system.parts import Part
+    from ..system.urls import Place
 
 
 @click.command()
@@ -98,7 +99,7 @@ def ensemble(
     gate_threshold: float | None,
     file: Path | None,
     missing: str,
-    split: Path | None,
+    split: Place | None,
     executor: str,
     part: Part | None,
     workers: int | None,

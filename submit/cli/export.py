@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..data import Split
     from ..runs import Run
     from ..system.parts import Part
+    from ..system.urls import Place
 
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -71,7 +72,7 @@ def _postprocess_options(command: Command) -> Command:
 def export(
     run: str,
     output: Path | None,
-    split: Path | None,
+    split: Place | None,
     videos: tuple[str, ...],
     settings: Path | None,
     executor: str,

@@ -26,6 +26,7 @@ from ._views import outcome_view
 if TYPE_CHECKING:
     from ..data import FrameSelection, Split
     from ..pipeline import ImportHints
+    from ..system.urls import Place
 
 
 class _Import(click.Command):
@@ -106,7 +107,7 @@ def import_(
     source: str,
     name: str | None,
     as_prompts: bool,
-    split: Path,
+    split: Place,
     videos: tuple[str, ...],
     layout: str | None,
     scores: str | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +21,9 @@ from ._options import (
 )
 from ._output import emit, facts, format_bytes
 from ._progress import progress
+
+if TYPE_CHECKING:
+    from ..system.urls import Place
 
 
 @click.command()
@@ -112,7 +116,7 @@ from ._progress import progress
 def overlay(
     names: tuple[str, ...],
     video: str,
-    split: Path,
+    split: Place,
     output: Path,
     sheet: bool,
     wanted: tuple[str, ...],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +20,9 @@ from ._options import (
 from ._output import emit, facts, format_bytes
 from ._runs import masks_of, missing_videos
 from ._splits import open_split
+
+if TYPE_CHECKING:
+    from ..system.urls import Place
 
 
 @click.command()
@@ -51,7 +55,7 @@ def pack(
     output: Path,
     team: Path | None,
     partial: bool,
-    split: Path | None,
+    split: Place | None,
     force: bool,
     runs: Path,
     as_json: bool,

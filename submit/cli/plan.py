@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rich.table import Column
 
     from ..pipeline.forecast import RecipeForecast
+    from ..system.urls import Place
 
 
 @click.command()
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 @json_option
 def plan(
     recipe: Path,
-    split: Path | None,
+    split: Place | None,
     predictor: str | None,
     settings: tuple[str, ...],
     frames: int,

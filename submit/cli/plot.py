@@ -31,6 +31,7 @@ from ._splits import open_split
 if TYPE_CHECKING:
     from ..report.plots import FigureSize
     from ..scoring import SplitScore
+    from ..system.urls import Place
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -110,7 +111,7 @@ def _file_options(command: Command) -> Command:
 )
 def scores(
     names: tuple[str, ...],
-    split: Path,
+    split: Place,
     videos: tuple[str, ...],
     output: Path,
     by: str,
@@ -170,7 +171,7 @@ def scores(
 def timeline(
     names: tuple[str, ...],
     video: str,
-    split: Path,
+    split: Place,
     output: Path,
     key: int | None,
     width: float,
@@ -222,7 +223,7 @@ def timeline(
 )
 def ensemble(
     names: tuple[str, ...],
-    split: Path,
+    split: Place,
     videos: tuple[str, ...],
     output: Path,
     method: str | None,
@@ -307,7 +308,7 @@ def _size(
     width: float,
     font_size: float,
     force: bool,
-    inputs: Iterable[Path | str],
+    inputs: Iterable[Place | str],
 ) -> FigureSize:
     """Make sure that the figure can be written, before the work.
 

@@ -34,6 +34,7 @@ from ._views import outcome_view
 
 if TYPE_CHECKING:
     from ..system.parts import Part
+    from ..system.urls import Place
 
 
 @click.command()
@@ -107,7 +108,7 @@ if TYPE_CHECKING:
 @runs_dir_option
 @json_option
 def predict(
-    split: Path,
+    split: Place,
     predictor: str,
     name: str,
     settings: tuple[str, ...],

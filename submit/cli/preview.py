@@ -37,6 +37,7 @@ from ._views import format_calibration
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from ..system.urls import Place
     from ..tuning import ExpectedScore, Preview
 
 
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
 @json_option
 def preview(
     names: tuple[str, ...],
-    split: Path,
+    split: Place,
     videos: tuple[str, ...],
     expected_path: Path | None,
     limit: int,

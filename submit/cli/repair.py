@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from ..checks.repair import Repaired
+    from ..system.urls import Place
 
 
 @click.command()
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
 @json_option
 def repair(
     source: str,
-    split: Path,
+    split: Place,
     output: Path,
     sample: Path | None,
     team: Path | None,

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ..report.costs import MeasuredEnsemble
     from ..report.page import ReportedRun
     from ..runs import Run
+    from ..system.urls import Place
 
 
 @click.command()
@@ -79,7 +80,7 @@ if TYPE_CHECKING:
 @json_option
 def report(
     names: tuple[str, ...],
-    split: Path,
+    split: Place,
     videos: tuple[str, ...],
     output: Path,
     expected_path: Path | None,

@@ -14,7 +14,7 @@ from ..errors import RunError
 from ..system.words import counted
 from ._codabench import ask
 from ._completion import complete_runs
-from ._next import short_path
+from ._next import short_split
 from ._options import SOURCE, json_option, runs_dir_option
 from ._output import (
     Cell,
@@ -148,7 +148,7 @@ def _list(seen: Sequence[_Seen], folder: Path) -> RenderableType:
             len(one.run.failures) or None,
             format_bytes(one.size),
             score,
-            str(short_path(Path(one.run.split["path"]))),
+            short_split(one.run),
         ]
         for one, score in zip(seen, best_cells(scores), strict=True)
     ]
@@ -173,7 +173,7 @@ def _page(seen: _Seen) -> RenderableType:
         "run": str(run.path),
         **facts_of_run(run),
         "videos": _progress(run),
-        "split": str(short_path(Path(run.split["path"]))),
+        "split": short_split(run),
         "size": format_bytes(seen.size),
         "created": run.environment.get("created"),
         "continued": run.environment.get("continued"),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from ..scoring import DavisSplitScore, SplitScore
     from ..system.parts import Part
+    from ..system.urls import Place
 
 
 #: The numbers of the classic protocol.
@@ -78,7 +79,7 @@ DAVIS = {
 @json_option
 def score(
     source: str,
-    split: Path,
+    split: Place,
     videos: tuple[str, ...],
     output: Path | None,
     protocol: str,

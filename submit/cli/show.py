@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..masks import Labels
     from ..report.overlays import Pixels
+    from ..system.urls import Place
 
 #: The default number of columns, and the smallest one.
 _COLUMNS, _NARROWEST = 80, 20
@@ -55,7 +56,7 @@ _HALF = "▀"
 def show(
     name: str,
     video: str,
-    split: Path,
+    split: Place,
     wanted: str,
     truth: bool,
     width: int | None,

@@ -45,6 +45,7 @@ from ._views import format_calibration
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from ..system.urls import Place
     from ..tuning import ExpectedScore, Gain, StageResult, Tuned
 
 
@@ -98,7 +99,7 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 @json_option
 def tune(
     names: tuple[str, ...],
-    split: Path,
+    split: Place,
     videos: tuple[str, ...],
     output: Path,
     metric: str,

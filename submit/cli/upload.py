@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
     from ..codabench import Check, Client, Package, Submission, UploadPlan
     from ..runs import Run
+    from ..system.urls import Place
 
 #: Bytes of a zip that takes seconds to read.
 _LARGE = 500_000_000
@@ -97,7 +97,7 @@ _LARGE = 500_000_000
 @json_option
 def upload(
     zip_path: Path,
-    split: Path | None,
+    split: Place | None,
     skip_check: bool,
     team: bool,
     label: str | None,
@@ -191,14 +191,14 @@ def upload(
 
 
 def _command(
-    split: Path | None, *, team: bool, force: bool, keep_upload: bool
+    split: Place | None, *, team: bool, force: bool, keep_upload: bool
 ) -> list[str]:
     """The options that continue this upload from any folder, for a later hint.
 
     Options that describe the submission are remembered elsewhere.
     """
     flags = {"--team": team, "--force": force, "--keep-upload": keep_upload}
-    check = ["--skip-check"] if split is None else ["--split", os.path.abspath(split)]
+    check = ["--skip-check"] if split is None else ["--split", str(split.absolute())]
     return [*check, *(flag for flag, is_set in flags.items() if is_set)]
 
 
@@ -233,7 +233,7 @@ def _read(path: Path) -> Package:
 
 
 def _precheck(
-    path: Path, split: Path | None, *, team: bool, workers: int | None
+    path: Path, split: Place | None, *, team: bool, workers: int | None
 ) -> Check:
     """Check the zip against the split; its findings end the command.
 

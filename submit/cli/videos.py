@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,13 +13,16 @@ from ._output import emit, note, number, stack, table
 from ._progress import progress
 from ._splits import open_split
 
+if TYPE_CHECKING:
+    from ..system.urls import Place
+
 
 @click.command()
 @split_argument
 @videos_option
 @click.option("--decode", is_flag=True, help="Decode every frame, not only headers.")
 @json_option
-def videos(split: Path, videos: tuple[str, ...], decode: bool, as_json: bool) -> None:
+def videos(split: Place, videos: tuple[str, ...], decode: bool, as_json: bool) -> None:
     """List the videos of a split and the problems found in them.
 
     SPLIT is a folder with JPEGImages and Annotations. Missing and surplus frames, two

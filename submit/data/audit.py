@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import SubmitError
 from ..masks import object_ids
+from ..storage import bring
 from ..system.files import open_regular
 from ..system.names import frame_number
 from ..system.words import size_text
@@ -136,6 +137,7 @@ def _frame_problems(
     for what in _gaps(video.frames):
         yield Problem("missing-frame", video.name, what)
     headers: dict[str, ImageHeader] = {}
+    bring(video.images)
     for frame, path in video.images.items():
         try:
             header = read_image_header(path)
@@ -275,6 +277,7 @@ def _mask_problems(
                 "surplus-mask", str(video.masks[surplus[0]]), f"{masks} to no frame"
             )
         )
+    bring(video.masks)
     first: tuple[int, ...] = ()
     readable = True
     try:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from ..errors import SplitError
 from ..system.names import (
@@ -26,10 +28,12 @@ from ..system.words import counted
 from .images import IMAGE_SUFFIXES
 
 __all__ = [
+    "DISK",
     "FRAMES",
     "MASKS",
     "Doubt",
     "FrameFiles",
+    "Listing",
     "is_no_video",
     "list_frames",
     "list_videos",
@@ -91,21 +95,85 @@ class FrameFiles:
     exists: bool = True
 
 
-def list_videos(root: Path) -> tuple[dict[str, Path], dict[str, Path]]:
+class Listing(Protocol):
+    """Lists folders: those of a disk, or those of a storage by the paths of its copy.
+
+    `submit.storage.StoredFolder` is the one of a storage.
+    """
+
+    def folders(self, folder: Path) -> Sequence[str]:
+        """Names of the folders in a folder; none where there is no such folder."""
+        ...
+
+    def names(self, folder: Path) -> Sequence[str]:
+        """Names of everything in a folder.
+
+        Raises:
+            OSError: It cannot be listed.
+        """
+        ...
+
+    def ahead(self, folders: Iterable[Path]) -> None:
+        """Get ready to list these folders soon."""
+        ...
+
+    def files(self, files: Mapping[str, Path]) -> Mapping[str, Path]:
+        """Files of one folder by stem, as they can be opened."""
+        ...
+
+
+class _Disk:
+    """Lists folders of this machine."""
+
+    def folders(self, folder: Path) -> Sequence[str]:
+        """Names of the folders in a folder; broken links, too."""
+        if not folder.is_dir():
+            return ()
+        with os.scandir(folder) as children:
+            return [
+                child.name
+                for child in children
+                if child.is_dir() or (child.is_symlink() and not Path(child).exists())
+            ]
+
+    def names(self, folder: Path) -> Sequence[str]:
+        """Names of everything in a folder."""
+        return os.listdir(folder)
+
+    def ahead(self, folders: Iterable[Path]) -> None:
+        """Do nothing: a disk is fast."""
+
+    def files(self, files: Mapping[str, Path]) -> Mapping[str, Path]:
+        """The files as they are."""
+        return files
+
+
+#: The folders of this machine.
+DISK: Listing = _Disk()
+
+
+def list_videos(
+    root: Path, listing: Listing = DISK
+) -> tuple[dict[str, Path], dict[str, Path]]:
     """Find the folders of videos below JPEGImages and below Annotations, by name.
 
     With the resolutions of DAVIS, both are taken from the same one if possible.
 
+    Args:
+        root: The split's folder.
+        listing: Lists its folders.
+
     Raises:
         SplitError: A name is not text, so that no later file could store it.
     """
-    frames, masks = _folders(root / FRAMES), _folders(root / MASKS)
+    folders = partial(_named_folders, listing)
+    frames, masks = folders(root / FRAMES), folders(root / MASKS)
     for both in (True, False):
         for resolution in _RESOLUTIONS:
             there = [resolution in tree for tree in (frames, masks) if tree]
             if there and (all(there) if both else any(there)):
                 return tuple(  # type: ignore[return-value]
-                    _folders(tree[resolution]) if resolution in tree else tree
+                    folders(tree[resolution]) if resolution in tree else tree
                     for tree in (frames, masks)
                 )
     return frames, masks
@@ -116,17 +184,10 @@ def is_no_video(name: str) -> bool:
     return name.casefold() in _NO_VIDEOS
 
 
-def _folders(folder: Path) -> dict[str, Path]:
-    """The folders in a folder by name, sorted; broken links, too."""
-    if not folder.is_dir():
-        return {}
-    with os.scandir(folder) as children:
-        names = sorted(
-            child.name
-            for child in children
-            if not child.name.startswith(".")
-            and (child.is_dir() or (child.is_symlink() and not Path(child).exists()))
-        )
+def _named_folders(listing: Listing, folder: Path) -> dict[str, Path]:
+    """The folders in a folder by name, sorted."""
+    found = listing.folders(folder)
+    names = sorted(name for name in found if not name.startswith("."))
     if broken := [name for name in names if not is_text(name)]:
         raise SplitError(f"{folder}: {_not_text(broken)}")
     return {name: folder / name for name in names}
@@ -148,22 +209,26 @@ def _not_text(names: Sequence[str]) -> str:
     )
 
 
-def list_frames(folder: Path | None, *, masks: bool = False) -> FrameFiles:
+def list_frames(
+    folder: Path | None, *, masks: bool = False, listing: Listing = DISK
+) -> FrameFiles:
     """List the files of a video's frames, or of its masks.
 
     Args:
         folder: The video's folder; None where there is none.
         masks: Whether to list masks, which are PNGs.
+        listing: Lists the folder.
     """
     if folder is None:
         return FrameFiles(exists=False)
     try:
-        names = [name for name in os.listdir(folder) if not name.startswith(".")]
+        found = listing.names(folder)
     except OSError as error:
         reason = f"{folder}: cannot be listed ({error.strerror})"
         if folder.is_symlink() and not folder.exists():
             reason = f"{folder}: is a link to {folder.readlink()}, which is not there"
         return FrameFiles(doubts=(Doubt("unreadable", reason),))
+    names = [name for name in found if not name.startswith(".")]
     suffixes = (".png",) if masks else IMAGE_SUFFIXES
     stems: dict[str, list[str]] = defaultdict(list)
     others: list[str] = []
@@ -179,7 +244,7 @@ def list_frames(folder: Path | None, *, masks: bool = False) -> FrameFiles:
     rivals = [n for n in others if masks and _is_image(n)]
     kept, doubts = _one_for_each(folder, stems, rivals)
     return FrameFiles(
-        files={stem: folder / name for stem, name in kept.items()},
+        files=listing.files({stem: folder / name for stem, name in kept.items()}),
         doubts=doubts,
         strays=_strays(folder, kept),
         others=tuple(sorted(others)),

@@ -72,18 +72,24 @@ def find_meta(root: Path, names: Sequence[str]) -> MetaFile | None:
     Raises:
         SplitError: There is only one, and it cannot be read.
     """
-    if found := _in_folder(root):
+    if found := in_folder(root):
         return _chosen(root, found, names)
     folder = root.resolve()
-    for name in (f"meta_{folder.name}.json", f"{folder.name}_meta.json"):
+    *own, common = names_beside(folder.name)
+    for name in own:
         path = root.parent / name
         if path.is_file():
             return read_meta(path)
-    shared = root.parent / "meta.json"
+    shared = root.parent / common
     if shared.is_file() and (videos := _listed(shared)) and set(videos) & set(names):
         ours = {name: videos[name] for name in videos if name in set(names)}
         return _meta_file(shared, ours, is_shared=True)
     return None
+
+
+def names_beside(folder: str) -> tuple[str, ...]:
+    """Names of meta files beside the folder of a split; the last may be of several."""
+    return f"meta_{folder}.json", f"{folder}_meta.json", "meta.json"
 
 
 def read_meta(path: Path) -> MetaFile:
@@ -95,7 +101,7 @@ def read_meta(path: Path) -> MetaFile:
     return _meta_file(path, _videos(path))
 
 
-def _in_folder(root: Path) -> list[Path]:
+def in_folder(root: Path) -> list[Path]:
     """Files in the split's folder with the name of a meta file."""
     names = {
         path.name

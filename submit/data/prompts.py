@@ -189,8 +189,8 @@ class _Place:
 def _video(split: Split, name: str, where: str) -> SplitVideo:
     if name not in split.videos:
         raise PromptError(
-            f"{where}: {split.root} has no such video; remove the prompts, or name the "
-            "split that they were made for"
+            f"{where}: {split.place} has no such video; remove the prompts, or name "
+            "the split that they were made for"
         )
     return split.videos[name]
 

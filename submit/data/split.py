@@ -1,4 +1,4 @@
-"""Splits on disk: videos, frames, sizes and objects.
+"""Splits on disk or in a storage: videos, frames, sizes and objects.
 
 Three layouts are read, all with the same two folders. MOSEv2 and MOSEv1:
 
@@ -7,6 +7,8 @@ Three layouts are read, all with the same two folders. MOSEv2 and MOSEv1:
 DAVIS has a folder for the resolution (`JPEGImages/480p/<video>`). A meta file is
 optional; a split without JPEGImages can be scored against but not predicted. Listing a
 split reads only folders; sizes and objects of a video are read when they are needed.
+The files of a split in a storage are fetched when their paths are asked for
+(`submit.storage`).
 """
 
 from __future__ import annotations
@@ -23,19 +25,31 @@ import numpy as np
 from ..errors import MaskError, SplitError
 from ..masks import Labels, object_ids
 from ..png.palette import PackedLabels, decode_packed, read_file, read_header
+from ..storage import StoredFolder, bring, bring_each
 from ..system.files import read_regular
+from ..system.urls import Place, StorageUrl, place
 from ..system.words import counted, did_you_mean, size_text
 from .images import image_size
 from .listing import (
+    DISK,
     FRAMES,
     MASKS,
     Doubt,
     FrameFiles,
+    Listing,
     is_no_video,
     list_frames,
     list_videos,
 )
-from .meta import VOID, MetaFile, VideoMeta, find_meta, read_meta
+from .meta import (
+    VOID,
+    MetaFile,
+    VideoMeta,
+    find_meta,
+    in_folder,
+    names_beside,
+    read_meta,
+)
 
 __all__ = ["Split", "SplitVideo", "read_split"]
 
@@ -76,6 +90,7 @@ class SplitVideo:
         Raises:
             SplitError: Neither can be opened, or it is not certain which one is the
                 first.
+            StorageError: It is in a storage that cannot be read.
         """
         if self.images:
             self.require_images()
@@ -119,6 +134,7 @@ class SplitVideo:
         """
         if self.meta is not None and self.meta.objects is not None:
             return self.meta.objects
+        bring(self.masks)
         found = set(object_ids(self.first_mask()))
         frames = set(self.frames[1:])
         for frame in self.masks:
@@ -267,16 +283,17 @@ class SplitVideo:
 
 @dataclass(frozen=True)
 class Split:
-    """A split on disk, or some of its videos.
+    """A split on disk or in a storage, or some of its videos.
 
     Attributes:
-        root: The folder that was given.
+        root: The folder that was given, or that of the copy of its files.
         videos: The videos by name, sorted.
         meta_path: The meta file, None where there is none.
         absent: Videos that the meta file lists and that have no folder.
         others: Names of the videos that were not selected.
         notes: Remarks about the folder, each a sentence: folders that are not videos,
             meta files that are not read.
+        url: Its URL; None for a folder.
     """
 
     root: Path
@@ -285,11 +302,22 @@ class Split:
     absent: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    url: StorageUrl | None = None
+
+    @property
+    def place(self) -> Place:
+        """Its name for people and records: what was given."""
+        return self.root if self.url is None else self.url
+
+    @property
+    def needs(self) -> tuple[Path, ...]:
+        """Folders that other machines must have to read it; of a storage, none."""
+        return (self.root,) if self.url is None else ()
 
     @cached_property
     def whole(self) -> Split:
         """The same split with all of its videos."""
-        return self if not self.others else read_split(self.root, meta=self.meta_path)
+        return self if not self.others else read_split(self.place, meta=self.meta_path)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -322,7 +350,7 @@ class Split:
             return None
         total = len(self.videos) + len(self.others)
         videos = counted(total, "video")
-        return f"{len(self.videos):,} of {videos} of {self.root} only (--videos)"
+        return f"{len(self.videos):,} of {videos} of {self.place} only (--videos)"
 
     @property
     def absent_note(self) -> str | None:
@@ -338,17 +366,18 @@ class Split:
         Raises:
             SplitError: A pattern matches nothing.
         """
-        names = _matching(self.root, self.videos, patterns)
+        names = _matching(self.place, self.videos, patterns)
         return tuple(self.videos[name] for name in names)
 
 
 def read_split(
-    root: Path | str, *, meta: Path | str | None = None, videos: Sequence[str] = ()
+    root: Place | str, *, meta: Path | str | None = None, videos: Sequence[str] = ()
 ) -> Split:
     """List a split.
 
     Args:
-        root: Folder with JPEGImages and Annotations, in any of the known layouts.
+        root: Folder with JPEGImages and Annotations, in any of the known layouts, or
+            its URL in a storage.
         meta: The meta file; None to choose as `find_meta` does.
         videos: Shell patterns of the videos to list; all without one. The folders of
             others are not read.
@@ -356,28 +385,70 @@ def read_split(
     Raises:
         SplitError: There is no split at `root`, its meta file is malformed, or a
             pattern matches no video.
+        StorageError: The storage cannot be read.
     """
-    root = Path(root)
-    if not root.is_dir():
+    try:
+        where = place(root)
+    except ValueError as error:
+        raise SplitError(str(error)) from None
+    if isinstance(where, Path):
+        return _read_split(where, where, DISK, meta, videos)
+    stored = StoredFolder(where)
+    folder = stored.path
+    stored.ahead([folder / FRAMES, folder / MASKS])
+    stored.bring_small(".json")
+    if meta is None and not in_folder(folder):
+        stored.bring_beside(names_beside(folder.name))
+    split = _read_split(where, folder, stored, meta, videos)
+    split = replace(split, url=where)
+    # Nearly every command reads them; the fingerprint is made of them.
+    bring_each(
+        (video.masks, first)
+        for video in split.videos.values()
+        if (first := video.first_annotated) is not None
+    )
+    return split
+
+
+def _read_split(
+    root: Place,
+    folder: Path,
+    listing: Listing,
+    meta: Path | str | None,
+    videos: Sequence[str],
+) -> Split:
+    """List a split.
+
+    Args:
+        root: Its name for people.
+        folder: Its folder on this machine, or that of its copy.
+        listing: Lists its folders.
+        meta: See `read_split`.
+        videos: See `read_split`.
+    """
+    if isinstance(root, Path) and not root.is_dir():
         raise SplitError(
             f"{root}: no such folder; expected a split with {FRAMES}/ and {MASKS}/ (to "
             "try the toolkit without data: submit sample DIR)"
         )
-    frames, masks = list_videos(root)
+    frames, masks = list_videos(folder, listing)
     names = sorted(frames.keys() | masks.keys())
     if not names:
-        raise _no_videos(root)
+        raise _no_videos(root, folder, listing)
     known = [name for name in names if not is_no_video(name)]
-    meta_file = find_meta(root, known) if meta is None else _named_meta(meta, known)
+    meta_file = find_meta(folder, known) if meta is None else _named_meta(meta, known)
     entries = {} if meta_file is None else meta_file.videos
     # A folder with a name that programs give is a video if the meta file lists it.
     there = [name for name in names if name in entries or not is_no_video(name)]
     chosen = _matching(root, there, videos)
     empty: list[str] = [name for name in names if name not in there]
     listed: dict[str, SplitVideo] = {}
+    listing.ahead(
+        tree[name] for name in chosen for tree in (frames, masks) if name in tree
+    )
     for name in chosen:
-        images = list_frames(frames.get(name))
-        annotations = list_frames(masks.get(name), masks=True)
+        images = list_frames(frames.get(name), listing=listing)
+        annotations = list_frames(masks.get(name), masks=True, listing=listing)
         video = _video(name, images, annotations, entries.get(name), bool(frames))
         expected = name in entries or (images.exists and annotations.exists)
         if video.images or video.masks or expected or _is_broken(images, annotations):
@@ -385,13 +456,13 @@ def read_split(
         else:
             empty.append(name)
     if not listed:
-        raise _no_videos(root)
+        raise _no_videos(root, folder, listing)
     notes = () if meta_file is None else meta_file.notes
     if empty:
         notes = (*notes, _about_empty(root, sorted(empty)))
     own = {} if meta_file is None or meta_file.is_shared else entries
     return Split(
-        root=root,
+        root=folder,
         videos=listed,
         meta_path=None if meta_file is None else meta_file.path,
         absent=_absent(own, there, videos),
@@ -411,7 +482,7 @@ def _named_meta(path: Path | str, names: Sequence[str]) -> MetaFile:
 
 
 def _matching(
-    root: Path, names: Iterable[str], patterns: Sequence[str]
+    root: Place, names: Iterable[str], patterns: Sequence[str]
 ) -> tuple[str, ...]:
     """Choose names by shell patterns; a name matches itself.
 
@@ -512,17 +583,21 @@ def _absent(
     )
 
 
-def _about_empty(root: Path, names: Sequence[str]) -> str:
+def _about_empty(root: Place, names: Sequence[str]) -> str:
     folders = counted(len(names), "folder is not a video", "folders are not videos")
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"{root}: {folders} and not counted: {', '.join(names[:3])}{more}"
 
 
-def _no_videos(root: Path) -> SplitError:
-    nested = [child.name for child in root.iterdir() if (child / FRAMES).is_dir()]
-    hint = f"; did you mean {root / min(nested)}?" if nested else ""
+def _no_videos(root: Place, folder: Path, listing: Listing) -> SplitError:
+    nested = [
+        name
+        for name in listing.folders(folder)
+        if FRAMES in listing.folders(folder / name)
+    ]
+    hint = f"; did you mean {root}/{min(nested)}?" if nested else ""
     if root.name in (FRAMES, MASKS):
-        hint = f"; did you mean {root.parent}?"
+        hint = f"; did you mean {str(root).rpartition('/')[0] or '.'}?"
     return SplitError(
         f"{root}: holds no videos; expected {FRAMES}/<video>/<frame>.jpg and "
         f"{MASKS}/<video>/<frame>.png{hint}"

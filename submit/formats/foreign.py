@@ -118,7 +118,7 @@ class ForeignFiles(Closing):
         """
         if not split.videos.keys() & self.videos:
             raise ArchiveError(
-                f"{self.path}: holds no video of {split.root}; expected folders such "
+                f"{self.path}: holds no video of {split.place}; expected folders such "
                 f"as {next(iter(split.videos))}/ at its root, found "
                 f"{', '.join(map(shown, self.folders[:3])) or 'none'}"
             )

@@ -238,7 +238,7 @@ class _RunMasks(_Taken):
         super().__init__(f"run {run.name}", split)
         self._run = run
         if not any(name in run.videos for name in split.videos):
-            raise RunError(f"{run.path}: has no video of {split.root} that was chosen")
+            raise RunError(f"{run.path}: has no video of {split.place} that was chosen")
 
     def frames(self) -> Iterator[tuple[SplitVideo, _Given]]:
         """See `_Taken`."""
@@ -273,7 +273,7 @@ class _ForeignMasks(_Taken):
         files.require_videos(split.whole)
         if strangers := sorted(set(files.folders) - known):
             raise PromptError(
-                f"{files.path}: has {shown(strangers[0])}, and {split.root} has no "
+                f"{files.path}: has {shown(strangers[0])}, and {split.place} has no "
                 "such video; name the split that the masks are of, or remove them"
             )
 
@@ -309,7 +309,7 @@ class _Detections(_Taken):
         for name in self._coco.frames:
             if name not in split.videos and name not in split.others:
                 raise PromptError(
-                    f"{path}: video {name}: {split.root} has no such video; name the "
+                    f"{path}: video {name}: {split.place} has no such video; name the "
                     "split that the file was made for, or remove its entries"
                 )
 

@@ -21,9 +21,11 @@ from ..runs import KnownMasks, Run, Stamps
 from ..runs.identity import fingerprint
 from ..sample import require_sample, write_sample
 from ..scoring import Totals, frames_to_score, score_split, write_scores
+from ..storage import bring_each
 from ..system.files import digest, write_json
 from ..system.outputs import claim
 from ..system.schema import Scalar
+from ..system.urls import Place
 from ..system.words import counted
 from .ensemble import ensemble_runs
 from .evidence import find_anchors
@@ -66,14 +68,14 @@ class BuildResult:
     """What a build has made.
 
     Attributes:
-        split: Folder of the split.
+        split: Folder of the split, or its URL.
         runs: The runs, in the order in which they were made.
         zip: The file to upload; the precheck has no findings in it.
         sha256: Its digest.
         size: Its size in bytes.
     """
 
-    split: Path
+    split: Place
     runs: tuple[BuiltRun, ...]
     zip: Path
     sha256: str
@@ -137,18 +139,19 @@ def build(
     sha256 = builder.submission()
     zip_path = recipe.zip_path
     return BuildResult(
-        split.root, tuple(runs), zip_path, sha256, zip_path.stat().st_size
+        split.place, tuple(runs), zip_path, sha256, zip_path.stat().st_size
     )
 
 
 def _open_split(recipe: Recipe, monitor: Monitor) -> Split:
     """Open the split; a sample is written first if the recipe asks for it."""
-    sample = recipe.sample
-    if sample is not None and recipe.split.exists():
-        require_sample(recipe.split, **asdict(sample))
-    elif sample is not None:
-        with monitor("sample", total=sample.videos * sample.frames) as bar:
-            write_sample(recipe.split, **asdict(sample), progress=bar.advance)
+    sample, folder = recipe.sample, recipe.sample_folder
+    if sample is not None and folder is not None:
+        if folder.exists():
+            require_sample(folder, **asdict(sample))
+        else:
+            with monitor("sample", total=sample.videos * sample.frames) as bar:
+                write_sample(folder, **asdict(sample), progress=bar.advance)
     return read_split(recipe.split, meta=recipe.meta)
 
 
@@ -269,7 +272,7 @@ class Builder:
             if found.exit_code:
                 raise ArchiveError(
                     f"{zip_path}: the precheck has findings; do: submit check "
-                    f"{zip_path} --split {self.split.root}"
+                    f"{zip_path} --split {self.split.place}"
                 )
             stamps.set("checked", checked, "no findings")
         return str(packed)
@@ -431,6 +434,11 @@ class Builder:
     @cached_property
     def _truth(self) -> str:
         """Digest of all annotations of the split."""
+        bring_each(
+            (video.masks, frame)
+            for video in self.split.videos.values()
+            for frame in video.masks
+        )
         return fingerprint(
             {
                 name: [digest(path) for path in video.masks.values()]

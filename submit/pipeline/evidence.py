@@ -90,7 +90,7 @@ def find_anchors(
     ]
     if not videos:
         raise RunError(
-            f"runs {', '.join(runs)}: no video of {split.root} is in all of them"
+            f"runs {', '.join(runs)}: no video of {split.place} is in all of them"
         )
 
     def find(video: SplitVideo) -> tuple[str, int, dict[str, Any]]:

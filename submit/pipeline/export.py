@@ -139,7 +139,7 @@ def _require_in_split(run: Run, split: Split, names: Sequence[str]) -> None:
         if name not in split.videos:
             raise RunError(
                 f"{run.path}: its manifest names a video {name}, which is not in "
-                f"{split.root}; delete the folder and make the run again"
+                f"{split.place}; delete the folder and make the run again"
             )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..predictors import Predictor
 from ..system.machine import memory_available, process_memory
+from ..system.urls import Place
 from .outcome import Monitor, silent
 from .probe import Shape
 from .recipe import Recipe
@@ -93,7 +94,7 @@ class RecipeForecast:
     """What a recipe will take.
 
     Attributes:
-        split: Folder of the split.
+        split: Folder of the split, or its URL.
         videos: Videos of the split.
         frames: Its frames.
         probed: Frames that were made to find out.
@@ -110,7 +111,7 @@ class RecipeForecast:
         problems: What will not fit.
     """
 
-    split: Path
+    split: Place
     videos: int
     frames: int
     probed: int

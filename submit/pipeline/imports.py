@@ -89,9 +89,9 @@ def import_masks(
             yield f"{what}: {counted(count, 'mask')}"
         if absent:
             yield (
-                f"{source} lacks {counted(len(absent), 'video')} of {split.root}, such "
-                f"as {absent[0]}; their objects would score 0, so that submit pack "
-                "refuses the run without --partial"
+                f"{source} lacks {counted(len(absent), 'video')} of {split.place}, "
+                f"such as {absent[0]}; their objects would score 0, so that submit "
+                "pack refuses the run without --partial"
             )
 
     with (

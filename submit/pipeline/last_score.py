@@ -37,7 +37,7 @@ def remember_score(run: Run, split: Split, totals: Totals) -> None:
     """Keep the score of a run; a disk that refuses is no error."""
     content = {
         "identity": run.identity,
-        "split": str(split.root),
+        "split": str(split.place),
         "videos": len(split.videos),
         "totals": asdict(totals),
     }

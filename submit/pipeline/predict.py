@@ -38,9 +38,11 @@ from ..predictors import (
 )
 from ..runs import Identity, Run, Standing, VideoRecord
 from ..runs.identity import fingerprint, option_settings, require_facts, take_stock
+from ..storage import bring, size_of
 from ..system.files import digest
 from ..system.machine import release
 from ..system.parts import Part
+from ..system.urls import Place
 from .direction import DIRECTIONS
 from .outcome import Monitor, StepOutcome, run_jobs, silent
 from .parts import PartOf, split_of_part
@@ -303,7 +305,7 @@ def _worker(device: str, description: Description) -> dict[str, Any]:
     return found
 
 
-def split_of(run: Run, root: Path | None = None) -> Split:
+def split_of(run: Run, root: Place | None = None) -> Split:
     """Open the split that a run was made from.
 
     Args:
@@ -313,7 +315,7 @@ def split_of(run: Run, root: Path | None = None) -> Split:
     Raises:
         SplitError: It does not exist, or is another split.
     """
-    path = root if root is not None else Path(run.split["path"])
+    path = root if root is not None else run.split["path"]
     split = read_split(path)
     if split.fingerprint != run.split["fingerprint"]:
         raise SplitError(
@@ -495,24 +497,22 @@ def _source(video: SplitVideo, *, late: bool) -> str:
     have many gigabytes of them. Unreadable files do not count: predicting the video
     reports them.
     """
+    if late:
+        bring(video.masks)
     masks = list(video.masks.values()) if late else []
     return fingerprint(
         [
             video.fingerprint,
-            [_read(path, _size_of) for path in video.images.values()],
-            [_read(path, digest) for path in masks],
+            [_read(partial(size_of, video.images, one)) for one in video.images],
+            [_read(partial(digest, path)) for path in masks],
         ]
     )
 
 
-def _size_of(path: Path) -> int:
-    return path.stat().st_size
-
-
-def _read(path: Path, look: Callable[[Path], int | str]) -> int | str | None:
-    """Read a file; None if that fails."""
+def _read(look: Callable[[], int | str]) -> int | str | None:
+    """Look at a file; None if that fails."""
     try:
-        return look(path)
+        return look()
     except OSError:
         return None
 

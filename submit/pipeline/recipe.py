@@ -33,7 +33,6 @@ with `~`, the home folder.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +44,7 @@ from ..predictors import PluginFile
 from ..runs import require_run_name
 from ..system.schema import read, setting
 from ..system.tables import read_toml
+from ..system.urls import Place
 from .steps import (
     AnchorsStep,
     EnsembleStep,
@@ -73,7 +73,7 @@ class Recipe:
     """A whole chain.
 
     Attributes:
-        split: Folder of the split.
+        split: Folder of the split, or its URL.
         submission: The run to submit.
         runs: Where runs are kept; None for `runs/<name of the split>`.
         meta: The split's meta file; None to choose as `submit.data.read_split` does.
@@ -85,7 +85,7 @@ class Recipe:
         ensemble: Runs to merge, in order; one may be a member of a later one.
     """
 
-    split: Path
+    split: Place
     submission: SubmissionStep
     runs: Path | None = None
     meta: Path | None = None
@@ -102,8 +102,15 @@ class Recipe:
         return (
             self.runs
             if self.runs is not None
-            else Path("runs") / os.path.basename(os.path.realpath(self.split))
+            else Path("runs") / self.split.resolve().name
         )
+
+    @property
+    def sample_folder(self) -> Path | None:
+        """The folder for the sample; None if the recipe asks for none."""
+        if self.sample is None or not isinstance(self.split, Path):
+            return None
+        return self.split
 
     @property
     def zip_path(self) -> Path:
@@ -195,6 +202,11 @@ class _Checks:
 
     def check(self, recipe: Recipe) -> None:
         """Find errors that would make a step fail, perhaps after hours."""
+        if recipe.sample is not None and recipe.sample_folder is None:
+            self.fail(
+                f"split: {recipe.split} is a URL, and a sample is written to a folder "
+                "of this machine; name a path, or leave [sample] out"
+            )
         for predict in recipe.predict:
             self._check_predict(predict, f"[[predict]] {predict.name}")
         for imported in recipe.imports:

@@ -179,7 +179,8 @@ class Rehearsal:
     def _open(self) -> Split:
         """Open the split; a sample that is not there is written, to time that."""
         recipe = self._recipe
-        if recipe.sample is None or recipe.split.exists():
+        own = recipe.sample_folder
+        if recipe.sample is None or own is None or own.exists():
             return read_split(recipe.split, meta=recipe.meta)
         folder, sample = self._folder / "sample", recipe.sample
         cost = OnceCost(lambda: write_sample(folder, **asdict(sample)))
@@ -196,7 +197,7 @@ class Rehearsal:
     def _cut(self, frames: int) -> Split:
         """The first frames of the videos to probe."""
         if not self.shapes:
-            raise SplitError(f"{self._split.root}: has no videos to plan for")
+            raise SplitError(f"{self._split.place}: has no videos to plan for")
         # Masks of other programs are of whole videos.
         whole = bool(self._recipe.imports)
         chosen = {}

@@ -17,6 +17,7 @@ from ..errors import SplitError, SubmitError
 from ..predictors import Predictor, Prompts, Remark, State
 from ..runs import MaskWriter, SoftVideo, SoftWriter, VideoRecord
 from ..runs.identity import fingerprint
+from ..storage import fetched
 from ..system.files import Draft, digest, draft_folder, scratch_file
 from ..system.machine import is_out_of_memory, peak_memory
 from ..system.names import plain_name
@@ -86,6 +87,10 @@ class VideoPredictor:
 
         Frames count at once that were predicted before by another process.
         """
+        with fetched(task.video.images):
+            return self._predict(task, progress)
+
+    def _predict(self, task: VideoTask, progress: Callable[[int], None]) -> VideoRecord:
         video = task.video
         video.require_images()
         if video.length < 2:

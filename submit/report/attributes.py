@@ -12,6 +12,7 @@ from ..data import Split, SplitVideo
 from ..metrics.bootstrap import mean_interval
 from ..metrics.frames import FrameScorer
 from ..scoring import SplitScore
+from ..storage import bring
 from ..system.pool import checkpoint, run_in_threads
 
 __all__ = [
@@ -85,6 +86,7 @@ def read_facts(
     """
 
     def read(video: SplitVideo) -> list[ObjectFacts]:
+        bring(video.masks)
         height, width = video.mask_size
         scorer = FrameScorer(height, width, video.objects)
         areas = []

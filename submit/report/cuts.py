@@ -11,6 +11,7 @@ from PIL import Image
 
 from ..data import SplitVideo
 from ..errors import SplitError
+from ..storage import bring
 from ..system.pool import checkpoint
 
 __all__ = ["cuts_among", "find_cuts"]
@@ -40,6 +41,7 @@ def find_cuts(video: SplitVideo) -> tuple[int, ...]:
     Raises:
         SplitError: A frame cannot be read.
     """
+    bring(video.images)
     changes, before = [], None
     for frame in video.frames:
         checkpoint()

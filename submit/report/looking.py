@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import FrameReader, SplitVideo
+from ..storage import bring
 from ..system.pool import checkpoint
 from .grid import Grid, Panel, draw_sheet
 from .overlays import Painter, Style, resize_pixels
@@ -79,6 +80,7 @@ def draw_film(
     size = drawing.panel_size(video, columns)
     grid = Grid(len(views), size, columns=columns, font_size=drawing.font_size)
     painter = Painter(drawing.style)
+    bring(video.images, frames)
     images = {frame: video.images[frame] for frame in frames}
     with FrameReader(images, size=video.size) as reader:
         for frame, pixels in reader:

@@ -113,7 +113,7 @@ def write_report(
         if any(name in one.masks.videos() for one in sources)
     }
     if not videos:
-        raise SplitError(f"{split.root}: no run has a video of it")
+        raise SplitError(f"{split.place}: no run has a video of it")
     for video in videos.values():
         video.require_images()
     truth = any(has_truth(video) for video in videos.values())

@@ -115,7 +115,7 @@ class Identity:
         return cls(
             kind,
             settings,
-            {"path": str(split.root.resolve()), "fingerprint": split.fingerprint},
+            {"path": str(split.place.resolve()), "fingerprint": split.fingerprint},
             tuple(split.whole.videos),
         )
 

@@ -139,7 +139,7 @@ def make_holdout(
     claim(folder, HOLDOUT_FOLDER, inputs=(split.root,))
     if unknown := sorted(set(names) - split.videos.keys()):
         raise SplitError(
-            f"{split.root}: lacks {len(unknown)} of {len(names)} videos of the list, "
+            f"{split.place}: lacks {len(unknown)} of {len(names)} videos of the list, "
             f"such as {unknown[0]}; is this the train set that the list was made from?"
         )
     wanted = [split.videos[name] for name in names] or list(split.videos.values())
@@ -150,7 +150,7 @@ def make_holdout(
     if len(traits) < (1 if names else videos):
         example = "".join(f"; {k}: {v}" for k, v in sorted(skipped.items())[:1])
         raise SplitError(
-            f"{split.root}: expected {counted(videos, 'video')} with complete ground "
+            f"{split.place}: expected {counted(videos, 'video')} with complete ground "
             f"truth, found {len(traits)}{example} (the train set has them, valid has "
             "not)"
         )

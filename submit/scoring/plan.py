@@ -58,7 +58,7 @@ def require_truth(split: Split) -> None:
     videos = split.videos.values()
     if all(len(video.masks) <= 1 for video in videos):
         raise ScoringError(
-            f"{split.root}: has ground truth for first frames only, against which "
+            f"{split.place}: has ground truth for first frames only, against which "
             "nothing can be scored; make a local split with truth from the train set "
             "(submit holdout)"
         )
@@ -78,13 +78,13 @@ def require_truth(split: Split) -> None:
         video = lacking[0]
         missing = [frame for frame in video.frames[1:-1] if frame not in video.masks]
         raise ScoringError(
-            f"{split.root}: {len(lacking)} of {len(split.videos)} videos lack ground "
+            f"{split.place}: {len(lacking)} of {len(split.videos)} videos lack ground "
             f"truth, such as {video.name} in {len(missing)} of {video.length} frames "
             f"({missing[0]}.png); scoring needs a mask for every frame"
         )
     if not any(video.objects for video in videos):
         raise ScoringError(
-            f"{split.root}: no video has an object in its first mask or in the meta "
+            f"{split.place}: no video has an object in its first mask or in the meta "
             "file, so there is nothing to score"
         )
 
@@ -136,7 +136,7 @@ def _plan_unseen(split: Split, masks: Masks, view: ServerView) -> ScoringPlan:
     there = [name for name in split.videos if name in masks.videos()]
     if not there:
         raise ScoringError(
-            f"{masks.path}: holds no video of {split.root}, and {zero}; expected "
+            f"{masks.path}: holds no video of {split.place}, and {zero}; expected "
             f"folders such as {next(iter(split.videos))}/ at its root, found "
             f"{', '.join(view.roots[:3]) or 'nothing'}"
         )

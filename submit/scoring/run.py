@@ -21,6 +21,7 @@ from ..masks import Labels
 from ..metrics.frames import FrameScorer, FrameScores
 from ..png.palette import PackedLabels, decode_packed, read_header
 from ..png.pillow import decode_as_server, size_of_image
+from ..storage import bring
 from ..system.pool import checkpoint
 from ..system.words import size_text
 from .plan import ScoringPlan, plan_as_server, plan_davis, plan_split, require_truth
@@ -195,6 +196,7 @@ class _Scorer:
         """
         began = time.thread_time()
         video = self.videos[work.video]
+        bring(video.masks, work.frames)
         scorer = FrameScorer(*work.size, video.objects, davis=self.davis)
         rows = np.empty((len(work.frames), len(video.objects), 4))
         for index, frame in enumerate(work.frames):
@@ -225,7 +227,7 @@ def _score(
         [Job(work.name, len(plan.frames[work.video]), work) for work in pieces],
         executor=executor,
         workers=workers,
-        needs=(scorer.masks.path, split.root),
+        needs=(scorer.masks.path, *split.needs),
         progress=lambda name, frames: progress(name.rpartition("/")[0], frames),
     )
     rows = {

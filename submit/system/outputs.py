@@ -15,6 +15,7 @@ from pathlib import Path
 from ..errors import OutputError
 from .files import require_writable, resolved
 from .refusals import refusals_of
+from .urls import Place, StorageUrl
 
 __all__ = ["BEGINNING", "OutputKind", "claim"]
 
@@ -73,7 +74,7 @@ def claim(
     kind: OutputKind,
     *,
     force: bool = False,
-    inputs: Iterable[Path | str | None] = (),
+    inputs: Iterable[Place | str | None] = (),
 ) -> None:
     """Make sure that an output can be written, before hours of work.
 
@@ -105,12 +106,14 @@ def claim(
     require_writable(target / "new" if inside else target)
 
 
-def _require_no_input(path: Path, inputs: Iterable[Path | str | None]) -> None:
+def _require_no_input(path: Path, inputs: Iterable[Place | str | None]) -> None:
     """Refuse to replace an input, also if it has another name."""
     for source in inputs:
+        if source is None or isinstance(source, StorageUrl):
+            continue
         # A name without a file is that of a run.
         with contextlib.suppress(OSError):
-            if source is not None and os.path.samefile(path, source):
+            if os.path.samefile(path, source):
                 raise OutputError(
                     f"{path}: is an input, which is never written to; choose another "
                     "place"

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import SettingsError, SubmitError
 from .homes import user_path
 from .tables import toml_key
+from .urls import Place, is_url, place
 from .words import did_you_mean
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ _WORDS: dict[Any, tuple[str, str]] = {
     float: ("a number", "numbers"),
     str: ("a text", "texts"),
     Path: ("a path", "paths"),
+    Place: ("a path or a URL", "paths and URLs"),
     Scalar: ("a text, a number, true or false", "texts, numbers and booleans"),
 }
 
@@ -325,6 +327,7 @@ def _converter() -> Converter:
     for kind in (bool, int, float, str):
         simple(kind, kind)
     simple(Path, user_path)
+    simple(Place, place)
     simple(Scalar, lambda value: value)
 
     @converter.register_structure_hook_factory(dataclasses.is_dataclass)
@@ -388,8 +391,9 @@ def _is(kind: Any, value: Any) -> bool:
     """Whether a value of a TOML file is of a type."""
     if kind == Scalar:
         return isinstance(value, (str, int, float))
-    if kind is Path:
-        return isinstance(value, str) and value != "" and "\0" not in value
+    if kind in (Path, Place):
+        there = isinstance(value, str) and value != "" and "\0" not in value
+        return there and (kind is not Path or not is_url(value))
     if kind is float:
         return isinstance(value, (int, float)) and not isinstance(value, bool)
     return type(value) is kind

@@ -62,11 +62,11 @@ def require_scorable(split: Split) -> None:
     for video in split.videos.values():
         if not video.images:
             raise TrainingError(
-                f"{split.root}: video {video.name} has no frames to predict"
+                f"{split.place}: video {video.name} has no frames to predict"
             )
         if not object_ids(video.first_mask()):
             raise TrainingError(
-                f"{split.root}: video {video.name} has no object in its first mask"
+                f"{split.place}: video {video.name} has no object in its first mask"
             )
 
 

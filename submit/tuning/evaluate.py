@@ -189,7 +189,7 @@ class Evaluator:
         sample = self.sample(candidate, videos)
         if videos is None and not len(sample.values):
             raise ScoringError(
-                f"{self.split.root}: no object disappears and reappears, so "
+                f"{self.split.place}: no object disappears and reappears, so "
                 f"{self.metric} cannot be measured; choose another --metric"
             )
         return sample.mean

@@ -16,6 +16,7 @@ from ..errors import RunError
 from ..masks import VALUES, Codes
 from ..png.palette import PackedLabels
 from ..runs import Run, VideoMasks
+from ..storage import bring
 from ..system.pool import checkpoint
 from ..system.words import counted, size_text
 from .candidate import Candidate
@@ -112,6 +113,7 @@ class HoldoutRuns:
         kept: list[PackedLabels] | None = self._kept.get(("", video))
         if kept is None:
             ours, kept = self.split.videos[video], []
+            bring(ours.masks)
             for frame in ours.frames:
                 checkpoint()
                 # The first and the last frame are never scored, and may have no mask.
@@ -135,15 +137,15 @@ class HoldoutRuns:
         if lacking:
             raise RunError(
                 f"run {run.name} lacks {len(lacking)} of {len(self.split.videos)} "
-                f"videos of {self.split.root}, such as {lacking[0]}; predict or import "
-                "them first"
+                f"videos of {self.split.place}, such as {lacking[0]}; predict or "
+                "import them first"
             )
         for name, video in self.split.videos.items():
             record = run.videos[name]
             if (record.frames, record.size) != (video.length, video.size):
                 raise RunError(
                     f"run {run.name}: {name} has {counted(record.frames, 'frame')} of "
-                    f"{size_text(record.size)}, in {self.split.root} it has "
+                    f"{size_text(record.size)}, in {self.split.place} it has "
                     f"{video.length} of {size_text(video.size)}; is this the "
                     "split that the run was made from?"
                 )

@@ -153,7 +153,7 @@ def preview(
     }
     for name, absent in lacking.items():
         if len(absent) == len(split.videos):
-            raise RunError(f"run {name}: has no video of {split.root}")
+            raise RunError(f"run {name}: has no video of {split.place}")
     looks = _look_at_all(split, runs, workers, progress)
     unknown = {} if model is None else _unknown(model, runs)
     expected = {

@@ -140,7 +140,7 @@ def tune(
     """
     if len(evaluator.videos) < LEAST_VIDEOS:
         raise ScoringError(
-            f"{evaluator.split.root}: has {counted(len(evaluator.videos), 'video')}, "
+            f"{evaluator.split.place}: has {counted(len(evaluator.videos), 'video')}, "
             f"and tuning needs {LEAST_VIDEOS} to leave some out; make a larger "
             "hold-out (submit holdout)"
         )

@@ -14,7 +14,7 @@ from submit.runs import Run
 from submit.scoring import Totals
 from tests.runs.making import add_soft, make_run
 
-SPLIT: Any = SimpleNamespace(root=Path("split"), videos={"v": None})
+SPLIT: Any = SimpleNamespace(place=Path("split"), videos={"v": None})
 
 
 @pytest.fixture
