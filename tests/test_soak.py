@@ -58,6 +58,14 @@ def soft_files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in found}
 
 
+@pytest.mark.slow
+def test_a_prediction_that_loses_nodes_ends_with_the_same_zip(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    done = CliRunner().invoke(soak.main, [str(tmp_path), "--nodes", "1"])
+    assert done.exit_code == 0, done.output
+    assert "at the end with the same bytes" in done.stdout
+
+
 def test_a_folder_with_files_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("years of work")
     done = CliRunner().invoke(soak.main, [str(tmp_path), "--kills", "1"])

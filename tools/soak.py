@@ -1,11 +1,16 @@
 """Run the chain under random faults, and check what must hold after each.
 
     python tools/soak.py work/soak --kills 50
+    python tools/soak.py work/soak --nodes 50
     python tools/soak.py work/soak --minutes 10 --seed 1
 
 With `--kills`, `submit build` of a small sample is killed (SIGKILL) again and again at
 random moments, the command itself or one of its workers, and continued. Every build
 that comes to its end must give the SHA-256 of the undisturbed one.
+
+With `--nodes`, `submit predict --executor ray` runs on a Ray cluster of three nodes on
+this machine. One of two nodes is killed (SIGKILL) at random moments and another one
+joins. The packed masks must have the SHA-256 of those that one process makes.
 
 With `--minutes` the commands of the chain run one by one (sample, predict, ensemble,
 export, pack, check, score), most of them with one random fault: a kill, Ctrl-C, a full
@@ -44,7 +49,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -108,6 +113,14 @@ _CHAIN = (
     "score both --split split -o scores",
 )
 _ZIP = "both.zip"
+#: What is predicted while nodes are killed: videos of a second or less.
+_FILMS = "sample split --videos 12 --frames 24 --size 240x136"
+#: Seconds between the start of a node and the death of one, at most.
+_BETWEEN = 12.0
+#: Part of the reason of a video that has lost too many nodes.
+_LOST = "nodes of the Ray cluster were lost"
+#: What is said of a video that another node begins again.
+_BEGUN_AGAIN = "its node was lost; another one begins it"
 #: Results of the chain that must be the same bytes.
 _RESULTS = ("both.zip", "scores/scores.json", "scores/objects.csv")
 
@@ -144,6 +157,7 @@ class Command:
         self, line: str, folder: Path, variables: Mapping[str, str] | None = None
     ) -> None:
         self.line = line
+        self.begun_again = 0
         self._variables = variables
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._status: int | None = None
@@ -221,6 +235,7 @@ class Command:
             wrong.append(f"{len(left)} processes outlived it")
         self._errors.seek(0)
         told = self._errors.read().decode(errors="replace")
+        self.begun_again = told.count(_BEGUN_AGAIN)
         self._errors.close()
         lines = told.strip().splitlines()
         if "Traceback" in told:
@@ -256,6 +271,7 @@ class Soak:
         self.folder = folder
         self.rows: dict[str, Row] = {}
         self.ends = 0
+        self.begun_again = 0
         self._random = random.Random(seed)
         self._seconds: dict[str, float] = {}
         self._wanted: dict[str, str] = {}
@@ -352,6 +368,42 @@ class Soak:
                 return command.send(signal.SIGKILL, self._random.choice(workers))
             command.wait(0.01)
         return False
+
+    def kill_nodes(self, kills: int) -> None:
+        """Kill nodes of a Ray cluster until `kills` have met `submit predict`.
+
+        A video that loses three nodes fails, as it should, and the same command then
+        makes it.
+        """
+        predict = f"predict split --predictor classical --name {Path(_ZIP).stem}"
+        far = f"{predict} --executor ray"
+        pack = f"pack {Path(_ZIP).stem} -o {_ZIP}"
+        self.prepare([_FILMS, predict, pack])
+        self.restart(keep=("split",))
+        row, met = self._row("kill of a node"), 0
+        with _Nodes() as nodes:
+            while met < kills:
+                before = self._finished()
+                command = Command(far, self.folder, {"RAY_ADDRESS": nodes.address})
+                while command.wait(self._random.uniform(0, _BETWEEN)):
+                    nodes.kill(self._random)
+                    row.injected += 1
+                    row.met += command.runs
+                    nodes.add()
+                met = row.met
+                status, last, wrong = command.end()
+                self.begun_again += command.begun_again
+                row.statuses[_words(status)] += 1
+                row.wrong += wrong
+                if status and _LOST not in last:
+                    row.wrong.append(f"{far}: status {status}, {last}")
+                self._check_kept(row, before)
+                if status == 0:
+                    self._continue(row, pack)
+                    self.compare(row)
+                    self.restart(keep=("split",))
+                text = f"{met:4} kills, {self.ends} predictions at their end"
+                click.echo(text, err=True)
 
     # ── all faults ──
 
@@ -574,6 +626,48 @@ class Soak:
         ]
 
 
+class _Nodes:
+    """A Ray cluster of three nodes: one stays, with the command; two may be lost."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        self._cluster: Any = Cluster(
+            initialize_head=True,
+            head_node_args={
+                "num_cpus": 1,
+                "include_dashboard": False,
+                "_system_config": {
+                    # A lost node is noticed after about a second.
+                    "health_check_initial_delay_ms": 0,
+                    "health_check_period_ms": 500,
+                    "health_check_failure_threshold": 3,
+                    "worker_niceness": 0,
+                },
+            },
+        )
+        self.address: str = self._cluster.address
+        self._nodes = [self._node(), self._node()]
+
+    def _node(self) -> Any:
+        return self._cluster.add_node(num_cpus=1)
+
+    def kill(self, chance: random.Random) -> None:
+        """Kill all processes of a node."""
+        node = self._nodes.pop(chance.randrange(len(self._nodes)))
+        self._cluster.remove_node(node, allow_graceful=False)
+
+    def add(self) -> None:
+        """Let another node join."""
+        self._nodes.append(self._node())
+
+    def __enter__(self) -> _Nodes:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._cluster.shutdown()
+
+
 def _words(status: int) -> str:
     """An exit status as a table shows it."""
     return signal.Signals(-status).name if status < 0 else str(status)
@@ -618,6 +712,8 @@ def _show(soak: Soak) -> None:
             f"{name:24}{row.injected:9}{row.met:8}{row.continued:10}"
             f"{len(row.wrong):7}  {statuses}"
         )
+    if soak.begun_again:
+        click.echo(f"{soak.begun_again} times another node began a video again")
     click.echo(f"{soak.ends} times at the end with the same bytes" * (not soak.wrong))
     for text in soak.wrong:
         click.echo(f"wrong: {text}")
@@ -626,12 +722,14 @@ def _show(soak: Soak) -> None:
 @click.command(help=__doc__)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--kills", type=int, help="Kill builds until this many kills met one.")
+@click.option("--nodes", type=int, help="Kill nodes until this many kills met one.")
 @click.option("--minutes", type=float, help="Disturb the chain for this long.")
 @click.option("--chains", type=int, help="Disturb so many chains instead.")
 @click.option("--seed", default=1, show_default=True)
 def main(
     folder: Path,
     kills: int | None,
+    nodes: int | None,
     minutes: float | None,
     chains: int | None,
     seed: int,
@@ -643,16 +741,22 @@ def main(
     decode(encode(np.ones((9, 9), np.uint8)))  # Loads compiled code, once for all.
     soak = Soak(folder.resolve(), seed)
     with contextlib.suppress(KeyboardInterrupt):  # What is known is shown.
-        _run(soak, kills, minutes, chains)
+        _run(soak, kills, nodes, minutes, chains)
     _show(soak)
     sys.exit(bool(soak.wrong))
 
 
 def _run(
-    soak: Soak, kills: int | None, minutes: float | None, chains: int | None
+    soak: Soak,
+    kills: int | None,
+    nodes: int | None,
+    minutes: float | None,
+    chains: int | None,
 ) -> None:
     if kills is not None:
         soak.kill_builds(kills)
+    elif nodes is not None:
+        soak.kill_nodes(nodes)
     else:
         end = time.monotonic() + 60 * (minutes or 0)
         soak.disturb_chain(

@@ -50,11 +50,12 @@ def submit(
     return call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "count", "more"),
     [
         ("a.zip", 2, "--team --sample sample.zip"),
-        pytest.param("masks", 5, f"--videos {A} --videos c*", marks=pytest.mark.slow),
+        ("masks", 5, f"--videos {A} --videos c*"),
     ],
 )
 def test_findings_of_parts_are_joined_to_those_of_the_whole(
@@ -110,6 +111,7 @@ def test_what_was_checked_and_has_changed_is_not_joined(submit: Submit) -> None:
     assert not Path("checked").exists()
 
 
+@pytest.mark.slow
 def test_scores_and_findings_may_be_in_one_folder(submit: Submit) -> None:
     shutil.copytree("split/Annotations", "full/Annotations")
     for video in Path("full/Annotations").iterdir():

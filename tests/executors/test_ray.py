@@ -51,7 +51,11 @@ def cluster() -> Iterator[Any]:
         patch.syspath_prepend(str(ROOT))
         made: Any = Cluster(
             initialize_head=True,
-            head_node_args={"num_cpus": 1, "_system_config": QUICKLY},
+            head_node_args={
+                "num_cpus": 1,
+                "include_dashboard": False,
+                "_system_config": QUICKLY,
+            },
         )
         patch.setenv("RAY_ADDRESS", made.address)
         ray.init(address=made.address, log_to_driver=False, logging_level=logging.ERROR)
