@@ -12,7 +12,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from ..errors import PredictorError, SubmitError
@@ -79,7 +79,18 @@ class RayExecutor:
         """Run all jobs, long ones first, and call `notify` with each event."""
         if not jobs:
             return
-        ray = _connected()
+        # Ray prints there which nodes were lost, where results are expected.
+        with contextlib.redirect_stdout(sys.stderr), _connected() as ray:
+            self._map(ray, build, jobs, notify, threads or 1)
+
+    def _map(
+        self,
+        ray: Any,
+        build: Build,
+        jobs: Sequence[Job],
+        notify: Callable[[Event], None],
+        threads: int,
+    ) -> None:
         found = ray.cluster_resources()
         gpus = int(found.get("GPU", 0)) if self._device in ("auto", "cuda") else 0
         if not gpus and self._device.startswith("cuda"):
@@ -91,16 +102,14 @@ class RayExecutor:
         fair = gpus or int(found.get("CPU", 1)) // self._cores
         # Without num_cpus=0, a node with more GPUs than cores would leave some idle.
         needs = {"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": self._cores}
-        environment = {"env_vars": variables(threads or 1)}
+        environment = {"env_vars": variables(threads)}
         actor = ray.remote(**needs, runtime_env=environment)(_Actor)
         device = "cuda" if gpus else self._device.replace("auto", "cpu")
 
         def run(
             build: Build, jobs: Sequence[Job], notify: Callable[[Event], None]
         ) -> None:
-            # Ray prints there which nodes were lost, where results are expected.
-            aside = contextlib.redirect_stdout(sys.stderr)
-            with aside, _Events(ray, notify) as events:
+            with _Events(ray, notify) as events:
                 _Cluster(
                     ray,
                     lambda: actor.remote(build, device, events.queue, os.getcwd()),
@@ -372,8 +381,11 @@ class _Actor:
         return ended
 
 
-def _connected() -> Any:
-    """Import Ray and join its cluster.
+@contextlib.contextmanager
+def _connected() -> Iterator[Any]:
+    """Import Ray and join its cluster; it is left at the end.
+
+    A process that stayed in it would print what Ray has to say at any time.
 
     Raises:
         PredictorError: Ray is not installed, or there is no cluster at the address.
@@ -384,16 +396,21 @@ def _connected() -> Any:
         raise PredictorError(
             "the executor ray needs the package ray; do: pip install 'mose-submit[ray]'"
         ) from error
-    if not ray.is_initialized():
-        address = os.environ.get("RAY_ADDRESS")
-        try:
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-        except ConnectionError as error:
-            raise PredictorError(
-                f"no Ray cluster answers at RAY_ADDRESS={address} ({error}); start one "
-                "with: ray start --head"
-            ) from error
-    return ray
+    if ray.is_initialized():
+        yield ray
+        return
+    address = os.environ.get("RAY_ADDRESS")
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except ConnectionError as error:
+        raise PredictorError(
+            f"no Ray cluster answers at RAY_ADDRESS={address} ({error}); start one "
+            "with: ray start --head"
+        ) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
 
 
 def _first(error: Exception) -> str:

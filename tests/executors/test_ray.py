@@ -387,6 +387,27 @@ def test_a_killed_driver_leaves_no_actor(tmp_path: Path) -> None:
     wait_until(lambda: not is_there(pid))
 
 
+@pytest.mark.usefixtures("cluster")
+def test_nothing_of_ray_is_printed_among_results() -> None:
+    """What it says of lost nodes may come later; the process has left it by then."""
+    code = """
+        import sys
+        from submit.executors import Job
+        from submit.executors.ray import RayExecutor
+        from tests.executors.test_ray import build
+        RayExecutor(device="cpu").map(build, [Job("a", 1, "a")], lambda event: None)
+        print(sys.modules["ray"].is_initialized())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(code)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "False\n"
+
+
 def test_a_cluster_without_room_is_waited_for_and_that_is_said(
     add_node: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
