@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..pipeline import StepOutcome
     from ..predictors import Predictor
     from ..runs import Run
+    from ..system.parts import Part
 
 __all__ = [
     "called",
@@ -196,6 +197,7 @@ def masks_of(
     source: str,
     split: Split | None = None,
     *,
+    part: Part | None = None,
     workers: int | None = None,
     kind: str = "local",
 ) -> Masks:
@@ -206,6 +208,7 @@ def masks_of(
         source: A zip, a folder of videos, or a run's name or folder.
         split: The split, if it is not at the place that the run records, or with only
             the videos that are needed.
+        part: The part that is wanted; see `open_source`.
         workers: Number of processes that export. Default: one per CPU core.
         kind: Where they are: `local` or `ray`.
 
@@ -219,6 +222,7 @@ def masks_of(
         runs,
         source,
         split,
+        part=part,
         executor=lambda: plain_executor(kind, workers),
         workers=workers,
         monitor=progress,
