@@ -20,6 +20,7 @@ __all__ = [
     "CHECKED_PARTS",
     "CHECK_FOLDER",
     "check_json",
+    "finding_of_entry",
     "read_checked_parts",
     "write_check",
     "write_checked_part",
@@ -89,7 +90,9 @@ def read_checked_parts(whole: Path) -> tuple[Request, dict[str, VideoCheck]]:
     Raises:
         ArchiveError: A part is missing, damaged, or belongs to another request.
     """
-    request, videos = CHECKED_PARTS.read(whole, _checked)
+    request, videos = CHECKED_PARTS.read(
+        whole, lambda folder, video, entry: _checked(video, entry)
+    )
     return request, {name: found for name, found in videos.items() if found is not None}
 
 
@@ -106,10 +109,17 @@ def _checked(video: str, entry: Mapping[str, Any] | None) -> VideoCheck | None:
     frames = entry["frames"]
     if type(frames) is not int:
         raise ValueError(f"{video} has {frames!r:.40} masks")
-    return VideoCheck(frames, [_finding(one) for one in entry["findings"]])
+    return VideoCheck(frames, [finding_of_entry(one) for one in entry["findings"]])
 
 
-def _finding(entry: Mapping[str, Any]) -> Finding:
+def finding_of_entry(entry: Mapping[str, Any]) -> Finding:
+    """A finding from what `dataclasses.asdict` made of it.
+
+    Raises:
+        ValueError: The check does not make such a one.
+        KeyError: The same.
+        TypeError: The same.
+    """
     values = {
         **entry,
         "severity": Severity(entry["severity"]),

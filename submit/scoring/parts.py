@@ -14,7 +14,13 @@ from ..metrics.frames import FrameScores
 from ..system.partial import PartialResults, Request
 from .results import VideoFrames
 
-__all__ = ["SCORED_PARTS", "read_scored_parts", "write_scored_part"]
+__all__ = [
+    "SCORED_PARTS",
+    "entry_of_frames",
+    "frames_of_entry",
+    "read_scored_parts",
+    "write_scored_part",
+]
 
 #: What `submit score --part` writes.
 SCORED_PARTS = PartialResults(
@@ -39,7 +45,9 @@ def write_scored_part(
     Raises:
         StorageError: The disk refuses.
     """
-    SCORED_PARTS.write(folder, request, {one.video: _entry(one) for one in videos})
+    SCORED_PARTS.write(
+        folder, request, {one.video: entry_of_frames(one) for one in videos}
+    )
 
 
 def read_scored_parts(whole: Path) -> tuple[Request, dict[str, VideoFrames]]:
@@ -54,10 +62,13 @@ def read_scored_parts(whole: Path) -> tuple[Request, dict[str, VideoFrames]]:
     Raises:
         ScoringError: A part is missing, damaged, or belongs to another request.
     """
-    return SCORED_PARTS.read(whole, _frames)
+    return SCORED_PARTS.read(
+        whole, lambda folder, video, entry: frames_of_entry(video, entry)
+    )
 
 
-def _entry(frames: VideoFrames) -> dict[str, Any]:
+def entry_of_frames(frames: VideoFrames) -> dict[str, Any]:
+    """The frames of a video in types that JSON has, with every bit."""
     scores = frames.scores
     return {
         "objects": frames.objects,
@@ -69,7 +80,14 @@ def _entry(frames: VideoFrames) -> dict[str, Any]:
     }
 
 
-def _frames(video: str, entry: Mapping[str, Any]) -> VideoFrames:
+def frames_of_entry(video: str, entry: Mapping[str, Any]) -> VideoFrames:
+    """The frames of a video from what `entry_of_frames` made.
+
+    Raises:
+        ValueError: It is of another form.
+        KeyError: The same.
+        TypeError: The same.
+    """
     objects, frames = tuple(entry["objects"]), tuple(entry["frames"])
     rows = entry["scores"]
 

@@ -96,14 +96,14 @@ class PartialResults:
         write_bytes(folder / self.file, (json.dumps(content) + "\n").encode())
 
     def read(
-        self, whole: Path, decode: Callable[[str, Any], Result]
+        self, whole: Path, decode: Callable[[Path, str, Any], Result]
     ) -> tuple[Request, dict[str, Result]]:
         """Read the results of all parts.
 
         Args:
             whole: The folder that they are parts of.
-            decode: Makes the result of a video from its name and its entry; it may
-                raise a ValueError, KeyError or TypeError.
+            decode: Makes the result of a video from the folder of its part, its name
+                and its entry; it may raise a ValueError, KeyError or TypeError.
 
         Returns:
             What was asked, and the result of each video.
@@ -137,13 +137,14 @@ class PartialResults:
         return request, results
 
     def _read(
-        self, folder: Path, decode: Callable[[str, Any], Result]
+        self, folder: Path, decode: Callable[[Path, str, Any], Result]
     ) -> tuple[Request, list[tuple[str, Result]]]:
         try:
             content = read_json(folder / self.file)
             request = self._request(content["request"])
             videos = [
-                (name, decode(name, entry)) for name, entry in content["videos"].items()
+                (name, decode(folder, name, entry))
+                for name, entry in content["videos"].items()
             ]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise self.error(
