@@ -90,6 +90,7 @@ LINES = {
         "tune one two --split split --budget 2 -o t.toml --expected-score e.json"
     ),
     "a report": "report one true --split split -o rep",
+    "a part of a report": "report one true --split split -o rep --part 1/2",
     "a film": "overlay one vanish --split split -o o.gif",
     "a sheet": "overlay one vanish --split split -o o.png",
     "pictures": "overlay one vanish --split split -o o",

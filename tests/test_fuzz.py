@@ -13,6 +13,7 @@ mutations = load_tool("fuzz_mutations")
 kind = load_tool("fuzz_kind")
 load_tool("fuzz_ours")
 load_tool("fuzz_foreign")
+load_tool("fuzz_parts")
 tool = load_tool("fuzz")
 
 #: Inputs of each kind; `python tools/fuzz.py` reads more.

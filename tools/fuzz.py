@@ -27,6 +27,7 @@ from random import Random
 from fuzz_foreign import foreign_kinds, server_kinds, weights_kinds
 from fuzz_kind import Kind, Places
 from fuzz_ours import masks_kinds, runs_kinds, settings_kinds, training_kinds
+from fuzz_parts import parts_kinds
 from submit.errors import SubmitError
 
 __all__ = ["Fault", "Outcome", "all_kinds", "examine", "fuzz"]
@@ -39,7 +40,7 @@ MOST_MEMORY = 1 << 29
 #: What makes the kinds, in the order of the table.
 _MAKERS = (
     *(settings_kinds, runs_kinds, masks_kinds, foreign_kinds),
-    *(weights_kinds, server_kinds, training_kinds),
+    *(weights_kinds, server_kinds, training_kinds, parts_kinds),
 )
 
 

@@ -15,6 +15,7 @@ from ._checking import join_checks
 from ._options import SOURCE, json_option, runs_dir_option
 from ._output import emit, facts, note, stack
 from ._progress import progress
+from ._reporting import join_report
 from ._scoring import join_scores
 from ._views import findings_view
 
@@ -48,9 +49,9 @@ def merge_parts(
     """Join what jobs with --part have made.
 
     RUN|DIR... are runs of which predict, ensemble or export made parts, or folders that
-    were given to export, score or check with -o. Every file is compared with what was
-    written. The result is the same as without --part, byte for byte; that of check has
-    its exit status, too. The command can be repeated.
+    were given to export, score, check or report with -o. Every file is compared with
+    what was written. The result is the same as without --part, byte for byte; that of
+    check has its exit status, too. The command can be repeated.
 
     \b
     Example:
@@ -106,6 +107,7 @@ def _join(
         parts_of_run,
     )
     from ..pipeline.outcome import StepOutcome
+    from ..report.parts import REPORT_PARTS
     from ..runs import Run
     from ..scoring import SCORED_PARTS
 
@@ -126,6 +128,8 @@ def _join(
         if checked:
             outcome.done, outcome.details["check"] = join_checks(folder)
         return outcome, tuple(sorted({*scored, *checked}))
+    if drawn := REPORT_PARTS.folders(folder):
+        return StepOutcome(source, done=list(join_report(folder))), drawn
     raise RunError(
         f"{source}: no parts of it are there; expected {path.parent}/part-I-of-N/"
         f"{path.name} (make them with submit predict --part I/N)"

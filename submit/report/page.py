@@ -4,54 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.resources import files
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from ..archive import Masks
-from ..checks import CheckResult, Finding
+from ..checks import CheckResult, Finding, check_masks
 from ..data import Split, SplitVideo
 from ..errors import SplitError
 from ..metrics.measures import MEASURES
-from ..runs import RunCost
-from ..scoring import SplitScore
+from ..scoring import SplitScore, score_split
 from ..scoring.compare import compare_entries, entry_of
+from ..scoring.plan import require_scorable
 from ..system.files import atomic_folder
 from ..system.machine import release
 from ..system.outputs import OutputKind
-from ..system.pool import run_in_threads
 from ..system.words import format_bytes, format_seconds
-from ..tuning import Preview
+from ..tuning import ExpectedScore, Preview
+from ..tuning import preview as compare_runs
 from .costs import MeasuredEnsemble, cost_rows, member_rows
+from .drawing import shown_videos, shows_truth
 from .marks import marks_of, summary_rows
-from .strips import Strips, write_strips
+from .pieces import ReportedRun, ReportPiece
 from .tables import attribute_tables, difference_rows, object_rows, timeline, total_rows
-from .views import MaskView, has_truth, view_of_masks, view_of_truth
 
-__all__ = ["REPORT", "Report", "ReportedRun", "write_report"]
+__all__ = ["REPORT", "Report", "write_report"]
 
 _MARK = b'<meta name="generator" content="mose-submit report">'
-
-
-@dataclass(frozen=True)
-class ReportedRun:
-    """A run in the report.
-
-    Attributes:
-        name: Its name.
-        masks: Its masks.
-        facts: How it was made, as names and values.
-        details: What its manifest says of each video; see `VideoRecord`.
-        cost: What it took; None where that is not known.
-    """
-
-    name: str
-    masks: Masks
-    facts: Mapping[str, str]
-    details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    cost: RunCost | None = None
 
 
 @dataclass(frozen=True)
@@ -59,86 +39,65 @@ class Report:
     """The result of `write_report`.
 
     Attributes:
-        path: The page.
+        path: The page, or the folder of a part.
         videos: Number of videos in it.
         frames: Number of frames that were read.
         bytes: Size of all files.
+        notes: Remarks about the numbers without truth.
     """
 
     path: Path
     videos: int
     frames: int
     bytes: int
+    notes: tuple[str, ...] = ()
 
 
 def write_report(
     split: Split,
     sources: Sequence[ReportedRun],
     folder: Path,
+    make: Callable[[Path], Mapping[str, ReportPiece]],
     *,
-    scores: Mapping[str, SplitScore] | None = None,
-    preview: Preview | None = None,
-    checks: Mapping[str, CheckResult] | None = None,
+    model: ExpectedScore | None = None,
     ensembles: Sequence[MeasuredEnsemble] = (),
-    most: int = 24,
-    long_side: int = 480,
-    workers: int | None = None,
-    progress: Callable[[str, int], None] = lambda video, frames: None,
 ) -> Report:
     """Write the page, its data and its strips into a folder, which is replaced.
 
     Args:
         split: The split, with frames.
-        sources: The runs.
+        sources: The runs; without truth, runs with logits or masks, no other folders.
         folder: The folder to write.
-        scores: The scores of each run by name, if there is truth.
-        preview: The comparison of the runs without truth.
-        checks: What the check found in each run, by name.
+        make: Puts the strips of all videos that some run has into a folder, which
+            exists, and returns their pieces by name; see `make_pieces`.
+        model: A model of the score, where there is no truth.
         ensembles: What the members of ensembles bring.
-        most: Largest number of frames shown of each video.
-        long_side: Longer side of these frames in pixels.
-        workers: Threads; one for each core by default.
-        progress: Called with a video and its frames when it is done.
 
     Raises:
-        SplitError: The split has no frames.
-        MaskError: A mask cannot be read.
+        SplitError: No run has a video of the split.
+        ScoringError: The masks, or the truth, have a defect; see `score_split`.
+        SubmitError: See `make`.
         StorageError: The disk refuses.
     """
-    scores, checks = scores or {}, checks or {}
-    findings = _findings(sources, checks)
-    videos = {
-        name: video
-        for name, video in split.videos.items()
-        if any(name in one.masks.videos() for one in sources)
-    }
+    videos = shown_videos(split, {one.name: one.masks for one in sources})
     if not videos:
         raise SplitError(f"{split.place}: no run has a video of it")
-    for video in videos.values():
-        video.require_images()
-    truth = any(has_truth(video) for video in videos.values())
+    truth = shows_truth(split)
+    if truth:
+        # Before hours of work.
+        for one in sources:
+            require_scorable(split, one.masks)
     with atomic_folder(folder) as partial:
-        numbers = {name: number for number, name in enumerate(videos)}
-
-        def draw(video: SplitVideo) -> Strips:
-            place = partial / "videos" / str(numbers[video.name])
-            place.mkdir(parents=True)
-            views = _views(video, sources, truth=truth)
-            return write_strips(video, views, place, most=most, long_side=long_side)
-
-        ordered = sorted(videos.values(), key=lambda video: -video.length)
-        drawn = run_in_threads(
-            draw,
-            ordered,
-            workers=workers,
-            done=lambda video, _: progress(video.name, video.length),
-        )
-        found = {
-            video.name: strips for video, strips in zip(ordered, drawn, strict=True)
-        }
-        for name, video in videos.items():
+        (partial / "videos").mkdir()
+        pieces = make(partial / "videos")
+        scores = _scores(split, sources, pieces) if truth else {}
+        preview = None if truth else _preview(split, sources, pieces, model)
+        checks = _checks(split, sources, pieces)
+        findings = _findings(sources, checks)
+        found = {name: piece.strips for name, piece in pieces.items()}
+        for number, (name, video) in enumerate(videos.items()):
             line = _assignment(
-                f"window.VIDEOS[{numbers[name]}]",
+                f"window.VIDEOS[{number}]",
                 timeline(
                     video,
                     found[name],
@@ -151,7 +110,7 @@ def write_report(
                     ),
                 ),
             )
-            (partial / "videos" / f"{numbers[name]}.js").write_text(line, "ascii")
+            (partial / "videos" / f"{number}.js").write_text(line, "ascii")
         data = {
             "truth": truth,
             "runs": [one.name for one in sources],
@@ -175,7 +134,57 @@ def write_report(
             path.stat().st_size for path in partial.rglob("*") if path.is_file()
         )
     frames = sum(video.length for video in videos.values())
-    return Report(folder / "index.html", len(videos), frames, total)
+    notes = () if preview is None else preview.notes
+    return Report(folder / "index.html", len(videos), frames, total, notes)
+
+
+def _scores(
+    split: Split, sources: Sequence[ReportedRun], pieces: Mapping[str, ReportPiece]
+) -> dict[str, SplitScore]:
+    """The scores of whole runs."""
+    return {
+        one.name: score_split(
+            split,
+            one.masks,
+            known={name: piece.scores[one.name] for name, piece in pieces.items()},
+        )
+        for one in sources
+    }
+
+
+def _preview(
+    split: Split,
+    sources: Sequence[ReportedRun],
+    pieces: Mapping[str, ReportPiece],
+    model: ExpectedScore | None,
+) -> Preview:
+    """The comparison of whole runs without truth."""
+    return compare_runs(
+        split,
+        {one.name: one.run for one in sources if one.run is not None},
+        model=model,
+        known={
+            name: piece.look for name, piece in pieces.items() if piece.look is not None
+        },
+    )
+
+
+def _checks(
+    split: Split, sources: Sequence[ReportedRun], pieces: Mapping[str, ReportPiece]
+) -> dict[str, CheckResult]:
+    """What the check finds in whole runs."""
+    return {
+        one.name: check_masks(
+            one.masks,
+            split,
+            known={
+                name: piece.checks[one.name]
+                for name, piece in pieces.items()
+                if one.name in piece.checks
+            },
+        )
+        for one in sources
+    }
 
 
 def _findings(
@@ -190,19 +199,6 @@ def _findings(
                 by_video.setdefault(finding.video, []).append(finding)
         found.append(by_video)
     return found
-
-
-def _views(
-    video: SplitVideo, sources: Sequence[ReportedRun], *, truth: bool
-) -> list[MaskView]:
-    """The truth and all runs; a run that lacks the video has a view without masks."""
-    views = [view_of_truth(video)] if truth else []
-    for one in sources:
-        if video.name in one.masks.videos():
-            views.append(view_of_masks(one.name, one.masks, video))
-        else:
-            views.append(MaskView(one.name, lambda frame: None))
-    return views
 
 
 def _write_page(
@@ -226,7 +222,7 @@ def _write_page(
     entries = {name: entry_of(name, score) for name, score in scores.items()}
     pairs = combinations(entries.values(), 2)
     text = environment.get_template("index.html").render(
-        title=_clean(split.root.name or str(split.root)),
+        title=_clean(split.place.name or str(split.place)),
         release=release(),
         measures=list(MEASURES.values()),
         totals=total_rows(scores),

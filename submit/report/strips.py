@@ -24,7 +24,15 @@ from .cuts import find_cuts
 from .overlays import resize_labels, resize_pixels
 from .views import TRUTH, MaskView
 
-__all__ = ["MISSED", "SURPLUS", "Strips", "spread", "write_strips"]
+__all__ = [
+    "MISSED",
+    "SURPLUS",
+    "Counts",
+    "Strips",
+    "spread",
+    "strip_names",
+    "write_strips",
+]
 
 Pixels = NDArray[np.uint8]
 Counts = NDArray[np.int64]
@@ -52,20 +60,27 @@ class Strips:
         areas: For each view T×N: the area of each object in each frame in pixels; −1
             without a mask.
         cuts: Indices of the frames in which a shot begins.
-        bytes: Size of all files.
     """
 
     shown: tuple[int, ...]
     size: tuple[int, int]
     areas: dict[str, Counts]
     cuts: tuple[int, ...]
-    bytes: int
 
 
 def spread(frames: int, most: int) -> tuple[int, ...]:
     """Indices of at most `most` frames, evenly spaced, with the first and the last."""
     places = np.linspace(0, frames - 1, min(frames, most)).round().astype(int)
     return tuple(np.unique(places).tolist())
+
+
+def strip_names(views: Sequence[str]) -> set[str]:
+    """The files that `write_strips` writes for views of these names."""
+    names = {"frames.webp", *(f"{number}.png" for number in range(len(views)))}
+    if TRUTH in views:
+        runs = range(1, len(views))
+        names |= {f"{number}-difference.png" for number in runs}
+    return names
 
 
 def write_strips(
@@ -111,8 +126,7 @@ def write_strips(
         elif truth is not None:
             pairs = zip(truth, masks, strict=True)
             _save_difference([_difference(*pair) for pair in pairs], number, folder)
-    total = sum(path.stat().st_size for path in folder.iterdir())
-    return Strips(shown, size, areas, find_cuts(video), total)
+    return Strips(shown, size, areas, find_cuts(video))
 
 
 def _follow(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
@@ -136,6 +137,19 @@ class KnownMasks(MaskFolder):
             size=size,
             read=lambda path: self.read(name, path.stem),
         )
+
+    def only(self, videos: Iterable[str]) -> KnownMasks:
+        """Some of the videos."""
+        names = set(videos)
+        some = copy(self)
+        for listed in ("entries", "_layout"):
+            vars(some).pop(listed, None)
+        some._known = {name: one for name, one in self._known.items() if name in names}
+        return some
+
+    def digests(self, video: str) -> Mapping[str, str]:
+        """The known digest of each mask of a video, by stem."""
+        return self._known[video]
 
     @cached_property
     def entries(self) -> Sequence[Entry]:

@@ -25,6 +25,7 @@ __all__ = [
     "plan_as_server",
     "plan_davis",
     "plan_split",
+    "require_scorable",
     "require_truth",
 ]
 
@@ -87,6 +88,16 @@ def require_truth(split: Split) -> None:
             f"{split.place}: no video has an object in its first mask or in the meta "
             "file, so there is nothing to score"
         )
+
+
+def require_scorable(split: Split, masks: Masks) -> None:
+    """Make sure, without opening a mask, that the server would score all frames.
+
+    Raises:
+        ScoringError: It would not, or the split has no complete truth.
+    """
+    require_truth(split)
+    plan_split(split, masks)
 
 
 def plan_split(split: Split, masks: Masks) -> ScoringPlan:

@@ -11,11 +11,12 @@ expected    a model of the score, fitted where there is truth
 preview     what to look at first
 """
 
+from .agreement import ObjectLook, VideoLook
 from .candidate import Candidate
 from .evaluate import Budget, Evaluator
 from .expected import MODEL_FILE, ExpectedScore
 from .fit import fit_expected
-from .preview import Preview, frames_to_look_at, preview
+from .preview import Preview, frames_to_look_at, look_at_all, preview
 from .search import Gain, StageResult, Tuned, tune
 from .texts import SETTINGS_FILE, changes_of, settings_toml
 
@@ -27,12 +28,15 @@ __all__ = [
     "Evaluator",
     "ExpectedScore",
     "Gain",
+    "ObjectLook",
     "Preview",
     "StageResult",
     "Tuned",
+    "VideoLook",
     "changes_of",
     "fit_expected",
     "frames_to_look_at",
+    "look_at_all",
     "preview",
     "settings_toml",
     "tune",

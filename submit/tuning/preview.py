@@ -24,6 +24,7 @@ __all__ = [
     "Suspect",
     "VideoPreview",
     "frames_to_look_at",
+    "look_at_all",
     "preview",
 ]
 
@@ -132,6 +133,7 @@ def preview(
     model: ExpectedScore | None = None,
     workers: int | None = None,
     seed: int = 0,
+    known: Mapping[str, VideoLook] | None = None,
     progress: Callable[[str, int], None] = lambda video, frames: None,
 ) -> Preview:
     """Compare runs over a split without ground truth.
@@ -142,6 +144,7 @@ def preview(
         model: A model of the score.
         workers: Threads; one for each core by default.
         seed: Seed of the intervals.
+        known: Videos that were compared already; see `look_at_all`.
         progress: Called with a video and its frames when it is done.
 
     Raises:
@@ -154,7 +157,7 @@ def preview(
     for name, absent in lacking.items():
         if len(absent) == len(split.videos):
             raise RunError(f"run {name}: has no video of {split.place}")
-    looks = _look_at_all(split, runs, workers, progress)
+    looks = look_at_all(split, runs, workers=workers, known=known, progress=progress)
     unknown = {} if model is None else _unknown(model, runs)
     expected = {
         name: None
@@ -175,13 +178,23 @@ def preview(
     )
 
 
-def _look_at_all(
+def look_at_all(
     split: Split,
     runs: Mapping[str, Run],
-    workers: int | None,
-    progress: Callable[[str, int], None],
+    *,
+    workers: int | None = None,
+    known: Mapping[str, VideoLook] | None = None,
+    progress: Callable[[str, int], None] = lambda video, frames: None,
 ) -> dict[str, VideoLook]:
-    """Compare all videos that any run has, on all cores."""
+    """Compare all videos that any run has; see `preview` for the arguments.
+
+    Returns:
+        The looks by video, in the order of the split.
+
+    Raises:
+        RunError: A run has other frames or sizes.
+    """
+    found = dict(known or {})
 
     def look(video: SplitVideo) -> VideoLook:
         with ExitStack() as stack:
@@ -196,7 +209,8 @@ def _look_at_all(
     there = [
         video
         for video in sorted(split.videos.values(), key=lambda video: -video.length)
-        if any(video.name in run.videos for run in runs.values())
+        if video.name not in found
+        and any(video.name in run.videos for run in runs.values())
     ]
     looks = run_in_threads(
         look,
@@ -204,7 +218,7 @@ def _look_at_all(
         workers=workers,
         done=lambda video, _: progress(video.name, video.length),
     )
-    found = {one.video: one for one in looks}
+    found |= {one.video: one for one in looks}
     return {name: found[name] for name in split.videos if name in found}
 
 

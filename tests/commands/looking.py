@@ -63,6 +63,17 @@ ROWS = (
         before=["ensemble one true --name both"],
         check=lambda done: "Members of both" in Path("r/index.html").read_text(),
     ),
+    Row(
+        f"{_REPORT} -o r --part 2/3 --json",
+        data={"path": "part-2-of-3/r", "videos": 1},
+        files=["part-2-of-3/r/pieces.json", "part-2-of-3/r/videos/0/frames.webp"],
+    ),
+    Row(
+        f"{_REPORT} -o r --executor ray --workers 1 --json",
+        data={"videos": 3},
+        check=lambda done: "ray cpu" in done.opened.devices,
+        workers=1,
+    ),
     Row(f"{_REPORT} -o r --members", code=1, stderr=["expected an ensemble"]),
     Row(f"{_REPORT} -o r --meta gone.json", code=1, stderr=[_NO_META]),
     Row(f"{_REPORT} -o r --runs mine", code=1, stderr=[_NO_RUN]),

@@ -1,0 +1,95 @@
+"""What jobs write for `submit merge-parts`: parts of reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from fuzz_kind import FRAMES, HEIGHT, WIDTH, Kind, Places
+from fuzz_mutations import damaged_json
+from submit.checks import Finding, VideoCheck
+from submit.data import SplitVideo
+from submit.metrics.frames import FrameScores
+from submit.report.parts import (
+    REPORT_PARTS,
+    PlacedPiece,
+    read_report_parts,
+    report_settings,
+)
+from submit.report.pieces import ReportPiece, entry_of_piece
+from submit.report.strips import Strips, strip_names
+from submit.report.views import TRUTH
+from submit.scoring import VideoFrames
+from submit.system.files import digest
+from submit.system.partial import Request
+from submit.tuning import ObjectLook, VideoLook
+
+__all__ = ["parts_kinds"]
+
+RUN = "plain"
+
+
+def piece_of(video: SplitVideo, views: Sequence[str]) -> ReportPiece:
+    """A piece of a video as a run has it, with or without truth."""
+    found = Finding.of("jump", f"{video.name}/ object 1", "grows", objects=(1,))
+    scored = video.frames[1:-1]
+    half = np.full((len(scored), len(video.objects)), 0.5)
+    scores = FrameScores(half, half, half, half > 1)
+    looks = {key: ObjectLook({}, 0.5, None, 0.1, 0.0) for key in video.objects}
+    areas = np.ones((video.length, len(video.objects)), np.int64)
+    return ReportPiece(
+        strips=Strips((0, 3), (HEIGHT, WIDTH), dict.fromkeys(views, areas), (2,)),
+        scores={RUN: VideoFrames(video.name, video.objects, scored, scores)}
+        if TRUTH in views
+        else {},
+        checks={RUN: VideoCheck(FRAMES, [found])},
+        look=None
+        if TRUTH in views
+        else VideoLook(video.name, FRAMES, {RUN: looks}, {RUN: (found,)}),
+    )
+
+
+def parts_kinds(places: Places) -> Iterator[Kind]:
+    """The list of the pieces of a part, and a piece with truth and without."""
+    video = places.split.videos["alpha"]
+
+    def piece(path: Path, views: Sequence[str]) -> None:
+        strips = path.parent / "videos" / "0"
+        strips.mkdir(parents=True)
+        for name in strip_names(views):
+            (strips / name).write_bytes(b"")
+        placed = PlacedPiece(path.parent, 0, digest(path))
+        placed.take(video, [], views, path.parent / "copied")
+
+    empty = places.out / "empty"
+    empty.write_bytes(b"")
+    for words, views in (("with truth", (TRUTH, RUN)), ("without truth", (RUN,))):
+        entry = {
+            "sources": {},
+            "files": dict.fromkeys(strip_names(views), digest(empty)),
+            **entry_of_piece(piece_of(video, views)),
+        }
+        yield Kind(
+            f"piece of a report {words}",
+            "0.json",
+            json.dumps(entry).encode(),
+            damaged_json,
+            partial(piece, views=views),
+        )
+
+    def pieces(path: Path) -> None:
+        place = path.parent / "part-1-of-1" / "report"
+        place.mkdir(parents=True)
+        path.rename(place / path.name)
+        read_report_parts(path.parent / "report")
+
+    settings = report_settings(expected=None, frames=24, side=480, members=False)
+    asked = Request(RUN, None, "runs", "split", "f" * 64, None, ("alpha",), settings)
+    found = {"alpha": {"number": 0, "digest": "a" * 64}}
+    REPORT_PARTS.write(places.out, asked, found)
+    data = (places.out / REPORT_PARTS.file).read_bytes()
+    yield Kind("part of a report", REPORT_PARTS.file, data, damaged_json, pieces)
