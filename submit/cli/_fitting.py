@@ -76,21 +76,28 @@ class FittedTable:
     def _part(self, block: Mapping[int, int], *, title: object) -> Table:
         """Some of the columns, with these widths."""
         grid = self._grid
-        part = Table(
-            *(
+        columns: list[Column] = []
+        for index, width in block.items():
+            if columns:
+                # Not padding: a rich before 15 counts that of the last column too.
+                columns.append(Column(width=_GAP))
+            column = grid.columns[index]
+            header = _broken(str(column.header), width)
+            columns.append(
                 dataclasses.replace(
-                    grid.columns[index],
-                    header=_broken(str(grid.columns[index].header), width),
+                    column,
+                    header=header,
                     width=width,
                     no_wrap=False,
                     overflow="fold",
                     _cells=[],
                 )
-                for index, width in block.items()
-            ),
+            )
+        part = Table(
+            *columns,
             box=None,
             pad_edge=False,
-            padding=(0, _GAP, 0, 0),
+            padding=0,
             header_style=grid.header_style,
             title=title,  # type: ignore[arg-type]
             title_justify=grid.title_justify,
@@ -100,7 +107,8 @@ class FittedTable:
             *(grid.columns[index].cells for index in block),
             strict=True,
         ):
-            part.add_row(*row)
+            first, *others = row
+            part.add_row(first, *(cell for one in others for cell in ("", one)))
         return part
 
 

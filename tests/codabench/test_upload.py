@@ -103,7 +103,8 @@ def test_a_good_zip_goes_from_the_precheck_to_the_scores(
         result.stderr
     )
     assert "9001: 8 scores are there" in lines[-1]
-    assert result.stdout.splitlines()[1].split() == ["J&Ḟ", "50.12"]
+    # The runner of a click before 8.4 prints the answer here too.
+    assert ["J&Ḟ", "50.12"] in [line.split() for line in result.stdout.splitlines()]
     (made,) = world.created
     assert made.file_name == f"both-flipped-{Package.read(path).mark}.zip"
     (record,) = Ledger(state).records()
