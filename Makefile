@@ -5,6 +5,7 @@
 #   make submission DATA=MOSEv2/valid RECIPE=recipe.toml
 #   make submission DATA=MOSEv2/valid PREDICTOR=sam2 CHECKPOINT=sam2.1_hiera_large.pt
 #   make test ARGS="-k palette -x"            arguments for pytest
+#   make lowest KEEP="torch==2.13.0 setuptools==84.2.1"   these as they are named
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -100,13 +101,16 @@ build: $(STAMP) ## Build the wheel and the source archive into dist/
 smoke: ## Try the wheel alone in an empty environment (PYTHON=)
 	bash .github/smoke $(PYTHON)
 
+# docs/cli.md has the help texts as the click of constraints.txt prints them.
+HELP_TEXTS := tests/test_docs.py::test_the_page_of_commands_is_up_to_date
+
 .PHONY: lowest
 lowest: ## Run the tests with the lowest versions that setup.cfg allows (KEEP=)
 	mkdir -p build
 	$(PYTHON) tools/lowest.py $(addprefix --keep=,$(KEEP)) > build/lowest.txt
 	test -x build/lowest/bin/python || $(PYTHON) -m venv build/lowest
 	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check --constraint build/lowest.txt --editable '.[dev]'
-	build/lowest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal $(ARGS)
+	build/lowest/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal --deselect $(HELP_TEXTS) $(ARGS)
 
 .PHONY: clean
 clean: ## Remove the files of other targets, except .venv and runs/
