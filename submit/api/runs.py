@@ -20,6 +20,7 @@ from ..pipeline import exported_masks, is_exported, split_of
 from ..pipeline.sources import find_run, open_source
 from ..report.views import view_of_masks
 from ..runs import Run, VideoMasks
+from ..runs.kept import runs_folder
 from ..system.words import counted
 from .pictures import as_frame, html_picture, html_table, overlay
 from .splits import OpenSplit, image_of, split_behind, stem_of
@@ -45,14 +46,15 @@ def open_run(
             one.
         split: The split that the masks belong to; None for the one that the run
             records.
-        runs: The folder that names of runs are looked up in.
+        runs: The folder that names of runs are looked up in, or its URL in a storage.
 
     Raises:
         RunError: There is neither such a run nor such a file or folder, or it is a
             folder or a zip and no split is named.
         SplitError: The split is not there, or is another one than the run's.
     """
-    run = find_run(Path(runs), str(source))
+    folder = runs_folder(runs)
+    run = find_run(folder, str(source))
     if split is not None:
         found = split_behind(split)
     elif run is not None:
@@ -62,7 +64,7 @@ def open_run(
             f"{source}: is no run, so that its split is not known; name it: "
             "open_run(…, split=PATH)"
         )
-    return OpenRun(str(source), Path(runs), run, found)
+    return OpenRun(str(source), folder, run, found)
 
 
 class OpenRun(Mapping[str, "OpenRunVideo"]):

@@ -29,6 +29,7 @@ def join_checks(folder: Path) -> tuple[list[str], CheckResult]:
             changed.
     """
     from ..checks import CHECK_FOLDER, CHECKED_PARTS, read_checked_parts, write_check
+    from ..runs.kept import runs_folder
     from ..system.outputs import claim
 
     asked, known = read_checked_parts(folder)
@@ -45,7 +46,7 @@ def join_checks(folder: Path) -> tuple[list[str], CheckResult]:
     found = checked(
         asked.source,
         split,
-        runs=Path(asked.runs),
+        runs=runs_folder(asked.runs),
         sample=sample,
         team=asked.settings["team"],
         known=known,

@@ -28,15 +28,16 @@ def request_of(
     Raises:
         RunError: There is no such run, file or folder.
     """
+    from ..runs.kept import runs_named
     from ..system.partial import Request
 
     return Request(
         source=source,
         identity=_identity_of(runs, source),
-        runs=str(runs),
+        runs=runs_named(runs),
         split=str(split.place),
         fingerprint=split.fingerprint,
-        meta=None if split.meta_path is None else str(split.meta_path),
+        meta=split.recorded_meta,
         videos=tuple(split.videos),
         settings=settings,
     )
@@ -65,8 +66,11 @@ def require_unchanged(asked: Request, split: Split, kind: PartialResults) -> Non
     Raises:
         SubmitError: They have changed since.
     """
+    from ..runs.kept import runs_folder
+
+    found = _identity_of(runs_folder(asked.runs), asked.source)
     for what, there, now in (
-        (asked.source, asked.identity, _identity_of(Path(asked.runs), asked.source)),
+        (asked.source, asked.identity, found),
         (asked.split, asked.fingerprint, split.fingerprint),
     ):
         if there != now:

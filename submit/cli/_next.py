@@ -75,15 +75,23 @@ def after_run(folder: Path, name: str) -> str:
 
     run = Run.open(folder / name)
     split = run.split["path"]
-    where = () if folder == usual_runs() else ("--runs", folder)
+    where = _where(folder)
     if not is_url(split) and _has_truth(Path(split), run.videos):
         return typed("score", name, "--split", short_split(run), *where)
     return typed("pack", name, "-o", f"{name}.zip", *where)
 
 
 def _runs(given: Given) -> tuple[object, ...]:
-    folder = given.get("runs", usual_runs())
-    return () if folder == usual_runs() else ("--runs", folder)
+    return _where(given.get("runs", usual_runs()))
+
+
+def _where(folder: Path) -> tuple[object, ...]:
+    """The option that names a folder of runs, if it needs one."""
+    if folder == usual_runs():
+        return ()
+    from ..runs.kept import runs_named
+
+    return "--runs", runs_named(folder)
 
 
 def short_split(run: Run) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..system.homes import user_path
+from ..storage.copies import copy_of
 from ..system.urls import StorageUrl, is_url, place
 from ._completion import (
     complete_runs,
@@ -90,7 +90,7 @@ class _Path(click.Path):
         if is_url(value):
             self.fail(
                 "it is a URL; expected a path of this machine (URLs are taken for "
-                "splits)",
+                "splits, and for the folder of runs)",
                 param,
                 ctx,
             )
@@ -118,6 +118,31 @@ class _Split(_Path):
                 return found
             value = found
         return super().convert(value, param, ctx)
+
+
+class _Runs(_Path):
+    """The folder of runs, or its URL in a storage; the command gets a folder."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Take a path; for a URL, fetch the manifests of its runs into a copy."""
+        if not is_url(value):
+            return super().convert(value, param, ctx)
+        try:
+            found = place(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if not isinstance(found, StorageUrl):
+            return super().convert(found, param, ctx)
+        if ctx is None or ctx.resilient_parsing:
+            return copy_of(found)
+        from ..runs.kept import keep
+
+        return keep(found)
 
 
 class _Output(_Path):
@@ -246,19 +271,24 @@ def trainings_option(command: Command) -> Command:
 
 def usual_runs() -> Path:
     """The folder of runs that needs no option."""
-    return user_path(os.environ.get("SUBMIT_RUNS") or "runs")
+    named = os.environ.get("SUBMIT_RUNS") or "runs"
+    try:
+        found = place(named)
+    except ValueError:
+        return Path(named)
+    return copy_of(found) if isinstance(found, StorageUrl) else found
 
 
 def runs_dir_option(command: Command) -> Command:
     """Add `--runs`; the command gets `runs: Path`."""
     return click.option(
         "--runs",
-        type=PATH,
+        type=_Runs(path_type=Path),
         default=Path("runs"),
         envvar="SUBMIT_RUNS",
         show_envvar=True,
-        metavar="DIR",
-        help="Folder of the runs.",
+        metavar="DIR|URL",
+        help="Folder of the runs, or its URL in a storage (docs/cluster.md).",
     )(command)
 
 

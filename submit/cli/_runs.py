@@ -33,6 +33,7 @@ __all__ = [
     "plain_executor",
     "raise_failures",
     "reading_executor",
+    "require_disk",
     "require_once",
     "run_folders",
 ]
@@ -106,6 +107,22 @@ def open_runs(runs: Path, names: Sequence[str]) -> dict[str, Run]:
             raise RunError(f"run {run.name} is given twice; name each run once")
         found[run.name] = run
     return found
+
+
+def require_disk(runs: Path, executor: str) -> None:
+    """Make sure that workers of other machines can write into a folder of runs.
+
+    Raises:
+        RunError: It is in a storage, whose runs are written in a copy on this machine.
+    """
+    from ..runs.kept import kept
+
+    if executor == "ray" and (found := kept(runs)) is not None:
+        raise RunError(
+            f"{found.tree.url}: workers of Ray write runs into a folder that all nodes "
+            "share; name one in --runs, or give each machine --part I/N without "
+            "--executor ray"
+        )
 
 
 def require_once(names: Sequence[str]) -> None:

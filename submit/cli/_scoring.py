@@ -23,6 +23,7 @@ def join_scores(folder: Path) -> Sequence[str]:
     Raises:
         ScoringError: A part is missing, or the masks or the split have changed.
     """
+    from ..runs.kept import runs_folder
     from ..scoring import SCORED_PARTS, read_scored_parts, write_scores
     from ..scoring.texts import SCORES_FOLDER
     from ..system.outputs import claim
@@ -31,7 +32,7 @@ def join_scores(folder: Path) -> Sequence[str]:
     claim(folder, SCORES_FOLDER, inputs=(asked.source, asked.split))
     split = split_of_request(asked)
     require_unchanged(asked, split, SCORED_PARTS)
-    runs = Path(asked.runs)
+    runs = runs_folder(asked.runs)
     scores = scored(asked.source, split, runs=runs, known=known, **asked.settings)
     write_scores(scores, folder)
     return asked.videos

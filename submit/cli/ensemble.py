@@ -23,7 +23,7 @@ from ._options import (
 from ._output import NOTHING, emit, number, stack
 from ._output import table as table_of
 from ._progress import progress
-from ._runs import new_run_path, plain_executor, raise_failures
+from ._runs import new_run_path, plain_executor, raise_failures, require_disk
 from ._splits import open_split
 from ._views import outcome_view
 
@@ -137,6 +137,7 @@ def ensemble(
         table["gate"] = _gate(gate, gate_return, gate_threshold)
     elif gate_return is not None or gate_threshold is not None:
         raise click.UsageError("--gate-return and --gate-threshold need --gate")
+    require_disk(runs, executor)
     path = new_run_path(runs, "+".join(table["members"]) if name is None else name)
     if part is not None:
         path = part.place(path)

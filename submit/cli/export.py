@@ -26,7 +26,7 @@ from ._options import (
 )
 from ._output import emit, facts, note
 from ._progress import progress
-from ._runs import plain_executor, raise_failures
+from ._runs import plain_executor, raise_failures, require_disk
 
 if TYPE_CHECKING:
     from ..data import Split
@@ -97,6 +97,7 @@ def export(
     from ..runs import Run
     from ..system.outputs import OutputKind, claim
 
+    require_disk(runs, executor)
     wanted = _postprocess(settings, postprocess)
     path = run_path(runs, run)
     opened = Run.open(run_of_part(path, part))

@@ -28,7 +28,7 @@ from ._options import (
 )
 from ._output import emit
 from ._progress import progress
-from ._runs import model_executor, new_run_path, raise_failures
+from ._runs import model_executor, new_run_path, raise_failures, require_disk
 from ._splits import open_split
 from ._views import outcome_view
 
@@ -149,6 +149,7 @@ def predict(
     """
     from ..pipeline import PredictPlan, predict_split
 
+    require_disk(runs, executor)
     path = new_run_path(runs, name)
     if part is not None:
         path = part.place(path)

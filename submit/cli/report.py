@@ -132,7 +132,7 @@ def report(
         runs=str(runs),
         split=str(opened.place),
         fingerprint=opened.fingerprint,
-        meta=None if opened.meta_path is None else str(opened.meta_path),
+        meta=opened.recorded_meta,
         videos=tuple(opened.videos),
         settings=report_settings(
             expected=expected_path, frames=most, side=side, members=members

@@ -310,6 +310,18 @@ class Split:
         return self.root if self.url is None else self.url
 
     @property
+    def recorded_meta(self) -> str | None:
+        """The meta file for records; None where the same is chosen again.
+
+        That is one of a storage, whose copy is at another path on another machine.
+        """
+        meta = self.meta_path
+        ours = self.url is not None and meta is not None
+        if meta is None or (ours and meta.is_relative_to(self.root.parent)):
+            return None
+        return str(meta)
+
+    @property
     def needs(self) -> tuple[Path, ...]:
         """Folders that other machines must have to read it; of a storage, none."""
         return (self.root,) if self.url is None else ()

@@ -184,6 +184,8 @@ def exported_masks(
             f"run {run.name}: its masks are not exported; do: submit export {run.path}"
         )
     if not run.is_soft:
+        for name in names:
+            run.stored(name).fetch()
         return KnownMasks(
             run.masks_folder,
             {name: run.stored(name).digests() for name in names},

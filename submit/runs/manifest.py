@@ -27,6 +27,7 @@ from ..system.parts import Part
 from ..system.refusals import refusals_of
 from ..system.words import did_you_mean
 from .identity import Identity, Standing, fingerprint, standing_of
+from .kept import KeptRuns, Outbox, kept
 from .masks import KnownMasks, read_digests
 from .record import VideoRecord, worker_key
 from .soft import SoftVideo, VideoMasks
@@ -53,11 +54,13 @@ class StoredVideo:
         run: Folder of the run.
         name: The video.
         record: Its entry in the manifest.
+        kept: The runs in a storage that this one belongs to; None for one on disk only.
     """
 
     run: Path
     name: str
     record: VideoRecord
+    kept: KeptRuns | None = None
 
     @property
     def path(self) -> Path:
@@ -66,12 +69,24 @@ class StoredVideo:
             return self.run / "soft" / f"{self.name}.npz"
         return self.run / "masks" / self.name
 
+    def fetch(self) -> None:
+        """Fetch its masks from the storage, if it is in one and they are not here.
+
+        Raises:
+            StorageError: The storage cannot be read, or the disk refuses.
+        """
+        if self.kept is not None:
+            record = self.record
+            self.kept.bring(self.path, None if record.soft else record.frames)
+
     def open(self) -> VideoMasks:
         """Open its masks; every byte that is read is compared with the digests.
 
         Raises:
             RunError: Its files are damaged or have changed since they were written.
+            StorageError: They are in a storage that cannot be read.
         """
+        self.fetch()
         record = self.record
         if record.soft:
             return SoftVideo(self.path, digest=record.digest)
@@ -83,6 +98,7 @@ class StoredVideo:
         Raises:
             RunError: It has changed, or cannot be read.
         """
+        self.fetch()
         try:
             if digest(self.path) == self.record.digest:
                 return
@@ -97,6 +113,7 @@ class StoredVideo:
         Raises:
             RunError: See `open`.
         """
+        self.fetch()
         return KnownMasks(
             self.path.parent, {self.name: self.digests()}, remedy=self._remedy
         )
@@ -109,6 +126,7 @@ class StoredVideo:
         """
         if self.record.masks is not None:
             return self.record.masks
+        self.fetch()
         whole, digests = read_digests(self.path)
         if whole != self.record.digest:
             raise RunError(
@@ -162,6 +180,7 @@ class Run:
         self.failures = dict(failures or {})
         self._revision = int(manifest.get("revision", 0))
         self._store: Store | None = None
+        self._outbox: Outbox | None = None
         self._unsaved = False
 
     @property
@@ -293,7 +312,7 @@ class Run:
             StorageError: Another command is writing it, or the disk refuses.
         """
         _require_room(path)
-        with locked(path / _LOCK) as lock:
+        with locked(path / _LOCK) as lock, _outbox(path) as outbox:
             _require_room(path)
             run = cls._continued(path, identity, renew=renew, upgrade=upgrade)
             given = {**_environment(), **(environment or {})}
@@ -301,12 +320,15 @@ class Run:
                 run = cls(path, _head(identity, given))
                 run._unsaved = True
             try:
-                with run._held(lock):
+                with run._held(lock, outbox):
+                    run._add_unsent()
                     yield run
                     run._renew(given, told=environment or {}, split=identity)
             finally:
                 if lock.is_in_place():
                     run._remove_if_empty()
+                    if outbox is not None and not cls.exists(path):
+                        outbox.delete(path)
 
     @classmethod
     def _continued(
@@ -371,17 +393,20 @@ class Run:
 
         The manifest is read again, so that entries of another command are not lost.
 
+        Of a run in a storage, only the copy on this machine is written.
+
         Raises:
             StorageError: Another command is writing it.
         """
         with locked(self.path / _LOCK) as lock:
             vars(self).update(vars(Run.open(self.path)))
-            with self._held(lock):
+            with self._held(lock, None):
                 yield lock
 
     @contextlib.contextmanager
-    def _held(self, lock: Lock) -> Iterator[None]:
+    def _held(self, lock: Lock, outbox: Outbox | None) -> Iterator[None]:
         """Write the log while the lock is held, and fold it at the end."""
+        self._outbox = outbox
         manifest = self.path / _MANIFEST
         self._store = Store(manifest, lock, self._content, revision=self._revision)
         self._remove_partial()
@@ -391,7 +416,18 @@ class Run:
             with lock.closing(self._close):
                 yield
         finally:
-            self._store = None
+            self._store = self._outbox = None
+
+    def _add_unsent(self) -> None:
+        """Add the videos that an earlier command finished here and did not send."""
+        if self._outbox is None:
+            return
+        for name, known in self._outbox.unsent().items():
+            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+                record = VideoRecord.from_entry(known["entry"], known["workers"])
+                there = StoredVideo(self.path, name, record).path.exists()
+                if there and name not in self.videos:
+                    self.add(name, record)
 
     def _close(self) -> None:
         self._remove_partial()
@@ -407,6 +443,8 @@ class Run:
         for child in self.path.iterdir():
             if child.name != _LOCK:
                 _remove(child)
+        if (runs := kept(self.path)) is not None:
+            runs.clear(self.path)
 
     def _remove_if_empty(self) -> None:
         """Remove an empty run, unless no video is expected of it."""
@@ -440,6 +478,10 @@ class Run:
                 "name that folder"
             )
         with locked(self.path / _LOCK), refusals_of(self.path):
+            with _outbox(self.path) as outbox:
+                if outbox is not None:
+                    whole = (self.path / "soft", self.masks_folder, self.path)
+                    outbox.delete(*whole)
             last = [self.path / name for name in (_MANIFEST, _LOCK)]
             for child in sorted(self.path.iterdir()):
                 if child not in last:
@@ -471,7 +513,7 @@ class Run:
         if record is None:
             reason = self.failures.get(video, "it was not requested")
             raise RunError(f"run {self.name} has no video {video}: {reason}")
-        return StoredVideo(self.path, video, record)
+        return StoredVideo(self.path, video, record, kept(self.path))
 
     def read(self, video: str) -> VideoMasks:
         """Open the masks of a complete video; see `StoredVideo.open`.
@@ -492,7 +534,11 @@ class Run:
         record = self.videos.get(video)
         if record is None:
             return Standing.ABSENT
-        path = self.stored(video).path
+        path, runs = self.stored(video).path, kept(self.path)
+        if runs is not None and not path.exists() and runs.has(path):
+            # It is compared with its digest when it is fetched.
+            same = source is None or record.source == source
+            return Standing.CURRENT if same else Standing.OUTDATED
         return standing_of(path, record.digest, record.source, source)
 
     def require_format(self, wanted: Collection[str]) -> None:
@@ -529,7 +575,21 @@ class Run:
             del self.failures[video]
             changes["failures"] = {video: None}
         self.videos[video] = record
-        self._note(changes)
+        if self._outbox is not None:
+            self._outbox.video(
+                video,
+                StoredVideo(self.path, video, record).path,
+                {
+                    "entry": record.to_entry(),
+                    "workers": changes.get("workers", {})
+                    or {
+                        key: one
+                        for key, one in self._workers.items()
+                        if key == record.to_entry().get("worker")
+                    },
+                },
+            )
+        self._note(changes, added=video)
 
     def fail(self, video: str, reason: str) -> None:
         """Record why a video failed; an older result is removed."""
@@ -545,10 +605,16 @@ class Run:
         del self.videos[video]
         self._note({"videos": {video: None}})
         _remove(path)
+        if self._outbox is not None:
+            self._outbox.delete(path)
 
-    def _note(self, changes: Mapping[str, Mapping[str, Any]]) -> None:
+    def _note(
+        self, changes: Mapping[str, Mapping[str, Any]], *, added: str | None = None
+    ) -> None:
         assert self._store is not None, "a run is changed while it is held"
         self._store.note(changes)
+        if self._outbox is not None:
+            self._outbox.log(added)
 
     def _content(self) -> dict[str, Any]:
         used = {
@@ -574,8 +640,21 @@ class Run:
         else:
             path.unlink(missing_ok=True)
         self._store.fold()
+        if self._outbox is not None:
+            self._outbox.manifest()
         self.videos = dict(sorted(self.videos.items()))
         self._revision, self._unsaved = self._store.revision, False
+
+
+@contextlib.contextmanager
+def _outbox(path: Path) -> Iterator[Outbox | None]:
+    """What sends a run to its storage while it is written; None for one on disk."""
+    runs = kept(path)
+    if runs is None:
+        yield None
+    else:
+        with runs.writing(path) as outbox:
+            yield outbox
 
 
 def _head(identity: Identity, environment: Mapping[str, Any]) -> dict[str, Any]:

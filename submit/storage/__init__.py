@@ -1,16 +1,19 @@
 """Splits and runs in a storage that fsspec opens: S3, Google Cloud, Azure, HTTP, ….
 
 `StoredFolder` lists a folder, and its `StoredFiles` fetch a file when it is asked for,
-into a copy in the cache of this machine.
+into a copy in the cache of this machine. A `StoredTree` is written, too.
 """
 
 from .copies import copy_of, own_storage
-from .files import StoredFiles, bring, bring_each, fetched, size_of
+from .files import StoredFile, StoredFiles, bring, bring_each, fetched, size_of
 from .folder import StoredFolder
+from .tree import StoredTree
 
 __all__ = [
+    "StoredFile",
     "StoredFiles",
     "StoredFolder",
+    "StoredTree",
     "bring",
     "bring_each",
     "copy_of",

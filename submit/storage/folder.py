@@ -15,7 +15,7 @@ from .copies import copy_of
 from .files import StoredFile, StoredFiles, bring, retried, threads_for
 from .opening import QUOTED, OpenStorage, open_storage, trouble
 
-__all__ = ["StoredFolder"]
+__all__ = ["StoredFolder", "listed_in"]
 
 
 class StoredFolder:
@@ -120,41 +120,46 @@ class StoredFolder:
         return "" if relative == "." else relative
 
     def _list(self, relative: str) -> dict[str, StoredFile | None] | None:
-        """What is in a folder by name: files, and None for each folder.
+        return listed_in(self._opened, relative)
 
-        Returns:
-            None if there is no such folder.
 
-        Raises:
-            StorageError: The storage cannot be read.
-        """
-        opened = self._opened
-        path = opened.path(relative)
+def listed_in(
+    opened: OpenStorage, relative: str
+) -> dict[str, StoredFile | None] | None:
+    """What is in a folder by name: files, and None for each folder.
 
-        def look() -> list[dict[str, Any]]:
-            return list(opened.fs.ls(path, detail=True))
+    Returns:
+        None if there is no such folder.
 
-        try:
-            listed = retried(look)
-        except FileNotFoundError:
-            return None
-        except Exception as error:
-            raise trouble(error, opened.named(relative), opened.url) from error
-        found: dict[str, StoredFile | None] = {}
-        for one in listed:
-            there = str(one["name"]).rstrip("/")
-            above, _, name = there.rpartition("/")
-            if opened.url.protocol in QUOTED:
-                # A page has links to other places, too.
-                if above != path or "?" in name:
-                    continue
-                name = unquote(name)
-            # A name that is no name of a file could lead out of the copy; the folder
-            # itself is listed by some storages.
-            if there == path or name in ("", ".", "..") or {"/", "\0"} & set(name):
+    Raises:
+        StorageError: The storage cannot be read.
+    """
+    path = opened.path(relative)
+
+    def look() -> list[dict[str, Any]]:
+        return list(opened.fs.ls(path, detail=True))
+
+    try:
+        listed = retried(look)
+    except FileNotFoundError:
+        return None
+    except Exception as error:
+        raise trouble(error, opened.named(relative), opened.url) from error
+    found: dict[str, StoredFile | None] = {}
+    for one in listed:
+        there = str(one["name"]).rstrip("/")
+        above, _, name = there.rpartition("/")
+        if opened.url.protocol in QUOTED:
+            # A page has links to other places, too.
+            if above != path or "?" in name:
                 continue
-            if one.get("type") == "directory":
-                found[name] = None
-            else:
-                found[name] = StoredFile.of(name, one)
-        return found
+            name = unquote(name)
+        # A name that is no name of a file could lead out of the copy; the folder
+        # itself is listed by some storages.
+        if there == path or name in ("", ".", "..") or {"/", "\0"} & set(name):
+            continue
+        if one.get("type") == "directory":
+            found[name] = None
+        else:
+            found[name] = StoredFile.of(name, one)
+    return found

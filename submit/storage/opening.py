@@ -81,7 +81,8 @@ def open_storage(url: StorageUrl) -> OpenStorage:
 
     if url.secret == HIDDEN:
         raise StorageError(
-            f"{url}: its password is not recorded; name the place with --split",
+            f"{url}: its password is not recorded; name the place again, with "
+            "--split or --runs",
             everywhere=False,
         )
     if url.protocol not in {*known_implementations, *registry}:
@@ -106,15 +107,19 @@ def open_storage(url: StorageUrl) -> OpenStorage:
     return OpenStorage(url, fs, root.rstrip("/"))
 
 
-def trouble(error: BaseException, named: str, url: StorageUrl) -> StorageError:
+def trouble(
+    error: BaseException, named: str, url: StorageUrl, *, sending: bool = False
+) -> StorageError:
     """Put an error of a storage into words.
 
     Args:
         error: The error.
         named: The file or folder, for people.
         url: The URL that was opened, whose password must not be shown.
+        sending: Whether something was written.
     """
     kind = type(error).__name__
+    verb, done = ("write", "written") if sending else ("read", "read")
     if isinstance(error, StorageError):
         return error
     if isinstance(error, FileNotFoundError):
@@ -122,12 +127,12 @@ def trouble(error: BaseException, named: str, url: StorageUrl) -> StorageError:
     elif isinstance(error, PermissionError) or kind in _REFUSALS:
         what = (
             f"the storage refuses it ({_clean(error, url)}); check the credentials in "
-            "the environment, and that they allow to list and to read"
+            f"the environment, and that they allow to list and to {verb}"
         )
     else:
         what = (
-            f"the storage cannot be read ({_clean(error, url)}); check the network and "
-            "the URL, and run the same command again"
+            f"the storage cannot be {done} ({_clean(error, url)}); check the network "
+            "and the URL, and run the same command again"
         )
     return StorageError(f"{named}: {what}", everywhere=False)
 

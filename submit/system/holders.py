@@ -1,4 +1,6 @@
-"""Locks for file systems that have none, such as Lustre without its option `flock`.
+"""Locks for file systems that have none, and for storages.
+
+Lustre is such a file system without its option `flock`.
 
 A holder is a file that exactly one process makes. While it runs, a thread writes into
 the file every few seconds. A file that stays the same for some time was left by a
@@ -16,11 +18,12 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from ..errors import StorageError
 from .refusals import refusals_of
 
-__all__ = ["Holder", "holding"]
+__all__ = ["Holder", "Slot", "holding"]
 
 #: Seconds between two signs of life.
 _BEAT = 10.0
@@ -31,16 +34,84 @@ _PATIENCE = 60.0
 _SETTLED = 2.0
 
 
+class Slot(Protocol):
+    """A file that stands for a lock, on a disk or in a storage.
+
+    Attributes:
+        sure: Whether only one of several that make it at once can succeed.
+    """
+
+    sure: bool
+
+    def read(self) -> str:
+        """What is in it; empty if it is not there."""
+        ...
+
+    def make(self, line: bytes) -> bool:
+        """Make it; False if there is one."""
+        ...
+
+    def write(self, line: bytes) -> None:
+        """Replace its content by another line of the same length."""
+        ...
+
+    def remove(self) -> None:
+        """Remove it, if it is there."""
+        ...
+
+
+class _FileSlot:
+    """A file on a disk."""
+
+    sure = True
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> str:
+        """What is in the file; empty if it is not there."""
+        try:
+            return self._path.read_text("utf-8", errors="replace")
+        except OSError:
+            return ""
+
+    def make(self, line: bytes) -> bool:
+        """Make the file, unless there is one."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        with refusals_of(self._path):
+            try:
+                file = os.open(self._path, flags, 0o666)
+            except FileExistsError:
+                return False
+            try:
+                os.write(file, line)
+            finally:
+                os.close(file)
+        return True
+
+    def write(self, line: bytes) -> None:
+        """Write over the line."""
+        file = os.open(self._path, os.O_WRONLY)
+        try:
+            os.pwrite(file, line, 0)
+        finally:
+            os.close(file)
+
+    def remove(self) -> None:
+        """Remove the file."""
+        self._path.unlink(missing_ok=True)
+
+
 class Holder:
-    """The file of this process, and the thread that keeps it alive.
+    """The slot of this process, and the thread that keeps it alive.
 
     Args:
-        path: The file, which this process has made.
+        slot: The file, which this process has made.
         word: What only this process writes there.
     """
 
-    def __init__(self, path: Path, word: str) -> None:
-        self._path = path
+    def __init__(self, slot: Slot, word: str) -> None:
+        self._slot = slot
         self._word = word
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
@@ -48,85 +119,71 @@ class Holder:
 
     def is_mine(self) -> bool:
         """Whether no other process has taken the place of this one."""
-        return _read(self._path).startswith(self._word)
+        return self._slot.read().startswith(self._word)
 
     def release(self) -> None:
         """Remove the file."""
         self._ended.set()
         self._thread.join()
-        if self.is_mine():
-            with contextlib.suppress(OSError):
-                self._path.unlink()
+        with contextlib.suppress(OSError, StorageError):
+            if self.is_mine():
+                self._slot.remove()
 
     def _beat(self) -> None:
         count = 0
         while not self._ended.wait(_BEAT):
             count += 1
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, StorageError):
                 if not self.is_mine():
                     return
-                file = os.open(self._path, os.O_WRONLY)
-                try:
-                    os.pwrite(file, _line(self._word, count), 0)
-                finally:
-                    os.close(file)
+                self._slot.write(_line(self._word, count))
 
 
 @contextlib.contextmanager
-def holding(path: Path, *, busy: str) -> Iterator[Holder]:
+def holding(place: Path | Slot, *, busy: str) -> Iterator[Holder]:
     """Be the only process that holds a file while the block runs.
 
     If another one was killed while it held it, this waits until that is certain: at
     once on the same machine, else for a minute.
 
     Args:
-        path: The file; it is removed at the end.
+        place: The file; it is removed at the end.
         busy: The message when another process holds it.
 
     Raises:
         StorageError: Another process holds it, or the disk refuses.
     """
     word = f"{platform.node()} {os.getpid()} {uuid.uuid4().hex} "
-    with refusals_of(path):
-        if not _make(path, word):
-            _await_death(path, busy)
-            if not _make(path, word):
-                raise StorageError(busy)
-            # Several may have waited, and one of them removed the file of another.
-            time.sleep(_SETTLED)
-            if not _read(path).startswith(word):
-                raise StorageError(busy)
-    holder = Holder(path, word)
+    slot = _FileSlot(place) if isinstance(place, Path) else place
+    line = _line(word, 0)
+    made = slot.make(line)
+    if not made:
+        _await_death(slot, busy)
+        if not slot.make(line):
+            raise StorageError(busy)
+    if not made or not slot.sure:
+        # Several may have waited, and one of them removed the file of another.
+        time.sleep(_SETTLED)
+        if not slot.read().startswith(word):
+            raise StorageError(busy)
+    holder = Holder(slot, word)
     try:
         yield holder
     finally:
         holder.release()
 
 
-def _make(path: Path, word: str) -> bool:
-    """Make the file of this process, unless there is one."""
-    try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-    except FileExistsError:
-        return False
-    try:
-        os.write(file, _line(word, 0))
-    finally:
-        os.close(file)
-    return True
-
-
-def _await_death(path: Path, busy: str) -> None:
+def _await_death(slot: Slot, busy: str) -> None:
     """Wait until the process of a file is dead, and remove the file.
 
     Raises:
         StorageError: The process is alive.
     """
-    there = _read(path)
+    there = slot.read()
     until = time.monotonic() + _PATIENCE
     while not _died_here(there) and time.monotonic() < until:
         time.sleep(min(1.0, _PATIENCE / 10))
-        now = _read(path)
+        now = slot.read()
         if not now:
             return
         # A process that has just made it may not have written yet.
@@ -134,9 +191,8 @@ def _await_death(path: Path, busy: str) -> None:
             host, process = now.split()[:2]
             raise StorageError(f"{busy} (process {process} of {host})")
         there = now
-    if _read(path) == there:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+    if slot.read() == there:
+        slot.remove()
 
 
 def _died_here(line: str) -> bool:
@@ -151,14 +207,6 @@ def _died_here(line: str) -> bool:
     except OSError:
         return False
     return False
-
-
-def _read(path: Path) -> str:
-    """What is in the file; empty if it is not there."""
-    try:
-        return path.read_text("utf-8", errors="replace")
-    except OSError:
-        return ""
 
 
 def _line(word: str, count: int) -> bytes:

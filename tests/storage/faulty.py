@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,43 @@ class Faulty(AbstractFileSystem):  # type: ignore[misc]
         if self._strikes("truncated", path):
             os.truncate(lpath, os.path.getsize(lpath) // 2)
 
+    def cat_file(self, path: str, **more: Any) -> bytes:
+        """Read a file."""
+        del more
+        self._strike("lost", path)
+        return Path(self._strip_protocol(path)).read_bytes()
+
+    def put_file(self, lpath: str, rpath: str, **more: Any) -> None:
+        """Copy a file from the disk, and log that."""
+        del more
+        self.pipe_file(rpath, Path(lpath).read_bytes())
+
+    def pipe_file(self, path: str, value: bytes, **more: Any) -> None:
+        """Write a file, and log that."""
+        del more
+        path = self._strip_protocol(path)
+        self._strike("unsent", path)
+        # A file of an object storage is there as a whole, or not at all.
+        whole = _place() / f"{uuid.uuid4()}.new"
+        whole.write_bytes(value)
+        whole.replace(path)
+        with (_place() / "sent").open("a") as log:
+            log.write(f"{path}\n")
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        """Make a folder."""
+        Path(self._strip_protocol(path)).mkdir(parents=True, exist_ok=exist_ok)
+
+    def rm(self, path: str, recursive: bool = False, **more: Any) -> None:
+        """Delete a file or folder."""
+        del recursive, more
+        there = Path(self._strip_protocol(path))
+        self._strike("unsent", str(there))
+        if there.is_dir():
+            shutil.rmtree(there)
+        else:
+            there.unlink()
+
     def _strike(self, fault: str, path: str) -> None:
         if not self._strikes(fault, path):
             return
@@ -101,7 +139,9 @@ class FaultyStorage:
         return f"faulty:/{self.root / path}"
 
     def fail(self, fault: str, *, times: int = -1, where: str = "") -> None:
-        """Let something go wrong: `list`, `lost`, `refused`, `full` or `truncated`.
+        """Let something go wrong.
+
+        It is one of `list`, `lost`, `refused`, `full`, `truncated` and `unsent`.
 
         Args:
             fault: What.
@@ -113,12 +153,21 @@ class FaultyStorage:
     def heal(self) -> None:
         """Let nothing go wrong any more."""
         for file in self._place.iterdir():
-            file.unlink()
+            if file.name not in ("log", "sent"):
+                file.unlink()
 
     @property
     def fetched(self) -> list[str]:
         """The files that were fetched, in order, below the root."""
-        log = self._place / "log"
+        return self._logged("log")
+
+    @property
+    def sent(self) -> list[str]:
+        """The files that were written, in order, below the root."""
+        return self._logged("sent")
+
+    def _logged(self, name: str) -> list[str]:
+        log = self._place / name
         if not log.exists():
             return []
         names = log.read_text().splitlines()
