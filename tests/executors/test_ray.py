@@ -316,6 +316,31 @@ def test_scores_and_findings_of_a_cluster_are_those_of_threads(
         assert result(f"{line} --executor ray --workers 2") == here
 
 
+def test_the_page_of_a_cluster_is_that_of_threads(
+    add_node: Callable[..., Any], submit: Callable[[str], str], write_split: WriteSplit
+) -> None:
+    add_node(num_cpus=1)
+    frames = [f"{number:05}" for number in range(6)]
+    write_split(["a", "b"], frames=frames, annotated=6, root="truth")
+    submit("predict truth --predictor static --name run")
+    report = "report run --split truth"
+    submit(f"{report} -o near")
+    shutil.rmtree("runs/run/masks")  # They are exported again, by the cluster too.
+    submit(f"{report} -o far --executor ray --workers 2")
+    for part in ("1/2", "2/2"):
+        submit(f"{report} -o parts --executor ray --part {part}")
+    submit("merge-parts parts")
+    near, far, parts = (
+        {
+            path.relative_to(page): path.read_bytes()
+            for path in Path(page).rglob("*")
+            if path.is_file()
+        }
+        for page in ("near", "far", "parts")
+    )
+    assert near == far == parts
+
+
 def test_facts_are_those_of_the_node_that_did_the_work(
     add_node: Callable[..., Any], submit: Callable[[str], str]
 ) -> None:
