@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from fuzz_kind import FRAMES, HEIGHT, WIDTH, Kind, Places
 from fuzz_mutations import damaged_json
+from submit.archive import MaskFolder
 from submit.checks import Finding, VideoCheck
 from submit.data import SplitVideo
 from submit.metrics.frames import FrameScores
@@ -20,9 +21,8 @@ from submit.report.parts import (
     read_report_parts,
     report_settings,
 )
-from submit.report.pieces import ReportPiece, entry_of_piece
+from submit.report.pieces import ReportedRun, ReportPiece, entry_of_piece
 from submit.report.strips import Strips, strip_names
-from submit.report.views import TRUTH
 from submit.scoring import VideoFrames
 from submit.system.files import digest
 from submit.system.partial import Request
@@ -33,7 +33,7 @@ __all__ = ["parts_kinds"]
 RUN = "plain"
 
 
-def piece_of(video: SplitVideo, views: Sequence[str]) -> ReportPiece:
+def piece_of(video: SplitVideo, *, truth: bool) -> ReportPiece:
     """A piece of a video as a run has it, with or without truth."""
     found = Finding.of("jump", f"{video.name}/ object 1", "grows", objects=(1,))
     scored = video.frames[1:-1]
@@ -42,13 +42,13 @@ def piece_of(video: SplitVideo, views: Sequence[str]) -> ReportPiece:
     looks = {key: ObjectLook({}, 0.5, None, 0.1, 0.0) for key in video.objects}
     areas = np.ones((video.length, len(video.objects)), np.int64)
     return ReportPiece(
-        strips=Strips((0, 3), (HEIGHT, WIDTH), dict.fromkeys(views, areas), (2,)),
+        strips=Strips((0, 3), (HEIGHT, WIDTH), (areas,) * (1 + truth), (2,)),
         scores={RUN: VideoFrames(video.name, video.objects, scored, scores)}
-        if TRUTH in views
+        if truth
         else {},
         checks={RUN: VideoCheck(FRAMES, [found])},
         look=None
-        if TRUTH in views
+        if truth
         else VideoLook(video.name, FRAMES, {RUN: looks}, {RUN: (found,)}),
     )
 
@@ -57,28 +57,30 @@ def parts_kinds(places: Places) -> Iterator[Kind]:
     """The list of the pieces of a part, and a piece with truth and without."""
     video = places.split.videos["alpha"]
 
-    def piece(path: Path, views: Sequence[str]) -> None:
+    def piece(path: Path, *, truth: bool) -> None:
         strips = path.parent / "videos" / "0"
         strips.mkdir(parents=True)
-        for name in strip_names(views):
+        for name in strip_names(1, truth=truth):
             (strips / name).write_bytes(b"")
         placed = PlacedPiece(path.parent, 0, digest(path))
-        placed.take(video, [], views, path.parent / "copied")
+        placed.take(video, sources, path.parent / "copied", truth=truth)
 
+    folder = places.folder("masks")
+    sources = [ReportedRun(RUN, MaskFolder(folder), {})]
     empty = places.out / "empty"
     empty.write_bytes(b"")
-    for words, views in (("with truth", (TRUTH, RUN)), ("without truth", (RUN,))):
+    for words, truth in (("with truth", True), ("without truth", False)):
         entry = {
             "sources": {},
-            "files": dict.fromkeys(strip_names(views), digest(empty)),
-            **entry_of_piece(piece_of(video, views)),
+            "files": dict.fromkeys(strip_names(1, truth=truth), digest(empty)),
+            **entry_of_piece(piece_of(video, truth=truth)),
         }
         yield Kind(
             f"piece of a report {words}",
             "0.json",
             json.dumps(entry).encode(),
             damaged_json,
-            partial(piece, views=views),
+            partial(piece, truth=truth),
         )
 
     def pieces(path: Path) -> None:

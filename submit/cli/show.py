@@ -77,15 +77,15 @@ def show(
 
     from ..data import read_frame
     from ..report.telling import overlaps
-    from ..report.views import TRUTH, find_frame
+    from ..report.views import find_frame
 
     opened, shown = open_video(split, video)
     frame = find_frame(shown, wanted)
     with ExitStack() as closing:
         views = open_views(closing, runs, [name], opened, shown, truth=True)
-        masks = {view.name: view.read(frame) for view in views}
+        masks = [view.read(frame) for view in views]
         pixels = read_frame(shown.images[frame], shown.size)
-    run, real = masks[views[-1].name], masks.get(TRUTH)
+    run, real = masks[-1], masks[0] if views[0].is_truth else None
     drawn = real if truth else run
     labels = None if drawn is None else drawn.unpack()
     scores = None

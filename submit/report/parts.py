@@ -38,7 +38,6 @@ from .pieces import (
     require_whole,
 )
 from .strips import strip_names
-from .views import TRUTH
 
 __all__ = [
     "REPORT_PART",
@@ -214,16 +213,17 @@ class PlacedPiece:
         self,
         video: SplitVideo,
         sources: Sequence[ReportedRun],
-        views: Sequence[str],
         target: Path,
+        *,
+        truth: bool,
     ) -> ReportPiece:
         """Read the piece, and copy its strips into a new folder.
 
         Args:
             video: The video.
             sources: The whole runs.
-            views: The truth, if there is any, and the runs.
             target: The new folder.
+            truth: Whether there is truth.
 
         Raises:
             RunError: It is missing or damaged, or the masks have changed since.
@@ -233,8 +233,9 @@ class PlacedPiece:
         try:
             entry = parse_json(_read(path, self.digest))
             then, files = dict(entry["sources"]), dict(entry["files"])
-            piece = piece_of_entry(entry, video, views)
-            if files.keys() != strip_names(views):
+            runs = [one.name for one in sources]
+            piece = piece_of_entry(entry, video, runs, truth=truth)
+            if files.keys() != strip_names(len(runs), truth=truth):
                 raise ValueError("it has other strips")
         except (OSError, *MALFORMED) as error:
             raise _damaged(path, error) from error
@@ -276,8 +277,7 @@ def take_pieces(
         StorageError: The disk refuses.
     """
     shown = shown_videos(split, {one.name: one.masks for one in sources})
-    views = [TRUTH] if shows_truth(split) else []
-    views += [one.name for one in sources]
+    truth = shows_truth(split)
     for name in shown:
         if name not in pieces:
             raise RunError(
@@ -288,7 +288,7 @@ def take_pieces(
     def take(numbered: tuple[int, SplitVideo]) -> ReportPiece:
         number, video = numbered
         place = folder / str(number)
-        return pieces[video.name].take(video, sources, views, place)
+        return pieces[video.name].take(video, sources, place, truth=truth)
 
     found = run_in_threads(take, list(enumerate(shown.values())))
     return dict(zip(shown, found, strict=True))

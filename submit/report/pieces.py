@@ -17,7 +17,6 @@ from ..scoring import VideoFrames
 from ..scoring.parts import entry_of_frames, frames_of_entry
 from ..tuning import ObjectLook, VideoLook
 from .strips import Counts, Strips
-from .views import TRUTH
 
 __all__ = [
     "MALFORMED",
@@ -78,7 +77,7 @@ def entry_of_piece(piece: ReportPiece) -> dict[str, Any]:
         "strips": {
             "shown": strips.shown,
             "size": strips.size,
-            "areas": {name: areas.tolist() for name, areas in strips.areas.items()},
+            "areas": [areas.tolist() for areas in strips.areas],
             "cuts": strips.cuts,
         },
         "scores": {run: entry_of_frames(one) for run, one in piece.scores.items()},
@@ -99,14 +98,15 @@ def entry_of_piece(piece: ReportPiece) -> dict[str, Any]:
 
 
 def piece_of_entry(
-    entry: Mapping[str, Any], video: SplitVideo, views: Sequence[str]
+    entry: Mapping[str, Any], video: SplitVideo, runs: Sequence[str], *, truth: bool
 ) -> ReportPiece:
     """A piece from JSON.
 
     Args:
         entry: The JSON.
         video: The video.
-        views: The truth, if there is any, and the runs.
+        runs: The runs.
+        truth: Whether there is truth.
 
     Raises:
         ValueError: It does not fit the video.
@@ -118,11 +118,11 @@ def piece_of_entry(
     if not all(0 <= place < video.length for place in (*shown, *cuts)):
         raise ValueError("a frame is beyond the end of the video")
     height, width = (require_whole(side) for side in strips["size"])
-    if list(strips["areas"]) != list(views):
+    areas = tuple(_areas(one, shape) for one in strips["areas"])
+    if len(areas) != len(runs) + truth:
         raise ValueError("it shows other runs")
-    runs = [name for name in views if name != TRUTH]
-    truth, look = TRUTH in views, entry["look"]
-    if list(entry["scores"]) != (runs if truth else []) or truth == (look is not None):
+    scored, look = list(entry["scores"]), entry["look"]
+    if scored != (list(runs) if truth else []) or truth == (look is not None):
         raise ValueError("it has scores of other runs")
     if not entry["checks"].keys() <= set(runs):
         raise ValueError("it checks other runs")
@@ -130,9 +130,7 @@ def piece_of_entry(
         strips=Strips(
             shown=tuple(shown),
             size=(height, width),
-            areas={
-                name: _areas(areas, shape) for name, areas in strips["areas"].items()
-            },
+            areas=areas,
             cuts=tuple(cuts),
         ),
         scores={run: _scores(one, video) for run, one in entry["scores"].items()},

@@ -22,7 +22,7 @@ from ..png.palette import DAVIS_PALETTE
 from ..system.pool import checkpoint
 from .cuts import find_cuts
 from .overlays import resize_labels, resize_pixels
-from .views import TRUTH, MaskView
+from .views import MaskView
 
 __all__ = [
     "MISSED",
@@ -57,14 +57,14 @@ class Strips:
     Attributes:
         shown: Indices of the frames in the strips.
         size: Height and width of each frame in pixels.
-        areas: For each view T×N: the area of each object in each frame in pixels; −1
-            without a mask.
+        areas: For each view, the truth first, T×N: the area of each object in each
+            frame in pixels; −1 without a mask.
         cuts: Indices of the frames in which a shot begins.
     """
 
     shown: tuple[int, ...]
     size: tuple[int, int]
-    areas: dict[str, Counts]
+    areas: tuple[Counts, ...]
     cuts: tuple[int, ...]
 
 
@@ -74,12 +74,11 @@ def spread(frames: int, most: int) -> tuple[int, ...]:
     return tuple(np.unique(places).tolist())
 
 
-def strip_names(views: Sequence[str]) -> set[str]:
-    """The files that `write_strips` writes for views of these names."""
-    names = {"frames.webp", *(f"{number}.png" for number in range(len(views)))}
-    if TRUTH in views:
-        runs = range(1, len(views))
-        names |= {f"{number}-difference.png" for number in runs}
+def strip_names(runs: int, *, truth: bool) -> set[str]:
+    """The files that `write_strips` writes for so many runs, with truth or without."""
+    names = {"frames.webp", *(f"{number}.png" for number in range(runs + truth))}
+    if truth:
+        names |= {f"{number}-difference.png" for number in range(1, runs + 1)}
     return names
 
 
@@ -116,17 +115,18 @@ def write_strips(
         for place in shown
     ]
     _save(np.concatenate(frames), folder / "frames.webp")
-    areas: dict[str, Counts] = {}
+    areas: list[Counts] = []
     truth: list[Labels] | None = None
     for number, view in enumerate(views):
-        areas[view.name], masks = _follow(video, view, shown, size)
+        counts, masks = _follow(video, view, shown, size)
+        areas.append(counts)
         _save_masks(np.concatenate([_outlined(mask) for mask in masks]), number, folder)
-        if view.name == TRUTH:
+        if view.is_truth:
             truth = masks
         elif truth is not None:
             pairs = zip(truth, masks, strict=True)
             _save_difference([_difference(*pair) for pair in pairs], number, folder)
-    return Strips(shown, size, areas, find_cuts(video))
+    return Strips(shown, size, tuple(areas), find_cuts(video))
 
 
 def _follow(

@@ -18,7 +18,6 @@ from .attributes import ATTRIBUTES, facts_of_track, group_scores
 from .marks import Mark, finding_rows
 from .numbers import percent, percents
 from .strips import Strips
-from .views import TRUTH
 
 __all__ = [
     "attribute_tables",
@@ -95,8 +94,7 @@ def object_rows(
     }
     rows = []
     for number, (name, video) in enumerate(videos.items()):
-        areas = strips[name].areas
-        seen = areas.get(TRUTH, next(iter(areas.values())))
+        seen = strips[name].areas[0]
         pixels = video.size[0] * video.size[1]
         for place, key in enumerate(video.objects):
             track = seen[:, place]
@@ -138,7 +136,7 @@ def attribute_tables(
 ) -> list[dict[str, Any]]:
     """For each attribute the mean J&Ḟ of its groups; none without scores."""
     facts = [
-        facts_of_track(video, key, strips[name].areas[TRUTH][:, place])
+        facts_of_track(video, key, strips[name].areas[0][:, place])
         for name, video in videos.items()
         if scores and all(name in one.videos for one in scores.values())
         for place, key in enumerate(video.objects)
@@ -199,6 +197,6 @@ def timeline(
         "stems": list(video.frames),
         "objects": list(video.objects),
         "marks": [mark.to_row() for mark in marks],
-        "areas": [found.T.tolist() for found in strips.areas.values()],
+        "areas": [found.T.tolist() for found in strips.areas],
         "scores": measured,
     }

@@ -13,7 +13,7 @@ from ..checks.sanity import object_pixels
 from ..data import SplitVideo
 from ..png.palette import PackedLabels
 from ..system.pool import checkpoint
-from .views import TRUTH, MaskView
+from .views import MaskView
 
 __all__ = ["TellingFrame", "overlaps", "telling_frames"]
 
@@ -88,7 +88,7 @@ def _weigh_frames(
 ) -> tuple[list[float], list[str]]:
     """The weight of each frame, and the reason in words."""
     objects = video.objects
-    truth = next((view for view in views if view.name == TRUTH), None)
+    truth = next((view for view in views if view.is_truth), None)
     runs = [view for view in views if view is not truth]
     weights, reasons = [], []
     seen: set[int] = set()

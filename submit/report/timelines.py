@@ -8,7 +8,7 @@ from ..data import SplitVideo
 from ..metrics.frames import FrameScorer
 from ..system.pool import checkpoint
 from .plots import PlottedTrack
-from .views import TRUTH, MaskView
+from .views import MaskView
 
 __all__ = ["read_tracks"]
 
@@ -32,7 +32,7 @@ def read_tracks(
     """
     height, width = video.mask_size
     scorer = FrameScorer(height, width, (key,))
-    truth = next((view for view in views if view.name == TRUTH), None)
+    truth = next((view for view in views if view.is_truth), None)
     last = video.length - 1
     tracks = []
     for view in views:

@@ -32,10 +32,12 @@ class MaskView:
         name: The title above it.
         read: Returns the packed label map of a frame by its stem; None if there is
             none.
+        is_truth: Whether it is the truth. A run may have that name, too.
     """
 
     name: str
     read: Callable[[str], PackedLabels | None]
+    is_truth: bool = False
 
     def labels(self, frame: str) -> Labels | None:
         """The label map of a frame, H×W uint8; None if there is none.
@@ -60,7 +62,7 @@ def view_of_truth(video: SplitVideo) -> MaskView:
             return None
         return video.packed_mask(frame, size=video.mask_size)
 
-    return MaskView(TRUTH, read)
+    return MaskView(TRUTH, read, is_truth=True)
 
 
 def view_of_masks(name: str, masks: Masks, video: SplitVideo) -> MaskView:

@@ -102,6 +102,29 @@ def test_workers_elsewhere_make_the_same_bytes(
 
 
 @pytest.mark.slow
+def test_errors_of_workers_elsewhere_are_those_of_threads(
+    submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("submit.executors.ray.RayExecutor", lambda **_: Inline())
+
+    def errors() -> set[str]:
+        here = submit(f"{REPORT} -o r", code=1).stderr.splitlines()[-1]
+        there = submit(f"{REPORT} -o r --executor ray", code=1).stderr.splitlines()[-1]
+        assert not list(Path().glob("*r*.partial"))
+        return {here, there}
+
+    frame = Path("split/JPEGImages/b/00003.jpg")
+    before = frame.read_bytes()
+    frame.write_bytes(b"")
+    (said,) = errors()
+    assert "b/00003.jpg" in said
+    frame.write_bytes(before)
+    Path("split/Annotations/b/00004.png").unlink()
+    (said,) = errors()
+    assert "1 of 2 videos lack ground truth" in said
+
+
+@pytest.mark.slow
 def test_what_needs_all_videos_is_computed_when_parts_are_joined(
     submit: Submit,
 ) -> None:
@@ -179,6 +202,19 @@ def test_runs_may_lack_videos_and_parts_may_have_none(submit: Submit) -> None:
     in_parts(submit, f"{line} -o r", 5)
     submit("merge-parts r")
     assert content("r") == content("whole")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("split", ["split", "valid"])
+def test_a_run_may_be_called_truth(split: str, submit: Submit) -> None:
+    submit(f"report one two --split {split} -o named")
+    shutil.move("runs/one", "runs/truth")
+    line = f"report truth two --split {split}"
+    submit(f"{line} -o whole")
+    in_parts(submit, f"{line} -o r")
+    submit("merge-parts r")
+    assert content("r") == content("whole")
+    assert content("whole/videos") == content("named/videos")
 
 
 @pytest.mark.slow
@@ -328,10 +364,10 @@ def _put(*keys: str | int, value: object) -> Callable[[dict[str, Any]], object]:
 HOSTILE = {
     "text for a number": _put("strips", "shown", value=["</script>"]),
     "no number": _put("scores", "one", "scores", "j", 0, 0, value=float("nan")),
-    "a large number": _put("strips", "areas", "one", 0, 0, value=10**30),
+    "a large number": _put("strips", "areas", 1, 0, 0, value=10**30),
     "a score above 1": _put("scores", "one", "scores", "f", 0, 0, value=7.0),
     "a frame after the end": _put("strips", "cuts", value=[99]),
-    "a table of another shape": _put("strips", "areas", "truth", value=[[1]]),
+    "a table of another shape": _put("strips", "areas", 0, value=[[1]]),
     "frames of another video": _put("scores", "one", "frames", value=["x"]),
     "a run that is none": _put("scores", "x", value={}),
     "a finding that is none": _put("checks", "one", "findings", value=[{"x": 1}]),
@@ -341,7 +377,7 @@ HOSTILE = {
 }
 
 
-VIEWS = ("truth", "one", "two")
+RUNS = ("one", "two")
 
 
 @pytest.mark.parametrize("edit", HOSTILE.values(), ids=HOSTILE)
@@ -350,10 +386,11 @@ def test_data_of_another_form_are_refused(
 ) -> None:
     video = read_split(made / "split").videos["a"]
     entry = json.loads((made_parts / PIECE).read_text())
-    assert entry_of_piece(piece_of_entry(entry, video, VIEWS)).keys() < entry.keys()
+    piece = piece_of_entry(entry, video, RUNS, truth=True)
+    assert entry_of_piece(piece).keys() < entry.keys()
     edit(entry)
     with pytest.raises(MALFORMED):
-        piece_of_entry(entry, video, VIEWS)
+        piece_of_entry(entry, video, RUNS, truth=True)
 
 
 @pytest.mark.slow
