@@ -16,6 +16,7 @@ from pathlib import Path
 from ..predictors import Predictor
 from ..system.machine import memory_available, process_memory
 from ..system.urls import Place
+from ..system.words import format_bytes
 from .outcome import Monitor, silent
 from .probe import Shape
 from .recipe import Recipe
@@ -264,7 +265,7 @@ class _Sums:
         free = self._free
         if free is not None and not self._has_room(memory):
             fitting = [one.workers for one in choices if one.fits]
-            sizes = f"{memory / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free"
+            sizes = _needed(memory, free)
             self._rehearsal.problems.append(
                 Obstacle(
                     f"memory: {sizes}",
@@ -277,8 +278,7 @@ class _Sums:
         if disk > disk_free:
             self._rehearsal.problems.append(
                 Obstacle(
-                    f"{self._recipe.runs_folder}: {disk / 1e9:.1f} GB are needed, "
-                    f"{disk_free / 1e9:.1f} GB are free",
+                    f"{self._recipe.runs_folder}: {_needed(disk, disk_free)}",
                     "free some, or set runs in the recipe to a folder on another disk",
                 )
             )
@@ -307,6 +307,10 @@ def _choices(usual: int) -> Iterator[tuple[int, int]]:
         workers *= 2
     for machines in (1, 2, 4, 8):
         yield usual, machines
+
+
+def _needed(needed: int, free: int) -> str:
+    return f"{format_bytes(needed)} are needed, {format_bytes(free)} are free"
 
 
 def _nearest(folder: Path) -> Path:

@@ -78,13 +78,25 @@ def explain(error: OSError, doing: str = "") -> str | None:
     if error.errno not in _REFUSALS:
         return None
     if error.filename is None and error.errno not in _NAMELESS:
-        return None
+        return _missing_folder(error) if error.errno == errno.ENOENT else None
     what, advice = _REFUSALS[error.errno]
     file = error.filename
     if error.filename2 is not None and error.errno in _EVERYWHERE:
         file = error.filename2  # A copy fails where it is written.
     name = "" if file is None else f"{os.fsdecode(file)}: "
     return f"{name}{f'{doing}, ' if doing else ''}{what}; {advice}"
+
+
+def _missing_folder(error: OSError) -> str | None:
+    """Say which folder is missing of those that every program has."""
+    try:
+        os.getcwd()
+    except OSError:
+        return "the current folder was removed or renamed; change to another one (cd)"
+    # What tempfile says if it cannot write anywhere.
+    if "temporary directory" in str(error.strerror):
+        return "no temporary file can be written; set TMPDIR to a folder with room"
+    return None
 
 
 def storage_failure(error: BaseException) -> StorageError | None:
