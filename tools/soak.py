@@ -116,11 +116,11 @@ _ZIP = "both.zip"
 #: What is predicted while nodes are killed: videos of a second or less.
 _FILMS = "sample split --videos 12 --frames 24 --size 240x136"
 #: Seconds between the start of a node and the death of one, at most.
-_BETWEEN = 12.0
+_BETWEEN = 8.0
 #: Part of the reason of a video that has lost too many nodes.
 _LOST = "nodes of the Ray cluster were lost"
-#: What is said of a video that another node begins again.
-_BEGUN_AGAIN = "its node was lost; another one begins it"
+#: What is said of a video that another node takes.
+_TAKEN = "its node was lost; another one takes it"
 #: Results of the chain that must be the same bytes.
 _RESULTS = ("both.zip", "scores/scores.json", "scores/objects.csv")
 
@@ -157,7 +157,7 @@ class Command:
         self, line: str, folder: Path, variables: Mapping[str, str] | None = None
     ) -> None:
         self.line = line
-        self.begun_again = 0
+        self.taken = 0
         self._variables = variables
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115
         self._status: int | None = None
@@ -235,7 +235,7 @@ class Command:
             wrong.append(f"{len(left)} processes outlived it")
         self._errors.seek(0)
         told = self._errors.read().decode(errors="replace")
-        self.begun_again = told.count(_BEGUN_AGAIN)
+        self.taken = told.count(_TAKEN)
         self._errors.close()
         lines = told.strip().splitlines()
         if "Traceback" in told:
@@ -271,7 +271,7 @@ class Soak:
         self.folder = folder
         self.rows: dict[str, Row] = {}
         self.ends = 0
-        self.begun_again = 0
+        self.taken = 0
         self._random = random.Random(seed)
         self._seconds: dict[str, float] = {}
         self._wanted: dict[str, str] = {}
@@ -392,7 +392,7 @@ class Soak:
                     nodes.add()
                 met = row.met
                 status, last, wrong = command.end()
-                self.begun_again += command.begun_again
+                self.taken += command.taken
                 row.statuses[_words(status)] += 1
                 row.wrong += wrong
                 if status and _LOST not in last:
@@ -712,8 +712,8 @@ def _show(soak: Soak) -> None:
             f"{name:24}{row.injected:9}{row.met:8}{row.continued:10}"
             f"{len(row.wrong):7}  {statuses}"
         )
-    if soak.begun_again:
-        click.echo(f"{soak.begun_again} times another node began a video again")
+    if soak.taken:
+        click.echo(f"{soak.taken} times another node took a video")
     click.echo(f"{soak.ends} times at the end with the same bytes" * (not soak.wrong))
     for text in soak.wrong:
         click.echo(f"wrong: {text}")

@@ -246,7 +246,7 @@ class _Cluster:
             self._events.say(Finished(job.name, error=error))
             return
         self._events.say(
-            Warned(job.name, f"{job.name}: its node was lost; another one begins it")
+            Warned(job.name, f"{job.name}: its node was lost; another one takes it")
         )
         self._waiting.append(job)
 

@@ -261,7 +261,7 @@ def test_a_node_that_is_lost_in_the_middle_changes_no_byte(
         f"{predict} --name far --executor ray --workers 2 --device cpu --json"
     )
     thread.join()
-    assert "its node was lost; another one begins it" in said
+    assert "its node was lost; another one takes it" in said
     submit(f"{predict} --name near")
     assert soft_files("runs/far") == soft_files("runs/near")
     assert len(soft_files("runs/far")) == 3
