@@ -101,6 +101,23 @@ class Masks(Closing):
             sha.update(line.encode(errors="surrogateescape"))
         return sha.hexdigest()
 
+    def digest_of(self, video: str) -> str | None:
+        """A digest of the masks of a video; None if there are none.
+
+        A mask that cannot be read has one of its own.
+        """
+        if video not in self._layout[1]:
+            return None
+        sha = hashlib.sha256()
+        for frame in self.frames(video):
+            try:
+                size, crc = self._checksum(f"{self.wrapper}{video}/{frame}.png")
+            except ArchiveError:
+                size = crc = -1
+            line = f"{frame}\0{size}\0{crc}\n"
+            sha.update(line.encode(errors="surrogateescape"))
+        return sha.hexdigest()
+
     def _checksum(self, name: str) -> tuple[int, int]:
         """Size and CRC-32 of a file."""
         size = checksum = 0

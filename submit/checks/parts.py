@@ -19,6 +19,7 @@ from .rules import RULES, Severity
 __all__ = [
     "CHECKED_PARTS",
     "CHECK_FOLDER",
+    "CheckedParts",
     "check_json",
     "finding_of_entry",
     "read_checked_parts",
@@ -59,41 +60,66 @@ def write_check(found: CheckResult, folder: Path) -> Path:
 
 
 def write_checked_part(
-    folder: Path, request: Request, videos: Mapping[str, VideoCheck | None]
+    folder: Path,
+    request: Request,
+    videos: Mapping[str, VideoCheck],
+    masks: Mapping[str, str | None],
 ) -> None:
     """Keep what was found in the masks of a part in its folder.
 
     Args:
         folder: The folder of the part.
         request: What was asked of all parts.
-        videos: What was found in each video of this part; None where it has no masks.
+        videos: What was found in each video of this part that has masks.
+        masks: A digest of the masks of each video of this part; None where there are
+            none.
 
     Raises:
         StorageError: The disk refuses.
     """
     entries = {
-        name: None if found is None else dataclasses.asdict(found)
-        for name, found in videos.items()
+        name: {
+            "masks": digest,
+            "found": dataclasses.asdict(videos[name]) if name in videos else None,
+        }
+        for name, digest in masks.items()
     }
     CHECKED_PARTS.write(folder, request, entries)
 
 
-def read_checked_parts(whole: Path) -> tuple[Request, dict[str, VideoCheck]]:
+@dataclasses.dataclass(frozen=True)
+class CheckedParts:
+    """What was found in all parts.
+
+    Attributes:
+        request: What was asked.
+        videos: What was found in each video that has masks.
+        masks: A digest of the masks of each video; None where there were none.
+    """
+
+    request: Request
+    videos: Mapping[str, VideoCheck]
+    masks: Mapping[str, str | None]
+
+
+def read_checked_parts(whole: Path) -> CheckedParts:
     """Read what was found in the masks of all parts of a folder.
 
     Args:
         whole: The folder that they are parts of.
 
-    Returns:
-        What was asked, and what was found in each video that has masks.
-
     Raises:
         ArchiveError: A part is missing, damaged, or belongs to another request.
     """
-    request, videos = CHECKED_PARTS.read(
-        whole, lambda folder, video, entry: _checked(video, entry)
+    request, found = CHECKED_PARTS.read(
+        whole,
+        lambda folder, video, entry: (entry["masks"], _checked(video, entry["found"])),
     )
-    return request, {name: found for name, found in videos.items() if found is not None}
+    return CheckedParts(
+        request,
+        videos={name: one for name, (_, one) in found.items() if one is not None},
+        masks={name: masks for name, (masks, _) in found.items()},
+    )
 
 
 def _checked(video: str, entry: Mapping[str, Any] | None) -> VideoCheck | None:

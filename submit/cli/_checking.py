@@ -6,14 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._dividing import digest_of_file, require_unchanged, split_of_request
+from ._dividing import (
+    digest_of_file,
+    join_masks,
+    require_same_masks,
+    require_same_split,
+    split_of_request,
+)
 from ._progress import progress
 from ._runs import masks_of, reading_executor
 
 if TYPE_CHECKING:
+    from ..archive import Masks
     from ..checks import CheckResult, VideoCheck
     from ..data import Split
-    from ..system.parts import Part
 
 __all__ = ["check_part", "checked", "join_checks"]
 
@@ -32,34 +38,35 @@ def join_checks(folder: Path) -> tuple[list[str], CheckResult]:
     from ..runs.kept import runs_folder
     from ..system.outputs import claim
 
-    asked, known = read_checked_parts(folder)
+    parts = read_checked_parts(folder)
+    asked, runs = parts.request, runs_folder(parts.request.runs)
     claim(folder, CHECK_FOLDER, inputs=(asked.source, asked.split))
     split = split_of_request(asked)
-    require_unchanged(asked, split, CHECKED_PARTS)
-    sample = (
-        None if asked.settings["sample"] is None else Path(asked.settings["sample"])
-    )
+    require_same_split(asked, split, CHECKED_PARTS)
+    named = asked.settings["sample"]
+    sample = None if named is None else Path(named)
     if sample and digest_of_file(sample) != asked.settings["sample_digest"]:
         raise CHECKED_PARTS.error(
             f"{sample}: has changed since the parts were checked; check them again"
         )
-    found = checked(
-        asked.source,
-        split,
-        runs=runs_folder(asked.runs),
-        sample=sample,
-        team=asked.settings["team"],
-        known=known,
-    )
+    join_masks(runs, asked.source)
+    with masks_of(runs, asked.source, split) as masks:
+        require_same_masks(masks, parts.masks, asked.source, CHECKED_PARTS)
+        found = checked(
+            masks,
+            split,
+            sample=sample,
+            team=asked.settings["team"],
+            known=parts.videos,
+        )
     write_check(found, folder)
     return list(asked.videos), found
 
 
 def checked(
-    source: str,
+    masks: Masks,
     split: Split,
     *,
-    runs: Path,
     sample: Path | None,
     team: bool,
     executor: str = "local",
@@ -70,10 +77,7 @@ def checked(
     from ..checks import check_masks, masks_to_check
 
     left = split.only(split.videos.keys() - (known or {}).keys())
-    with (
-        masks_of(runs, source, split, workers=workers, kind=executor) as masks,
-        progress("check", total=masks_to_check(left), unit="masks") as bar,
-    ):
+    with progress("check", total=masks_to_check(left), unit="masks") as bar:
         return check_masks(
             masks,
             split,
@@ -87,40 +91,31 @@ def checked(
 
 
 def check_part(
-    source: str,
+    masks: Masks,
     split: Split,
-    part: Part,
+    mine: Split,
     *,
-    runs: Path,
     sample: Path | None,
     executor: str,
     workers: int | None,
-) -> dict[str, VideoCheck | None]:
+) -> dict[str, VideoCheck]:
     """Check the masks of a part; see `submit check` for the other arguments.
 
     Args:
-        source: The masks.
+        masks: The masks.
         split: The videos of all parts.
-        part: The part.
-        runs: Where runs are kept.
+        mine: Those of this part.
         sample: The sample submission.
         executor: `local` or `ray`.
         workers: How many; None for one for each core.
 
     Returns:
-        What was found in each video; None where it has no masks.
+        What was found in each video that has masks.
     """
     from ..checks import check_videos, masks_to_check
-    from ..pipeline.parts import split_of_part
 
-    mine = split_of_part(split, part)
-    if not mine.videos:
-        return {}  # There are more parts than videos.
-    with (
-        masks_of(runs, source, mine, workers=workers, kind=executor) as masks,
-        progress("check", total=masks_to_check(mine), unit="masks") as bar,
-    ):
-        found = check_videos(
+    with progress("check", total=masks_to_check(mine), unit="masks") as bar:
+        return check_videos(
             masks,
             split,
             mine.videos,
@@ -129,4 +124,3 @@ def check_part(
             executor=reading_executor(executor, workers),
             progress=bar.advance,
         )
-    return {name: found.get(name) for name in mine.videos}

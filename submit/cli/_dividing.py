@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._progress import progress
+
 if TYPE_CHECKING:
+    from ..archive import Masks
     from ..data import Split
     from ..system.partial import PartialResults, Request
 
-__all__ = ["digest_of_file", "request_of", "require_unchanged", "split_of_request"]
+__all__ = [
+    "digest_of_file",
+    "digests_of",
+    "join_masks",
+    "request_of",
+    "require_same_masks",
+    "require_same_split",
+    "split_of_request",
+]
 
 
 def request_of(
@@ -24,16 +35,12 @@ def request_of(
         split: All videos that are asked for.
         runs: Where runs are kept.
         settings: What else decides the results.
-
-    Raises:
-        RunError: There is no such run, file or folder.
     """
     from ..runs.kept import runs_named
     from ..system.partial import Request
 
     return Request(
         source=source,
-        identity=_identity_of(runs, source),
         runs=runs_named(runs),
         split=str(split.place),
         fingerprint=split.fingerprint,
@@ -55,8 +62,8 @@ def split_of_request(asked: Request) -> Split:
     return read_split(asked.split, meta=asked.meta, videos=names)
 
 
-def require_unchanged(asked: Request, split: Split, kind: PartialResults) -> None:
-    """Make sure that the masks and the split are those that the parts have read.
+def require_same_split(asked: Request, split: Split, kind: PartialResults) -> None:
+    """Make sure that the split is the one that the parts have read.
 
     Args:
         asked: What was asked of the parts.
@@ -64,20 +71,62 @@ def require_unchanged(asked: Request, split: Split, kind: PartialResults) -> Non
         kind: What they have done.
 
     Raises:
-        SubmitError: They have changed since.
+        SubmitError: It has changed since.
     """
-    from ..runs.kept import runs_folder
+    if split.fingerprint != asked.fingerprint:
+        raise kind.error(
+            f"{asked.split}: has changed since its parts were {kind.done}; {kind.verb} "
+            "them again"
+        )
 
-    found = _identity_of(runs_folder(asked.runs), asked.source)
-    for what, there, now in (
-        (asked.source, asked.identity, found),
-        (asked.split, asked.fingerprint, split.fingerprint),
-    ):
-        if there != now:
-            raise kind.error(
-                f"{what}: has changed since its parts were {kind.done}; {kind.verb} "
-                "them again"
-            )
+
+def digests_of(masks: Masks, videos: Iterable[str]) -> dict[str, str | None]:
+    """A digest of the masks of each video; None where there are none."""
+    from ..system.pool import run_in_threads
+
+    names = list(videos)
+    return dict(zip(names, run_in_threads(masks.digest_of, names), strict=True))
+
+
+def require_same_masks(
+    masks: Masks, then: Mapping[str, str | None], source: str, kind: PartialResults
+) -> None:
+    """Make sure that masks are those that the parts have read.
+
+    Args:
+        masks: The masks as they are now.
+        then: The digest of those of each video.
+        source: What they are called.
+        kind: What the parts have done.
+
+    Raises:
+        SubmitError: Some have changed since.
+    """
+    now = digests_of(masks, then)
+    changed = [name for name in then if now[name] != then[name]]
+    if changed:
+        raise kind.error(
+            f"{source}: the masks of {changed[0]} have changed since they were "
+            f"{kind.done}; {kind.verb} the parts again"
+        )
+
+
+def join_masks(runs: Path, source: str) -> None:
+    """Join what parts have exported of a run.
+
+    Raises:
+        RunError: There is no such run, file or folder, or a mask of a part is not the
+            one that was written.
+    """
+    from ..pipeline.export import is_exported
+    from ..pipeline.joining import export_parts, merge_export
+    from ..pipeline.sources import find_run
+
+    run = find_run(runs, source)
+    if run is None or is_exported(run) or not export_parts(run.masks_folder):
+        return
+    # What lacks is exported later.
+    merge_export(run.masks_folder, run, partial=True, monitor=progress)
 
 
 def digest_of_file(path: Path) -> str | None:
@@ -85,11 +134,3 @@ def digest_of_file(path: Path) -> str | None:
     from ..system.files import digest
 
     return digest(path) if path.is_file() else None
-
-
-def _identity_of(runs: Path, source: str) -> str | None:
-    """A digest of a run or a zip; None for a folder."""
-    from ..pipeline.sources import find_run
-
-    run = find_run(runs, source)
-    return digest_of_file(Path(source)) if run is None else run.identity

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import RunError
-from ._dividing import digest_of_file, split_of_request
+from ._dividing import digest_of_file, join_masks, split_of_request
 from ._output import warn
 from ._progress import progress
 from ._reported import measured_ensembles, reported_runs, sources_of
@@ -47,7 +47,7 @@ def join_report(folder: Path) -> Sequence[str]:
     if expected is not None:
         _require_model(Path(expected), asked.settings["expected_digest"])
     for name in names:
-        _join_masks(Path(asked.runs), name)
+        join_masks(Path(asked.runs), name)
     with ExitStack() as stack:
         sources = reported_runs(stack, asked, split)
         _write(
@@ -71,19 +71,6 @@ def _require_model(path: Path, digest: str) -> None:
             f"{path}: is not there, or has changed since the parts of the report were "
             "drawn; draw them again"
         )
-
-
-def _join_masks(runs: Path, source: str) -> None:
-    """Join what parts have exported of a run."""
-    from ..pipeline.export import is_exported
-    from ..pipeline.joining import export_parts, merge_export
-    from ..pipeline.sources import find_run
-
-    run = find_run(runs, source)
-    if run is None or is_exported(run) or not export_parts(run.masks_folder):
-        return
-    # What lacks is exported later.
-    merge_export(run.masks_folder, run, partial=True, monitor=progress)
 
 
 def write_page(

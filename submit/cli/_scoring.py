@@ -6,11 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._dividing import require_unchanged, split_of_request
+from ._dividing import (
+    join_masks,
+    require_same_masks,
+    require_same_split,
+    split_of_request,
+)
 from ._progress import progress
 from ._runs import masks_of, reading_executor
 
 if TYPE_CHECKING:
+    from ..archive import Masks
     from ..data import Split
     from ..scoring import DavisSplitScore, SplitScore, VideoFrames
 
@@ -28,21 +34,23 @@ def join_scores(folder: Path) -> Sequence[str]:
     from ..scoring.texts import SCORES_FOLDER
     from ..system.outputs import claim
 
-    asked, known = read_scored_parts(folder)
+    parts = read_scored_parts(folder)
+    asked, runs = parts.request, runs_folder(parts.request.runs)
     claim(folder, SCORES_FOLDER, inputs=(asked.source, asked.split))
     split = split_of_request(asked)
-    require_unchanged(asked, split, SCORED_PARTS)
-    runs = runs_folder(asked.runs)
-    scores = scored(asked.source, split, runs=runs, known=known, **asked.settings)
+    require_same_split(asked, split, SCORED_PARTS)
+    join_masks(runs, asked.source)
+    with masks_of(runs, asked.source, split) as masks:
+        require_same_masks(masks, parts.masks, asked.source, SCORED_PARTS)
+        scores = scored(masks, split, known=parts.videos, **asked.settings)
     write_scores(scores, folder)
     return asked.videos
 
 
 def scored(
-    source: str,
+    masks: Masks,
     split: Split,
     *,
-    runs: Path,
     protocol: str,
     as_server: bool,
     executor: str = "local",
@@ -52,11 +60,8 @@ def scored(
     """Score masks, but those of known videos; see `submit score` for the arguments."""
     from ..scoring import frames_to_score, score_davis, score_split
 
-    with (
-        masks_of(runs, source, split, workers=workers, kind=executor) as masks,
-        progress("score", total=frames_to_score(split)) as bar,
-    ):
-        elsewhere = reading_executor(executor, workers)
+    elsewhere = reading_executor(executor, workers)
+    with progress("score", total=frames_to_score(split)) as bar:
         if protocol == "davis":
             return score_davis(
                 split,

@@ -9,7 +9,7 @@ import click
 
 from ..system.words import counted
 from ._checking import check_part, checked
-from ._dividing import digest_of_file, request_of
+from ._dividing import digest_of_file, digests_of, request_of
 from ._options import (
     OUTPUT,
     PATH,
@@ -24,10 +24,12 @@ from ._options import (
     workers_option,
 )
 from ._output import emit, facts, note
+from ._runs import masks_of
 from ._splits import open_split
 from ._views import findings_view
 
 if TYPE_CHECKING:
+    from ..checks import VideoCheck
     from ..system.parts import Part
     from ..system.urls import Place
 
@@ -86,6 +88,7 @@ def check(
       submit check both.zip --split MOSEv2/valid
     """
     from ..checks import CHECK_FOLDER, write_check, write_checked_part
+    from ..pipeline.parts import split_of_part
     from ..system.outputs import claim
 
     if part is not None and output is None:
@@ -102,21 +105,28 @@ def check(
             "team": team,
         }
         asked = request_of(source, opened, runs=runs, settings=settings)
-        parts = check_part(
-            source,
-            opened,
-            part,
-            runs=runs,
-            sample=sample,
-            executor=executor,
-            workers=workers,
-        )
-        write_checked_part(output, asked, parts)
-        there = [one for one in parts.values() if one is not None]
+        mine = split_of_part(opened, part)
+        found_in: dict[str, VideoCheck] = {}
+        digests: dict[str, str | None] = {}
+        # There may be more parts than videos.
+        if mine.videos:
+            with masks_of(
+                runs, source, mine, part=part, workers=workers, kind=executor
+            ) as masks:
+                found_in = check_part(
+                    masks,
+                    opened,
+                    mine,
+                    sample=sample,
+                    executor=executor,
+                    workers=workers,
+                )
+                digests = digests_of(masks, mine.videos)
+        write_checked_part(output, asked, found_in, digests)
         counts = {
-            "videos": len(there),
-            "frames": sum(one.frames for one in there),
-            "findings": sum(len(one.findings) for one in there),
+            "videos": len(found_in),
+            "frames": sum(one.frames for one in found_in.values()),
+            "findings": sum(len(one.findings) for one in found_in.values()),
         }
         emit(
             facts(
@@ -131,15 +141,15 @@ def check(
             as_json=as_json,
         )
         return
-    found = checked(
-        source,
-        opened,
-        runs=runs,
-        sample=sample,
-        team=team,
-        executor=executor,
-        workers=workers,
-    )
+    with masks_of(runs, source, opened, workers=workers, kind=executor) as masks:
+        found = checked(
+            masks,
+            opened,
+            sample=sample,
+            team=team,
+            executor=executor,
+            workers=workers,
+        )
     # First, since writing the file may fail.
     emit(findings_view(found), found, as_json=as_json)
     if output is not None:

@@ -128,7 +128,6 @@ def report(
         ExpectedScore.load(expected_path)  # Before hours of work.
     asked = Request(
         source=shlex.join(names),
-        identity=None,  # The masks of each video are compared.
         runs=str(runs),
         split=str(opened.place),
         fingerprint=opened.fingerprint,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._dividing import request_of
+from ._dividing import digests_of, request_of
 from ._options import (
     OUTPUT,
     SOURCE,
@@ -23,6 +23,7 @@ from ._options import (
     workers_option,
 )
 from ._output import Cell, emit, note, number, stack, table, warn
+from ._runs import masks_of
 from ._scoring import scored
 from ._splits import open_split
 from ._views import MOSEV2, score_cells, score_columns
@@ -123,29 +124,33 @@ def score(
         claim(output, SCORES_FOLDER, force=force, inputs=(source, split))
     opened = open_split(split, videos, say_subset=False)
     settings = {"protocol": protocol, "as_server": as_server}
-    asked = None
+    asked, digests = None, {}
     if part is not None:
         asked = request_of(source, opened, runs=runs, settings=settings)
         opened = split_of_part(opened, part)
         if not opened.videos:
             # There are more parts than videos.
             assert output is not None
-            write_scored_part(output, asked, ())
+            write_scored_part(output, asked, (), {})
             note(f"part {part} has no videos; written to {output}")
             return
-    scores = scored(
-        source,
-        opened,
-        runs=runs,
-        protocol=protocol,
-        as_server=as_server,
-        executor=executor,
-        workers=workers,
-    )
-    run = find_run(runs, source)
-    some = videos or part is not None or as_server
-    if run is not None and isinstance(scores, SplitScore) and not some:
-        remember_score(run, opened, scores.totals)
+    with masks_of(
+        runs, source, opened, part=part, workers=workers, kind=executor
+    ) as masks:
+        scores = scored(
+            masks,
+            opened,
+            protocol=protocol,
+            as_server=as_server,
+            executor=executor,
+            workers=workers,
+        )
+        if part is not None:
+            digests = digests_of(masks, opened.videos)
+    if isinstance(scores, SplitScore) and not (videos or part or as_server):
+        run = find_run(runs, source)
+        if run is not None:
+            remember_score(run, opened, scores.totals)
     for text in scores.notes:
         warn(text)
     view = _view(source, scores, DAVIS if davis else MOSEV2, objects=objects)
@@ -156,7 +161,7 @@ def score(
             write_scores(scores, output)
         else:
             frames = [video.frames for video in scores.videos.values()]
-            write_scored_part(output, asked, frames)
+            write_scored_part(output, asked, frames, digests)
         note(f"written to {output}")
 
 

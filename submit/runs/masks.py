@@ -151,6 +151,14 @@ class KnownMasks(MaskFolder):
         """The known digest of each mask of a video, by stem."""
         return self._known[video]
 
+    def digest_of(self, video: str) -> str | None:
+        """A digest of the known digests of a video's masks; None if it has none."""
+        known = self._known.get(video)
+        if known is None:
+            return None
+        lines = "".join(f"{stem}\0{known[stem]}\n" for stem in sorted(known))
+        return hashlib.sha256(lines.encode()).hexdigest()
+
     @cached_property
     def entries(self) -> Sequence[Entry]:
         """The masks, sorted."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from .results import VideoFrames
 
 __all__ = [
     "SCORED_PARTS",
+    "ScoredParts",
     "entry_of_frames",
     "frames_of_entry",
     "read_scored_parts",
@@ -33,7 +35,10 @@ SCORED_PARTS = PartialResults(
 
 
 def write_scored_part(
-    folder: Path, request: Request, videos: Iterable[VideoFrames]
+    folder: Path,
+    request: Request,
+    videos: Iterable[VideoFrames],
+    masks: Mapping[str, str | None],
 ) -> None:
     """Keep the frames of a part in its folder.
 
@@ -41,29 +46,49 @@ def write_scored_part(
         folder: The folder of the part.
         request: What was asked of all parts.
         videos: The videos of this part.
+        masks: A digest of the masks of each; None where there are none.
 
     Raises:
         StorageError: The disk refuses.
     """
-    SCORED_PARTS.write(
-        folder, request, {one.video: entry_of_frames(one) for one in videos}
-    )
+    entries = {
+        one.video: {"masks": masks[one.video], **entry_of_frames(one)} for one in videos
+    }
+    SCORED_PARTS.write(folder, request, entries)
 
 
-def read_scored_parts(whole: Path) -> tuple[Request, dict[str, VideoFrames]]:
+@dataclass(frozen=True)
+class ScoredParts:
+    """The scores of all parts.
+
+    Attributes:
+        request: What was asked.
+        videos: The frames of each video.
+        masks: A digest of the masks of each; None where there were none.
+    """
+
+    request: Request
+    videos: Mapping[str, VideoFrames]
+    masks: Mapping[str, str | None]
+
+
+def read_scored_parts(whole: Path) -> ScoredParts:
     """Read the scores of all parts of a folder.
 
     Args:
         whole: The folder that they are parts of.
 
-    Returns:
-        What was asked, and the frames of each video.
-
     Raises:
         ScoringError: A part is missing, damaged, or belongs to another request.
     """
-    return SCORED_PARTS.read(
-        whole, lambda folder, video, entry: frames_of_entry(video, entry)
+    request, found = SCORED_PARTS.read(
+        whole,
+        lambda folder, video, entry: (entry["masks"], frames_of_entry(video, entry)),
+    )
+    return ScoredParts(
+        request,
+        videos={name: frames for name, (_, frames) in found.items()},
+        masks={name: masks for name, (masks, _) in found.items()},
     )
 
 

@@ -28,7 +28,6 @@ class Request:
 
     Attributes:
         source: The masks, as they were named.
-        identity: Digest of the masks; None for a folder.
         runs: Where runs are kept.
         split: The split's folder.
         fingerprint: The split's fingerprint.
@@ -38,7 +37,6 @@ class Request:
     """
 
     source: str
-    identity: str | None
     runs: str
     split: str
     fingerprint: str
@@ -165,7 +163,7 @@ class PartialResults:
         text, maybe = str, (str, type(None))
         types = {
             **dict.fromkeys(("source", "runs", "split", "fingerprint"), text),
-            **dict.fromkeys(("identity", "meta"), maybe),
+            "meta": maybe,
             **self.settings,
         }
         values = {**vars(request), **settings}

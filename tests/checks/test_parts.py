@@ -104,18 +104,36 @@ def test_what_was_checked_and_has_changed_is_not_joined(submit: Submit) -> None:
     assert "videos are not checked, such as " in said
     assert "check part 2 of 2" in said
     submit(f"{line} --part 2/2")
-    with zipfile.ZipFile("a.zip", "a") as archive:
-        archive.writestr("more.txt", b"")
+    (Path("masks") / A / "00004.png").write_bytes(b"other")
+    zip_up(Path("masks"), Path("a.zip"))
     said = submit("merge-parts checked", code=1).output
-    assert "a.zip: has changed since its parts were checked; check them again" in said
+    assert f"a.zip: the masks of {A} have changed since they were checked" in said
     assert not Path("checked").exists()
 
 
 @pytest.mark.slow
+def test_parts_of_a_run_are_scored_and_checked_before_they_are_joined(
+    submit: Submit,
+) -> None:
+    shutil.rmtree("split/Annotations")
+    write_masks(Path("split/Annotations"))
+    for number in (1, 2):
+        part = f"--part {number}/2"
+        submit(f"predict split --predictor static --name run {part}")
+        submit(f"check run --split split -o out {part}")
+        submit(f"score run --split split -o out {part}")
+    said = submit("merge-parts out", code=1).output
+    assert "only parts of this run are there" in said
+    submit("merge-parts run")
+    submit("merge-parts out")
+    submit("check run --split split -o whole")
+    submit("score run --split split -o whole")
+    for name in ("check.json", "scores.json", "frames.csv", "objects.csv"):
+        assert Path("out", name).read_text() == Path("whole", name).read_text()
+
+
+@pytest.mark.slow
 def test_scores_and_findings_may_be_in_one_folder(submit: Submit) -> None:
-    shutil.copytree("split/Annotations", "full/Annotations")
-    for video in Path("full/Annotations").iterdir():
-        shutil.rmtree(video)
     write_masks(Path("full/Annotations"))
     shutil.copytree("full/Annotations", "good")
     for number in (1, 2):
