@@ -383,13 +383,14 @@ class Soak:
         row, met = self._row("kill of a node"), 0
         with _Nodes() as nodes:
             while met < kills:
+                nodes.fill()
                 before = self._finished()
                 command = Command(far, self.folder, {"RAY_ADDRESS": nodes.address})
                 while command.wait(self._random.uniform(0, _BETWEEN)):
                     nodes.kill(self._random)
                     row.injected += 1
                     row.met += command.runs
-                    nodes.add()
+                    nodes.fill()
                 met = row.met
                 status, last, wrong = command.end()
                 self.taken += command.taken
@@ -647,19 +648,19 @@ class _Nodes:
             },
         )
         self.address: str = self._cluster.address
-        self._nodes = [self._node(), self._node()]
-
-    def _node(self) -> Any:
-        return self._cluster.add_node(num_cpus=1)
+        self._nodes: list[Any] = []
 
     def kill(self, chance: random.Random) -> None:
         """Kill all processes of a node."""
         node = self._nodes.pop(chance.randrange(len(self._nodes)))
         self._cluster.remove_node(node, allow_graceful=False)
 
-    def add(self) -> None:
-        """Let another node join."""
-        self._nodes.append(self._node())
+    def fill(self) -> None:
+        """Let nodes join until there are two besides that of the command."""
+        while len(self._nodes) < 2:
+            # Ray gives up a node that a busy machine starts too slowly.
+            with contextlib.suppress(Exception):
+                self._nodes.append(self._cluster.add_node(num_cpus=1))
 
     def __enter__(self) -> _Nodes:
         return self
