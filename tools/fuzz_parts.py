@@ -1,18 +1,25 @@
-"""What jobs write for `submit merge-parts`: parts of reports."""
+"""What jobs write for `submit merge-parts`: parts of reports, scores and checks."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fuzz_kind import FRAMES, HEIGHT, WIDTH, Kind, Places
 from fuzz_mutations import damaged_json
 from submit.archive import MaskFolder
-from submit.checks import Finding, VideoCheck
+from submit.checks import (
+    CHECKED_PARTS,
+    Finding,
+    VideoCheck,
+    read_checked_parts,
+    write_checked_part,
+)
 from submit.data import SplitVideo
 from submit.metrics.frames import FrameScores
 from submit.report.parts import (
@@ -23,7 +30,12 @@ from submit.report.parts import (
 )
 from submit.report.pieces import ReportedRun, ReportPiece, entry_of_piece
 from submit.report.strips import Strips, strip_names
-from submit.scoring import VideoFrames
+from submit.scoring import (
+    SCORED_PARTS,
+    VideoFrames,
+    read_scored_parts,
+    write_scored_part,
+)
 from submit.system.files import digest
 from submit.system.partial import Request
 from submit.tuning import ObjectLook, VideoLook
@@ -57,7 +69,7 @@ def parts_kinds(places: Places) -> Iterator[Kind]:
     """The list of the pieces of a part, and a piece with truth and without."""
     video = places.split.videos["alpha"]
 
-    def piece(path: Path, *, truth: bool) -> None:
+    def take(path: Path, *, truth: bool) -> None:
         strips = path.parent / "videos" / "0"
         strips.mkdir(parents=True)
         for name in strip_names(1, truth=truth):
@@ -80,18 +92,33 @@ def parts_kinds(places: Places) -> Iterator[Kind]:
             "0.json",
             json.dumps(entry).encode(),
             damaged_json,
-            partial(piece, truth=truth),
+            partial(take, truth=truth),
         )
 
-    def pieces(path: Path) -> None:
-        place = path.parent / "part-1-of-1" / "report"
+    def part(path: Path, read: Callable[[Path], object]) -> None:
+        place = path.parent / "part-1-of-1" / "whole"
         place.mkdir(parents=True)
         path.rename(place / path.name)
-        read_report_parts(path.parent / "report")
+        read(path.parent / "whole")
 
+    def request(settings: Mapping[str, Any]) -> Request:
+        return Request(RUN, "runs", "split", "f" * 64, None, ("alpha",), settings)
+
+    piece = piece_of(video, truth=True)
     settings = report_settings(expected=None, frames=24, side=480, members=False)
-    asked = Request(RUN, None, "runs", "split", "f" * 64, None, ("alpha",), settings)
     found = {"alpha": {"number": 0, "digest": "a" * 64}}
-    REPORT_PARTS.write(places.out, asked, found)
-    data = (places.out / REPORT_PARTS.file).read_bytes()
-    yield Kind("part of a report", REPORT_PARTS.file, data, damaged_json, pieces)
+    REPORT_PARTS.write(places.out, request(settings), found)
+    masks = {"alpha": "a" * 64}
+    settings = {"protocol": "mosev2", "as_server": False}
+    write_scored_part(places.out, request(settings), [piece.scores[RUN]], masks)
+    settings = {"sample": None, "sample_digest": None, "team": False}
+    checks = {"alpha": piece.checks[RUN]}
+    write_checked_part(places.out, request(settings), checks, masks)
+    for words, kind, read in (
+        ("a report", REPORT_PARTS, read_report_parts),
+        ("scores", SCORED_PARTS, read_scored_parts),
+        ("a check", CHECKED_PARTS, read_checked_parts),
+    ):
+        data = (places.out / kind.file).read_bytes()
+        one = partial(part, read=read)
+        yield Kind(f"part of {words}", kind.file, data, damaged_json, one)

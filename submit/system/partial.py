@@ -21,6 +21,17 @@ __all__ = ["PartialResults", "Request"]
 
 Result = TypeVar("Result")
 
+#: What a file that cannot be read raises, or one of another form.
+_MALFORMED = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+
 
 @dataclass(frozen=True)
 class Request:
@@ -144,7 +155,7 @@ class PartialResults:
                 (name, decode(folder, name, entry))
                 for name, entry in content["videos"].items()
             ]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except _MALFORMED as error:
             raise self.error(
                 f"{folder}: cannot be read ({error}); {self.verb} this part again"
             ) from error
