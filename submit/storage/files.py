@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,6 +42,9 @@ _AT_ONCE = 16
 #: Bytes that stay free on the disk of the copies: below that, the frames of a video are
 #: deleted when it is done.
 ROOM = 10 << 30
+
+#: Seconds after which a partial file is certainly that of a killed process.
+_OLD = 3600.0
 
 #: Errors of a disk that no storage reports.
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -152,26 +155,33 @@ class StoredFiles(Mapping[str, Path]):
         Raises:
             StorageError: The storage cannot be read.
         """
-        file = self._files[key]
-        if file.size is None:
-            relative = self._relative(file)
-            try:
-                info = retried(
-                    lambda: self._opened.fs.info(self._opened.path(relative))
-                )
-            except Exception as error:
-                raise self._trouble(error, file) from error
-            if info.get("size") is None:
-                raise StorageError(
-                    f"{self._opened.named(relative)}: the storage does not tell its "
-                    "size; copy the files to a disk",
-                    everywhere=False,
-                )
-            file = self._files[key] = StoredFile(
-                file.name, int(info["size"]), file.time
+        if self._files[key].size is None:
+            # A storage that lists no sizes is asked for all of them at once.
+            unknown = [file for file in self._files.values() if file.size is None]
+            sizes = run_in_threads(self._ask_size, unknown, workers=self.threads)
+            known = {file.name: size for file, size in zip(unknown, sizes, strict=True)}
+            self._files = {
+                one: replace(file, size=known.get(file.name, file.size))
+                for one, file in self._files.items()
+            }
+        size = self._files[key].size
+        assert size is not None
+        return size
+
+    def _ask_size(self, file: StoredFile) -> int:
+        relative = self._relative(file)
+        path = self._opened.path(relative)
+        try:
+            size = retried(lambda: self._opened.fs.info(path)).get("size")
+        except Exception as error:
+            raise self._trouble(error, file) from error
+        if size is None:
+            raise StorageError(
+                f"{self._opened.named(relative)}: the storage does not tell its size; "
+                "copy the files to a disk",
+                everywhere=False,
             )
-        assert file.size is not None
-        return file.size
+        return int(size)
 
     def lack_room(self) -> bool:
         """Whether too few bytes are free on the disk of the copies."""
@@ -184,6 +194,13 @@ class StoredFiles(Mapping[str, Path]):
         for file in self._files.values():
             with contextlib.suppress(OSError):
                 (self.place / file.name).unlink(missing_ok=True)
+
+    def remove_leftovers(self) -> None:
+        """Delete partial files of processes that were killed some time ago."""
+        with contextlib.suppress(OSError):
+            for path in self.place.glob(f".*{PARTIAL}"):
+                if time.time() - path.stat().st_mtime > _OLD:
+                    path.unlink(missing_ok=True)
 
     def _relative(self, file: StoredFile) -> str:
         return f"{self._folder}/{file.name}" if self._folder else file.name
@@ -275,6 +292,8 @@ def fetched(files: Mapping[str, Path]) -> Iterator[None]:
     Raises:
         StorageError: The storage cannot be read, or the disk refuses.
     """
+    if isinstance(files, StoredFiles):
+        files.remove_leftovers()
     bring(files)
     try:
         yield

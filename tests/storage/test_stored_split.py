@@ -15,7 +15,7 @@ from submit.cli import cli
 from submit.data import SplitVideo, read_split
 from submit.errors import SplitError, StorageError
 from submit.runs import Run
-from submit.storage import StoredFiles, fetched, files, own_storage
+from submit.storage import StoredFiles, fetched, files, own_storage, size_of
 from submit.system.files import digest
 from tests.splits import write_split
 from tests.storage.faulty import Faulty, FaultyStorage
@@ -209,6 +209,35 @@ def test_meta_files_are_those_of_the_storage(storage: FaultyStorage) -> None:
     assert split.meta_path.name == "meta_välid.json"
     (storage.root / "a bucket" / "meta_välid.json").unlink()
     assert read_split(storage.url(SPLIT)).meta_path is None
+
+
+def test_sizes_that_are_not_listed_are_asked_for(
+    storage: FaultyStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Faulty.ls
+
+    def without_sizes(self: Faulty, path: str, detail: bool = True) -> list[object]:
+        found = whole(self, path, detail)
+        return [{**one, "size": None, "mtime": None} for one in found]
+
+    monkeypatch.setattr(Faulty, "ls", without_sizes)
+    video = read_split(storage.url(SPLIT)).videos["a"]
+    here = storage.root / SPLIT / "JPEGImages/a"
+    for frame in video.frames:
+        assert size_of(video.images, frame) == (here / f"{frame}.jpg").stat().st_size
+    assert not any("JPEGImages" in path for path in storage.fetched)
+
+
+def test_leftovers_of_a_killed_process_are_removed(storage: FaultyStorage) -> None:
+    video = read_split(storage.url(SPLIT)).videos["a"]
+    place = video.images["00000"].parent
+    old, new = place / ".00001.jpg.7-7.partial", place / ".00001.jpg.8-8.partial"
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (1e9, 1e9))
+    with fetched(video.images):
+        assert not old.exists()
+        assert new.exists()
 
 
 def test_names_that_lead_out_of_the_copy_are_not_read(
