@@ -54,8 +54,14 @@ TEXTS = (
 )
 
 
+#: As counts of COCO RLE it is one number of five million bits.
+_NEVER_ENDING = "o" * (1 << 20)
+
+
 def _values(chance: Random) -> Any:
     """A value that some reader does not expect."""
+    if chance.random() < 0.01:
+        return _NEVER_ENDING
     kind = chance.randrange(12)
     if kind == 0:
         return chance.choice(
@@ -261,9 +267,28 @@ def damaged_zip(chance: Random, data: bytes, inner: Mutation = damaged_bytes) ->
         for info, content in members:
             archive.writestr(info, content)
     packed_again = stream.getvalue()
+    if chance.random() < 0.1:
+        return _overlapping(chance, packed_again)
     return (
         damaged_bytes(chance, packed_again) if chance.random() < 0.1 else packed_again
     )
+
+
+def _overlapping(chance: Random, data: bytes) -> bytes:
+    """Let members of a zip reach into the next ones, as zip bombs do."""
+    changed = bytearray(data)
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        place = archive.start_dir
+    while data[place : place + 4] == b"PK\1\2":
+        begin = int.from_bytes(data[place + 42 : place + 46], "little")
+        if chance.random() < 0.5:
+            more = chance.choice([1, 60, 10_000])
+            for field in (place + 20, begin + 18):
+                size = int.from_bytes(data[field : field + 4], "little") + more
+                changed[field : field + 4] = size.to_bytes(4, "little")
+        lengths = struct.unpack("<3H", data[place + 28 : place + 34])
+        place += 46 + sum(lengths)
+    return bytes(changed)
 
 
 def _renamed(info: zipfile.ZipInfo, name: str) -> zipfile.ZipInfo:
