@@ -222,11 +222,14 @@ class ExportRecord:
         """The masks of some videos; each is compared with its digest when it is read.
 
         Raises:
-            RunError: A mask is missing, or there is one that was not exported.
+            RunError: A video or a mask is missing, or there is one that was not
+                exported.
         """
         known: dict[str, Mapping[str, str]] = {}
         for name in videos:
-            found = self._videos[name]
+            found = self._videos.get(name)
+            if found is None:
+                raise RunError(f"{self.folder}: has no video {name}; {remedy}")
             if found.files is not None:
                 known[name] = found.files
                 continue

@@ -360,6 +360,11 @@ class SoftVideo:
                 self.iou: Floats = self._table("iou")
                 self._require_scores()
                 self._stack = stack.pop_all()
+        except FileNotFoundError as error:
+            raise RunError(
+                f"{path}: is missing; put it back, or run the command that made the "
+                "run again"
+            ) from error
         except Exception as error:  # Damaged files raise exceptions of many types.
             raise RunError(
                 f"{path}: is not a readable soft-mask file ({_reason(error)}); delete "

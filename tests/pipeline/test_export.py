@@ -214,3 +214,10 @@ def test_a_record_cannot_have_another_folder_deleted(tmp_path: Path, name: str) 
     assert thesis.is_dir()
     assert folder.is_dir()
     assert found.videos == {}
+
+
+def test_a_video_that_is_no_longer_there_is_said(tmp_path: Path) -> None:
+    record = ExportRecord.open(tmp_path / "masks")
+    said = r"masks: has no video alpha; export the run again"
+    with pytest.raises(RunError, match=said):
+        record.masks(["alpha"], remedy="export the run again")
