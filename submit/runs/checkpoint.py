@@ -39,7 +39,7 @@ class Checkpoint:
         try:
             with open_regular(self._file) as stream:
                 found = read_state(stream)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise ValueError(f"cannot be read ({error.strerror})") from error

@@ -16,7 +16,7 @@ import hashlib
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol
@@ -44,7 +44,7 @@ _LEVEL = 2
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
-#: Bytes that are copied at once.
+#: Bytes that are read at once.
 _BLOCK = 1 << 20
 
 
@@ -160,7 +160,8 @@ class SoftWriter:
         length = self._zip.start_dir
         with self._draft.path.open("rb") as stream:
             stream.seek(self._digested)
-            self._sha.update(stream.read(length - self._digested))
+            for block in _blocks(stream, length - self._digested):
+                self._sha.update(block)
         self._digested = length
         return {
             "name": self._draft.keep(path),
@@ -182,7 +183,9 @@ class SoftWriter:
         length = begun["length"]
         try:
             with self.path.with_name(plain_name(begun["name"])).open("rb") as source:
-                _copy(source, self._stream, length, self._sha)
+                for block in _blocks(source, length):
+                    self._sha.update(block)
+                    self._stream.write(block)
                 infos = _members(source, length)
         except OSError as error:
             if storage_failure(error) is not None:
@@ -281,14 +284,17 @@ class SoftWriter:
             np.lib.format.write_array(stream, np.ascontiguousarray(array))
 
 
-def _copy(source: IO[bytes], target: IO[bytes], length: int, sha: Any) -> None:
-    """Copy the first bytes of a file, and digest them."""
+def _blocks(stream: IO[bytes], length: int) -> Iterator[bytes]:
+    """Read the next bytes of a file in blocks.
+
+    Raises:
+        ValueError: It has fewer.
+    """
     while length > 0:
-        block = source.read(min(length, _BLOCK))
+        block = stream.read(min(length, _BLOCK))
         if not block:
             raise ValueError("it is shorter than it was")
-        sha.update(block)
-        target.write(block)
+        yield block
         length -= len(block)
 
 

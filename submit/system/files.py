@@ -195,7 +195,7 @@ def checkpoint_path(path: Path) -> Path:
 
 
 def remove_kept(path: Path, *, but: Collection[str] = ()) -> None:
-    """Remove what checkpoints of `path` have kept.
+    """Remove what checkpoints of `path` have kept, and nothing that is being written.
 
     Args:
         path: The file or folder that they belong to.
@@ -205,7 +205,7 @@ def remove_kept(path: Path, *, but: Collection[str] = ()) -> None:
     with contextlib.suppress(OSError):
         for name in os.listdir(path.parent):
             if name not in but and _kept_start(name) == start:
-                _remove(path.with_name(name))
+                _remove_unlocked(path.with_name(name))
 
 
 def _kept_start(name: str) -> str | None:

@@ -510,3 +510,13 @@ def test_a_kept_draft_gets_its_name_when_it_is_complete(tmp_path: Path) -> None:
         stream.write(b"gun")
     assert path.read_bytes() == b"begun"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_another_one_is_writing_is_not_removed(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    with draft_file(path) as (draft, _):
+        draft.keep(path)
+        # As the same video does that was begun again on another node.
+        remove_kept(path)
+        assert draft.path.exists()
+    assert path.exists()
