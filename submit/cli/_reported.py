@@ -32,6 +32,7 @@ def sources_of(asked: Request) -> list[str]:
 def reported_runs(
     stack: ExitStack,
     asked: Request,
+    runs: Path,
     split: Split,
     part: Part | None = None,
     *,
@@ -43,6 +44,7 @@ def reported_runs(
     Args:
         stack: Closes them.
         asked: What was asked for.
+        runs: Where runs are kept.
         split: The videos that are needed.
         part: Take a run's own part, where there is one.
         kind: Where the workers are that export runs: `local` or `ray`.
@@ -53,7 +55,7 @@ def reported_runs(
     """
     from ..report.drawing import shows_truth
 
-    runs, found = Path(asked.runs), []
+    found = []
     for name in sources_of(asked):
         masks = masks_of(runs, name, split, part=part, workers=workers, kind=kind)
         stack.enter_context(masks)
@@ -96,7 +98,9 @@ def _members(run: Run) -> list[Run]:
     return [Run.open(path) for path in paths]
 
 
-def measured_ensembles(asked: Request, split: Split) -> list[MeasuredEnsemble]:
+def measured_ensembles(
+    asked: Request, runs: Path, split: Split
+) -> list[MeasuredEnsemble]:
     """Measure what the members of each ensemble bring.
 
     Raises:
@@ -106,7 +110,7 @@ def measured_ensembles(asked: Request, split: Split) -> list[MeasuredEnsemble]:
     from ..runs import Run, cost_of
     from ..tuning.members import frames_to_merge, member_steps
 
-    paths = [run_path(Path(asked.runs), name) for name in sources_of(asked)]
+    paths = [run_path(runs, name) for name in sources_of(asked)]
     opened = [Run.open(path) for path in paths if Run.exists(path)]
     ensembles = [run for run in opened if run.kind == "ensemble"]
     if not ensembles:

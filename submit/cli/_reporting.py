@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import RunError
-from ._dividing import digest_of_file, join_masks, split_of_request
+from ._dividing import (
+    digest_of_file,
+    join_masks,
+    require_same_split,
+    split_of_request,
+)
 from ._output import warn
 from ._progress import progress
 from ._reported import measured_ensembles, reported_runs, sources_of
@@ -32,26 +37,25 @@ def join_report(folder: Path) -> Sequence[str]:
             the score have changed.
     """
     from ..report.page import REPORT
-    from ..report.parts import read_report_parts, take_pieces
+    from ..report.parts import REPORT_PARTS, read_report_parts, take_pieces
+    from ..runs.kept import runs_folder
     from ..system.outputs import claim
 
     asked, pieces = read_report_parts(folder)
     names, expected = sources_of(asked), asked.settings["expected"]
     claim(folder, REPORT, inputs=(*names, asked.split, expected))
     split = split_of_request(asked)
-    if split.fingerprint != asked.fingerprint:
-        raise RunError(
-            f"{asked.split}: has changed since the parts of the report were drawn; "
-            "draw them again"
-        )
+    require_same_split(asked, split, REPORT_PARTS)
     if expected is not None:
         _require_model(Path(expected), asked.settings["expected_digest"])
+    runs = runs_folder(asked.runs)
     for name in names:
-        join_masks(Path(asked.runs), name)
+        join_masks(runs, name)
     with ExitStack() as stack:
-        sources = reported_runs(stack, asked, split)
+        sources = reported_runs(stack, asked, runs, split)
         _write(
             asked,
+            runs,
             split,
             sources,
             folder,
@@ -75,6 +79,7 @@ def _require_model(path: Path, digest: str) -> None:
 
 def write_page(
     asked: Request,
+    runs: Path,
     split: Split,
     output: Path,
     *,
@@ -85,6 +90,7 @@ def write_page(
 
     Args:
         asked: What was asked for.
+        runs: Where runs are kept.
         split: The videos.
         output: The folder to write.
         kind: Where the work is done: `local`, in threads, or `ray`.
@@ -94,13 +100,14 @@ def write_page(
         SubmitError: Masks, frames or settings do not allow it.
     """
     with ExitStack() as stack:
-        sources = reported_runs(stack, asked, split, kind=kind, workers=workers)
+        sources = reported_runs(stack, asked, runs, split, kind=kind, workers=workers)
         make = _maker(asked, split, split, sources, kind=kind, workers=workers)
-        return _write(asked, split, sources, output, make)
+        return _write(asked, runs, split, sources, output, make)
 
 
 def write_part(
     asked: Request,
+    runs: Path,
     split: Split,
     part: Part,
     output: Path,
@@ -112,6 +119,7 @@ def write_part(
 
     Args:
         asked: What was asked of all parts.
+        runs: Where runs are kept.
         split: The videos of all parts.
         part: The part.
         output: The folder of the part.
@@ -130,7 +138,7 @@ def write_part(
         sources = []
         if mine.videos:  # Else there are more parts than videos.
             sources = reported_runs(
-                stack, asked, mine, part, kind=kind, workers=workers
+                stack, asked, runs, mine, part, kind=kind, workers=workers
             )
         make = _maker(asked, split, mine, sources, kind=kind, workers=workers)
         shown = write_report_part(output, asked, mine, sources, make)
@@ -170,6 +178,7 @@ def _maker(
 
 def _write(
     asked: Request,
+    runs: Path,
     split: Split,
     sources: Sequence[ReportedRun],
     output: Path,
@@ -186,7 +195,9 @@ def _write(
         output,
         make,
         model=None if expected is None else ExpectedScore.load(Path(expected)),
-        ensembles=measured_ensembles(asked, split) if asked.settings["members"] else (),
+        ensembles=measured_ensembles(asked, runs, split)
+        if asked.settings["members"]
+        else (),
     )
     for text in made.notes:
         warn(text)

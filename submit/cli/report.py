@@ -107,6 +107,7 @@ def report(
     from ..report.drawing import shows_truth
     from ..report.page import REPORT
     from ..report.parts import REPORT_PART, report_settings
+    from ..runs.kept import runs_named
     from ..system.outputs import claim
     from ..system.partial import Request
     from ..tuning import ExpectedScore
@@ -128,7 +129,7 @@ def report(
         ExpectedScore.load(expected_path)  # Before hours of work.
     asked = Request(
         source=shlex.join(names),
-        runs=str(runs),
+        runs=runs_named(runs),
         split=str(opened.place),
         fingerprint=opened.fingerprint,
         meta=opened.recorded_meta,
@@ -138,9 +139,11 @@ def report(
         ),
     )
     if part is None:
-        made = write_page(asked, opened, output, kind=executor, workers=workers)
+        made = write_page(asked, runs, opened, output, kind=executor, workers=workers)
     else:
-        made = write_part(asked, opened, part, output, kind=executor, workers=workers)
+        made = write_part(
+            asked, runs, opened, part, output, kind=executor, workers=workers
+        )
     emit(
         facts(
             {

@@ -19,7 +19,6 @@ from typing import Any
 
 from ..data import Split, SplitVideo
 from ..errors import RunError
-from ..runs import KnownMasks
 from ..runs.identity import fingerprint
 from ..system.files import atomic_folder, digest, read_regular
 from ..system.machine import release
@@ -295,22 +294,13 @@ def take_pieces(
 
 
 def _states(sources: Sequence[ReportedRun], video: str) -> dict[str, str]:
-    """A digest of the masks of a video in each run that has it."""
-    return {
-        one.name: fingerprint(_state(one, video))
-        for one in sources
-        if video in one.masks.videos()
-    }
-
-
-def _state(source: ReportedRun, video: str) -> Any:
-    masks = source.masks
-    if isinstance(masks, KnownMasks):
-        record = source.run and source.run.videos.get(video)
-        return [record and record.digest, masks.digests(video)]
-    return masks.fingerprint(
-        {frame: f"{masks.wrapper}{video}/{frame}.png" for frame in masks.frames(video)}
-    )
+    """A digest of a video in each run that has it: of its masks, and of its logits."""
+    found = {}
+    for one in sources:
+        if (masks := one.masks.digest_of(video)) is not None:
+            record = one.run and one.run.videos.get(video)
+            found[one.name] = fingerprint([masks, record and record.digest])
+    return found
 
 
 def _read(path: Path, known: str) -> bytes:

@@ -147,10 +147,6 @@ class KnownMasks(MaskFolder):
         some._known = {name: one for name, one in self._known.items() if name in names}
         return some
 
-    def digests(self, video: str) -> Mapping[str, str]:
-        """The known digest of each mask of a video, by stem."""
-        return self._known[video]
-
     def digest_of(self, video: str) -> str | None:
         """A digest of the known digests of a video's masks; None if it has none."""
         known = self._known.get(video)

@@ -261,7 +261,7 @@ def test_runs_and_splits_that_have_changed_since_are_named(submit: Submit) -> No
     shutil.move("runs/old", "runs/two")
     maps = [truth(frame) for frame in range(FRAMES)]
     splits.write_split(Path("split"), {"c": maps})
-    refused(submit, "split: has changed since the parts of the report were drawn")
+    refused(submit, "split: has changed since its parts were drawn")
 
 
 @pytest.mark.slow

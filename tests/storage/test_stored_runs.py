@@ -250,3 +250,25 @@ def test_damaged_manifest_of_a_storage_is_a_warning(
     (storage.root / "a bucket" / "runs" / "x" / "manifest.json").write_text("{")
     result = submit("runs", "--runs", storage.url("a bucket/runs"))
     assert "manifest.json: cannot be read" in result.output
+
+
+@pytest.mark.slow
+def test_parts_of_a_report_are_drawn_by_other_machines(
+    storage: FaultyStorage, submit: Submit, predict: Submit
+) -> None:
+    predict("run")
+    where = ("--runs", storage.url("a bucket/runs"), "--split", storage.url(SPLIT))
+    report = ("report", "run", *where)
+    submit(*report, "-o", "whole")
+    for part, machine in (("1/2", "second"), ("2/2", "third")):
+        submit(*report, "-o", "page", "--part", part, machine=machine)
+    submit("merge-parts", "page", machine="fourth")
+    found, wanted = (
+        {
+            path.relative_to(page): path.read_bytes()
+            for path in Path(page).rglob("*")
+            if path.is_file()
+        }
+        for page in ("page", "whole")
+    )
+    assert found == wanted
