@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -98,6 +99,10 @@ class Faulty(AbstractFileSystem):  # type: ignore[misc]
             shutil.rmtree(there)
         else:
             there.unlink()
+        # An object storage has no empty folders.
+        with contextlib.suppress(OSError):
+            for folder in there.parents:
+                folder.rmdir()
 
     def _strike(self, fault: str, path: str) -> None:
         if not self._strikes(fault, path):
