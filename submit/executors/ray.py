@@ -39,8 +39,10 @@ _POLL = 0.5
 _GATHERED = 0.2
 #: How many nodes a job may lose before it is recorded as failed.
 _MOST_LOST = 3
-#: How many actors may die in a row while they start.
+#: How many actors may die in a row while they start, apart from those of lost nodes.
 _STARTS = 3
+#: Seconds in which the cluster notices that a node was lost.
+_NOTICED = 20.0
 #: Seconds without any worker after which that is said.
 _PATIENCE = 30.0
 
@@ -154,6 +156,8 @@ class _Cluster:
         self._running: dict[Any, tuple[Any, Job]] = {}
         self._lost: Counter[str] = Counter()
         self._dead_starts = 0
+        self._last_death: tuple[float, Exception] | None = None
+        self._dead_nodes = self._lost_nodes()
         self._idle_since = time.monotonic()
 
     def run(self, queue: Sequence[Job]) -> None:
@@ -163,6 +167,9 @@ class _Cluster:
             while self._waiting or self._running:
                 self._start_actors()
                 references = [*self._starting, *self._running]
+                if not references:
+                    time.sleep(_POLL)
+                    continue
                 done, _ = self._ray.wait(references, timeout=_POLL)
                 self._events.pass_on()
                 for reference in done:
@@ -179,18 +186,50 @@ class _Cluster:
                 self._ray.kill(worker)
 
     def _start_actors(self) -> None:
-        """Start as many actors as there are jobs for."""
+        """Start as many actors as there are jobs for.
+
+        Raises:
+            PredictorError: Several in a row died while they started.
+        """
+        if not self._may_start():
+            return
         there = len(self._starting) + len(self._running)
         wanted = min(self._count - there, len(self._waiting) - len(self._starting))
         for _ in range(wanted):
             worker = self._start()
             self._starting[worker.ready.remote()] = worker
 
+    def _may_start(self) -> bool:
+        """Whether actors may be started, after those that died while they started.
+
+        The cluster may notice only later that their node was lost, and not they.
+
+        Raises:
+            PredictorError: Several died, no node was lost, and no other actor is left.
+        """
+        if self._last_death is None or self._dead_starts < _STARTS:
+            return True
+        lost = self._lost_nodes()
+        if lost - self._dead_nodes:
+            self._dead_nodes, self._dead_starts = lost, 0
+            return True
+        when, death = self._last_death
+        left = self._starting or self._running
+        if left or time.monotonic() - when < _NOTICED:
+            return False
+        raise PredictorError(
+            f"{self._dead_starts} Ray actors died while they started "
+            f"({_first(death)}); if the log of the node does not say why, memory ran "
+            "out: run with fewer --workers"
+        ) from death
+
+    def _lost_nodes(self) -> set[str]:
+        return {node["NodeID"] for node in self._ray.nodes() if not node["Alive"]}
+
     def _handle_start(self, reference: Any) -> None:
         """Give a new actor its first job.
 
         Raises:
-            PredictorError: Several actors in a row died while they started.
             SubmitError: It cannot make its worker.
         """
         worker = self._starting.pop(reference)
@@ -198,12 +237,7 @@ class _Cluster:
             error = self._ray.get(reference)
         except self._ray.exceptions.RayActorError as death:
             self._dead_starts += 1
-            if self._dead_starts == _STARTS:
-                raise PredictorError(
-                    f"{_STARTS} Ray actors died while they started ({_first(death)}); "
-                    "if the log of the node does not say why, memory ran out: run with "
-                    "fewer --workers"
-                ) from death
+            self._last_death = time.monotonic(), death
             return
         if error is not None:
             raise error

@@ -156,8 +156,9 @@ def test_actors_have_the_threads_of_their_jobs() -> None:
     [(refuse, "cannot be built on cpu"), (die, "3 Ray actors died while they started")],
 )
 def test_what_no_job_can_survive_ends_everything(
-    build: Callable[[str], Worker], said: str
+    build: Callable[[str], Worker], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("submit.executors.ray._NOTICED", 0.0)
     with pytest.raises(PredictorError, match=said):
         run([Job("a", cost=1, payload=None)], build, workers=1)
 
