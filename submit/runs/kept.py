@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import StorageError
-from ..storage import StoredFile, StoredTree
+from ..storage import StoredFile, StoredTree, in_threads
 from ..system.files import locked, read_json, write_bytes, write_json
 from ..system.holders import Holder, holding
 from ..system.names import is_plain_name
-from ..system.pool import run_in_threads
 from ..system.urls import StorageUrl, place
 from .store import log_path, read_store
 
@@ -114,7 +113,7 @@ class KeptRuns:
             ]
         here = {path.parent for path in root.glob(f"*/{_MANIFEST}")}
         here |= {path.parent for path in root.glob(f"*/*/{_MANIFEST}")}
-        run_in_threads(self._refresh_idle, sorted(found | here), workers=8)
+        in_threads(self._refresh_idle, sorted(found | here), threads=8)
 
     def _refresh_idle(self, run: Path) -> None:
         """Fetch a manifest, unless a command of this machine writes the run."""

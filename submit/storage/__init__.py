@@ -7,6 +7,7 @@ into a copy in the cache of this machine. A `StoredTree` is written, too.
 from .copies import copy_of, own_storage
 from .files import StoredFile, StoredFiles, bring, bring_each, fetched, size_of
 from .folder import StoredFolder
+from .requests import in_threads
 from .tree import StoredTree
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "bring_each",
     "copy_of",
     "fetched",
+    "in_threads",
     "own_storage",
     "size_of",
 ]

@@ -8,18 +8,18 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ..errors import StorageError
 from ..system.files import PARTIAL
-from ..system.pool import checkpoint, run_in_threads
 from ..system.refusals import refusals_of
 from .copies import copy_of, own_storage
-from .opening import OpenStorage, is_final, trouble
+from .opening import OpenStorage, trouble
+from .requests import in_threads, retried, threads_for
 
 __all__ = [
     "StoredFile",
@@ -27,17 +27,8 @@ __all__ = [
     "bring",
     "bring_each",
     "fetched",
-    "retried",
     "size_of",
-    "threads_for",
 ]
-
-#: Seconds before each further try.
-WAITS = (1.0, 3.0, 9.0)
-
-#: Requests at once. Storages answer many, and a frame takes mostly the way there and
-#: back.
-_AT_ONCE = 16
 
 #: Bytes that stay free on the disk of the copies: below that, the frames of a video are
 #: deleted when it is done.
@@ -51,8 +42,6 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 #: What file systems call the time of the last change.
 _TIMES = ("LastModified", "mtime", "last_modified", "updated", "modified", "created")
-
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -158,7 +147,7 @@ class StoredFiles(Mapping[str, Path]):
         if self._files[key].size is None:
             # A storage that lists no sizes is asked for all of them at once.
             unknown = [file for file in self._files.values() if file.size is None]
-            sizes = run_in_threads(self._ask_size, unknown, workers=self.threads)
+            sizes = in_threads(self._ask_size, unknown, threads=self.threads)
             known = {file.name: size for file, size in zip(unknown, sizes, strict=True)}
             self._files = {
                 one: replace(file, size=known.get(file.name, file.size))
@@ -280,7 +269,7 @@ def bring_each(wanted: Iterable[tuple[Mapping[str, Path], str]]) -> None:
     stored = [(files, key) for files, key in wanted if isinstance(files, StoredFiles)]
     if stored:
         threads = stored[0][0].threads
-        run_in_threads(lambda one: one[0][one[1]], stored, workers=threads)
+        in_threads(lambda one: one[0][one[1]], stored, threads=threads)
 
 
 @contextlib.contextmanager
@@ -312,32 +301,3 @@ def size_of(files: Mapping[str, Path], key: str) -> int:
     if isinstance(files, StoredFiles):
         return files.size(key)
     return files[key].stat().st_size
-
-
-def threads_for(opened: OpenStorage) -> int:
-    """How many requests a storage is sent at once."""
-    return _AT_ONCE if getattr(opened.fs, "async_impl", False) else 1
-
-
-def retried(request: Callable[[], _Result]) -> _Result:
-    """Send a request again after a failure that may pass.
-
-    Raises:
-        Exception: The last error of the request.
-    """
-    for seconds in WAITS:
-        try:
-            return request()
-        except Exception as error:
-            if is_final(error):
-                raise
-        _wait(seconds)
-    return request()
-
-
-def _wait(seconds: float) -> None:
-    """Wait, unless the pool of this thread is stopped meanwhile."""
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        checkpoint()
-        time.sleep(min(left, 0.1))

@@ -9,11 +9,11 @@ from typing import Any
 from urllib.parse import unquote
 
 from ..errors import StorageError
-from ..system.pool import run_in_threads
 from ..system.urls import StorageUrl
 from .copies import copy_of
-from .files import StoredFile, StoredFiles, bring, retried, threads_for
+from .files import StoredFile, StoredFiles, bring
 from .opening import QUOTED, OpenStorage, open_storage, trouble
+from .requests import in_threads, retried, threads_for
 
 __all__ = ["StoredFolder", "listed_in"]
 
@@ -49,7 +49,7 @@ class StoredFolder:
         names = dict.fromkeys(self._relative(one) for one in folders)
         wanted = [name for name in names if name not in self._found]
         threads = threads_for(self._opened)
-        listed = run_in_threads(self._list, wanted, workers=threads)
+        listed = in_threads(self._list, wanted, threads=threads)
         self._found.update(zip(wanted, listed, strict=True))
 
     def folders(self, folder: Path) -> Sequence[str]:

@@ -36,6 +36,7 @@ _REFUSALS = frozenset(
     {
         "NoCredentialsError",
         "PartialCredentialsError",
+        "ProfileNotFound",
         "CredentialRetrievalError",
         "ClientAuthenticationError",
         "DefaultCredentialsError",

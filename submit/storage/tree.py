@@ -8,12 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..system.pool import run_in_threads
 from ..system.urls import StorageUrl
 from .copies import copy_of
-from .files import StoredFile, StoredFiles, bring, retried, threads_for
+from .files import StoredFile, StoredFiles, bring
 from .folder import listed_in
 from .opening import open_storage, trouble
+from .requests import in_threads, retried, threads_for
 
 __all__ = ["StoredTree"]
 
@@ -64,7 +64,7 @@ class StoredTree:
         """
         paths = list(dict.fromkeys(folders))
         threads = threads_for(self._opened)
-        found = run_in_threads(self.list, paths, workers=threads)
+        found = in_threads(self.list, paths, threads=threads)
         return {
             path: one for path, one in zip(paths, found, strict=True) if one is not None
         }
@@ -88,7 +88,7 @@ class StoredTree:
             self._send(path)
             return
         files = [one for one in path.iterdir() if not one.name.startswith(".")]
-        run_in_threads(self._send, files, workers=threads_for(self._opened))
+        in_threads(self._send, files, threads=threads_for(self._opened))
 
     def send_bytes(self, data: bytes, path: Path) -> None:
         """Send the content of a file.

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from submit.storage import files
+from submit.storage import requests
 from tests.splits import write_split
 from tests.storage.faulty import FaultyStorage
 
@@ -13,7 +13,7 @@ from tests.storage.faulty import FaultyStorage
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try again at once, as often as before."""
-    monkeypatch.setattr(files, "WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(requests, "WAITS", (0.0, 0.0, 0.0))
 
 
 @pytest.fixture
