@@ -99,6 +99,7 @@ class Saver:
         if not self._can or self._clock() < self._next:
             return
         began = self._clock()
+        self._next = began + EVERY
         try:
             found = state()
         except Exception as error:
@@ -132,8 +133,8 @@ class Saver:
             self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
-        """Save no more after an error that would be the same next time."""
-        self._can = False
+        """Save no more, unless memory ran out: that may be otherwise next time."""
+        self._can = is_out_of_memory(error)
         self._tell(error)
 
     def _tell(self, error: Exception) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import WriteSplit
+from tests.killing import Killing
 
 pytestmark = pytest.mark.slow
 
@@ -188,3 +190,59 @@ def test_ctrl_c_keeps_what_was_saved(predict: Predict) -> None:
     assert done.returncode == 0, done.stderr
     assert results("stopped") == results("usual")
     assert made("stopped").count("a") == len(FRAMES) + 1
+
+
+#: A model that is saved after every frame, with prompts in a later one.
+SAVED = """
+import math
+
+from submit.pipeline import saving
+from submit.predictors import StaticOptions, StaticPredictor
+
+saving.EVERY, saving.SHARE = 0.0, math.inf
+
+
+class Saved(StaticPredictor):
+    Options = StaticOptions
+"""
+
+
+@pytest.mark.parametrize(
+    ("fault", "words", "first"),
+    [("kill", "", 0), ("kill", " --no-soft", 1), ("quota", "", 2)],
+    ids=["kill, soft", "kill, masks", "quota"],
+)
+def test_a_fault_at_any_step_of_the_disk_ends_with_the_same_bytes(
+    fault: str,
+    words: str,
+    first: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    write_split: WriteSplit,
+) -> None:
+    """Of both passes, while the result is kept, saved, continued and completed."""
+    monkeypatch.chdir(tmp_path)
+    write_split(("a",), frames=FRAMES[:4])
+    given = {"00002": {"1": {"box": [2, 2, 6, 6]}}}
+    Path("prompts.json").write_text(json.dumps({"version": 1, "videos": {"a": given}}))
+    Path("model.py").write_text(SAVED)
+    line = "predict split --predictor model.py:Saved --prompts prompts.json"
+    line += f" --direction both{words} --name "
+    with Killing() as commands:
+        usual = commands.run(f"{line}usual", tmp_path)
+        assert usual.status == 0, usual.stderr
+        assert usual.steps is not None
+        wanted, continued = results("usual"), 0
+        # Every third step, another third each time.
+        for step in range(first, usual.steps, 3):
+            name = f"at{step}"
+            ended = commands.run(line + name, tmp_path, **{fault: step})
+            # A later command may have one step less, and no fault then.
+            assert ended.status in ((None, 0) if fault == "kill" else (0, 1))
+            assert "Traceback" not in ended.stderr
+            again = commands.run(line + name, tmp_path)
+            assert again.status == 0, f"{step}: {ended.stderr}{again.stderr}"
+            assert results(name) == wanted, f"step {step}"
+            continued += "continued after" in again.stderr
+            shutil.rmtree(Path("runs") / name)
+    assert continued > usual.steps // 12

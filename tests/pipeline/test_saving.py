@@ -551,6 +551,25 @@ def test_a_model_whose_state_cannot_be_saved_is_predicted_all_the_same(
     assert one.left() == []
 
 
+class Short(MovingSession):
+    def state(self) -> State:
+        if self._frame == 2:
+            raise MemoryError
+        return super().state()
+
+
+def test_memory_that_runs_out_while_saving_costs_one_checkpoint(
+    work: Callable[..., Work],
+) -> None:
+    one, model = work(), Of(Short)
+    with pytest.warns(Remark, match="its state could not be saved .memory ran out"):
+        one.interrupted(model, 3)
+    rest = Limited(model)
+    with pytest.warns(Remark, match="v: continued after frame 00002"):
+        one.do(rest)
+    assert rest.steps == len(FRAMES) - 3
+
+
 def test_a_model_without_a_state_begins_again(work: Callable[..., Work]) -> None:
     one, model = work(), Of(Stateless)
     whole = Limited(model)
