@@ -208,12 +208,18 @@ def test_losses_and_gradients_of_published_sizes_are_equal(
 
 
 #: Seeds of `test_losses_and_gradients_of_published_sizes_are_equal` with ties.
-TIES = [("tiny", POINTS, (4, 9)), ("base_plus", MASK, (0, 3))]
+TIES = [
+    ("tiny", POINTS, (4, 9)),
+    ("base_plus", MASK, (0, 3)),
+    ("base_plus", POINTS, (6, 7)),
+]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("in_doubles")
-@pytest.mark.parametrize(("size", "prompts", "seeds"), TIES, ids=["tiny", "base_plus"])
+@pytest.mark.parametrize(
+    ("size", "prompts", "seeds"), TIES, ids=["tiny", "base_plus", "base_plus-points"]
+)
 def test_seeds_with_ties_are_equal_in_double_precision(
     size: str, prompts: PromptTable, seeds: tuple[int, ...]
 ) -> None:
