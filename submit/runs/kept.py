@@ -117,15 +117,20 @@ class KeptRuns:
 
     def _refresh_idle(self, run: Path) -> None:
         """Fetch a manifest, unless a command of this machine writes the run."""
-        with contextlib.suppress(StorageError), locked(run / _LOCK):
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locked(run / _LOCK))
+            except StorageError:
+                return
             self.refresh(run)
-        if not (run / _MANIFEST).exists():
-            shutil.rmtree(run, ignore_errors=True)
+            if not (run / _MANIFEST).exists():
+                shutil.rmtree(run, ignore_errors=True)
 
     def refresh(self, run: Path) -> None:
         """Fetch what the storage says of a run; its lock here must be held.
 
-        Masks of videos that were made again elsewhere are removed from the copy.
+        Masks of videos that were made again elsewhere are removed from the copy, but
+        what was finished here and not sent stays.
 
         Raises:
             StorageError: The storage cannot be read, or the disk refuses.
@@ -134,10 +139,7 @@ class KeptRuns:
         before = _digests(run)
         manifest = run / _MANIFEST
         if self.tree.read(manifest) is None:
-            if run.is_dir():
-                for child in run.iterdir():
-                    if child.name != _LOCK:
-                        _remove(child)
+            _keep_unsent(run)
             return
         # In this order, as in `read_store`.
         for path in (log_path(manifest), manifest, *(run / name for name in _BESIDE)):
@@ -252,6 +254,10 @@ class Outbox:
                     found[file.stem] = read_json(file)
         return found
 
+    def forget(self, name: str) -> None:
+        """Forget that a video was not sent."""
+        _unsent_path(self._run, name).unlink(missing_ok=True)
+
     def video(self, name: str, path: Path, entry: Mapping[str, Any]) -> None:
         """Send the masks of a video, which the manifest does not name yet.
 
@@ -263,6 +269,7 @@ class Outbox:
         write_json(_unsent_path(self._run, name), entry)
 
         def send() -> None:
+            self._require_mine()
             # It may have been removed again meanwhile.
             if path.exists():
                 self._tree.send(path)
@@ -282,7 +289,7 @@ class Outbox:
             self._require_mine()
             self._tree.send_bytes(data, path)
             if sent is not None:
-                _unsent_path(self._run, sent).unlink(missing_ok=True)
+                self.forget(sent)
 
         self._waiting.put(send)
 
@@ -390,6 +397,28 @@ class _Slot:
 
 def _unsent_path(run: Path, video: str) -> Path:
     return run / _UNSENT / f"{video}.json"
+
+
+def _keep_unsent(run: Path) -> None:
+    """Remove all of a copy but its lock, and what was finished here and not sent."""
+    unsent = {file.stem for file in (run / _UNSENT).glob("*.json")}
+    manifest = run / _MANIFEST
+    try:
+        content: dict[str, Any] = read_store(manifest)[0] if unsent else {}
+    except (OSError, ValueError):
+        content = {}
+    stays = {_LOCK}
+    if content:
+        # The other videos are not there any more.
+        write_json(manifest, {**content, "videos": {}})
+        stays |= {_MANIFEST, _UNSENT, "soft", "masks"}
+    for child in run.iterdir() if run.is_dir() else ():
+        if child.name not in stays:
+            _remove(child)
+    for folder in (run / "soft", run / "masks"):
+        for child in folder.iterdir() if folder.is_dir() else ():
+            if child.name.removesuffix(".npz") not in unsent:
+                _remove(child)
 
 
 def _digests(run: Path) -> dict[str, Any]:

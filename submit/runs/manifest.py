@@ -314,7 +314,9 @@ class Run:
         _require_room(path)
         with locked(path / _LOCK) as lock, _outbox(path) as outbox:
             _require_room(path)
-            run = cls._continued(path, identity, renew=renew, upgrade=upgrade)
+            run = cls._continued(
+                path, identity, renew=renew, upgrade=upgrade, outbox=outbox
+            )
             given = {**_environment(), **(environment or {})}
             if run is None:
                 run = cls(path, _head(identity, given))
@@ -338,6 +340,7 @@ class Run:
         *,
         renew: bool,
         upgrade: Callable[[Mapping[str, Any]], Mapping[str, Any]],
+        outbox: Outbox | None,
     ) -> Run | None:
         """Open the existing run to continue it; None if a new one begins."""
         if not cls.exists(path):
@@ -360,7 +363,8 @@ class Run:
                 run.require_format(run.videos)
         except RunMismatchError:
             cheap = renew and run.kind in _CHEAP
-            if not cheap and any(run.stored(v).path.exists() for v in run.videos):
+            finished = (*map(run.stored, run.videos), *run._unsent(outbox))
+            if not cheap and any(one.path.exists() for one in finished):
                 raise
             run._clear()
             return None
@@ -418,16 +422,38 @@ class Run:
         finally:
             self._store = self._outbox = None
 
-    def _add_unsent(self) -> None:
-        """Add the videos that an earlier command finished here and did not send."""
-        if self._outbox is None:
-            return
-        for name, known in self._outbox.unsent().items():
+    def _unsent(self, outbox: Outbox | None) -> list[StoredVideo]:
+        """The videos of this run that an earlier command finished and did not send."""
+        found = []
+        for name, known in ({} if outbox is None else outbox.unsent()).items():
             with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
                 record = VideoRecord.from_entry(known["entry"], known["workers"])
-                there = StoredVideo(self.path, name, record).path.exists()
-                if there and name not in self.videos:
-                    self.add(name, record)
+                if known["made_by"] == self._made_by():
+                    found.append(StoredVideo(self.path, name, record))
+        return found
+
+    def _add_unsent(self) -> None:
+        """Add the videos that an earlier command finished here and did not send.
+
+        Those that are in the run meanwhile, or were made with other settings than it
+        has now, are removed from this machine.
+        """
+        if self._outbox is None:
+            return
+        mine = {one.name: one for one in self._unsent(self._outbox)}
+        for name in self._outbox.unsent():
+            one, known = mine.get(name), self.videos.get(name)
+            if one is not None and known is None and one.path.exists():
+                self.add(name, one.record)
+                continue
+            if one is None or known is None or one.record.digest != known.digest:
+                _remove(self.soft_path(name))
+                _remove(self.masks_folder / name)
+            self._outbox.forget(name)
+
+    def _made_by(self) -> str:
+        """A digest of what decides the masks of all videos."""
+        return fingerprint([self.kind, self.settings, self.split["fingerprint"]])
 
     def _close(self) -> None:
         self._remove_partial()
@@ -580,6 +606,7 @@ class Run:
                 video,
                 StoredVideo(self.path, video, record).path,
                 {
+                    "made_by": self._made_by(),
                     "entry": record.to_entry(),
                     "workers": changes.get("workers", {})
                     or {

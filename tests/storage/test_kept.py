@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from submit.errors import StorageError
+from submit.errors import RunMismatchError, StorageError
 from submit.runs import Run, Standing, kept
 from submit.runs.kept import runs_folder, runs_named
 from submit.system import holders
-from submit.system.files import digest
-from tests.runs.making import SPLIT, add_hard, add_soft, identity, make_run
+from submit.system.files import digest, locked
+from tests.runs.making import SETTINGS, SPLIT, add_hard, add_soft, identity, make_run
 from tests.storage.faulty import FaultyStorage
 
 
@@ -157,3 +157,100 @@ def test_run_of_another_split_is_refused(url: str) -> None:
     other = {**SPLIT, "fingerprint": "0" * 64}
     with pytest.raises(Exception, match="other videos, frames or first masks"):
         make_run(path, split=other)
+
+
+def come_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str) -> Path:
+    """Begin another command on the first machine: the folder of runs there."""
+    return on("cache", url, monkeypatch, tmp_path)
+
+
+def test_finished_video_stays_if_even_the_manifest_was_not_sent(
+    storage: FaultyStorage, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    storage.fail("unsent", where="manifest")
+    with pytest.raises(StorageError, match="the same command sends it"):
+        make_run(runs_folder(url) / "run", "v")
+    storage.heal()
+    runs = come_back(monkeypatch, tmp_path, url)
+    with Run.making(runs / "run", identity()) as run:
+        assert list(run.videos) == ["v"]
+    there = Run.open(storage.root / "runs" / "run")
+    assert digest(there.soft_path("v")) == there.videos["v"].digest
+
+
+def test_finished_video_that_was_not_sent_is_not_lost_to_other_settings(
+    storage: FaultyStorage, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    storage.fail("unsent", where="soft/")
+    with pytest.raises(StorageError, match="the same command sends it"):
+        make_run(runs_folder(url) / "run", "v")
+    storage.heal()
+    runs = come_back(monkeypatch, tmp_path, url)
+    with pytest.raises(RunMismatchError, match="tta"):
+        make_run(runs / "run", settings={**SETTINGS, "tta": []})
+    with Run.making(runs / "run", identity()) as run:
+        assert list(run.videos) == ["v"]
+
+
+@pytest.mark.parametrize("same", [True, False], ids=["same-run", "other-settings"])
+def test_video_that_was_made_again_elsewhere_counts_and_not_the_unsent_one(
+    storage: FaultyStorage,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    same: bool,
+) -> None:
+    storage.fail("unsent", where="soft/")
+    with pytest.raises(StorageError, match="the same command sends it"):
+        make_run(runs_folder(url) / "run", "w", "v")
+    storage.heal()
+    other = on("second", url, monkeypatch, tmp_path)
+    settings = SETTINGS if same else {**SETTINGS, "tta": []}
+    make_run(other / "run", "v", settings=settings)
+    runs = come_back(monkeypatch, tmp_path, url)
+    with Run.making(runs / "run", identity(settings=settings)) as run:
+        # The masks of w are of the settings that the run has now, or not in it.
+        assert list(run.videos) == (["v", "w"] if same else ["v"])
+        run.read("v").close()
+        assert run.soft_path("w").exists() is same
+    assert not (runs / "run" / ".unsent").exists()
+
+
+def test_writer_whose_place_was_taken_sends_no_masks(
+    storage: FaultyStorage, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holders, "_BEAT", 600.0)
+    path = runs_folder(url) / "run"
+    make_run(path, "v")
+    there = storage.root / "runs" / "run"
+    before = digest(there / "soft" / "v.npz")
+
+    def work() -> None:
+        with Run.making(path, identity()) as run:
+            (there / ".writer").write_text("elsewhere 7 1234 000000000000\n")
+            add_soft(run, "v", seed=9)
+
+    with pytest.raises(StorageError, match="another machine has begun to write here"):
+        work()
+    assert digest(there / "soft" / "v.npz") == before
+
+
+def test_manifest_that_cannot_be_read_is_not_taken_for_an_old_one(
+    storage: FaultyStorage, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    make_run(runs_folder(url) / "run", "v")
+    monkeypatch.setattr("submit.storage.requests.WAITS", ())
+    storage.fail("lost", where="manifest")
+    with pytest.raises(StorageError, match="cannot be read"):
+        come_back(monkeypatch, tmp_path, url)
+
+
+def test_run_that_a_command_of_this_machine_begins_is_left_alone(
+    storage: FaultyStorage, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    runs = runs_folder(url)
+    make_run(runs / "run", "v")
+    (runs / "run" / "manifest.json").unlink()
+    with locked(runs / "run" / ".lock"):
+        come_back(monkeypatch, tmp_path, url)
+        assert (runs / "run" / "soft" / "v.npz").exists()
