@@ -131,7 +131,7 @@ def tracked(
         stack.callback(session.close)
         fed = _Fed(video, session)
         if begun is not None:
-            shown = fed.restore(begun)
+            shown = fed.restore(begun, most=len(images))
             images = {frame: images[frame] for frame in frames[first + shown :]}
         reader = stack.enter_context(FrameReader(images, size=video.size))
         for frame, image in reader:
@@ -194,8 +194,12 @@ class _Fed:
             "session": found,
         }
 
-    def restore(self, state: State) -> int:
+    def restore(self, state: State, *, most: int) -> int:
         """Continue after the frame in which another one had this state.
+
+        Args:
+            state: The state.
+            most: How many frames there are.
 
         Returns:
             How many frames that one had shown.
@@ -206,6 +210,8 @@ class _Fed:
         try:
             self._count = operator.index(state["shown"])
             self._awaited = deque(map(str, state["awaited"]))
+            if not len(self._awaited) <= self._count <= most or self._count < 1:
+                raise ValueError(f"it has shown {self._count} of {most} frames")
             restore_session(self._session, state["session"])
             return self._count
         except Exception as error:  # States of other versions raise any exception.

@@ -220,7 +220,7 @@ class _Making:
         with scratch_file(path, parents=False) as draft:
             if (known := self._saved.get("finished")) is not None:
                 _copy_finished(known, draft.path)
-                self._memory = [Remembered(*one) for one in self._saved["memory"]]
+                self._memory = _remembered(self._saved.get("memory"))
                 self._backward = draft, known["digest"]
             else:
                 with _continuing(self._backward_writer(draft.path)) as soft:
@@ -384,6 +384,26 @@ def _copy_finished(known: Mapping[str, Any], path: Path) -> None:
         if storage_failure(error) is not None:
             raise
         raise Unusable(f"has another backward pass ({error})") from error
+
+
+def _remembered(saved: Any) -> list[Remembered]:
+    """What was saved of the memory of a finished pass.
+
+    Raises:
+        Unusable: It has another form.
+    """
+    try:
+        found = [Remembered(*one) for one in saved]
+    except TypeError as error:
+        raise Unusable("has another form") from error
+    if not all(
+        isinstance(one.frame, str)
+        and type(one.object) is int
+        and isinstance(one.reason, str)
+        for one in found
+    ):
+        raise Unusable("has another form")
+    return found
 
 
 def _details(task: VideoTask, memory: Sequence[Remembered]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import PredictorError
+from ..system.machine import is_out_of_memory
 from .protocol import AnySession, ResumableSession, State
 
 if TYPE_CHECKING:
@@ -142,6 +143,8 @@ def read_state(stream: IO[bytes]) -> State:
 
     Raises:
         ValueError: It is not such a file, or is damaged.
+        OSError: The disk cannot read it.
+        MemoryError: It does not fit into memory; of tensors, a RuntimeError.
     """
     try:
         with zipfile.ZipFile(stream) as archive:
@@ -164,6 +167,8 @@ def read_state(stream: IO[bytes]) -> State:
         EOFError,
         RuntimeError,
     ) as error:
+        if is_out_of_memory(error):
+            raise
         raise ValueError(str(error) or type(error).__name__) from error
 
 

@@ -421,10 +421,29 @@ def shorter_output(path: Path) -> None:
         kept.write_bytes(kept.read_bytes()[:100])
 
 
+def change(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    with path.open("rb") as stream:
+        saved = read_state(stream)
+    change(saved["content"])
+    with path.open("wb") as stream:
+        write_state(saved, stream)
+
+
+def beyond_the_end(path: Path) -> None:
+    change(path, lambda content: content["tracked"].update(shown=99))
+
+
+def before_the_beginning(path: Path) -> None:
+    change(path, lambda content: content["tracked"].update(shown=-2))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
-    [broken, flipped, empty, older, without_output, other_output, shorter_output],
+    [
+        *(broken, flipped, empty, older, without_output, other_output),
+        *(shorter_output, beyond_the_end, before_the_beginning),
+    ],
 )
 def test_a_damaged_checkpoint_is_deleted_and_the_video_begins_again(
     damage: Callable[[Path], None], work: Callable[..., Work]
@@ -439,6 +458,22 @@ def test_a_damaged_checkpoint_is_deleted_and_the_video_begins_again(
     assert whole.steps == sum(one.told) == len(FRAMES)
     assert content(one.task.path) == content(usual.task.path)
     assert one.left() == []
+
+
+@pytest.mark.parametrize("memory", [None, [["00001"]], [["00001", "1", "even"]]])
+def test_a_finished_pass_in_another_form_is_made_again(
+    memory: Any, work: Callable[..., Work], video: SplitVideo, tmp_path: Path
+) -> None:
+    prompts = prompts_of(video, tmp_path, {"00004": {"1": {"box": [3, 2, 9, 9]}}})
+    one = work(prompts=prompts, direction="both")
+    one.interrupted(moving(), 9)
+    change(
+        checkpoint_path(one.task.path), lambda content: content.update(memory=memory)
+    )
+    whole = Limited(moving())
+    with pytest.warns(Remark, match="its checkpoint has another form; it begins at"):
+        one.do(whole)
+    assert whole.steps == 12
 
 
 @pytest.mark.parametrize(

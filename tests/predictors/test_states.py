@@ -150,6 +150,18 @@ def test_damaged_and_hostile_files_are_refused(data: bytes) -> None:
         read(data)
 
 
+def test_memory_that_runs_out_is_no_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = written({"a": torch.zeros(3)})
+
+    def empty(*shape: Any, **more: Any) -> Any:
+        # In the words of PyTorch.
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")
+
+    monkeypatch.setattr(torch, "empty", empty)
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        read(data)
+
+
 def test_a_flipped_bit_is_noticed() -> None:
     data = bytearray(written({"a": np.arange(99)}))
     data[300] ^= 1
