@@ -147,6 +147,11 @@ class _Cluster:
         needs: str,
     ) -> None:
         self._ray = ray
+        # Of an actor that Ray ends because memory runs out, it raises the second one.
+        self._deaths = (
+            ray.exceptions.RayActorError,
+            ray.exceptions.OutOfMemoryError,
+        )
         self._start = start
         self._events = events
         self._count = count
@@ -235,7 +240,7 @@ class _Cluster:
         worker = self._starting.pop(reference)
         try:
             error = self._ray.get(reference)
-        except self._ray.exceptions.RayActorError as death:
+        except self._deaths as death:
             self._dead_starts += 1
             self._last_death = time.monotonic(), death
             return
@@ -253,8 +258,13 @@ class _Cluster:
         worker, job = self._running.pop(reference)
         try:
             outcome = self._ray.get(reference)
-        except self._ray.exceptions.RayActorError as death:
+        except self._deaths as death:
             self._handle_death(job, death)
+            return
+        except self._ray.exceptions.ObjectLostError:
+            # The node was lost after the job had ended, with what it returned.
+            self._ray.kill(worker)
+            self._handle_loss(job)
             return
         if isinstance(outcome, SubmitError):
             raise outcome
@@ -271,6 +281,10 @@ class _Cluster:
             )
             self._events.say(Finished(job.name, error=error, again=reason))
             return
+        self._handle_loss(job)
+
+    def _handle_loss(self, job: Job) -> None:
+        """Begin the job of a lost node again, or record it after several losses."""
         self._lost[job.name] += 1
         if self._lost[job.name] == _MOST_LOST:
             error = (
