@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import json
 import os
+import platform
 import shutil
 import stat
 import sys
@@ -91,13 +92,22 @@ _LONGEST_NAME = 255
 
 def _partial(path: Path) -> Path:
     """The name while it is being written; no two processes share one."""
-    return path.with_name(f"{_partial_start(path)}{os.getpid()}{PARTIAL}")
+    return path.with_name(f"{_partial_start(path)}{_writer()}{PARTIAL}")
+
+
+def _writer() -> str:
+    """Digits that no two processes share on a disk of several machines.
+
+    Containers number their processes alike.
+    """
+    machine = hashlib.sha256(platform.node().encode()).digest()
+    return f"{os.getpid()}{int.from_bytes(machine, 'big') % 10**6:06d}"
 
 
 def _partial_start(path: Path) -> str:
     """The beginning of the temporary names of this file or folder."""
     name = os.fsencode(path.name)
-    if len(name) + len(f"..{sys.maxsize}{PARTIAL}") < _LONGEST_NAME:
+    if len(name) + len(f"..{sys.maxsize}.scratch{PARTIAL}") < _LONGEST_NAME:
         return f".{path.name}."
     return f".{hashlib.sha256(name).hexdigest()}."
 
@@ -167,7 +177,7 @@ class Draft:
             OSError: It cannot be renamed.
         """
         if not self._is_kept:
-            start = f"{_partial_start(path)}{os.getpid()}"
+            start = f"{_partial_start(path)}{_writer()}"
             names = (path.with_name(f"{start}.{n}{_KEPT}") for n in itertools.count())
             kept = next(name for name in names if not os.path.lexists(name))
             os.rename(self.path, kept)
@@ -409,9 +419,7 @@ def scratch_file(path: Path, *, parents: bool = True) -> Iterator[Draft]:
     """
     with refusals_of(path), _reporting_removal(path.parent):
         _make_folder(path.parent, parents=parents)
-        scratch = path.with_name(
-            f"{_partial_start(path)}{os.getpid()}.scratch{PARTIAL}"
-        )
+        scratch = path.with_name(f"{_partial_start(path)}{_writer()}.scratch{PARTIAL}")
     draft = Draft(scratch)
     try:
         yield draft

@@ -460,6 +460,7 @@ def test_a_damaged_checkpoint_is_deleted_and_the_video_begins_again(
     assert one.left() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [None, [["00001"]], [["00001", "1", "even"]]])
 def test_a_finished_pass_in_another_form_is_made_again(
     memory: Any, work: Callable[..., Work], video: SplitVideo, tmp_path: Path

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 from submit.errors import SplitError, StorageError
 from submit.system.files import (
     PARTIAL,
+    Draft,
     atomic_folder,
     atomic_open,
     checkpoint_path,
@@ -483,6 +485,20 @@ def test_a_kept_draft_outlives_an_error_and_its_checkpoint_decides(
     checkpoint_path(path).unlink()
     remove_partial(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("draft", [draft_file, draft_folder])
+def test_processes_of_two_machines_with_one_number_share_no_name(
+    draft: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = []
+    with contextlib.ExitStack() as stack:
+        for machine in ("pod-1", "pod-2"):
+            monkeypatch.setattr(platform, "node", lambda machine=machine: machine)
+            made = stack.enter_context(draft(tmp_path / "a"))
+            names.append((made if isinstance(made, Draft) else made[0]).path)
+        assert all(name.exists() for name in names)
+    assert len(set(names)) == 2
 
 
 def test_what_was_kept_is_removed_by_name(tmp_path: Path) -> None:
