@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,16 +109,27 @@ def entry_of_frames(frames: VideoFrames) -> dict[str, Any]:
 def frames_of_entry(video: str, entry: Mapping[str, Any]) -> VideoFrames:
     """The frames of a video from what `entry_of_frames` made.
 
+    Args:
+        video: Its name.
+        entry: What was made: T frames, N objects, and T×N scores in [0, 1].
+
     Raises:
         ValueError: It is of another form.
         KeyError: The same.
         TypeError: The same.
     """
     objects, frames = tuple(entry["objects"]), tuple(entry["frames"])
-    rows = entry["scores"]
+    rows, seconds = entry["scores"], entry["seconds"]
+    if type(seconds) not in (int, float) or not math.isfinite(seconds):
+        raise ValueError(f"it took {seconds!r:.40} seconds")
 
     def table(name: str, dtype: type) -> NDArray[Any]:
-        return np.array(rows[name], dtype).reshape(len(frames), len(objects))
+        found: NDArray[Any] = np.array(rows[name], dtype).reshape(
+            len(frames), len(objects)
+        )
+        if not ((found >= 0) & (found <= 1)).all():
+            raise ValueError("a score is not between 0 and 1")
+        return found
 
     return VideoFrames(
         video=video,
@@ -131,5 +143,5 @@ def frames_of_entry(video: str, entry: Mapping[str, Any]) -> VideoFrames:
             f=table("f", np.float64),
             empty=table("empty", np.bool_),
         ),
-        seconds=entry["seconds"],
+        seconds=seconds,
     )

@@ -220,7 +220,19 @@ def _score(
     known: Mapping[str, VideoFrames],
     progress: Callable[[str, int], None],
 ) -> list[VideoFrames]:
-    """Score all frames of a plan but those of known videos."""
+    """Score all frames of a plan but those of known videos.
+
+    Raises:
+        ScoringError: A known video has other frames or objects than the plan.
+        MaskError: A mask cannot be read.
+    """
+    for name, one in known.items():
+        wanted = plan.frames.get(name, one.frames), split.videos[name].objects
+        if one.scores is not None and (one.frames, one.objects) != wanted:
+            raise ScoringError(
+                f"video {name}: its scores so far are of other frames or objects; "
+                "score it again"
+            )
     pieces = [work for work in _pieces(split, plan) if work.video not in known]
     scored = map_jobs(
         scorer,

@@ -135,7 +135,15 @@ class PartialResults:
                     f"{places[part]}: was {self.done} with other "
                     f"{', '.join(differing)} than {places[first]}; {self.verb} it again"
                 )
-        results = {name: one for _, videos in found.values() for name, one in videos}
+        results: dict[str, Result] = {}
+        for part, (_, videos) in found.items():
+            for name, one in videos:
+                if name in results or name not in request.videos:
+                    raise self.error(
+                        f"{places[part]}: has {name!r:.60}, which is not a video of "
+                        f"this part; {self.verb} it again"
+                    )
+                results[name] = one
         if lacking := [name for name in request.videos if name not in results]:
             absent = [str(part.index) for part in Part.missing(places)]
             raise self.error(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,6 +79,57 @@ def test_what_cannot_be_joined_is_said(submit: Submit) -> None:
     said = submit("merge-parts scores", code=1).output
     assert "part-2-of-3/scores: cannot be read" in said
     assert not Path("scores").exists()
+
+
+def _score_another_video(videos: dict[str, Any]) -> None:
+    for other in {"a", "c", "d"} - videos.keys():
+        videos[other] = videos["b"]
+
+
+def _score_a_stranger(videos: dict[str, Any]) -> None:
+    videos["../e"] = videos["b"]
+
+
+def _score_too_well(videos: dict[str, Any]) -> None:
+    videos["b"]["scores"]["j"][0][0] = 7.0
+
+
+def _score_nothing(videos: dict[str, Any]) -> None:
+    videos["b"]["scores"]["f"][0][0] = math.nan
+
+
+def _score_another_object(videos: dict[str, Any]) -> None:
+    videos["b"]["objects"] = [1, 3]
+
+
+def _take_no_time(videos: dict[str, Any]) -> None:
+    videos["b"]["seconds"] = None
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_score_another_video, ", which is not a video of this part; score it again"),
+        (_score_a_stranger, "'../e', which is not a video of this part; score it"),
+        (_score_too_well, "a score is not between 0 and 1); score this part again"),
+        (_score_nothing, "a score is not between 0 and 1); score this part again"),
+        (_score_another_object, "video b: its scores so far are of other frames or"),
+        (_take_no_time, "it took None seconds); score this part again"),
+    ],
+)
+def test_scores_of_a_damaged_part_do_not_count(
+    submit: Submit, damage: Callable[[dict[str, Any]], None], message: str
+) -> None:
+    line = "score masks --split split -o scores"
+    for number in (1, 2):
+        submit(f"{line} --part {number}/2")
+    parts = [Path(f"part-{number}-of-2/scores/part.json") for number in (1, 2)]
+    # Their order is that of the parts, and each part has two of the videos.
+    (part,) = [path for path in parts if "b" in json.loads(path.read_text())["videos"]]
+    content = json.loads(part.read_text())
+    damage(content["videos"])
+    part.write_text(json.dumps(content))
+    assert message in submit("merge-parts scores", code=1).output
 
 
 def test_a_job_of_an_array_scores_all_unless_told(
