@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from ..errors import StorageError
 from ..system.urls import HIDDEN, StorageUrl
@@ -154,6 +154,8 @@ def _clean(error: BaseException, url: StorageUrl) -> str:
     said = error.strerror if isinstance(error, OSError) else None
     text = (said or str(error)).strip() or type(error).__name__
     if url.secret:
-        text = text.replace(url.secret, HIDDEN)
+        # A library may name it as it was given, or as the storage gets it.
+        for secret in (url.secret, unquote(url.secret)):
+            text = text.replace(secret, HIDDEN)
     line = text.splitlines()[0].rstrip(". ")
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"

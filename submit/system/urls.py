@@ -105,7 +105,9 @@ def place(text: str | os.PathLike[str] | StorageUrl) -> Place:
         raise ValueError(f"{url}: is a chain of URLs; expected one of a folder")
     if not address.strip("/"):
         raise ValueError(f"{url}://: names no folder; expected one such as s3://bucket")
-    if _NO_NAMES & set(url.address.split("/")[1:]):
+    first, *others = url.address.split("/")
+    # The copy of a storage is in a folder of these names.
+    if first in (".", "..") or _NO_NAMES & set(others):
         raise ValueError(f"{url}: has an empty name, '.' or '..' in it; leave it out")
     if protocol in ("http", "https") and re.search("[?#]", address):
         shown = str(url)[: re.search("[?#]", str(url)).start()]  # type: ignore[union-attr]

@@ -39,3 +39,10 @@ def test_missing_credentials_are_told_from_a_lost_network() -> None:
     kind = type("NoCredentialsError", (Exception,), {})
     assert "check the credentials" in str(trouble(kind("none"), "x", url))
     assert "check the network" in str(trouble(OSError("timeout"), "x", url))
+
+
+@pytest.mark.parametrize("said", ["p%40ss", "p@ss"])
+def test_password_in_an_error_is_hidden_as_given_and_as_sent(said: str) -> None:
+    url = StorageUrl("sftp", "me:p%40ss@host/x")
+    error = trouble(OSError(f"no login of me with {said}"), str(url), url)
+    assert "no login of me with [hidden]" in str(error)

@@ -54,6 +54,8 @@ def test_password_is_never_shown(text: str) -> None:
     [
         ("s3://", "names no folder"),
         ("s3:///", "names no folder"),
+        ("s3://../x", "has an empty name, '.' or '..' in it"),
+        ("s3://..", "has an empty name, '.' or '..' in it"),
         ("s3://bucket/../x", "has an empty name, '.' or '..' in it"),
         ("s3://bucket//x", "has an empty name"),
         ("simplecache::s3://x", "is a chain of URLs"),
