@@ -58,11 +58,11 @@ def plan(
 ) -> None:
     """Say what a recipe will take: time, memory, disk.
 
-    Every step of RECIPE is done with the first frames of a few videos: those with most
-    and fewest objects and pixels. From that follows what submit build will take, with
-    these and other numbers of workers; steps that are done take nothing. Nothing is
-    written but temporary files. The exit code is 1 if something will not fit
-    (docs/plan.md).
+    Every step of RECIPE is done with the first frames of six videos, among them those
+    with most and fewest objects and pixels. From that follows what submit build will
+    take, with these and other numbers of workers; steps that are done take nothing.
+    Nothing is written but temporary files. The exit code is 1 if something will not
+    fit (docs/plan.md).
 
     \b
     Example:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -118,7 +119,23 @@ def test_two_lengths_tell_the_beginning_of_a_video_if_all_comes_at_the_end() -> 
     assert cost.seconds([video], 1) == pytest.approx(10 + 200)
 
 
-def test_videos_at_the_ends_are_probed_and_a_usual_one() -> None:
+def test_what_the_shapes_do_not_explain_is_right_in_the_sum() -> None:
+    # Masks of random weights have any size, whichever the first mask is.
+    random = np.random.default_rng(0)
+    samples = [
+        (Shape(20, 1, 0.4, first), float(size))
+        for first, size in zip(
+            random.uniform(0.5, 2.0, 6), random.uniform(0.1, 12.0, 6), strict=True
+        )
+    ]
+    fitted = Fitted(samples, lambda shape: shape.edges)
+    total = sum(fitted(shape) for shape, _ in samples)
+    assert total == pytest.approx(sum(size for _, size in samples))
+    nothing = Fitted([(shape, 0.0) for shape, _ in samples])
+    assert nothing(samples[0][0]) == 0
+
+
+def test_videos_at_the_ends_are_probed_and_some_of_all_sizes_of_masks() -> None:
     shapes = {
         "usual": Shape(90, 2, 1.0, 3.0),
         "many": Shape(50, 9, 1.0, 9.0),
@@ -126,10 +143,13 @@ def test_videos_at_the_ends_are_probed_and_a_usual_one() -> None:
         "large": Shape(50, 2, 8.0, 5.0),
         "longer": Shape(70, 9, 1.0, 9.0),
     }
-    assert choose_videos(shapes, short=False) == ["longer", "few", "large"]
-    assert choose_videos(shapes, short=True) == ["many", "few", "large"]
+    shapes |= {f"v{i}": Shape(80 + i % 2, 2, 1.0, 10.0 + i) for i in range(9)}
+    long = choose_videos(shapes, short=False)
+    assert long == ["longer", "few", "large", "many", "v3", "v7"]
+    short = choose_videos(shapes, short=True)
+    assert short == ["many", "few", "large", "longer", "v2", "v6"]
     equal = {name: Shape(9, 1, 1.0, mask) for mask, name in enumerate("abcde")}
-    assert len(choose_videos(equal, short=False)) == 3
+    assert sorted(choose_videos(equal, short=False)) == list("abcde")
 
 
 def test_the_beginning_of_a_video_is_a_video(
