@@ -113,6 +113,8 @@ def check(
             with masks_of(
                 runs, source, mine, part=part, workers=workers, kind=executor
             ) as masks:
+                # First: of masks that change meanwhile, nothing must count.
+                digests = digests_of(masks, mine.videos)
                 found_in = check_part(
                     masks,
                     opened,
@@ -121,7 +123,6 @@ def check(
                     executor=executor,
                     workers=workers,
                 )
-                digests = digests_of(masks, mine.videos)
         write_checked_part(output, asked, found_in, digests)
         counts = {
             "videos": len(found_in),

@@ -1,4 +1,4 @@
-"""`submit merge-parts`: parts of a run, or of an export, become whole."""
+"""`submit merge-parts`: parts of a run, and of what is made of it, become whole."""
 
 from __future__ import annotations
 

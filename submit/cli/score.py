@@ -137,6 +137,9 @@ def score(
     with masks_of(
         runs, source, opened, part=part, workers=workers, kind=executor
     ) as masks:
+        if part is not None:
+            # First: of masks that change meanwhile, the scores must not count.
+            digests = digests_of(masks, opened.videos)
         scores = scored(
             masks,
             opened,
@@ -145,8 +148,6 @@ def score(
             executor=executor,
             workers=workers,
         )
-        if part is not None:
-            digests = digests_of(masks, opened.videos)
     if isinstance(scores, SplitScore) and not (videos or part or as_server):
         run = find_run(runs, source)
         if run is not None:

@@ -136,6 +136,8 @@ def write_report_part(
         StorageError: The disk refuses.
     """
     shown = shown_videos(split, {one.name: one.masks for one in sources})
+    # First: of masks that change meanwhile, nothing must count.
+    states = {name: _states(sources, name) for name in shown}
     with atomic_folder(folder) as made:
         (made / "videos").mkdir()
         pieces = make(made / "videos")
@@ -144,7 +146,7 @@ def write_report_part(
         for number, name in enumerate(shown):
             strips = made / "videos" / str(number)
             entry = {
-                "sources": _states(sources, name),
+                "sources": states[name],
                 "files": {path.name: digest(path) for path in sorted(strips.iterdir())},
                 **entry_of_piece(pieces[name]),
             }

@@ -6,7 +6,9 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -16,6 +18,9 @@ from submit.png.palette import encode
 from tests.submissions import A, B, labels_of, write_masks, write_split, zip_up
 
 Submit = Callable[..., Result]
+
+# The package gives the command this name.
+check_module: Any = import_module("submit.cli.check")
 
 
 @pytest.fixture
@@ -153,3 +158,31 @@ def test_a_finding_of_another_form_is_refused(submit: Submit) -> None:
         path.write_text(path.read_text().replace('"unreadable"', '"strange"'))
     said = submit("merge-parts checked", code=1).output
     assert "a finding has another form" in said
+
+
+@pytest.mark.slow
+def test_findings_in_masks_that_change_meanwhile_do_not_count(
+    submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "check masks --split split -o checked"
+    submit(f"{line} --part 2/2")
+    usual = check_module.check_part
+
+    def check_part(*given: Any, **more: Any) -> Any:
+        found = usual(*given, **more)
+        for mask in Path("masks").glob("*/*.png"):
+            mask.write_bytes(mask.read_bytes() + b"x")
+        return found
+
+    monkeypatch.setattr(check_module, "check_part", check_part)
+    submit(f"{line} --part 1/2")
+    for mask in Path("masks").glob("*/*.png"):
+        if (
+            mask.parent.name
+            in json.loads(Path("part-2-of-2/checked/checked.json").read_text())[
+                "videos"
+            ]
+        ):
+            mask.write_bytes(mask.read_bytes()[:-1])
+    said = submit("merge-parts checked", code=1).output
+    assert "have changed since they were checked; check the parts again" in said

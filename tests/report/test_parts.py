@@ -18,6 +18,7 @@ from submit.cli import cli
 from submit.data import read_split
 from submit.errors import RunError
 from submit.png.palette import encode
+from submit.report import making
 from submit.report.parts import read_report_parts
 from submit.report.pieces import MALFORMED, entry_of_piece, piece_of_entry
 from tests import splits
@@ -462,3 +463,25 @@ def test_a_link_in_a_part_brings_nothing_into_the_page(parts: Submit) -> None:
     strip.unlink()
     strip.symlink_to(secret.absolute())
     refused(parts, "videos/0/frames.webp: cannot be read")
+
+
+@pytest.mark.slow
+def test_pieces_of_masks_that_change_meanwhile_do_not_count(
+    submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree("runs/two/masks", "masks")
+    Path("masks/.export.json").unlink()
+    line = "report one masks --split split -o r"
+    usual = making.make_pieces
+
+    def make_pieces(*given: Any, **more: Any) -> Any:
+        found = usual(*given, **more)
+        for mask in Path("masks").glob("*/00003.png"):
+            mask.write_bytes(encode(np.zeros(SIZE, np.uint8)))
+        return found
+
+    monkeypatch.setattr(making, "make_pieces", make_pieces)
+    submit(f"{line} --part 2/2")
+    monkeypatch.setattr(making, "make_pieces", usual)
+    submit(f"{line} --part 1/2")
+    refused(submit, "the masks of masks have changed in ", "draw it again")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from submit.cli import cli
 from tests import splits
 
 Submit = Callable[..., Result]
+
+# The package gives the command this name.
+score_module: Any = import_module("submit.cli.score")
 
 
 @pytest.fixture
@@ -130,6 +134,27 @@ def test_scores_of_a_damaged_part_do_not_count(
     damage(content["videos"])
     part.write_text(json.dumps(content))
     assert message in submit("merge-parts scores", code=1).output
+
+
+def test_scores_of_masks_that_change_meanwhile_do_not_count(
+    submit: Submit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "score masks --split split -o scores"
+    submit(f"{line} --part 1/2")
+    usual = score_module.scored
+
+    def scored(masks: Any, split: Any, **more: Any) -> Any:
+        found = usual(masks, split, **more)
+        for name in split.videos:
+            mask = Path("masks", name, "00001.png")
+            mask.write_bytes(Path("masks", name, "00002.png").read_bytes() + b"x")
+        return found
+
+    monkeypatch.setattr(score_module, "scored", scored)
+    submit(f"{line} --part 2/2")
+    monkeypatch.setattr(score_module, "scored", usual)
+    said = submit("merge-parts scores", code=1).output
+    assert "have changed since they were scored; score the parts again" in said
 
 
 def test_a_job_of_an_array_scores_all_unless_told(
