@@ -81,6 +81,8 @@ class StoredTree:
     def send(self, path: Path) -> None:
         """Send a file of the copy, or a folder with all files in it.
 
+        What the folder in the storage has beside them is deleted.
+
         Raises:
             StorageError: The storage does not take it.
         """
@@ -89,6 +91,8 @@ class StoredTree:
             return
         files = [one for one in path.iterdir() if not one.name.startswith(".")]
         in_threads(self._send, files, threads=threads_for(self._opened))
+        for name in (self.list(path) or {}).keys() - {one.name for one in files}:
+            self.delete(path / name)
 
     def send_bytes(self, data: bytes, path: Path) -> None:
         """Send the content of a file.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -55,14 +56,17 @@ def add_soft(run: Run, video: str = "v", seed: int = 0, **more: Any) -> VideoRec
     return record
 
 
-def add_hard(run: Run, video: str = "v") -> Path:
-    """Write two masks, as earlier versions recorded them; the run must be held."""
+def add_hard(
+    run: Run, video: str = "v", *, frames: tuple[str, ...] = ("2", "10")
+) -> Path:
+    """Write masks, as earlier versions recorded them; the run must be held."""
     folder = run.masks_folder / video
-    write_masks(folder, dict.fromkeys(("2", "10"), np.ones((20, 30), np.uint8)))
+    shutil.rmtree(folder, ignore_errors=True)
+    write_masks(folder, dict.fromkeys(frames, np.ones((20, 30), np.uint8)))
     run.add(
         video,
         VideoRecord(
-            frames=2,
+            frames=len(frames),
             objects=(1,),
             size=(20, 30),
             seconds=1,

@@ -254,3 +254,17 @@ def test_run_that_a_command_of_this_machine_begins_is_left_alone(
     with locked(runs / "run" / ".lock"):
         come_back(monkeypatch, tmp_path, url)
         assert (runs / "run" / "soft" / "v.npz").exists()
+
+
+def test_masks_that_a_video_has_no_more_leave_the_storage(
+    storage: FaultyStorage, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = runs_folder(url) / "run"
+    with Run.making(path, identity()) as run:
+        add_hard(run, "w", frames=("2", "10"))
+    with Run.making(path, identity()) as run:
+        add_hard(run, "w", frames=("2",))
+    other = on("second", url, monkeypatch, tmp_path)
+    assert Run.open(other / "run").stored("w").masks().frames("w") == ["2"]
+    there = storage.root / "runs" / "run" / "masks" / "w"
+    assert [one.name for one in there.iterdir()] == ["2.png"]
