@@ -153,7 +153,7 @@ def holding(place: Path | Slot, *, busy: str) -> Iterator[Holder]:
     Raises:
         StorageError: Another process holds it, or the disk refuses.
     """
-    word = f"{platform.node()} {os.getpid()} {uuid.uuid4().hex} "
+    word = f"{platform.node()} {os.getpid()} {_boot()} {uuid.uuid4().hex} "
     slot = _FileSlot(place) if isinstance(place, Path) else place
     line = _line(word, 0)
     made = slot.make(line)
@@ -196,9 +196,14 @@ def _await_death(slot: Slot, busy: str) -> None:
 
 
 def _died_here(line: str) -> bool:
-    """Whether a line was written by a process of this machine that has ended."""
+    """Whether a line was written by a process of this machine that has ended.
+
+    After a restart of the machine it is not known.
+    """
     words = line.split()
-    if len(words) < 2 or words[0] != platform.node() or not words[1].isdecimal():
+    if len(words) < 3 or not words[1].isdecimal():
+        return False
+    if (words[0], words[2]) != (platform.node(), _boot()):
         return False
     try:
         os.kill(int(words[1]), 0)
@@ -207,6 +212,17 @@ def _died_here(line: str) -> bool:
     except OSError:
         return False
     return False
+
+
+def _boot() -> str:
+    """What another machine of the same name does not have; `-` where that is unknown.
+
+    Many machines are called localhost.
+    """
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip() or "-"
+    except OSError:
+        return "-"
 
 
 def _line(word: str, count: int) -> bytes:

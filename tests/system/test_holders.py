@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -81,3 +82,13 @@ def test_a_holder_whose_place_was_taken_notices_it(tmp_path: Path) -> None:
         with pytest.raises(StorageError, match="was removed or renamed"):
             lock.require_in_place()
     assert (tmp_path / ".run.lock").exists()
+
+
+def test_a_process_of_another_machine_of_the_same_name_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    line = f"{platform.node()} {process.pid} {{}} abc 000000000003\n"
+    assert holders._died_here(line.format(holders._boot()))
+    assert not holders._died_here(line.format("0b5c7a1e-another-boot"))
