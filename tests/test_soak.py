@@ -63,7 +63,7 @@ def test_a_prediction_that_loses_nodes_ends_with_the_same_zip(tmp_path: Path) ->
     pytest.importorskip("ray")
     done = CliRunner().invoke(soak.main, [str(tmp_path), "--nodes", "1"])
     assert done.exit_code == 0, done.output
-    assert "at the end with the same bytes" in done.stdout
+    assert "1 times at the end with the same bytes" in done.stdout
 
 
 def test_a_folder_with_files_is_refused(tmp_path: Path) -> None:

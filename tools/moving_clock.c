@@ -1,12 +1,13 @@
-/* A system clock that another process can move, for tools/soak.py.
+/* A system clock that jumps while it is read, for tools/soak.py.
 
    cc -shared -fPIC -o moving_clock.so moving_clock.c -ldl
-   LD_PRELOAD=./moving_clock.so MOVING_CLOCK=offset.bin submit …
+   LD_PRELOAD=./moving_clock.so MOVING_CLOCK=jumps.bin submit …
 
-   The file has one int64, the seconds that are added to the time of day. The monotonic
-   clock and all waiting stay as they are, as when somebody sets a machine's clock.
-   libfaketime cannot do this: it makes Python's time.sleep fail if it leaves the
-   monotonic clock alone. */
+   The file has int64s: how often the time of day was read, by all processes together,
+   and the seconds that are added to it at each reading, one after the other and again
+   from the first. The monotonic clock and all waiting stay as they are, as when somebody
+   sets a machine's clock. libfaketime cannot do this: it makes Python's time.sleep fail
+   if it leaves the monotonic clock alone. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -14,27 +15,38 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
-static volatile int64_t *offset;
+static struct {
+  int64_t readings, added[];
+} *jumps;
+static int64_t length;
 
-__attribute__((constructor)) static void open_offset(void) {
+__attribute__((constructor)) static void open_jumps(void) {
   const char *name = getenv("MOVING_CLOCK");
-  int file = name ? open(name, O_RDONLY) : -1;
+  int file = name ? open(name, O_RDWR) : -1;
+  struct stat known;
   if (file < 0) return;
-  void *place = mmap(NULL, sizeof *offset, PROT_READ, MAP_SHARED, file, 0);
+  if (!fstat(file, &known)) {
+    void *mapped =
+        mmap(NULL, known.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    length = known.st_size / sizeof(int64_t) - 1;
+    if (mapped != MAP_FAILED) jumps = mapped;
+  }
   close(file);
-  if (place != MAP_FAILED) offset = place;
 }
 
 int clock_gettime(clockid_t which, struct timespec *now) {
   static int (*real)(clockid_t, struct timespec *);
   if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
   int failed = real(which, now);
-  if (!failed && offset && (which == CLOCK_REALTIME || which == CLOCK_REALTIME_COARSE))
-    now->tv_sec += *offset;
+  if (!failed && jumps && (which == CLOCK_REALTIME || which == CLOCK_REALTIME_COARSE)) {
+    int64_t reading = __atomic_fetch_add(&jumps->readings, 1, __ATOMIC_RELAXED);
+    now->tv_sec += jumps->added[reading % length];
+  }
   return failed;
 }
 
