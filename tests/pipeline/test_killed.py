@@ -192,6 +192,88 @@ def test_ctrl_c_keeps_what_was_saved(predict: Predict) -> None:
     assert made("stopped").count("a") == len(FRAMES) + 1
 
 
+#: `submit build` of two runs with that model.
+RECIPE = """
+split = "split"
+runs = "{name}"
+
+[[predict]]
+name = "plain"
+predictor = "model.py:Dying"
+options = {{ log = "{name}.log", kills = "{kills}" }}
+
+[[predict]]
+name = "mirrored"
+predictor = "model.py:Dying"
+variant = "hflip"
+options = {{ log = "{name}-mirrored.log", kills = "{more}" }}
+
+[[ensemble]]
+name = "both"
+members = ["plain", "mirrored"]
+
+[submission]
+run = "both"
+zip = "{name}.zip"
+"""
+
+
+def submit(line: str) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-m", "submit", *line.split()]
+    return subprocess.run(call, capture_output=True, text=True, check=False)
+
+
+def sha256(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+@pytest.mark.usefixtures("predict")
+def test_a_build_that_is_killed_inside_videos_ends_with_the_same_zip() -> None:
+    def build(
+        name: str, kills: str = "", more: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        Path("recipe.toml").write_text(RECIPE.format(name=name, kills=kills, more=more))
+        return submit("build recipe.toml --workers 1")
+
+    assert build("usual").returncode == 0
+    kills = ("a:4/b:7", "b:3")
+    for left in ("plain/soft/.a", "plain/soft/.b", "mirrored/soft/.b"):
+        done = build("killed", *kills)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        assert Path("killed", f"{left}.npz.checkpoint").exists()
+    done = build("killed", *kills)
+    assert done.returncode == 0, done.stderr
+    assert "b: continued after frame 00001" in done.stderr
+    assert sha256("killed.zip") == sha256("usual.zip")
+    # Each frame in which it was killed was begun twice, and no other one.
+    assert sorted(made("killed")) == ["a"] * 10 + ["b"] * 10
+    assert sorted(made("killed-mirrored")) == ["a"] * 9 + ["b"] * 10
+    assert not [*Path("killed").rglob("*.checkpoint"), *Path("killed").rglob("*.kept")]
+
+
+def test_parts_that_are_killed_inside_a_video_end_with_the_same_zip(
+    predict: Predict,
+) -> None:
+    def parts(name: str, kills: str = "") -> list[subprocess.CompletedProcess[str]]:
+        return [predict(name, "--part", part, kills=kills) for part in ("1/2", "2/2")]
+
+    assert [done.returncode for done in parts("usual")] == [0, 0]
+    kills = "a:4/b:7"
+    ends = [done.returncode for done in parts("killed", kills)]
+    assert ends == [-signal.SIGKILL] * 2
+    saved = sorted(path.name for path in Path("runs").rglob("*.checkpoint"))
+    assert saved == [".a.npz.checkpoint", ".b.npz.checkpoint"]
+    first, second = parts("killed", kills)
+    assert "a: continued after frame 00002" in first.stderr
+    assert "b: continued after frame 00005" in second.stderr
+    for name in ("usual", "killed"):
+        for line in (f"merge-parts {name}", f"pack {name} -o {name}.zip"):
+            done = submit(line)
+            assert done.returncode == 0, done.stderr
+    assert sha256("killed.zip") == sha256("usual.zip")
+    assert sorted(made("killed")) == ["a"] * 10 + ["b"] * 10
+
+
 #: A model that is saved after every frame, with prompts in a later one.
 SAVED = """
 import math
