@@ -120,6 +120,12 @@ def _join(
         outcome = merge_export(folder, run, partial=partial, monitor=progress)
         return outcome, tuple(record.folder for record in records)
     scored, checked = SCORED_PARTS.folders(folder), CHECKED_PARTS.folders(folder)
+    drawn = REPORT_PARTS.folders(folder)
+    if drawn and (scored or checked):
+        raise RunError(
+            f"{source}: {drawn[0]} has a part of a report beside that of a score or a "
+            "check; make one of them again with another -o, and delete it here"
+        )
     if scored or checked:
         outcome = StepOutcome(source)
         # One folder may have both.
@@ -128,7 +134,7 @@ def _join(
         if checked:
             outcome.done, outcome.details["check"] = join_checks(folder)
         return outcome, tuple(sorted({*scored, *checked}))
-    if drawn := REPORT_PARTS.folders(folder):
+    if drawn:
         return StepOutcome(source, done=list(join_report(folder))), drawn
     raise RunError(
         f"{source}: no parts of it are there; expected {path.parent}/part-I-of-N/"

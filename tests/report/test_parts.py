@@ -485,3 +485,13 @@ def test_pieces_of_masks_that_change_meanwhile_do_not_count(
     monkeypatch.setattr(making, "make_pieces", usual)
     submit(f"{line} --part 1/2")
     refused(submit, "the masks of masks have changed in ", "draw it again")
+
+
+@pytest.mark.slow
+def test_a_report_and_a_check_in_one_folder_are_not_joined(submit: Submit) -> None:
+    in_parts(submit, f"{REPORT} -o r")
+    in_parts(submit, "check one --split split -o r")
+    before = content("part-1-of-2/r")
+    said = submit("merge-parts r --delete", code=1).output
+    assert "part-1-of-2/r has a part of a report beside that of a score or a" in said
+    assert content("part-1-of-2/r") == before
