@@ -179,17 +179,21 @@ def test_a_device_that_the_cluster_lacks_is_refused(cluster: Any) -> None:
         run([Job("a", 1, "a")], device="cuda")
 
 
-#: A model that gives the masks of `static`. On a node that is to be lost it stops after
-#: a frame and waits for that; others wait until it has.
+#: A model that gives the masks of `static`, and notes each frame that it has made. On a
+#: node that is to be lost it stops after a frame and waits for that; others wait until
+#: it has. Where there is a file `saved`, its state is saved after every frame.
 MODEL = """
+import math
 import time
 from pathlib import Path
 
 import ray
 
+from submit.pipeline import saving
 from submit.predictors import StaticPredictor
 
 HERE = Path(__file__).parent
+saving.EVERY, saving.SHARE = 0.0, math.inf
 
 
 class Held(StaticPredictor):
@@ -210,7 +214,17 @@ class Session:
                 time.sleep(600)
             while not (HERE / "held").exists():
                 time.sleep(0.02)
-        return self._inner.step(frame, prompts)
+        found = self._inner.step(frame, prompts)
+        found.logits[:] *= 1 + frame.mean() / 256
+        with (HERE / "made").open("a") as made:
+            made.write(".")
+        return found
+
+    def state(self):
+        return self._inner.state() if (HERE / "saved").exists() else None
+
+    def restore(self, state):
+        self._inner.restore(state)
 
     def close(self):
         self._inner.close()
@@ -242,7 +256,9 @@ def soft_files(run: str) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path(run, "soft").iterdir()}
 
 
+@pytest.mark.parametrize("saved", [False, True], ids=["begun again", "continued"])
 def test_a_node_that_is_lost_in_the_middle_changes_no_byte(
+    saved: bool,
     cluster: Any,
     add_node: Callable[..., Any],
     submit: Callable[[str], str],
@@ -250,6 +266,8 @@ def test_a_node_that_is_lost_in_the_middle_changes_no_byte(
 ) -> None:
     node = add_node(num_cpus=1)
     (tmp_path / "doomed").write_text(node.node_id)
+    if saved:
+        (tmp_path / "saved").touch()
 
     def lose() -> None:
         wait_until((tmp_path / "held").exists)
@@ -263,6 +281,9 @@ def test_a_node_that_is_lost_in_the_middle_changes_no_byte(
     )
     thread.join()
     assert "its node was lost; another one takes it" in said
+    assert ("continued after frame 00000" in said) == saved
+    # Three frames of each of three videos, and the first one of the lost video again.
+    assert len((tmp_path / "made").read_text()) == (9 if saved else 10)
     submit(f"{predict} --name near")
     assert soft_files("runs/far") == soft_files("runs/near")
     assert len(soft_files("runs/far")) == 3
