@@ -80,9 +80,7 @@ class Faulty(AbstractFileSystem):  # type: ignore[misc]
         path = self._strip_protocol(path)
         self._strike("unsent", path)
         # A file of an object storage is there as a whole, or not at all.
-        whole = _place() / f"{uuid.uuid4()}.new"
-        whole.write_bytes(value)
-        whole.replace(path)
+        _write(Path(path), value)
         with (_place() / "sent").open("a") as log:
             log.write(f"{path}\n")
 
@@ -120,12 +118,19 @@ class Faulty(AbstractFileSystem):  # type: ignore[misc]
         left, where = file.read_text().split(" ", 1)
         if int(left) == 0 or where not in path:
             return False
-        file.write_text(f"{int(left) - 1} {where}")
+        _write(file, f"{int(left) - 1} {where}".encode())
         return True
 
 
 def _place() -> Path:
     return Path(os.environ["FAULTY_STORAGE"])
+
+
+def _write(path: Path, value: bytes) -> None:
+    """Write a file that other threads and processes see as a whole, or not at all."""
+    whole = _place() / f"{uuid.uuid4()}.new"
+    whole.write_bytes(value)
+    whole.replace(path)
 
 
 class FaultyStorage:

@@ -203,12 +203,14 @@ def test_second_machine_is_refused_while_the_first_one_writes(
         writer.write_text(f"elsewhere 7 1234 {len(line):012d}1\n")
         return asked(line)
 
-    monkeypatch.setattr(holders, "_died_here", alive)
-    result = predict("run", status=1)
+    with monkeypatch.context() as patch:
+        # Until the sign of life is seen, however slow the machine is.
+        patch.setattr(holders, "_PATIENCE", 600.0)
+        patch.setattr(holders, "_died_here", alive)
+        result = predict("run", status=1)
     assert "another command is writing here" in result.output
     assert "process 7 of elsewhere" in result.output
     # It was killed: its sign does not change any more.
-    monkeypatch.setattr(holders, "_died_here", asked)
     predict("run")
     assert not writer.exists()
 
