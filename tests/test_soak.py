@@ -59,8 +59,12 @@ def soft_files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_a_prediction_that_loses_nodes_ends_with_the_same_zip(tmp_path: Path) -> None:
+def test_a_prediction_that_loses_nodes_ends_with_the_same_zip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("ray")
+    films = "sample split --videos 4 --frames 8 --size 120x68"
+    monkeypatch.setattr(soak, "_FILMS", films)
     done = CliRunner().invoke(soak.main, [str(tmp_path), "--nodes", "1"])
     assert done.exit_code == 0, done.output
     assert "1 times at the end with the same bytes" in done.stdout
