@@ -257,7 +257,7 @@ def test_runs_and_splits_that_have_changed_since_are_named(submit: Submit) -> No
     refused(submit, "two: no such run")
     shutil.copytree("split/Annotations", "truth")
     submit("import truth --name two --split split")
-    refused(submit, "the masks of two have changed in a", "draw it again")
+    refused(submit, "the masks of two have changed in ", "draw it again")
     shutil.rmtree("runs/two")
     shutil.move("runs/old", "runs/two")
     maps = [truth(frame) for frame in range(FRAMES)]
