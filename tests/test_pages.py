@@ -38,9 +38,9 @@ ELSEWHERE = (
     "make test",
     "make submission DATA",
 )
-#: Words of commands on weights, data and packages that a test has not.
+#: Words of commands on weights, data, storages and packages that a test has not.
 FOREIGN = re.compile(
-    r"\b(sam2|sam3|cutie|centre|command|trainings|holdout|half2)\b|mp4|…"
+    r"\b(sam2|sam3|cutie|centre|command|trainings|holdout|half2)\b|mp4|://|…"
 )
 
 #: A detection in a video of the sample, as COCO has it.

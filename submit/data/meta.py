@@ -18,7 +18,15 @@ from ..system.files import read_json
 from ..system.names import in_natural_order
 from ..system.words import counted, size_text
 
-__all__ = ["VOID", "MetaFile", "VideoMeta", "find_meta", "read_meta"]
+__all__ = [
+    "VOID",
+    "MetaFile",
+    "VideoMeta",
+    "find_meta",
+    "in_folder",
+    "names_beside",
+    "read_meta",
+]
 
 #: 255 marks void pixels in DAVIS-like data; it is never an object id.
 VOID = 255
