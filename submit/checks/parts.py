@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 from ..errors import ArchiveError
 from ..system.files import write_bytes
 from ..system.outputs import OutputKind
-from ..system.partial import PartialResults, Request
+from ..system.partial import JoinedResults, PartialResults, Request
 from .findings import CheckResult, Finding
 from .pixels import VideoCheck
 from .rules import RULES, Severity
@@ -19,7 +19,6 @@ from .rules import RULES, Severity
 __all__ = [
     "CHECKED_PARTS",
     "CHECK_FOLDER",
-    "CheckedParts",
     "check_json",
     "finding_of_entry",
     "read_checked_parts",
@@ -87,22 +86,7 @@ def write_checked_part(
     CHECKED_PARTS.write(folder, request, entries)
 
 
-@dataclasses.dataclass(frozen=True)
-class CheckedParts:
-    """What was found in all parts.
-
-    Attributes:
-        request: What was asked.
-        videos: What was found in each video that has masks.
-        masks: A digest of the masks of each video; None where there were none.
-    """
-
-    request: Request
-    videos: Mapping[str, VideoCheck]
-    masks: Mapping[str, str | None]
-
-
-def read_checked_parts(whole: Path) -> CheckedParts:
+def read_checked_parts(whole: Path) -> JoinedResults[VideoCheck]:
     """Read what was found in the masks of all parts of a folder.
 
     Args:
@@ -111,14 +95,8 @@ def read_checked_parts(whole: Path) -> CheckedParts:
     Raises:
         ArchiveError: A part is missing, damaged, or belongs to another request.
     """
-    request, found = CHECKED_PARTS.read(
-        whole,
-        lambda folder, video, entry: (entry["masks"], _checked(video, entry["found"])),
-    )
-    return CheckedParts(
-        request,
-        videos={name: one for name, (_, one) in found.items() if one is not None},
-        masks={name: masks for name, (masks, _) in found.items()},
+    return CHECKED_PARTS.join(
+        whole, lambda video, entry: _checked(video, entry["found"])
     )
 
 

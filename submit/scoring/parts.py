@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,11 @@ from numpy.typing import NDArray
 
 from ..errors import ScoringError
 from ..metrics.frames import FrameScores
-from ..system.partial import PartialResults, Request
+from ..system.partial import JoinedResults, PartialResults, Request
 from .results import VideoFrames
 
 __all__ = [
     "SCORED_PARTS",
-    "ScoredParts",
     "entry_of_frames",
     "frames_of_entry",
     "read_scored_parts",
@@ -58,22 +56,7 @@ def write_scored_part(
     SCORED_PARTS.write(folder, request, entries)
 
 
-@dataclass(frozen=True)
-class ScoredParts:
-    """The scores of all parts.
-
-    Attributes:
-        request: What was asked.
-        videos: The frames of each video.
-        masks: A digest of the masks of each; None where there were none.
-    """
-
-    request: Request
-    videos: Mapping[str, VideoFrames]
-    masks: Mapping[str, str | None]
-
-
-def read_scored_parts(whole: Path) -> ScoredParts:
+def read_scored_parts(whole: Path) -> JoinedResults[VideoFrames]:
     """Read the scores of all parts of a folder.
 
     Args:
@@ -82,15 +65,7 @@ def read_scored_parts(whole: Path) -> ScoredParts:
     Raises:
         ScoringError: A part is missing, damaged, or belongs to another request.
     """
-    request, found = SCORED_PARTS.read(
-        whole,
-        lambda folder, video, entry: (entry["masks"], frames_of_entry(video, entry)),
-    )
-    return ScoredParts(
-        request,
-        videos={name: frames for name, (_, frames) in found.items()},
-        masks={name: masks for name, (masks, _) in found.items()},
-    )
+    return SCORED_PARTS.join(whole, frames_of_entry)
 
 
 def entry_of_frames(frames: VideoFrames) -> dict[str, Any]:

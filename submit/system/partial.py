@@ -11,13 +11,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..errors import SubmitError
 from .files import read_json, write_bytes
 from .parts import Part
 
-__all__ = ["PartialResults", "Request"]
+__all__ = ["JoinedResults", "PartialResults", "Request"]
 
 Result = TypeVar("Result")
 
@@ -63,6 +63,21 @@ class Request:
             for name, value in one.items()
             if name != "settings" and json.dumps(value) != json.dumps(two.get(name))
         ]
+
+
+@dataclass(frozen=True)
+class JoinedResults(Generic[Result]):
+    """What all parts have found in masks.
+
+    Attributes:
+        request: What was asked.
+        videos: The result of each video that has one.
+        masks: A digest of the masks of each video; None where there were none.
+    """
+
+    request: Request
+    videos: Mapping[str, Result]
+    masks: Mapping[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -152,6 +167,28 @@ class PartialResults:
                 f"{', '.join(absent)} of {counts[0]}"
             )
         return request, results
+
+    def join(
+        self, whole: Path, decode: Callable[[str, Any], Result | None]
+    ) -> JoinedResults[Result]:
+        """Read the results of all parts, whose entries have a digest of the masks.
+
+        Args:
+            whole: See `read`.
+            decode: Makes the result of a video from its name and its entry, None where
+                it has none; see `read`.
+
+        Raises:
+            SubmitError: See `read`.
+        """
+        request, found = self.read(
+            whole, lambda folder, video, entry: (entry["masks"], decode(video, entry))
+        )
+        return JoinedResults(
+            request,
+            videos={name: one for name, (_, one) in found.items() if one is not None},
+            masks={name: masks for name, (masks, _) in found.items()},
+        )
 
     def _read(
         self, folder: Path, decode: Callable[[Path, str, Any], Result]
