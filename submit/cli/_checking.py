@@ -6,13 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._dividing import (
-    digest_of_file,
-    join_masks,
-    require_same_masks,
-    require_same_split,
-    split_of_request,
-)
+from ._dividing import digest_of_file, digests_of, masks_of_parts, request_of
 from ._progress import progress
 from ._runs import masks_of, reading_executor
 
@@ -20,8 +14,9 @@ if TYPE_CHECKING:
     from ..archive import Masks
     from ..checks import CheckResult, VideoCheck
     from ..data import Split
+    from ..system.parts import Part
 
-__all__ = ["check_part", "checked", "join_checks"]
+__all__ = ["checked", "join_checks", "write_part"]
 
 
 def join_checks(folder: Path) -> tuple[list[str], CheckResult]:
@@ -35,29 +30,19 @@ def join_checks(folder: Path) -> tuple[list[str], CheckResult]:
             changed.
     """
     from ..checks import CHECK_FOLDER, CHECKED_PARTS, read_checked_parts, write_check
-    from ..runs.kept import runs_folder
     from ..system.outputs import claim
 
     parts = read_checked_parts(folder)
-    asked, runs = parts.request, runs_folder(parts.request.runs)
+    asked, settings = parts.request, parts.request.settings
     claim(folder, CHECK_FOLDER, inputs=(asked.source, asked.split))
-    split = split_of_request(asked)
-    require_same_split(asked, split, CHECKED_PARTS)
-    named = asked.settings["sample"]
-    sample = None if named is None else Path(named)
-    if sample and digest_of_file(sample) != asked.settings["sample_digest"]:
+    sample = None if settings["sample"] is None else Path(settings["sample"])
+    if sample and digest_of_file(sample) != settings["sample_digest"]:
         raise CHECKED_PARTS.error(
             f"{sample}: has changed since the parts were checked; check them again"
         )
-    join_masks(runs, asked.source)
-    with masks_of(runs, asked.source, split) as masks:
-        require_same_masks(masks, parts.masks, asked.source, CHECKED_PARTS)
+    with masks_of_parts(parts, CHECKED_PARTS) as (masks, split):
         found = checked(
-            masks,
-            split,
-            sample=sample,
-            team=asked.settings["team"],
-            known=parts.videos,
+            masks, split, sample=sample, team=settings["team"], known=parts.videos
         )
     write_check(found, folder)
     return list(asked.videos), found
@@ -88,6 +73,62 @@ def checked(
             known=known,
             progress=bar.advance,
         )
+
+
+def write_part(
+    source: str,
+    split: Split,
+    part: Part,
+    output: Path,
+    *,
+    runs: Path,
+    sample: Path | None,
+    team: bool,
+    executor: str,
+    workers: int | None,
+) -> dict[str, VideoCheck]:
+    """Check the masks of a part, and write what was found.
+
+    Args:
+        source: The masks, as they are named.
+        split: The videos of all parts.
+        part: The part.
+        output: The folder of the part.
+        runs: Where runs are kept.
+        sample: The sample submission.
+        team: Whether a `team.json` is required when the parts are joined.
+        executor: `local` or `ray`.
+        workers: How many; None for one for each core.
+
+    Returns:
+        What was found in each video of the part that has masks.
+
+    Raises:
+        SubmitError: The masks cannot be opened, or the disk refuses.
+    """
+    from ..checks import write_checked_part
+    from ..pipeline.parts import split_of_part
+
+    settings = {
+        "sample": None if sample is None else str(sample),
+        "sample_digest": None if sample is None else digest_of_file(sample),
+        "team": team,
+    }
+    asked = request_of(source, split, runs=runs, settings=settings)
+    mine = split_of_part(split, part)
+    found: dict[str, VideoCheck] = {}
+    digests: dict[str, str | None] = {}
+    if mine.videos:  # Else there are more parts than videos.
+        with masks_of(
+            runs, source, mine, part=part, workers=workers, kind=executor
+        ) as masks:
+            # First: of masks that change meanwhile, nothing must count.
+            digests = digests_of(masks, mine.videos)
+            found = check_part(
+                masks, split, mine, sample=sample, executor=executor, workers=workers
+            )
+    write_checked_part(output, asked, found, digests)
+    return found
 
 
 def check_part(

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from ._progress import progress
+from ._runs import masks_of
 
 if TYPE_CHECKING:
     from ..archive import Masks
     from ..data import Split
-    from ..system.partial import PartialResults, Request
+    from ..system.partial import JoinedResults, PartialResults, Request
+    from ..system.parts import Part
 
 __all__ = [
     "digest_of_file",
     "digests_of",
     "join_masks",
+    "masks_of_parts",
+    "output_of_part",
     "request_of",
-    "require_same_masks",
     "require_same_split",
     "split_of_request",
 ]
@@ -31,7 +37,7 @@ def request_of(
     """What is asked of a command that reads masks, apart from the part.
 
     Args:
-        source: The masks, as they are named.
+        source: The masks, as they are named; of several, as a shell reads them.
         split: All videos that are asked for.
         runs: Where runs are kept.
         settings: What else decides the results.
@@ -88,27 +94,34 @@ def digests_of(masks: Masks, videos: Iterable[str]) -> dict[str, str | None]:
     return dict(zip(names, run_in_threads(masks.digest_of, names), strict=True))
 
 
-def require_same_masks(
-    masks: Masks, then: Mapping[str, str | None], source: str, kind: PartialResults
-) -> None:
-    """Make sure that masks are those that the parts have read.
+@contextlib.contextmanager
+def masks_of_parts(
+    parts: JoinedResults[Any], kind: PartialResults
+) -> Iterator[tuple[Masks, Split]]:
+    """Open the masks that parts have read, and the split.
 
     Args:
-        masks: The masks as they are now.
-        then: The digest of those of each video.
-        source: What they are called.
-        kind: What the parts have done.
+        parts: What the parts have found.
+        kind: What they have done.
 
     Raises:
-        SubmitError: Some have changed since.
+        SubmitError: The masks or the split have changed since, or are not there.
     """
-    now = digests_of(masks, then)
-    changed = [name for name in then if now[name] != then[name]]
-    if changed:
-        raise kind.error(
-            f"{source}: the masks of {changed[0]} have changed since they were "
-            f"{kind.done}; {kind.verb} the parts again"
-        )
+    from ..runs.kept import runs_folder
+
+    asked, runs = parts.request, runs_folder(parts.request.runs)
+    split = split_of_request(asked)
+    require_same_split(asked, split, kind)
+    join_masks(runs, asked.source)
+    with masks_of(runs, asked.source, split) as masks:
+        now = digests_of(masks, parts.masks)
+        changed = [name for name in now if now[name] != parts.masks[name]]
+        if changed:
+            raise kind.error(
+                f"{asked.source}: the masks of {changed[0]} have changed since they "
+                f"were {kind.done}; {kind.verb} the parts again"
+            )
+        yield masks, split
 
 
 def join_masks(runs: Path, source: str) -> None:
@@ -134,3 +147,16 @@ def digest_of_file(path: Path) -> str | None:
     from ..system.files import digest
 
     return digest(path) if path.is_file() else None
+
+
+def output_of_part(output: Path | None, part: Part | None) -> Path | None:
+    """Where a command writes whose output may be left out, but for a part.
+
+    Raises:
+        UsageError: It is left out for a part.
+    """
+    if part is None:
+        return output
+    if output is None:
+        raise click.UsageError("--part needs -o DIR, where parts are joined")
+    return part.place(output)

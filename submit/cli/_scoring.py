@@ -6,14 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ._dividing import (
-    join_masks,
-    require_same_masks,
-    require_same_split,
-    split_of_request,
-)
+from ._dividing import masks_of_parts
 from ._progress import progress
-from ._runs import masks_of, reading_executor
+from ._runs import reading_executor
 
 if TYPE_CHECKING:
     from ..archive import Masks
@@ -29,19 +24,14 @@ def join_scores(folder: Path) -> Sequence[str]:
     Raises:
         ScoringError: A part is missing, or the masks or the split have changed.
     """
-    from ..runs.kept import runs_folder
     from ..scoring import SCORED_PARTS, read_scored_parts, write_scores
     from ..scoring.texts import SCORES_FOLDER
     from ..system.outputs import claim
 
     parts = read_scored_parts(folder)
-    asked, runs = parts.request, runs_folder(parts.request.runs)
+    asked = parts.request
     claim(folder, SCORES_FOLDER, inputs=(asked.source, asked.split))
-    split = split_of_request(asked)
-    require_same_split(asked, split, SCORED_PARTS)
-    join_masks(runs, asked.source)
-    with masks_of(runs, asked.source, split) as masks:
-        require_same_masks(masks, parts.masks, asked.source, SCORED_PARTS)
+    with masks_of_parts(parts, SCORED_PARTS) as (masks, split):
         scores = scored(masks, split, known=parts.videos, **asked.settings)
     write_scores(scores, folder)
     return asked.videos

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ..system.words import counted
-from ._checking import check_part, checked
-from ._dividing import digest_of_file, digests_of, request_of
+from ._checking import checked, write_part
+from ._dividing import output_of_part
 from ._options import (
     OUTPUT,
     PATH,
@@ -87,60 +88,27 @@ def check(
     Example:
       submit check both.zip --split MOSEv2/valid
     """
-    from ..checks import CHECK_FOLDER, write_check, write_checked_part
-    from ..pipeline.parts import split_of_part
+    from ..checks import CHECK_FOLDER, write_check
     from ..system.outputs import claim
 
-    if part is not None and output is None:
-        raise click.UsageError("--part needs -o DIR, where parts are joined")
-    if part is not None and output is not None:
-        output = part.place(output)
+    output = output_of_part(output, part)
     if output is not None:
         claim(output, CHECK_FOLDER, force=force, inputs=(source, split, sample))
     opened = open_split(split, videos, say_subset=False)
-    if part is not None and output is not None:
-        settings = {
-            "sample": None if sample is None else str(sample),
-            "sample_digest": None if sample is None else digest_of_file(sample),
-            "team": team,
-        }
-        asked = request_of(source, opened, runs=runs, settings=settings)
-        mine = split_of_part(opened, part)
-        found_in: dict[str, VideoCheck] = {}
-        digests: dict[str, str | None] = {}
-        # There may be more parts than videos.
-        if mine.videos:
-            with masks_of(
-                runs, source, mine, part=part, workers=workers, kind=executor
-            ) as masks:
-                # First: of masks that change meanwhile, nothing must count.
-                digests = digests_of(masks, mine.videos)
-                found_in = check_part(
-                    masks,
-                    opened,
-                    mine,
-                    sample=sample,
-                    executor=executor,
-                    workers=workers,
-                )
-        write_checked_part(output, asked, found_in, digests)
-        counts = {
-            "videos": len(found_in),
-            "frames": sum(one.frames for one in found_in.values()),
-            "findings": sum(len(one.findings) for one in found_in.values()),
-        }
-        emit(
-            facts(
-                {
-                    "part": str(output),
-                    "checked": f"{counted(counts['videos'], 'video')}, "
-                    f"{counted(counts['frames'], 'mask')}",
-                    "findings": f"{counts['findings']} in these masks",
-                }
-            ),
-            {"part": output, **counts},
-            as_json=as_json,
+    if part is not None:
+        assert output is not None
+        found_in = write_part(
+            source,
+            opened,
+            part,
+            output,
+            runs=runs,
+            sample=sample,
+            team=team,
+            executor=executor,
+            workers=workers,
         )
+        _emit_part(output, found_in, as_json=as_json)
         return
     with masks_of(runs, source, opened, workers=workers, kind=executor) as masks:
         found = checked(
@@ -156,3 +124,25 @@ def check(
     if output is not None:
         note(f"written to {write_check(found, output)}")
     click.get_current_context().exit(found.exit_code)
+
+
+def _emit_part(
+    output: Path, videos: Mapping[str, VideoCheck], *, as_json: bool
+) -> None:
+    counts = {
+        "videos": len(videos),
+        "frames": sum(one.frames for one in videos.values()),
+        "findings": sum(len(one.findings) for one in videos.values()),
+    }
+    emit(
+        facts(
+            {
+                "part": str(output),
+                "checked": f"{counted(counts['videos'], 'video')}, "
+                f"{counted(counts['frames'], 'mask')}",
+                "findings": f"{counts['findings']} in these masks",
+            }
+        ),
+        {"part": output, **counts},
+        as_json=as_json,
+    )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ._dividing import request_of
 from ._options import (
     OUTPUT,
     PATH,
@@ -107,9 +108,7 @@ def report(
     from ..report.drawing import shows_truth
     from ..report.page import REPORT
     from ..report.parts import REPORT_PART, report_settings
-    from ..runs.kept import runs_named
     from ..system.outputs import claim
-    from ..system.partial import Request
     from ..tuning import ExpectedScore
 
     kind = REPORT
@@ -127,17 +126,10 @@ def report(
         raise click.UsageError(f"--members needs truth, and {split} has none")
     if expected_path is not None:
         ExpectedScore.load(expected_path)  # Before hours of work.
-    asked = Request(
-        source=shlex.join(names),
-        runs=runs_named(runs),
-        split=str(opened.place),
-        fingerprint=opened.fingerprint,
-        meta=opened.recorded_meta,
-        videos=tuple(opened.videos),
-        settings=report_settings(
-            expected=expected_path, frames=most, side=side, members=members
-        ),
+    settings = report_settings(
+        expected=expected_path, frames=most, side=side, members=members
     )
+    asked = request_of(shlex.join(names), opened, runs=runs, settings=settings)
     if part is None:
         made = write_page(asked, runs, opened, output, kind=executor, workers=workers)
     else:

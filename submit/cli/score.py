@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ._dividing import digests_of, request_of
+from ._dividing import digests_of, output_of_part, request_of
 from ._options import (
     OUTPUT,
     SOURCE,
@@ -116,10 +116,7 @@ def score(
     davis = protocol == "davis"
     if davis and as_server:
         raise click.UsageError("--as-server goes with the protocol mosev2")
-    if part is not None and output is None:
-        raise click.UsageError("--part needs -o DIR, where parts are joined")
-    if part is not None and output is not None:
-        output = part.place(output)
+    output = output_of_part(output, part)
     if output is not None:
         claim(output, SCORES_FOLDER, force=force, inputs=(source, split))
     opened = open_split(split, videos, say_subset=False)

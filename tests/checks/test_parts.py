@@ -6,21 +6,17 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from submit.cli import cli
+from submit.cli import _checking, cli
 from submit.png.palette import encode
 from tests.submissions import A, B, labels_of, write_masks, write_split, zip_up
 
 Submit = Callable[..., Result]
-
-# The package gives the command this name.
-check_module: Any = import_module("submit.cli.check")
 
 
 @pytest.fixture
@@ -166,7 +162,7 @@ def test_findings_in_masks_that_change_meanwhile_do_not_count(
 ) -> None:
     line = "check masks --split split -o checked"
     submit(f"{line} --part 2/2")
-    usual = check_module.check_part
+    usual = _checking.check_part
 
     def check_part(*given: Any, **more: Any) -> Any:
         found = usual(*given, **more)
@@ -174,7 +170,7 @@ def test_findings_in_masks_that_change_meanwhile_do_not_count(
             mask.write_bytes(mask.read_bytes() + b"x")
         return found
 
-    monkeypatch.setattr(check_module, "check_part", check_part)
+    monkeypatch.setattr(_checking, "check_part", check_part)
     submit(f"{line} --part 1/2")
     for mask in Path("masks").glob("*/*.png"):
         if (
