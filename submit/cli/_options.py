@@ -97,7 +97,7 @@ class _Path(click.Path):
         return super().convert(os.path.expanduser(value), param, ctx)
 
 
-class _Split(_Path):
+class _PlaceType(_Path):
     """A folder, or its URL in a storage."""
 
     def convert(
@@ -107,42 +107,31 @@ class _Split(_Path):
         ctx: click.Context | None,
     ) -> Any:
         """Take a URL, or else a path."""
-        if isinstance(value, StorageUrl):
-            return value
+        found: Any = value
         if is_url(value):
             try:
                 found = place(value)
             except ValueError as error:
                 self.fail(str(error), param, ctx)
-            if isinstance(found, StorageUrl):
-                return found
-            value = found
-        return super().convert(value, param, ctx)
+        if isinstance(found, StorageUrl):
+            return self._of_url(found, ctx)
+        return super().convert(found, param, ctx)
+
+    def _of_url(self, url: StorageUrl, ctx: click.Context | None) -> Any:
+        """What the command gets for a URL."""
+        return url
 
 
-class _Runs(_Path):
+class _Runs(_PlaceType):
     """The folder of runs, or its URL in a storage; the command gets a folder."""
 
-    def convert(
-        self,
-        value: str | os.PathLike[str],
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> Any:
-        """Take a path; for a URL, fetch the manifests of its runs into a copy."""
-        if not is_url(value):
-            return super().convert(value, param, ctx)
-        try:
-            found = place(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        if not isinstance(found, StorageUrl):
-            return super().convert(found, param, ctx)
+    def _of_url(self, url: StorageUrl, ctx: click.Context | None) -> Any:
+        """Fetch the manifests of the runs into a copy, unless words are completed."""
         if ctx is None or ctx.resilient_parsing:
-            return copy_of(found)
+            return copy_of(url)
         from ..runs.kept import keep
 
-        return keep(found)
+        return keep(url)
 
 
 class _Output(_Path):
@@ -188,7 +177,7 @@ class _Source(ParamType[str]):
 #: do.
 PATH = _Path(path_type=Path)
 #: A split.
-SPLIT = _Split(path_type=Path)
+SPLIT = _PlaceType(path_type=Path)
 #: An output of a command; `submit.system.outputs.claim` checks it.
 OUTPUT = _Output(path_type=Path)
 #: A run, or masks in a folder or zip.
