@@ -591,31 +591,21 @@ class Run:
         Raises:
             StorageError: The disk refuses, or the folder was removed.
         """
-        changes: dict[str, Mapping[str, Any]] = {"videos": {video: record.to_entry()}}
+        entry = record.to_entry()
+        changes: dict[str, Mapping[str, Any]] = {"videos": {video: entry}}
+        workers: dict[str, Any] = {}
         if record.worker is not None:
-            key = worker_key(record.worker)
-            if key not in self._workers:
-                self._workers[key] = record.worker
-                changes["workers"] = {key: record.worker}
+            workers[worker_key(record.worker)] = record.worker
+            if workers.keys() - self._workers.keys():
+                self._workers.update(workers)
+                changes["workers"] = workers
         if video in self.failures:
             del self.failures[video]
             changes["failures"] = {video: None}
         self.videos[video] = record
         if self._outbox is not None:
-            self._outbox.video(
-                video,
-                StoredVideo(self.path, video, record).path,
-                {
-                    "made_by": self._made_by(),
-                    "entry": record.to_entry(),
-                    "workers": changes.get("workers", {})
-                    or {
-                        key: one
-                        for key, one in self._workers.items()
-                        if key == record.to_entry().get("worker")
-                    },
-                },
-            )
+            known = {"made_by": self._made_by(), "entry": entry, "workers": workers}
+            self._outbox.video(video, self.stored(video).path, known)
         self._note(changes, added=video)
 
     def fail(self, video: str, reason: str) -> None:
