@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import platform
+import re
 import shutil
 import stat
 import sys
@@ -65,6 +66,9 @@ PARTIAL = ".partial"
 #: Ends the name of what is still being written and belongs to a checkpoint, so that
 #: another process can continue it.
 _KEPT = ".kept"
+
+#: The name of such a file: the beginning of its checkpoint's, its writer, a number.
+_KEPT_NAME = re.compile(rf"(.+\.)\d+\.\d+{re.escape(_KEPT)}", re.DOTALL)
 
 #: Ends the name of a checkpoint.
 _CHECKPOINT = "checkpoint"
@@ -220,12 +224,8 @@ def remove_kept(path: Path, *, but: Collection[str] = ()) -> None:
 
 def _kept_start(name: str) -> str | None:
     """What the name of a kept file has in common with its checkpoint's."""
-    stem, end = name.removesuffix(_KEPT), name.endswith(_KEPT)
-    start, _, numbers = stem.rpartition(".")[0].rpartition(".")[0], "", stem
-    process, _, number = numbers.removeprefix(f"{start}.").partition(".")
-    if not (end and start and process.isdecimal() and number.isdecimal()):
-        return None
-    return f"{start}."
+    found = _KEPT_NAME.fullmatch(name)
+    return None if found is None else found[1]
 
 
 @contextlib.contextmanager
