@@ -81,22 +81,16 @@ class MaskZip(Masks):
         if (data := _read_plain(self._open().fileno(), info)) is not None:
             return data
         most = _entry(info).most
-        pieces: list[bytes] = []
-        size = 0
         try:
-            for piece in self._pieces(info):
-                pieces.append(piece)
-                size += len(piece)
-                if size > most:
-                    break
+            data = b"".join(self._pieces(info, most=most))
         except Exception as error:  # Each of the decompressors has its own.
             raise ArchiveError(f"{where} {_problem(info, error)}") from error
-        if size > most:
+        if len(data) > most:
             raise ArchiveError(
                 f"{where} has more than {most} bytes when it is unpacked, from "
                 f"{info.compress_size}, which no mask has"
             )
-        return b"".join(pieces)
+        return data
 
     def open_entry(self, name: str) -> IO[bytes]:
         """Unpack one file of any size, and open it.
@@ -181,12 +175,9 @@ class MaskZip(Masks):
                 continue
             if _read_plain(self._open().fileno(), info) is not None:
                 continue
-            size = 0
             try:
-                for piece in self._pieces(info):
-                    size += len(piece)
-                    if size > entry.most:
-                        break
+                for _ in self._pieces(info, most=entry.most):
+                    pass
             except Exception as error:  # Each of the decompressors has its own.
                 yield info.orig_filename, _problem(info, error)
 
@@ -213,15 +204,25 @@ class MaskZip(Masks):
         except Exception as error:  # Each of the decompressors has its own.
             return _problem(info, error)
 
-    def _pieces(self, info: zipfile.ZipInfo) -> Iterator[bytes]:
+    def _pieces(
+        self, info: zipfile.ZipInfo, *, most: int | None = None
+    ) -> Iterator[bytes]:
         """Read a file through zipfile: a mask in one piece, a larger file in a few.
 
         Reading to the end makes zipfile compare the checksum.
+
+        Args:
+            info: The file.
+            most: Nothing is read after more bytes than that; None for all of it.
         """
         plain = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        size = 0
         with self._zipfile().open(info) as file:
             while piece := file.read(1 << 24 if plain else _PIECE):
                 yield piece
+                size += len(piece)
+                if most is not None and size > most:
+                    return
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""
