@@ -141,9 +141,7 @@ class KnownMasks(MaskFolder):
     def only(self, videos: Iterable[str]) -> KnownMasks:
         """Some of the videos."""
         names = set(videos)
-        some = copy(self)
-        for listed in ("entries", "_layout"):
-            vars(some).pop(listed, None)
+        some = copy(self)  # Without what it has listed: see `MaskFolder`.
         some._known = {name: one for name, one in self._known.items() if name in names}
         return some
 
