@@ -155,7 +155,7 @@ def test_run_of_another_split_is_refused(url: str) -> None:
     path = runs_folder(url) / "run"
     make_run(path, "v")
     other = {**SPLIT, "fingerprint": "0" * 64}
-    with pytest.raises(Exception, match="other videos, frames or first masks"):
+    with pytest.raises(RunMismatchError, match="other videos, frames or first masks"):
         make_run(path, split=other)
 
 
