@@ -17,7 +17,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 prepare_threads()
 
 import pytest  # noqa: E402
-from click.testing import CliRunner  # noqa: E402
+from click.testing import CliRunner, Result  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 from tests import splits  # noqa: E402
@@ -68,6 +68,26 @@ def own_home(monkeypatch: pytest.MonkeyPatch, homes: Iterator[Path]) -> None:
 def runner() -> CliRunner:
     """Run commands in this process, with stdout and stderr apart."""
     return CliRunner()
+
+
+class TypeLine(Protocol):
+    """Types a command; see the fixture `type_line`."""
+
+    def __call__(self, line: str, *, code: int = 0) -> Result:
+        """Type what follows `submit`; it must end with this status."""
+
+
+@pytest.fixture
+def type_line(runner: CliRunner) -> TypeLine:
+    """Type commands, each of which must end with a status."""
+    from submit.cli import cli
+
+    def call(line: str, *, code: int = 0) -> Result:
+        done = runner.invoke(cli, line.split())
+        assert done.exit_code == code, done.output
+        return done
+
+    return call
 
 
 @pytest.fixture(scope="session")

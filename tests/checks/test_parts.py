@@ -5,24 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
-from submit.cli import _checking, cli
+from submit.cli import _checking
 from submit.png.palette import encode
+from tests.conftest import TypeLine
 from tests.submissions import A, B, labels_of, write_masks, write_split, zip_up
-
-Submit = Callable[..., Result]
 
 
 @pytest.fixture
 def submit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runner: CliRunner
-) -> Submit:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, type_line: TypeLine
+) -> TypeLine:
     """Type a command in a folder with a split and defective masks of it.
 
     The zip has defects of its own: a file that is damaged and not a mask, a folder that
@@ -42,13 +39,7 @@ def submit(
     data = bytearray(Path("a.zip").read_bytes())
     data[data.index(b"beside the videos")] ^= 1
     Path("a.zip").write_bytes(data)
-
-    def call(line: str, *, code: int = 0) -> Result:
-        result = runner.invoke(cli, line.split())
-        assert result.exit_code == code, result.output
-        return result
-
-    return call
+    return type_line
 
 
 @pytest.mark.slow
@@ -60,7 +51,7 @@ def submit(
     ],
 )
 def test_findings_of_parts_are_joined_to_those_of_the_whole(
-    submit: Submit, source: str, count: int, more: str
+    submit: TypeLine, source: str, count: int, more: str
 ) -> None:
     zip_up(write_masks(Path("sample")), Path("sample.zip"))
     line = f"check {source} --split split {more}"
@@ -77,7 +68,7 @@ def test_findings_of_parts_are_joined_to_those_of_the_whole(
 
 
 def test_masks_are_read_by_the_parts_and_the_rest_is_read_once(
-    submit: Submit, monkeypatch: pytest.MonkeyPatch
+    submit: TypeLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = "check a.zip --split split -o checked --json"
     parts = [submit(f"{line} --part {number}/2").stdout for number in (1, 2)]
@@ -90,7 +81,7 @@ def test_masks_are_read_by_the_parts_and_the_rest_is_read_once(
     assert "videos         3 videos" in shown
 
 
-def test_what_was_checked_and_has_changed_is_not_joined(submit: Submit) -> None:
+def test_what_was_checked_and_has_changed_is_not_joined(submit: TypeLine) -> None:
     line = "check a.zip --split split -o checked"
     submit(f"{line} --part 1/2")
     submit(f"{line} --part 2/2 --team")
@@ -114,7 +105,7 @@ def test_what_was_checked_and_has_changed_is_not_joined(submit: Submit) -> None:
 
 @pytest.mark.slow
 def test_parts_of_a_run_are_scored_and_checked_before_they_are_joined(
-    submit: Submit,
+    submit: TypeLine,
 ) -> None:
     shutil.rmtree("split/Annotations")
     write_masks(Path("split/Annotations"))
@@ -134,7 +125,7 @@ def test_parts_of_a_run_are_scored_and_checked_before_they_are_joined(
 
 
 @pytest.mark.slow
-def test_scores_and_findings_may_be_in_one_folder(submit: Submit) -> None:
+def test_scores_and_findings_may_be_in_one_folder(submit: TypeLine) -> None:
     write_masks(Path("full/Annotations"))
     shutil.copytree("full/Annotations", "good")
     for number in (1, 2):
@@ -147,7 +138,7 @@ def test_scores_and_findings_may_be_in_one_folder(submit: Submit) -> None:
     assert not list(Path().glob("part-*/out"))
 
 
-def test_a_finding_of_another_form_is_refused(submit: Submit) -> None:
+def test_a_finding_of_another_form_is_refused(submit: TypeLine) -> None:
     submit("check a.zip --split split -o checked --part 1/2")
     submit("check a.zip --split split -o checked --part 2/2")
     for path in Path().glob("part-*/checked/checked.json"):
@@ -158,7 +149,7 @@ def test_a_finding_of_another_form_is_refused(submit: Submit) -> None:
 
 @pytest.mark.slow
 def test_findings_in_masks_that_change_meanwhile_do_not_count(
-    submit: Submit, monkeypatch: pytest.MonkeyPatch
+    submit: TypeLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = "check masks --split split -o checked"
     submit(f"{line} --part 2/2")

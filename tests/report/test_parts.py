@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from submit.cli import cli
 from submit.data import read_split
@@ -22,26 +22,19 @@ from submit.report import making
 from submit.report.parts import read_report_parts
 from submit.report.pieces import MALFORMED, entry_of_piece, piece_of_entry
 from tests import splits
+from tests.conftest import TypeLine
 from tests.inline import Inline
 from tests.report.conftest import FRAMES, SIZE, truth
-
-Submit = Callable[..., Result]
 
 
 @pytest.fixture
 def submit(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runner: CliRunner
-) -> Submit:
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, type_line: TypeLine
+) -> TypeLine:
     """Type a command in a copy of the folder with two runs."""
     shutil.copytree(made, tmp_path / "here", symlinks=True)
     monkeypatch.chdir(tmp_path / "here")
-
-    def call(line: str, *, code: int = 0) -> Result:
-        done = runner.invoke(cli, line.split())
-        assert done.exit_code == code, done.output
-        return done
-
-    return call
+    return type_line
 
 
 def content(folder: str) -> dict[str, bytes]:
@@ -52,12 +45,12 @@ def content(folder: str) -> dict[str, bytes]:
     }
 
 
-def in_parts(submit: Submit, line: str, count: int = 2) -> None:
+def in_parts(submit: TypeLine, line: str, count: int = 2) -> None:
     for index in range(count, 0, -1):
         submit(f"{line} --part {index}/{count}")
 
 
-def refused(submit: Submit, *said: str) -> None:
+def refused(submit: TypeLine, *said: str) -> None:
     """`merge-parts r` says this in one line, and leaves no page."""
     done = submit("merge-parts r", code=1)
     error = done.stderr.splitlines()[-1]
@@ -73,7 +66,7 @@ REPORT = "report one two --split split"
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["split", "valid"])
 def test_a_page_of_parts_has_the_bytes_of_one_command(
-    split: str, submit: Submit
+    split: str, submit: TypeLine
 ) -> None:
     line = f"report one two --split {split} --frames 3 --side 64"
     submit(f"{line} -o whole --workers 1")
@@ -89,7 +82,7 @@ def test_a_page_of_parts_has_the_bytes_of_one_command(
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["split", "valid"])
 def test_workers_elsewhere_make_the_same_bytes(
-    split: str, submit: Submit, monkeypatch: pytest.MonkeyPatch
+    split: str, submit: TypeLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("submit.executors.ray.RayExecutor", lambda **_: Inline())
     line = f"report one two --split {split}"
@@ -104,7 +97,7 @@ def test_workers_elsewhere_make_the_same_bytes(
 
 @pytest.mark.slow
 def test_errors_of_workers_elsewhere_are_those_of_threads(
-    submit: Submit, monkeypatch: pytest.MonkeyPatch
+    submit: TypeLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("submit.executors.ray.RayExecutor", lambda **_: Inline())
 
@@ -127,7 +120,7 @@ def test_errors_of_workers_elsewhere_are_those_of_threads(
 
 @pytest.mark.slow
 def test_what_needs_all_videos_is_computed_when_parts_are_joined(
-    submit: Submit,
+    submit: TypeLine,
 ) -> None:
     submit("ensemble one two --name both")
     line = "report one both --split split --members"
@@ -139,7 +132,7 @@ def test_what_needs_all_videos_is_computed_when_parts_are_joined(
 
 
 @pytest.mark.slow
-def test_a_model_of_the_score_must_stay_the_same(submit: Submit) -> None:
+def test_a_model_of_the_score_must_stay_the_same(submit: TypeLine) -> None:
     maps = [truth(frame) for frame in range(FRAMES)]
     splits.write_split(Path("three"), dict.fromkeys("abc", maps))
     submit("predict three --predictor static --name one --runs more")
@@ -162,7 +155,7 @@ def test_a_model_of_the_score_must_stay_the_same(submit: Submit) -> None:
 
 
 @pytest.mark.slow
-def test_a_part_takes_the_runs_of_its_own_part(submit: Submit) -> None:
+def test_a_part_takes_the_runs_of_its_own_part(submit: TypeLine) -> None:
     predict = "predict split --predictor static --name third"
     for index in (1, 2):
         submit(f"{predict} --part {index}/2")
@@ -176,7 +169,7 @@ def test_a_part_takes_the_runs_of_its_own_part(submit: Submit) -> None:
 
 @pytest.mark.slow
 def test_parts_of_a_run_that_is_not_exported_do_not_write_into_it(
-    submit: Submit,
+    submit: TypeLine,
 ) -> None:
     """Two jobs that export into one folder would wait for each other."""
     submit("predict split --predictor static --name third")
@@ -190,7 +183,7 @@ def test_parts_of_a_run_that_is_not_exported_do_not_write_into_it(
 
 
 @pytest.mark.slow
-def test_runs_may_lack_videos_and_parts_may_have_none(submit: Submit) -> None:
+def test_runs_may_lack_videos_and_parts_may_have_none(submit: TypeLine) -> None:
     maps = [truth(frame) for frame in range(FRAMES)]
     nothing = [np.zeros(SIZE, np.uint8)] * FRAMES
     splits.write_split(Path("split"), {"c": nothing, "d": maps})
@@ -207,7 +200,7 @@ def test_runs_may_lack_videos_and_parts_may_have_none(submit: Submit) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["split", "valid"])
-def test_a_run_may_be_called_truth(split: str, submit: Submit) -> None:
+def test_a_run_may_be_called_truth(split: str, submit: TypeLine) -> None:
     submit(f"report one two --split {split} -o named")
     shutil.move("runs/one", "runs/truth")
     line = f"report truth two --split {split}"
@@ -219,7 +212,7 @@ def test_a_run_may_be_called_truth(split: str, submit: Submit) -> None:
 
 
 @pytest.mark.slow
-def test_a_zip_and_a_folder_are_reported_in_parts(submit: Submit) -> None:
+def test_a_zip_and_a_folder_are_reported_in_parts(submit: TypeLine) -> None:
     submit("pack one -o one.zip")
     shutil.copytree("runs/two/masks", "masks")
     Path("masks/.export.json").unlink()
@@ -236,7 +229,7 @@ def test_a_zip_and_a_folder_are_reported_in_parts(submit: Submit) -> None:
 
 
 @pytest.mark.slow
-def test_missing_and_foreign_parts_are_named(submit: Submit) -> None:
+def test_missing_and_foreign_parts_are_named(submit: TypeLine) -> None:
     submit(f"{REPORT} -o r --part 1/3")
     refused(submit, "r: 1 of 2 videos are not drawn, such as b; draw part 2, 3 of 3")
     submit(f"{REPORT} -o r --part 2/2")
@@ -251,7 +244,7 @@ def test_missing_and_foreign_parts_are_named(submit: Submit) -> None:
 
 
 @pytest.mark.slow
-def test_runs_and_splits_that_have_changed_since_are_named(submit: Submit) -> None:
+def test_runs_and_splits_that_have_changed_since_are_named(submit: TypeLine) -> None:
     in_parts(submit, f"{REPORT} -o r")
     shutil.move("runs/two", "runs/old")
     refused(submit, "two: no such run")
@@ -267,7 +260,7 @@ def test_runs_and_splits_that_have_changed_since_are_named(submit: Submit) -> No
 
 @pytest.mark.slow
 def test_parts_of_another_version_are_named(
-    submit: Submit, monkeypatch: pytest.MonkeyPatch
+    submit: TypeLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_parts(submit, f"{REPORT} -o r")
     monkeypatch.setattr("submit.report.parts.release", lambda: "mose-submit 9")
@@ -275,7 +268,7 @@ def test_parts_of_another_version_are_named(
 
 
 @pytest.mark.slow
-def test_a_strange_folder_is_not_replaced_by_a_part(submit: Submit) -> None:
+def test_a_strange_folder_is_not_replaced_by_a_part(submit: TypeLine) -> None:
     Path("part-1-of-2/r").mkdir(parents=True)
     Path("part-1-of-2/r/mine.txt").write_text("mine")
     done = submit(f"{REPORT} -o r --part 1/2", code=1)
@@ -315,14 +308,14 @@ def replaced_by_pipe(path: Path) -> None:
 )
 @pytest.mark.parametrize("name", ["0.json", "videos/0/1.png"])
 def test_a_damaged_file_of_a_part_is_named(
-    name: str, harm: Callable[[Path], object], parts: Submit
+    name: str, harm: Callable[[Path], object], parts: TypeLine
 ) -> None:
     harm(PIECE.parent / name)
     refused(parts, f"part-1-of-2/r/{name}: cannot be read", "draw this part")
 
 
 @pytest.mark.slow
-def test_a_damaged_list_of_pieces_is_named(parts: Submit) -> None:
+def test_a_damaged_list_of_pieces_is_named(parts: TypeLine) -> None:
     path = PIECE.with_name("pieces.json")
     path.write_bytes(path.read_bytes()[:-99])
     refused(parts, "part-1-of-2/r: cannot be read", "draw this part")
@@ -331,7 +324,7 @@ def test_a_damaged_list_of_pieces_is_named(parts: Submit) -> None:
 
 
 @pytest.fixture
-def parts(submit: Submit, made_parts: Path) -> Submit:
+def parts(submit: TypeLine, made_parts: Path) -> TypeLine:
     """Type a command where both parts of a report are there."""
     for place in ("part-1-of-2", "part-2-of-2"):
         shutil.copytree(made_parts / place, place)
@@ -406,7 +399,7 @@ def test_data_of_another_form_are_refused(
     ids=["elsewhere", "script", "none", "look"],
 )
 def test_a_piece_of_another_form_is_named(
-    edit: Callable[[dict[str, Any]], object], parts: Submit
+    edit: Callable[[dict[str, Any]], object], parts: TypeLine
 ) -> None:
     change(PIECE, edit)
     refused(parts, "part-1-of-2/r/0.json: cannot be read", "draw this part")
@@ -456,7 +449,7 @@ def heads(made_parts: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_link_in_a_part_brings_nothing_into_the_page(parts: Submit) -> None:
+def test_a_link_in_a_part_brings_nothing_into_the_page(parts: TypeLine) -> None:
     secret = Path("secret.txt")
     secret.write_text("secret")
     strip = PIECE.parent / "videos/0/frames.webp"
@@ -467,7 +460,7 @@ def test_a_link_in_a_part_brings_nothing_into_the_page(parts: Submit) -> None:
 
 @pytest.mark.slow
 def test_pieces_of_masks_that_change_meanwhile_do_not_count(
-    submit: Submit, monkeypatch: pytest.MonkeyPatch
+    submit: TypeLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree("runs/two/masks", "masks")
     Path("masks/.export.json").unlink()
@@ -488,7 +481,7 @@ def test_pieces_of_masks_that_change_meanwhile_do_not_count(
 
 
 @pytest.mark.slow
-def test_a_report_and_a_check_in_one_folder_are_not_joined(submit: Submit) -> None:
+def test_a_report_and_a_check_in_one_folder_are_not_joined(submit: TypeLine) -> None:
     in_parts(submit, f"{REPORT} -o r")
     in_parts(submit, "check one --split split -o r")
     before = content("part-1-of-2/r")

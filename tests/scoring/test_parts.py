@@ -11,12 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from submit.cli import cli
 from tests import splits
-
-Submit = Callable[..., Result]
+from tests.conftest import TypeLine
 
 # The package gives the command this name.
 score_module: Any = import_module("submit.cli.score")
@@ -24,8 +21,8 @@ score_module: Any = import_module("submit.cli.score")
 
 @pytest.fixture
 def submit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runner: CliRunner
-) -> Submit:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, type_line: TypeLine
+) -> TypeLine:
     """Type a command in a folder with a split with truth, and masks that differ."""
     monkeypatch.chdir(tmp_path)
     for name, count in {"a": 7, "b": 4, "c": 5, "d": 4}.items():
@@ -34,13 +31,7 @@ def submit(
         splits.write_split(tmp_path / "split", {name: shown}, pictures=False)
         moved = {frame: np.roll(mask, 2, axis=1) for frame, mask in shown.items()}
         splits.write_masks(tmp_path / "masks" / name, moved)
-
-    def call(line: str, *, code: int = 0) -> Result:
-        result = runner.invoke(cli, line.split())
-        assert result.exit_code == code, result.output
-        return result
-
-    return call
+    return type_line
 
 
 def _files(folder: str) -> dict[str, str]:
@@ -58,7 +49,7 @@ def _files(folder: str) -> dict[str, str]:
     ("protocol", "count"), [("mosev2", 3), ("davis", 2), ("mosev2", 6)]
 )
 def test_scores_of_parts_are_joined_to_those_of_the_whole(
-    submit: Submit, protocol: str, count: int
+    submit: TypeLine, protocol: str, count: int
 ) -> None:
     line = f"score masks --split split --protocol {protocol}"
     submit(f"{line} -o whole")
@@ -69,7 +60,7 @@ def test_scores_of_parts_are_joined_to_those_of_the_whole(
     assert not list(Path().glob("part-*/scores"))
 
 
-def test_what_cannot_be_joined_is_said(submit: Submit) -> None:
+def test_what_cannot_be_joined_is_said(submit: TypeLine) -> None:
     line = "score masks --split split -o scores"
     submit(f"{line} --part 1/3")
     submit(f"{line} --part 3/3 --as-server")
@@ -122,7 +113,7 @@ def _take_no_time(videos: dict[str, Any]) -> None:
     ],
 )
 def test_scores_of_a_damaged_part_do_not_count(
-    submit: Submit, damage: Callable[[dict[str, Any]], None], message: str
+    submit: TypeLine, damage: Callable[[dict[str, Any]], None], message: str
 ) -> None:
     line = "score masks --split split -o scores"
     for number in (1, 2):
@@ -137,7 +128,7 @@ def test_scores_of_a_damaged_part_do_not_count(
 
 
 def test_scores_of_masks_that_change_meanwhile_do_not_count(
-    submit: Submit, monkeypatch: pytest.MonkeyPatch
+    submit: TypeLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = "score masks --split split -o scores"
     submit(f"{line} --part 1/2")
@@ -158,7 +149,7 @@ def test_scores_of_masks_that_change_meanwhile_do_not_count(
 
 
 def test_a_job_of_an_array_scores_all_unless_told(
-    submit: Submit, monkeypatch: pytest.MonkeyPatch
+    submit: TypeLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
     monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "2")
