@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..data import Split
     from ..system.parts import Part
 
-__all__ = ["checked", "join_checks", "write_part"]
+__all__ = ["check_part", "checked", "join_checks", "write_part"]
 
 
 def join_checks(folder: Path) -> tuple[list[str], CheckResult]:
